@@ -1,0 +1,74 @@
+# Two commands matter: `make demo` and `make test`. Both start from a clean clone.
+#
+# Installations leave a stamp inside .venv, so they are repeated only when pyproject.toml changes,
+# and a removed or moved environment takes its stamps with it.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
+WORKERS ?= 2
+TORCH := torch==2.13.0
+
+.PHONY: help demo test lint types imports format unit bench clean
+
+help:
+	@echo "make demo    install, then train a network on real handwritten digits"
+	@echo "make test    install, then lint, import contracts, types and all tests"
+	@echo "make lint    ruff, import contracts and mypy only"
+	@echo "make unit    the tests only (ARGS='-k conv' goes to pytest)"
+	@echo "make format  rewrite the sources as ruff wants them"
+	@echo "make bench   side by side with the peers (ARGS='--only gemm_512')"
+	@echo "make clean   remove the environment and everything generated"
+
+demo: $(VENV)/.demo
+	$(BIN)/ambos demo
+
+test: lint unit
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+unit: $(VENV)/.test
+	$(BIN)/pytest -q -n $(WORKERS) $(ARGS)
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m bench $(ARGS)
+
+# An environment that already works is kept; a broken or half-made one is made anew.
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "ambos needs Python 3.11 or newer: none found" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "ambos needs Python 3.11 or newer; $(PYTHON) is older: make PYTHON=..." >&2; exit 1; }
+	@$(BIN)/python -c 'import pip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null \
+	  || $(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml
+	$(PIP) -q -e '.[train]'
+	@touch $@
+
+# torch goes first and by this exact pin: a loose resolution could choose a CUDA build.
+$(VENV)/.torch: $(VENV)/.made
+	$(PIP) -q $(TORCH)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.torch pyproject.toml
+	$(PIP) -q -e '.[test,dev]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: $(VENV)/.torch pyproject.toml
+	$(PIP) -q -e '.[train,bench]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	  .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,5 @@
+"""Gradients as graphs."""
+
+from ambos.autodiff.reverse import gradients, ones_like
+
+__all__ = ["gradients", "ones_like"]

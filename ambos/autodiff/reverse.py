@@ -1,0 +1,56 @@
+"""Reverse mode, graph to graph: gradients are nodes, so they differentiate again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ambos.core.errors import GradientError
+from ambos.graph.node import Node, toposort
+from ambos.ops.arithmetic import add
+from ambos.ops.kinds import Op, constant_like
+
+
+def gradients(
+    outputs: Sequence[Node], seeds: Sequence[Node], wanted: Sequence[Node]
+) -> list[Node | None]:
+    """For each of `wanted` the sum over outputs of seed * d output / d wanted, or None where no
+    tracked path leads there.
+
+    Only nodes on a path from a wanted node to an output are visited; untracked nodes block.
+    """
+    for output, seed in zip(outputs, seeds, strict=True):
+        if output.shape != seed.shape or output.dtype is not seed.dtype:
+            raise GradientError(
+                f"backward: the gradient given is {seed.dtype.name}{list(seed.shape)}; need "
+                f"{output.dtype.name}{list(output.shape)}, like the output"
+            )
+    order = toposort(outputs, stop=lambda node: not node.tracked)
+    leads = set(wanted)
+    for node in order:
+        if node.tracked and node not in leads and any(i in leads for i in node.inputs):
+            leads.add(node)
+    total: dict[Node, Node] = {}
+    for output, seed in zip(outputs, seeds, strict=True):
+        _accumulate(total, output, seed)
+    for node in reversed(order):
+        g = total.get(node)
+        if g is None or node not in leads or not node.inputs:
+            continue
+        op = node.op
+        assert isinstance(op, Op)
+        if not op.differentiable:
+            continue
+        for source, share in zip(node.inputs, op.vjp(node, g), strict=True):
+            if share is not None and source in leads and source.tracked:
+                _accumulate(total, source, share)
+    return [total.get(node) for node in wanted]
+
+
+def _accumulate(total: dict[Node, Node], node: Node, share: Node) -> None:
+    known = total.get(node)
+    total[node] = share if known is None else add(known, share)
+
+
+def ones_like(node: Node) -> Node:
+    """The seed of a backward pass."""
+    return constant_like(node, 1)

@@ -1,0 +1,62 @@
+"""What happens to a finished tile of totals: the kernel's tape, then its stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ambos.compiler.contract_text import Code
+from ambos.compiler.loops import LANES, ContractKernel
+from ambos.compiler.scalar import vector_type
+from ambos.compiler.tape import Lower, TapeEmitter
+from ambos.core.dtype import bool_, int64
+
+
+def epilogue(
+    kernel: ContractKernel,
+    name: str,
+    lower: Lower,
+    edge: bool,
+    outlined: dict[str, tuple[Any, str, str]],
+) -> tuple[str, Code]:
+    """`void @name(args, total, row, count, column, columns, batch indices...)`: stores `count`
+    rows from `row`, and the columns from `column` on, of the totals [row][column of the panel].
+    `columns` (looked at only if `edge`) says how many columns there are from `column`.
+
+    The code exists once and loops over vectors and rows, so a long epilogue stays small; what
+    does not vary with the row is computed once a tile. `outlined` holds the module's own functions.
+    """
+    code = Code()
+    code.functions = outlined
+    width = kernel.tile[1] * LANES
+    written = frozenset(store.buffer.word for store in kernel.stores)
+    tape = TapeEmitter(code, kernel.tape, lower, written)
+    row_axes = range(kernel.num_batch, kernel.num_batch + kernel.num_rows)
+    extents = [code.word(kernel.extents[axis]) for axis in row_axes]
+    for axis in range(kernel.num_batch):
+        tape.bind(axis, code.value(f"%batch{axis}", int64, False, 0))
+    first = [("i64", index) for index in code.decode("%row", extents)]
+    stop = code.extreme("umin", "%columns", str(width)) if edge else str(width)
+    with code.loop("0", stop, LANES) as vectors:
+        column = code.value(code.add("%column", vectors.index), int64, False, code.depth)
+        mask = None
+        if edge:
+            lanes = code.lanes_below(code.sub("%columns", vectors.index))
+            mask = code.value(lanes, bool_, True, code.depth)
+        tape.bind(row_axes.stop, column, vector=True, mask=mask)
+        with code.loop("0", "%count", 1, first) as rows:
+            tape.floor = code.depth
+            place = code.add(code.mul(rows.index, str(width)), vectors.index)
+            address = code.element("%total", kernel.accumulator.llvm, place)
+            vector = vector_type(kernel.accumulator.llvm)
+            total = code.here(f"load {vector}, ptr {address}, align 64")
+            for axis, index in zip(row_axes, rows.inner, strict=True):
+                tape.bind(axis, code.value(index, int64, False, code.depth))
+            tape.bind_result(0, code.value(total, kernel.accumulator, True, code.depth))
+            tape.store(kernel.stores)
+            rows.next = code.advance(rows.inner, extents)
+    batch = "".join(f", i64 %batch{axis}" for axis in range(kernel.num_batch))
+    parameters = (
+        "ptr noalias %args, ptr noalias %total, i64 %row, i64 %count, i64 %column, "
+        f"i64 %columns{batch}"
+    )
+    return code.function("internal void", name, parameters, "noinline"), code

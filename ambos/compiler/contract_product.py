@@ -1,0 +1,160 @@
+"""The heart of a contraction: one tile of rows x columns over one block of k.
+
+All accumulators stay in registers while k runs. The function is its own (and never inlined), so
+that the register allocator sees nothing but this loop.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from ambos.compiler.contract_text import Code
+from ambos.compiler.loops import LANES, UNIT, ContractKernel
+from ambos.compiler.memory import memory_type
+from ambos.compiler.scalar import vector_type
+from ambos.core.dtype import DType
+
+UNROLL = 4  # k steps between two tests of the loop condition
+PARAMETERS = (
+    "ptr noalias %args, ptr noalias %a, ptr noalias %offsets, ptr noalias %b, ptr noalias %total, "
+    "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run, i64 %columns"
+)
+
+
+class Product:
+    """Writes `void @name(args, a, offsets, b, total, first.k, end.k, first.run, end.run, columns)`.
+
+    `a` and `b` are the operands' addresses for the batch and panel at hand, `offsets` the A
+    offsets of the tile's rows, `total` the tile's totals, [row][column]: stored if first.k is 0,
+    else added to. The block of k from first.k to end.k lies in the runs first.run to end.run.
+    `columns` (looked at only if `edge`) says how many columns there are from the panel's first.
+    """
+
+    def __init__(self, kernel: ContractKernel, edge: bool) -> None:
+        self.kernel = kernel
+        self.code = Code()
+        self.edge = edge
+        self.rows, self.vectors = kernel.tile
+        self.places = list(product(range(self.rows), range(self.vectors)))
+        self.kind = kernel.accumulator.llvm
+        self.vector = vector_type(self.kind)
+        self.a_type, self.b_type = memory_type(kernel.a.dtype), memory_type(kernel.b.dtype)
+
+    def write(self, name: str) -> tuple[str, Code]:
+        """The function's text (and its code, which knows the declarations)."""
+        code, kernel = self.code, self.kernel
+        # A packed panel holds one k after the other, so its step is known here.
+        self.b_step = str(self.vectors * LANES) if kernel.b_packed else code.word(kernel.b_k)
+        self.a_rows = [
+            code.element("%a", self.a_type, code.read("%offsets", str(row)))
+            for row in range(self.rows)
+        ]
+        self.masks = [
+            code.lanes_below(code.sub("%columns", str(vector * LANES))) if self.edge else None
+            for vector in range(self.vectors)
+        ]
+        zeros = [(self.vector, "zeroinitializer")] * len(self.places)
+        tables = code.pointer(kernel.a_runs), code.pointer(kernel.b_runs)
+        with code.loop("%first.run", "%end.run", 1, zeros) as runs:
+            runs.next = self.run(runs.index, tables, runs.inner)
+        self.finish(runs.outer)
+        return code.function("internal void", name, PARAMETERS, "noinline"), code
+
+    def run(self, run: str, tables: tuple[str, str], sums: list[str]) -> list[str]:
+        """Multiply and add that part of the block of k which lies in `run`."""
+        code, kernel = self.code, self.kernel
+        start = code.mul(run, code.word(kernel.run_length))
+        first = code.extreme("umax", start, "%first.k")
+        end = code.extreme("umin", code.add(start, code.word(kernel.run_length)), "%end.k")
+        length, skip = code.sub(end, first), code.sub(first, start)
+        a = code.add(code.read(tables[0], run), code.mul(skip, code.word(kernel.a_k)))
+        b = code.add(code.read(tables[1], run), code.mul(skip, self.b_step))
+        pointer = code.here(f"getelementptr {self.b_type}, ptr %b, i64 {b}")
+        unrolled = code.here(f"and i64 {length}, {-UNROLL}")
+        state = [a, pointer, *sums]
+        for steps, begin, stop in ((UNROLL, "0", unrolled), (1, unrolled, length)):
+            types = ["i64", "ptr", *[self.vector] * len(sums)]
+            with code.loop(begin, stop, steps, list(zip(types, state, strict=True))) as loop:
+                loop.next = self.steps(steps, loop.inner)
+            state = loop.outer
+        return state[2:]
+
+    def steps(self, count: int, state: list[str]) -> list[str]:
+        """`count` k in a row: load a row of B, then for each row broadcast A, multiply and add."""
+        code, unit = self.code, self.kernel.a_k == UNIT
+        index, pointer, *sums = state
+        lines = [code.element(row, self.a_type, index) for row in self.a_rows] if unit else []
+        for step in range(count):
+            b = [self.lanes(pointer, v, self.kernel.b.dtype) for v in range(self.vectors)]
+            for row, base in enumerate(self.a_rows):
+                if unit:  # one index register and displacements serve all steps
+                    address = code.element(lines[row], self.a_type, str(step))
+                else:
+                    address = code.element(base, self.a_type, index)
+                for vector, a in enumerate(self.a_factors(address)):
+                    place = row * self.vectors + vector
+                    sums[place] = self.multiply_add(a, b[vector], sums[place])
+            pointer = code.element(pointer, self.b_type, self.b_step)
+            if not unit:
+                index = code.add(index, code.word(self.kernel.a_k))
+        index = code.add(index, str(count)) if unit else index
+        return [self.opaque("i64", index), self.opaque("ptr", pointer), *sums]
+
+    def opaque(self, kind: str, value: str) -> str:
+        """`value` as something LLVM cannot see through until instructions are selected.
+
+        Loop strength reduction would rewrite these addresses, which already are what the machine
+        wants (row pointer + one shared index + displacement), and take half the compile time."""
+        if kind == "ptr":
+            name = "@llvm.launder.invariant.group.p0"
+            self.code.declare(f"declare ptr {name}(ptr)")
+            return self.code.here(f"call ptr {name}(ptr {value})")
+        self.code.declare("declare i64 @llvm.expect.i64(i64, i64)")
+        return self.code.here(f"call i64 @llvm.expect.i64(i64 {value}, i64 0)")
+
+    def a_factors(self, address: str) -> list[str]:
+        """A's factor for each vector: one element broadcast, or (depthwise) its neighbours."""
+        code, source = self.code, self.kernel.a.dtype
+        if self.kernel.a_vector:
+            return [self.lanes(address, vector, source) for vector in range(self.vectors)]
+        one = code.here(f"load {self.a_type}, ptr {address}, align {source.itemsize}")
+        wide = code.operand_of(one, source, self.kernel.accumulator, vector=False)
+        return [code.splat_here(wide, self.kind)] * self.vectors
+
+    def lanes(self, base: str, vector: int, source: DType) -> str:
+        """The operand's elements for vector number `vector`, widened."""
+        address = self.code.element(base, memory_type(source), str(vector * LANES))
+        value = self.code.load_lanes(address, source, self.masks[vector])
+        return self.code.operand_of(value, source, self.kernel.accumulator, vector=True)
+
+    def multiply_add(self, a: str, b: str, c: str) -> str:
+        code, vector = self.code, self.vector
+        if not self.kernel.accumulator.is_floating:
+            return code.here(f"add {vector} {c}, {code.here(f'mul {vector} {a}, {b}')}")
+        name = f"@llvm.fma.v{LANES}f{self.kernel.accumulator.bits}"
+        code.declare(f"declare {vector} {name}({vector}, {vector}, {vector})")
+        return code.here(f"call {vector} {name}({vector} {a}, {vector} {b}, {vector} {c})")
+
+    def finish(self, sums: list[str]) -> None:
+        """The first block's chain is the total, each later one is added onto it."""
+        code = self.code
+        begins = code.here("icmp eq i64 %first.k, 0")
+        with code.either(begins):
+            self.store(sums)
+        with code.either(code.here(f"xor i1 {begins}, true")):
+            how = "fadd" if self.kernel.accumulator.is_floating else "add"
+            before = [
+                code.here(f"load {self.vector}, ptr {self.slot(n)}, align 64")
+                for n in range(len(sums))
+            ]
+            self.store([
+                code.here(f"{how} {self.vector} {old}, {new}")
+                for old, new in zip(before, sums, strict=True)
+            ])  # fmt: skip
+
+    def store(self, sums: list[str]) -> None:
+        for number, value in enumerate(sums):
+            self.code.effect(f"store {self.vector} {value}, ptr {self.slot(number)}, align 64")
+
+    def slot(self, number: int) -> str:
+        return self.code.element("%total", self.kind, str(number * LANES))

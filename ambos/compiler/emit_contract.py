@@ -1,0 +1,162 @@
+"""A contraction as LLVM text: work items, k blocks, row tiles, then the epilogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ambos.compiler.contract_epilogue import epilogue
+from ambos.compiler.contract_product import Product
+from ambos.compiler.contract_text import Code
+from ambos.compiler.loops import LANES, ContractKernel
+from ambos.compiler.memory import memory_type
+from ambos.compiler.tape import Lower
+from ambos.compiler.tiles import MAX_ROW_BLOCK
+
+ABI = "ptr noalias %args, i64 %begin, i64 %end, ptr noalias %scratch"
+
+
+def emit_contract(kernel: ContractKernel, name: str, lower: Lower) -> str:
+    """The text of an LLVM module that defines `name` (ABI in core.program)."""
+    edges = (False, True) if kernel.a_vector or not kernel.b_packed else (False,)
+    parts = [row_table(kernel, f"{name}.rows")]
+    parts += [Product(kernel, edge).write(f"{name}.product{edge:d}") for edge in edges]
+    outlined: dict[str, tuple[Any, str, str]] = {}  # both epilogues call the same functions
+    for edge in (False, True):
+        parts.append(epilogue(kernel, f"{name}.store{edge:d}", lower, edge, outlined))
+    parts.append(Driver(kernel, name, edges).write())
+    declarations = {line: None for _, code in parts for line in code.declarations}
+    functions = [text for _, _, text in outlined.values()]
+    return "\n".join([*declarations, *functions, *(text for text, _ in parts)])
+
+
+def row_table(kernel: ContractKernel, name: str) -> tuple[str, Code]:
+    """`void @name(args, table, row, count, padded)` fills `table` with the A offsets of `count`
+    rows from `row`, then the last one again up to entry `padded`: a tile that is not full loads
+    from rows that exist."""
+    code = Code()
+    axes = kernel.extents[kernel.num_batch : -1]
+    extents = [code.word(axis) for axis in axes]
+    last = code.sub("%count", "1")
+    carried = [("i64", index) for index in code.decode("%row", extents)]
+    with code.loop("0", "%padded", 1, carried) as loop:
+        offset = code.dot(loop.inner, kernel.a_rows)
+        code.effect(f"store i64 {offset}, ptr {code.element('%table', 'i64', loop.index)}, align 8")
+        more = code.here(f"icmp ult i64 {loop.index}, {last}")
+        loop.next = [
+            code.here(f"select i1 {more}, i64 {following}, i64 {index}")
+            for following, index in zip(code.advance(loop.inner, extents), loop.inner, strict=True)
+        ]
+    parameters = "ptr noalias %args, ptr noalias %table, i64 %row, i64 %count, i64 %padded"
+    return code.function("internal void", name, parameters, "noinline"), code
+
+
+class Driver:
+    """The kernel itself: walks work items, and inside each k blocks and row tiles."""
+
+    def __init__(self, kernel: ContractKernel, name: str, edges: Sequence[bool]) -> None:
+        self.kernel, self.name, self.edges = kernel, name, edges
+        self.code = Code()
+        self.rows, vectors = kernel.tile
+        self.width = vectors * LANES
+
+    def write(self) -> tuple[str, Code]:
+        """The function's text and its code."""
+        self.prepare()
+        with self.code.loop("%begin", "%end", 1, [("i64", "-1")]) as items:
+            items.next = [self.item(items.index, items.inner[0])]
+        return self.code.function("void", self.name, ABI), self.code
+
+    def prepare(self) -> None:
+        """Words, counts, and memory on the stack: the row table and the totals of one tile."""
+        code, kernel = self.code, self.kernel
+        self.table = code.here(f"alloca [{MAX_ROW_BLOCK + self.rows} x i64], align 64")
+        size = self.rows * self.width
+        self.tile = code.here(f"alloca [{size} x {kernel.accumulator.llvm}], align 64")
+        self.a, self.b = code.pointer(kernel.a.word), code.pointer(kernel.b.word)
+        axes = [code.word(extent) for extent in kernel.extents]
+        self.batch, self.columns = axes[: kernel.num_batch], axes[-1]
+        self.num_rows = code.product(axes[kernel.num_batch : -1])
+        self.row_block = code.word(kernel.row_block)
+        self.panels = code.ceiling(self.columns, str(self.width))
+        self.row_blocks = code.ceiling(self.num_rows, self.row_block)
+        self.k_block = code.word(kernel.k_block)
+        self.run_length = code.extreme("umax", code.word(kernel.run_length), "1")
+        self.k = code.mul(code.word(kernel.num_runs), code.word(kernel.run_length))
+        # An empty sum is one empty block: it still writes zeros.
+        self.k_blocks = code.extreme("umax", code.ceiling(self.k, self.k_block), "1")
+        self.one_block = code.here(f"icmp eq i64 {self.k_blocks}, 1")
+        self.last_block = code.sub(self.k_blocks, "1")
+
+    def item(self, number: str, known: str) -> str:
+        """One row block x one panel. `known` is the row block that the row table describes."""
+        code, kernel = self.code, self.kernel
+        panel = code.here(f"urem i64 {number}, {self.panels}")
+        rest = code.here(f"udiv i64 {number}, {self.panels}")
+        block = code.here(f"urem i64 {rest}, {self.row_blocks}")
+        batch = code.here(f"udiv i64 {rest}, {self.row_blocks}")
+        self.indices = code.decode(batch, self.batch)
+        self.column = code.mul(panel, str(self.width))
+        self.columns_left = code.sub(self.columns, self.column)
+        self.full = code.here(f"icmp uge i64 {self.columns_left}, {self.width}")
+        self.partial = code.here(f"xor i1 {self.full}, true")
+        self.row = code.mul(block, self.row_block)
+        self.count = code.extreme("umin", self.row_block, code.sub(self.num_rows, self.row))
+        a = code.add(code.word(kernel.a_offset), code.dot(self.indices, kernel.a_batch))
+        if kernel.a_vector:
+            a = code.add(a, self.column)
+        b = code.add(code.word(kernel.b_offset), code.dot(self.indices, kernel.b_batch))
+        b = code.add(b, code.mul(panel, code.word(kernel.b_panel)))
+        self.a_base = code.element(self.a, memory_type(kernel.a.dtype), a)
+        self.b_base = code.element(self.b, memory_type(kernel.b.dtype), b)
+        with code.either(code.here(f"icmp ne i64 {known}, {block}")):
+            padded = code.mul(code.ceiling(self.count, str(self.rows)), str(self.rows))
+            code.effect(
+                f'call void @"{self.name}.rows"(ptr %args, ptr {self.table}, i64 {self.row}, '
+                f"i64 {self.count}, i64 {padded})"
+            )
+        with code.loop("0", self.k_blocks, 1) as blocks:
+            self.block(blocks.index)
+        return block
+
+    def block(self, number: str) -> None:
+        """One block of k for all row tiles: the panel's block of B stays in the first cache."""
+        code = self.code
+        first = code.mul(number, self.k_block)
+        end = code.extreme("umin", code.add(first, self.k_block), self.k)
+        run = code.here(f"udiv i64 {first}, {self.run_length}")
+        end_run = code.ceiling(end, self.run_length)
+        last = code.here(f"icmp eq i64 {number}, {self.last_block}")
+        size = self.width * self.kernel.accumulator.itemsize
+        with code.loop("0", self.count, self.rows) as tiles:
+            offsets = code.element(self.table, "i64", tiles.index)
+            held = code.element("%scratch", "i8", code.mul(tiles.index, str(size)))
+            total = code.here(f"select i1 {self.one_block}, ptr {self.tile}, ptr {held}")
+            self.choose(
+                "product", self.edges,
+                f"ptr %args, ptr {self.a_base}, ptr {offsets}, ptr {self.b_base}, ptr {total}, "
+                f"i64 {first}, i64 {end}, i64 {run}, i64 {end_run}, i64 {self.columns_left}",
+            )  # fmt: skip
+            with code.either(last):
+                self.store(tiles.index, total)
+
+    def store(self, at: str, total: str) -> None:
+        """The epilogue of the tile whose first row is number `at` of the row block."""
+        code = self.code
+        rows = code.extreme("umin", str(self.rows), code.sub(self.count, at))
+        batch = "".join(f", i64 {index}" for index in self.indices)
+        self.choose(
+            "store", (False, True),
+            f"ptr %args, ptr {total}, i64 {code.add(self.row, at)}, i64 {rows}, "
+            f"i64 {self.column}, i64 {self.columns_left}{batch}",
+        )  # fmt: skip
+
+    def choose(self, what: str, edges: Sequence[bool], arguments: str) -> None:
+        """Call the variant of `what` for full panels or the one for the last, partial panel."""
+        for edge in edges:
+            call = f'call void @"{self.name}.{what}{edge:d}"({arguments})'
+            if len(edges) == 1:
+                self.code.effect(call)
+            else:
+                with self.code.either(self.partial if edge else self.full):
+                    self.code.effect(call)

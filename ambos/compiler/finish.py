@@ -1,0 +1,182 @@
+"""From a symbolic tape to loop IR: axes are ordered and merged, sizes become argument words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ambos.compiler import loops
+from ambos.compiler.layout import Memory, Ref, TableRef
+from ambos.compiler.symbolic import PLAIN, Do, Number, Read, Reduced, Symbol, Where
+from ambos.core.affine import Affine
+from ambos.core.dtype import int64
+from ambos.core.errors import CompilerError
+from ambos.graph.node import Node
+
+WordValue = int | float | Ref | TableRef
+
+
+class Axes:
+    """The axes of a kernel: merged runs of space axes, in loop order."""
+
+    def __init__(self, extents: Sequence[int]) -> None:
+        self.source = list(extents)  # extents of the space's axes
+        self.runs: list[list[int]] = []  # space axes of each kernel axis, outermost first
+
+    def extend(self, order: Sequence[int], expressions: Sequence[Affine]) -> list[int]:
+        """Add `order` (outermost first), merging neighbours that every expression walks through
+        as one; the new kernel axes."""
+        first = len(self.runs)
+        for axis in order:
+            if len(self.runs) > first and self.follows(self.runs[-1][-1], axis, expressions):
+                self.runs[-1].append(axis)
+            else:
+                self.runs.append([axis])
+        return list(range(first, len(self.runs)))
+
+    def follows(self, outer: int, inner: int, expressions: Sequence[Affine]) -> bool:
+        step = self.source[inner]
+        return all(e.coefficient(outer) == e.coefficient(inner) * step for e in expressions)
+
+    def add_single(self) -> int:
+        """An axis of extent 1."""
+        self.runs.append([])
+        return len(self.runs) - 1
+
+    def extent(self, axis: int) -> int:
+        return math.prod(self.source[a] for a in self.runs[axis])
+
+    def coefficient(self, expression: Affine, axis: int) -> int:
+        """How far one step along kernel axis `axis` takes `expression`."""
+        return expression.coefficient(self.runs[axis][-1]) if self.runs[axis] else 0
+
+
+class Words:
+    """The argument words of a launch while they are collected."""
+
+    def __init__(self) -> None:
+        self.values: list[WordValue] = []
+        self.pointers: dict[tuple[int, int], int] = {}
+
+    def add(self, value: WordValue) -> int:
+        self.values.append(value)
+        return len(self.values) - 1
+
+    def pointer(self, memory: Memory, offset: int = 0) -> int:
+        """The word with an address `offset` elements into `memory`."""
+        key = (id(memory), offset)
+        if key not in self.pointers:
+            self.pointers[key] = self.add(Ref(memory, offset * memory.dtype.itemsize))
+        return self.pointers[key]
+
+
+class Finisher:
+    """Writes the loop IR tape of one kernel."""
+
+    def __init__(
+        self, axes: Axes, words: Words, vector: int | None, memories: dict[Node, Memory]
+    ) -> None:
+        self.axes, self.words, self.vector, self.memories = axes, words, vector, memories
+        self.tape: list[loops.Instr] = []
+        self.known: dict[loops.Instr, int] = {}
+        self.numbers: list[int] = []
+
+    def put(self, instruction: loops.Instr) -> int:
+        found = self.known.get(instruction)
+        if found is None:
+            found = self.known[instruction] = len(self.tape)
+            self.tape.append(instruction)
+        return found
+
+    def translate(self, tape: Sequence[Symbol], stage_of: dict[Node, int]) -> None:
+        """Write every symbolic instruction; `numbers` maps theirs to ours."""
+        for symbol in tape:
+            match symbol:
+                case Read():
+                    number = self.load(symbol)
+                case Where(value):
+                    number = self.integer(value)
+                case Number(value, dtype):
+                    plain = value in PLAIN or not math.isfinite(value)
+                    number = self.put(
+                        loops.Literal(value, dtype)
+                        if plain
+                        else loops.Const(self.words.add(_exact(value, dtype.kind)), dtype)
+                    )
+                case Do(op, args, dtype):
+                    taken = tuple(self.numbers[a] for a in args)
+                    number = self.put(loops.Apply(op, taken, dtype))
+                case Reduced(node, dtype):
+                    number = self.put(loops.Result(stage_of[node], dtype))
+                case _:
+                    raise CompilerError(f"finish: {symbol!r}")
+            self.numbers.append(number)
+
+    def load(self, read: Read) -> int:
+        memory = self.memories[read.node]
+        address = address_of(read, memory)
+        gathers = tuple(
+            (self.numbers[value], self.words.add(memory.strides[dim]))
+            for value, dim in read.gathers
+        )
+        buffer, index = self.place(memory, address, gathers)
+        mask = None if read.mask is None else self.numbers[read.mask]
+        return self.put(loops.Load(buffer, index, mask))
+
+    def place(
+        self, memory: Memory, address: Affine, gathers: tuple[tuple[int, int], ...] = ()
+    ) -> tuple[loops.Buffer, loops.Index]:
+        """Buffer and Index of an affine address. Only a negative offset (a pad reaching back)
+        needs a word: addresses before a block are not formed."""
+        back = address.offset < 0
+        pointer = self.words.pointer(memory, 0 if back else address.offset)
+        offset = self.words.add(address.offset) if back else None
+        terms = []
+        for axis in range(len(self.axes.runs)):
+            step = self.axes.coefficient(address, axis)
+            if step:
+                unit = step == 1 and axis == self.vector
+                terms.append((axis, loops.UNIT if unit else self.words.add(step)))
+        return loops.Buffer(pointer, memory.dtype), loops.Index(offset, tuple(terms), gathers)
+
+    def integer(self, value: Affine) -> int:
+        """An affine integer, computed from positions."""
+        total: int | None = None
+        for axis in range(len(self.axes.runs)):
+            step = self.axes.coefficient(value, axis)
+            if not step:
+                continue
+            term = self.put(loops.Position(axis))
+            if step != 1:
+                factor = self.put(loops.Size(self.words.add(step)))
+                term = self.put(loops.Apply("multiply", (term, factor), int64))
+            total = term if total is None else self.put(loops.Apply("add", (total, term), int64))
+        if total is None or value.offset:
+            offset = self.put(loops.Size(self.words.add(value.offset)))
+            total = offset if total is None else self.put(
+                loops.Apply("add", (total, offset), int64)
+            )  # fmt: skip
+        return total
+
+
+def _exact(value: bool | int | float, kind: str) -> int | float:
+    return float(value) if kind == "f" else int(value)
+
+
+def address_of(read: Read, memory: Memory) -> Affine:
+    """Where a read begins, its gathered dimensions at 0."""
+    if read.place is None:
+        assert read.position is not None
+        return read.position
+    return memory.address(read.place)
+
+
+def expressions_of(tape: Sequence[Symbol], memories: dict[Node, Memory]) -> list[Affine]:
+    """Every affine expression that the tape evaluates."""
+    found = []
+    for symbol in tape:
+        if isinstance(symbol, Read):
+            found.append(address_of(symbol, memories[symbol.node]))
+        elif isinstance(symbol, Where) and symbol.value.terms:
+            found.append(symbol.value)
+    return found

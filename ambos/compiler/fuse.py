@@ -1,0 +1,368 @@
+"""Which nodes are stored, and which are computed by one kernel.
+
+Any grouping gives the same bits; only speed is at stake. Groups grow along the topological order:
+a stored node joins the kernel of one of its producers when every element it needs from it is the
+element just computed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ambos.compiler.space import Space
+from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder, build
+from ambos.core.affine import Affine
+from ambos.core.shape import Shape, size_of
+from ambos.graph.node import Node, consumers, toposort
+from ambos.ops.kinds import Pointwise
+
+CHEAP = 3  # recomputing up to so many additions costs less than a store and a load
+ROW_ELEMENTS = 1 << 14  # a row that is visited by several stages should stay in a core's cache
+VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """Nodes computed by one kernel. `shape` is the full iteration space, `reduced` its reduced
+    axes; `members` are in topological order."""
+
+    kind: str  # "loop", "contract", "scatter" or "sort"
+    shape: Shape
+    reduced: Shape
+    members: list[Node]
+    inputs: set[Node] = field(default_factory=set)  # stored nodes of other groups
+    before: set[Group] = field(default_factory=set)  # every group that must run earlier
+
+    def target(self, node: Node, dims: Sequence[Affine]) -> tuple[Affine, ...]:
+        """The index of member `node` in a space whose dimensions are `dims`."""
+        if node.shape == self.shape and node.op.kind != "reduce":  # type: ignore[attr-defined]
+            return tuple(dims)
+        outer = [d for a, d in enumerate(dims) if a not in self.reduced]
+        sizes = [n for a, n in enumerate(self.shape) if a not in self.reduced]
+        if node.shape == tuple(sizes):
+            return tuple(outer)
+        rest = iter(d for d, n in zip(outer, sizes, strict=True) if n != 1)
+        return tuple(Affine() if n == 1 else next(rest) for n in node.shape)
+
+
+def kind_of(node: Node) -> str:
+    return str(getattr(node.op, "kind", ""))
+
+
+def group_kind(node: Node) -> str:
+    if node.op.name == "scatter_add":
+        return "scatter"
+    return {"contract": "contract", "sort": "sort"}.get(kind_of(node), "loop")
+
+
+def is_leaf(node: Node) -> bool:
+    return node.op.name == "input"
+
+
+def view_base(node: Node) -> Node:
+    """What a chain of pure views looks at."""
+    while node.op.name in VIEWS:
+        node = node.inputs[0]
+    return node
+
+
+class Fusion:
+    """The state of one fusion: who is stored, who is in which group, what each group reads."""
+
+    def __init__(self, roots: Sequence[Node], forced: Iterable[Node]) -> None:
+        self.roots, self.forced = list(roots), set(forced)
+        self.order = toposort(roots)
+        self.users = consumers(self.order)
+        self.stored: set[Node] = set()
+        self.group_of: dict[Node, Group] = {}
+        self.groups: list[Group] = []
+
+    def run(self) -> list[Group]:
+        self.choose_stored()
+        for node in self.order:
+            if node in self.stored:
+                self.place(node)
+        self.join_siblings()
+        return self.schedule()
+
+    # 1. Which nodes own a buffer.
+
+    def choose_stored(self) -> None:
+        keep = self.stored
+        keep |= {root for root in self.roots if not is_leaf(root)}
+        keep |= {node for node in self.forced if not is_leaf(node)}
+        weight: dict[Node, int] = {}
+        for node in self.order:
+            kind = kind_of(node)
+            if kind in ("reduce", "contract", "sort") or node.op.name == "scatter_add":
+                keep.add(node)
+            if kind == "contract" or kind == "sort":
+                for source in node.inputs:
+                    self.store_operand(source)
+            if node.op.name == "take":
+                self.store_operand(node.inputs[0], exact=True)
+            if node.op.name == "scatter_add" and node.inputs[2].size > 1:
+                self.store_operand(node.inputs[1])
+        for node in self.order:
+            weight[node] = self.weigh(node, weight)
+
+    def store_operand(self, node: Node, exact: bool = False) -> None:
+        base = node if exact else view_base(node)
+        if base.op.name not in ("input", "constant", "iota"):
+            self.stored.add(base)
+        elif exact and base.op.name != "input":
+            self.stored.add(base)
+
+    def weigh(self, node: Node, weight: dict[Node, int]) -> int:
+        """What inlining `node` costs, in additions; stores it where that is dear."""
+        if node in self.stored or not node.inputs:
+            return 0
+        cost = sum(weight[source] for source in node.inputs)
+        op = node.op
+        if isinstance(op, Pointwise) and op.kind == "pointwise":
+            cost += op.cost
+        for source in node.inputs:
+            repeats = op.name == "window" or (
+                op.name == "expand" and node.size >= 4 * source.size and source.size > 1
+            )
+            if repeats and weight[source] > 1:
+                self.stored.add(self.value_below(source))
+                cost = 0
+        distinct = len(set(self.users[node]))
+        if distinct > 1 and cost > CHEAP and not self.is_random(node):
+            self.stored.add(node)
+            return 0
+        return cost
+
+    @staticmethod
+    def value_below(node: Node) -> Node:
+        base = view_base(node)
+        return base if base.inputs else node
+
+    @staticmethod
+    def is_random(node: Node) -> bool:
+        return kind_of(node) == "random"
+
+    # 2. Groups.
+
+    def reads(self, node: Node) -> tuple[Space, list[Read], Sequence[Affine]]:
+        """What computing the stored node reads, over its own space."""
+        shape, sources = node.shape, [node]
+        if kind_of(node) == "reduce":
+            shape, sources = node.inputs[0].shape, [node.inputs[0]]
+        while True:
+            space = Space(shape)
+            try:
+                builder, _ = build(
+                    space,
+                    lambda b: [b.value(s, tuple(b.space.dims)) for s in sources],  # noqa: B023
+                    lambda s: TapeBuilder(s, lambda n: self.readable(n, node)),
+                )
+            except NeedsBuffer as problem:
+                self.add_stored(problem.node)
+                continue
+            return space, [s for s in builder.tape if isinstance(s, Read)], space.dims
+
+    def readable(self, node: Node, reader: Node) -> bool:
+        return is_leaf(node) or (node in self.stored and node is not reader)
+
+    def add_stored(self, node: Node) -> None:
+        """A node found to need a buffer only now: it gets a group of its own, earlier."""
+        if node in self.stored:
+            raise NeedsBuffer(node)
+        self.stored.add(node)
+        self.place(node)
+
+    def place(self, node: Node) -> None:
+        """Put `node` into a producer's group, or a new one."""
+        if node in self.group_of:
+            return
+        kind = group_kind(node)
+        if kind != "loop":
+            sources = self.operand_bases(node)
+            group = Group(kind, node.shape, (), [node])
+            self.attach(group, node, sources)
+            return
+        space, reads, dims = self.reads(node)
+        del space
+        sources = {read.node for read in reads if not is_leaf(read.node)}
+        shape, reduced = node.shape, ()
+        if kind_of(node) == "reduce":
+            shape, reduced = node.inputs[0].shape, node.attrs[0]
+        producers = sorted(
+            {self.group_of[s] for s in sources}, key=self.groups.index, reverse=True
+        )
+        if node not in self.forced:
+            for group in producers:
+                merged = self.merged_space(group, node, shape, reduced)
+                if merged is not None and self.can_join(group, node, reads, dims, sources, merged):
+                    group.shape, group.reduced = merged
+                    self.attach(group, node, sources)
+                    return
+        self.attach(Group("loop", shape, reduced, [node]), node, sources)
+
+    def operand_bases(self, node: Node) -> set[Node]:
+        found: set[Node] = set()
+        stack = list(node.inputs)
+        while stack:
+            source = stack.pop()
+            if source in self.stored:
+                found.add(source)
+            elif source.inputs:
+                stack += source.inputs
+        for source in found:
+            if source not in self.group_of:
+                self.place(source)
+        return found
+
+    def attach(self, group: Group, node: Node, sources: set[Node]) -> None:
+        if not group.inputs and group not in self.groups:
+            self.groups.append(group)
+        if node not in group.members:
+            group.members.append(node)
+        self.group_of[node] = group
+        earlier = {self.group_of[s] for s in sources} - {group}
+        group.inputs |= {s for s in sources if self.group_of[s] is not group}
+        ahead = set(earlier)
+        for other in earlier:
+            ahead |= other.before
+        ahead.discard(group)
+        if not ahead <= group.before:
+            group.before |= ahead
+            for other in self.groups:
+                if group in other.before:
+                    other.before |= ahead
+
+    @staticmethod
+    def merged_space(
+        group: Group, node: Node, shape: Shape, reduced: Shape
+    ) -> tuple[Shape, Shape] | None:
+        """The space that `group` needs to take `node` in as well, or None."""
+        row = size_of([group.shape[a] for a in group.reduced])
+        if group.kind == "contract":
+            return (group.shape, ()) if shape == group.shape and not reduced else None
+        if group.kind != "loop":
+            return None
+        if reduced:
+            if shape != group.shape:
+                return None
+            if not group.reduced:
+                last = bool(shape) and len(shape) - 1 in reduced
+                small = size_of([shape[a] for a in reduced]) <= ROW_ELEMENTS
+                return (shape, reduced) if last and small else None
+            return (shape, reduced) if reduced == group.reduced and row <= ROW_ELEMENTS else None
+        if shape == group.shape:
+            return (shape, group.reduced) if row <= ROW_ELEMENTS or not group.reduced else None
+        kept = [n for a, n in enumerate(group.shape) if a not in group.reduced and n != 1]
+        if group.reduced and [n for n in shape if n != 1] == kept:
+            return group.shape, group.reduced
+        return None
+
+    def can_join(
+        self, group: Group, node: Node, reads: Sequence[Read], dims: Sequence[Affine],
+        sources: set[Node], space: tuple[Shape, Shape],
+    ) -> bool:  # fmt: skip
+        """Is everything that `node` reads from the group the element computed there, and is
+        everything else ready before the group runs?"""
+        if any(group in self.group_of[s].before for s in sources):
+            return False
+        trial = Group(group.kind, *space, [])
+        # Where `node` spans only the kept axes it cannot reach back to single elements.
+        outer_only = kind_of(node) != "reduce" and node.shape != trial.shape
+        for read in reads:
+            if read.node not in group.members:
+                continue
+            if read.place is None or read.gathers:
+                return False
+            same_space = read.node.shape == trial.shape and kind_of(read.node) != "reduce"
+            if outer_only and same_space:
+                return False
+            own = [d for d, n in zip(dims, node.shape, strict=True) if n != 1] if outer_only else []
+            target = own if outer_only else [
+                d for d, n in zip(trial.target(read.node, dims), read.node.shape, strict=True)
+                if n != 1
+            ]  # fmt: skip
+            if [i for i, n in zip(read.place, read.node.shape, strict=True) if n != 1] != target:
+                return False
+        return True
+
+    # 3. Kernels over the same space that read the same data share one pass over it.
+
+    def join_siblings(self) -> None:
+        by_space: dict[tuple[Shape, Shape], list[Group]] = {}
+        for group in list(self.groups):
+            if group.kind != "loop" or self.forced & set(group.members):
+                continue
+            key = (group.shape, group.reduced)
+            for other in by_space.setdefault(key, []):
+                if self.are_siblings(group, other):
+                    self.merge(other, group)
+                    break
+            else:
+                by_space[key].append(group)
+
+    def are_siblings(self, a: Group, b: Group) -> bool:
+        if a in b.before or b in a.before:
+            return False
+        shared = self.large_inputs(a) & self.large_inputs(b)
+        row = size_of([a.shape[axis] for axis in a.reduced])
+        return bool(shared) and (not a.reduced or row <= ROW_ELEMENTS or self.one_stage(a, b))
+
+    @staticmethod
+    def one_stage(a: Group, b: Group) -> bool:
+        return all(kind_of(m) == "reduce" or m.shape != a.shape for m in (*a.members, *b.members))
+
+    def large_inputs(self, group: Group) -> set[Node]:
+        size = size_of(group.shape)
+        found = {n for n in group.inputs if n.size == size}
+        for member in group.members:
+            for node in toposort([member], stop=lambda n: n in self.stored and n is not member):  # noqa: B023
+                if is_leaf(node) and node.size == size:
+                    found.add(node)
+        return found
+
+    def merge(self, into: Group, other: Group) -> None:
+        into.members += other.members
+        for node in other.members:
+            self.group_of[node] = into
+        into.inputs |= other.inputs
+        self.groups.remove(other)
+        into.before |= other.before
+        for group in self.groups:
+            if other in group.before:
+                group.before.remove(other)
+                group.before.add(into)
+            if into in group.before:
+                group.before |= into.before
+
+    # 4. Order.
+
+    def schedule(self) -> list[Group]:
+        """Groups, each after all that it reads; members in topological order."""
+        position = {node: i for i, node in enumerate(self.order)}
+        for group in self.groups:
+            group.members.sort(key=position.__getitem__)
+        result: list[Group] = []
+        placed: set[Group] = set()
+        pending = sorted(self.groups, key=lambda g: position[g.members[0]])
+        while pending:
+            waiting = []
+            for group in pending:
+                needs = {self.group_of[s] for s in group.inputs} - {group}
+                if needs <= placed:
+                    result.append(group)
+                    placed.add(group)
+                else:
+                    waiting.append(group)
+            assert len(waiting) < len(pending), "fusion made a cycle"
+            pending = waiting
+        return result
+
+
+def fuse(roots: Sequence[Node], forced: Iterable[Node] = ()) -> tuple[list[Group], set[Node]]:
+    """Groups in execution order and the set of stored nodes. `forced` nodes are stored row-major
+    by a kernel of their own."""
+    fusion = Fusion(roots, forced)
+    groups = fusion.run()
+    return groups, fusion.stored

@@ -1,0 +1,106 @@
+"""Steps of a program before memory is planned, and what lowering shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ambos.compiler import loops
+from ambos.compiler.finish import Axes, Finisher, Words, WordValue
+from ambos.compiler.layout import Memory, is_row_major
+from ambos.core.features import Features
+from ambos.core.shape import Shape
+from ambos.graph.node import Node
+
+AnyKernel = loops.LoopKernel | loops.ContractKernel | loops.SortKernel
+ITEM = 8192  # elements of work that are worth a work item
+SERIAL = 16384  # elements of work that are not worth waking a thread
+
+
+@dataclass(slots=True)
+class Step:
+    """One launch, its pointers still symbolic."""
+
+    kernel: AnyKernel
+    words: list[WordValue]
+    items: int
+    scratch: int
+    serial: bool
+    label: str
+
+
+@dataclass(slots=True)
+class Context:
+    """What is known while groups are lowered in order."""
+
+    features: Features
+    threads: int
+    stored: set[Node]
+    forced: set[Node]
+    needed: set[Node]  # stored nodes that some other kernel or the caller reads
+    requests: dict[Node, list[int]]  # dimension orders that consumers ask for
+    memories: dict[Node, Memory] = field(default_factory=dict)
+
+    def is_stored(self, node: Node) -> bool:
+        return node in self.memories
+
+    def is_contiguous(self, node: Node) -> bool:
+        memory = self.memories[node]
+        return is_row_major(memory.shape, memory.strides)
+
+    def allocate(self, node: Node, strides: Shape) -> Memory:
+        memory = Memory(node.dtype, node.shape, strides)
+        self.memories[node] = memory
+        return memory
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The loops around the stages of a LoopKernel."""
+
+    extents: tuple[int, ...]
+    grid: tuple[int, ...]
+    serial: tuple[int, ...]
+    lane: int | None
+    grain: int | None
+    items: int
+    is_small: bool
+
+
+def outline(
+    axes: Axes, words: Words, outer: Sequence[int], lane: int | None, inner: Sequence[int],
+    threads: int,
+) -> Outline:  # fmt: skip
+    """Which loops are the grid: one axis in grains, or two flattened. The choice follows the number
+    of axes only, never their sizes, so that sizes never shape the code."""
+    around = list(outer)
+    if not around:
+        around = [lane if lane is not None else axes.add_single()]
+    extents = tuple(words.add(axes.extent(a)) for a in range(len(axes.runs)))
+    total = math.prod(axes.extent(a) for a in range(len(axes.runs)))
+    if len(around) > 1:
+        items = axes.extent(around[0]) * axes.extent(around[1])
+        grid, serial = tuple(around[:2]), tuple(around[2:])
+        return Outline(extents, grid, serial, lane, None, items, total < SERIAL)
+    extent = axes.extent(around[0])
+    each = max(1, total // max(1, extent))
+    spread = -(-extent // (16 * threads)) if total > SERIAL else 1
+    step = max(1, -(-ITEM // each), spread)
+    if around[0] == lane:
+        step = -(-step // loops.LANES) * loops.LANES
+    grain = words.add(step)
+    items = -(-extent // step)
+    return Outline(extents, tuple(around), (), lane, grain, items, total < SERIAL)
+
+
+def assemble(
+    shape: Outline, words: Words, finisher: Finisher,
+    stages: Sequence[loops.Map | loops.Fold], label: str, scratch: int = 0,
+) -> Step:  # fmt: skip
+    """The step of a LoopKernel."""
+    kernel = loops.LoopKernel(
+        shape.extents, shape.grid, shape.serial, shape.lane, shape.grain,
+        tuple(finisher.tape), tuple(stages), len(words.values),
+    )  # fmt: skip
+    return Step(kernel, words.values, shape.items, scratch, shape.is_small, label)

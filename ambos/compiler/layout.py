@@ -1,0 +1,73 @@
+"""Buffers while a program is planned: their place in memory is open, their strides are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ambos.core.affine import Affine
+from ambos.core.dtype import DType
+from ambos.core.shape import Shape, row_major, size_of
+
+
+@dataclass(eq=False, slots=True)
+class Memory:
+    """A contiguous block: `shape` in the order given by `strides` (elements)."""
+
+    dtype: DType
+    shape: Shape
+    strides: Shape
+    input: int | None = None  # the program's input number
+    output: int | None = None  # the program's output number
+    elements: int = field(default=-1)
+
+    @property
+    def nbytes(self) -> int:
+        count = size_of(self.shape) if self.elements < 0 else self.elements
+        return max(1, count) * self.dtype.itemsize
+
+    @property
+    def is_row_major(self) -> bool:
+        return is_row_major(self.shape, self.strides)
+
+    def address(self, place: Sequence[Affine]) -> Affine:
+        """The element offset of `place`."""
+        total = Affine()
+        for part, stride in zip(place, self.strides, strict=True):
+            total += part * stride
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An argument word that will be the address of `offset` bytes into `memory`."""
+
+    memory: Memory
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TableRef:
+    """An argument word that will be the address of a table of int64."""
+
+    values: tuple[int, ...]
+
+
+def is_row_major(shape: Shape, strides: Shape) -> bool:
+    """Do the strides address the elements in order (axes of size 1 may have any stride)?"""
+    wanted = row_major(shape)
+    return all(n == 1 or s == w for n, s, w in zip(shape, strides, wanted, strict=True))
+
+
+def strides_in_order(shape: Shape, order: Sequence[int]) -> Shape:
+    """Strides of a contiguous block whose dimensions lie in `order`, outermost first."""
+    strides, step = [0] * len(shape), 1
+    for dim in reversed(order):
+        strides[dim] = step
+        step *= shape[dim]
+    return tuple(strides)
+
+
+def order_of(strides: Sequence[int]) -> list[int]:
+    """Dimensions by decreasing stride; equal ones in logical order."""
+    return sorted(range(len(strides)), key=lambda d: -strides[d])

@@ -1,0 +1,266 @@
+"""Loop IR: what a kernel does, free of any target.
+
+Two kernel forms cover everything:
+
+* `LoopKernel`: stages (`Map`, `Fold`) that share outer loops. A pointwise chain is one Map; a
+  reduction a Fold and a Map; softmax over a row is Fold max, Fold sum, Map, in one pass over it.
+* `ContractKernel`: a register-blocked contraction (matmul, convolution, their gradients) with an
+  epilogue that stores the tile.
+
+Scalar code is a *tape*: instructions in order, operands named by position, so that it hashes
+fast and shares subexpressions. Everything that varies with sizes is a *word*, an index into the
+run-time arguments (`Kernel ABI` in core.program): extents, strides, offsets (in elements), pointers
+and constants. Two graphs that differ in sizes only give equal kernels, hence one machine code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ambos.core.dtype import DType
+
+UNIT = -1  # a stride of one, known when the code is generated (vector loads need to know)
+LANES = 16  # logical vector width everywhere; a target splits it over its registers
+BLOCK = 4096  # reduction block: so many elements along the innermost reduced axis
+K_BLOCK = 256  # contraction block: so many products are chained before a total is taken
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An element address: offset + sum(axis * stride) + sum(value * stride).
+
+    `offset` is a word or None for 0. `terms` pairs an axis number with a stride (a word or UNIT);
+    an axis that is absent has stride 0. `gathers` pairs an int64 instruction with a stride.
+    """
+
+    offset: int | None = None
+    terms: tuple[tuple[int, int], ...] = ()
+    gathers: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Memory: the pointer in word `word`, or (word None) the thread's scratch memory.
+
+    A scratch Index is in elements from the start of the scratch and must not mention the lane
+    axis: with a lane axis every scratch element stands for a group of LANES neighbours.
+    """
+
+    word: int | None
+    dtype: DType
+
+
+# --- the tape ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A number from the argument words: a float64's bits for floating types, else an int64."""
+
+    word: int
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number known when the code is generated (0, 1, infinities)."""
+
+    value: bool | int | float
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The int64 in an argument word (an extent or offset) as a value."""
+
+    word: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The int64 index along `axis`."""
+
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read an element. Where `mask` (a bool instruction) is false nothing is read and the result
+    is zero."""
+
+    buffer: Buffer
+    index: Index
+    mask: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A pointwise op of the registry, by name, on earlier instructions. `dtype` is the result's."""
+
+    op: str
+    args: tuple[int, ...]
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the Fold stage number `stage` of this kernel computed (part 0: the value, or for
+    argmax and argmin the int64 position; in a contraction's epilogue stage 0 is the
+    accumulator)."""
+
+    stage: int
+    dtype: DType
+
+
+Instr = Const | Literal | Size | Position | Load | Apply | Result
+
+
+# --- loop kernels --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write instruction `value`. `mask`: only where true. `accumulate`: add to what is there."""
+
+    buffer: Buffer
+    index: Index
+    value: int
+    mask: int | None = None
+    accumulate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """For every point of `axes` (outermost first, may be empty) do the stores in order.
+
+    Without a lane axis the last of `axes` is vectorised unless `ordered` (a scatter: later
+    points see the writes of earlier ones)."""
+
+    axes: tuple[int, ...]
+    stores: tuple[Store, ...]
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Reduce instruction `value` over `axes` (outermost first, never empty) with `op`: "add",
+    "mul", "max", "min" (NaN wins), "argmax", "argmin" (first wins, NaN first of all).
+
+    The canonical order of "add" and "mul", whatever the target: for each point of the outer axes
+    in row-major order, for each run of BLOCK indices along the last axis: LANES partial results,
+    partial p taking the indices with index % LANES == p in order, from the identity; combined as
+    p[i] op p[i+8], then +4, +2, +1; the first run's result is the total, each next run's is
+    combined onto it in order. An empty reduction gives the identity.
+    argmax and argmin give the row-major position within `axes`.
+    """
+
+    axes: tuple[int, ...]
+    op: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopKernel:
+    """`extents[axis]` is the word with that axis's extent. Outer axes, outermost first:
+
+    * `grid`: at least one; flattened into work items. If `grain` (a WORD, like
+      `extents`) is given there is exactly one grid axis and item i covers its indices i*grain up
+      to (i+1)*grain, else one index.
+    * `serial`: loops inside an item, around all stages.
+    * `lane`: LANES neighbouring indices at once for all stages. It may be the only grid axis
+      (then grain is given, its value a multiple of LANES) or an axis of its own, innermost.
+    All other axes are inner and belong to stages. Vectors end in a masked tail, so nothing
+    outside an axis's extent is ever read or written.
+    """
+
+    extents: tuple[int, ...]
+    grid: tuple[int, ...]
+    serial: tuple[int, ...]
+    lane: int | None
+    grain: int | None  # word
+    tape: tuple[Instr, ...]
+    stages: tuple[Map | Fold, ...]
+    num_words: int
+
+
+# --- contractions --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ContractKernel:
+    """out[batch, row, col] = epilogue(sum over k of A[batch, row, k] * B[batch, k, col]).
+
+    The canonical order: products are chained by fused multiply-add from zero over each run of
+    `k_block` consecutive k (word, computed by `block_length`), the first run's chain is the
+    total, each next run's is added onto it. k is the flattened logical index of the contracted
+    labels in the op's order. Integers multiply and add in the accumulator's type.
+
+    Axes are numbered batch axes first, then row axes, then the column axis (last), for use by
+    `Position` and `Index` in the epilogue.
+
+    A element address: a_offset + sum(batch * a_batch) + sum(row * a_rows) + K offset.
+    K is cut into `num_runs` runs of `run_length`; run r starts at tables a_runs[r], b_runs[r]
+    (pointers to int64 element offsets) and advances by strides a_k, b_k (words or UNIT).
+    `a_vector`: A also varies along the column axis, with unit stride (depthwise convolution).
+    B element address: b_offset + sum(batch * b_batch) + K offset + column address, where the
+    column address is (col // width) * b_panel + col % width; a panel is `width` columns wide,
+    width = the tile's columns. `b_packed`: panels are padded to full width with zeros, so that
+    vector loads never need a mask. Unpacked B sets b_panel to the tile's width (unit stride).
+
+    Work items: batch x row blocks of `row_block` rows (word) x column panels, the panels fastest.
+    Needs `scratch` = row_block * tile columns * itemsize of the accumulator per thread when there
+    is more than one k block.
+    """
+
+    extents: tuple[int, ...]  # words: batch axes, row axes, column axis
+    num_batch: int
+    num_rows: int
+    a: Buffer
+    b: Buffer
+    accumulator: DType
+    a_offset: int | None
+    a_batch: tuple[int, ...]  # one stride word per batch axis
+    a_rows: tuple[int, ...]  # one stride word per row axis
+    b_offset: int | None
+    b_batch: tuple[int, ...]
+    b_panel: int
+    b_packed: bool
+    a_vector: bool
+    num_runs: int
+    run_length: int
+    a_runs: int
+    b_runs: int
+    a_k: int
+    b_k: int
+    k_block: int
+    row_block: int
+    tile: tuple[int, int]  # rows, vectors of LANES columns
+    tape: tuple[Instr, ...]
+    stores: tuple[Store, ...]
+    num_words: int
+
+
+def block_length(extent: int) -> int:
+    """Length of the canonical k blocks: equal shares of at most K_BLOCK.
+
+    Example:
+        >>> block_length(100), block_length(256), block_length(300)
+        (100, 256, 150)
+    """
+    blocks = max(1, -(-extent // K_BLOCK))
+    return max(1, -(-extent // blocks))
+
+
+# --- sorting -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SortKernel:
+    """Stable ascending argsort of rows (NaN last): item r reads `extent` keys of `keys` starting
+    at r * extent, writes their int64 order to `order` likewise; scratch: 2 * extent * 8 bytes.
+    """
+
+    keys: Buffer
+    order: Buffer
+    extent: int  # word
+    num_words: int = 3

@@ -1,0 +1,201 @@
+"""Graph -> Program, pass by pass."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ambos.compiler import loops
+from ambos.compiler.emit import emit_loop
+from ambos.compiler.emit_sort import emit_sort
+from ambos.compiler.emit_contract import emit_contract
+from ambos.compiler.fuse import Group, fuse
+from ambos.compiler.launches import AnyKernel, Context, Step
+from ambos.compiler.layout import Memory, is_row_major
+from ambos.compiler.lower_contract import lower_contract
+from ambos.compiler.lower_loop import lower_loop, lower_scatter, lower_sort
+from ambos.compiler.plan import plan_memory, resolve
+from ambos.compiler.prepare import layout_requests, prepare
+from ambos.compiler.symbolic import NeedsBuffer
+from ambos.core.config import config
+from ambos.core.dtype import DType
+from ambos.core.features import Features
+from ambos.core.program import Kernel, Launch, Program
+from ambos.core.shape import Shape
+from ambos.graph import Node, show, substitute, verify
+from ambos.ops import registry
+from ambos.ops.movement import detach
+
+LOWER = {
+    "loop": lower_loop,
+    "contract": lower_contract,
+    "scatter": lower_scatter,
+    "sort": lower_sort,
+}
+MAX_RETRIES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one result of a Program lies in its output buffer."""
+
+    output: int
+    shape: Shape
+    strides: Shape
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A Program and the layout of its results, in the order of the roots."""
+
+    program: Program
+    results: tuple[Result, ...]
+
+
+def compile_graph(roots: Sequence[Node], features: Features, threads: int) -> Compiled:
+    """The Program that computes `roots`, whose leaves are `input` nodes numbered from 0."""
+    start = time.perf_counter()
+    roots = prepare(roots)
+    verify(roots, "prepare")
+    trace(3, lambda: show(roots))
+    forced: set[Node] = set()
+    for _ in range(MAX_RETRIES):
+        try:
+            steps, context = schedule(roots, forced, features, threads)
+            break
+        except NeedsBuffer as problem:
+            roots, node = force(roots, problem.node, forced)
+            forced.add(node)
+    else:
+        raise RuntimeError("compile: buffers keep being asked for")
+    compiled = assemble_program(roots, steps, context)
+    trace(1, lambda: summary(compiled.program, time.perf_counter() - start))
+    return compiled
+
+
+def force(
+    roots: Sequence[Node], node: Node, forced: set[Node]
+) -> tuple[list[Node], Node]:
+    """Make sure that `node` can be stored row-major: an input is copied first."""
+    if node.op.name == "input" or node in forced:
+        copy = detach(node)
+        return substitute_readers(roots, node, copy), copy
+    return list(roots), node
+
+
+def substitute_readers(roots: Sequence[Node], node: Node, copy: Node) -> list[Node]:
+    """`roots` reading `copy` (which reads `node`) instead of `node`."""
+    return substitute(roots, {node: copy, copy: copy})
+
+
+def schedule(
+    roots: Sequence[Node], forced: set[Node], features: Features, threads: int
+) -> tuple[list[Step], Context]:
+    """Fusion, layouts and lowering."""
+    groups, stored = fuse(roots, forced)
+    trace(3, lambda: "\n".join(describe(group) for group in groups))
+    context = Context(
+        features, threads, stored, forced, needed_nodes(roots, groups), layout_requests(roots)
+    )
+    for node in input_nodes(roots):
+        number, strides = node.attrs
+        context.memories[node] = Memory(node.dtype, node.shape, strides, input=number)
+    steps: list[Step] = []
+    for group in groups:
+        steps += LOWER[group.kind](group, context)
+    return steps, context
+
+
+def needed_nodes(roots: Sequence[Node], groups: Sequence[Group]) -> set[Node]:
+    """Nodes that must be in memory: results, and what one kernel reads of another."""
+    found = set(roots)
+    for group in groups:
+        found |= group.inputs
+    return found
+
+
+def input_nodes(roots: Sequence[Node]) -> list[Node]:
+    from ambos.graph import toposort
+
+    return [node for node in toposort(roots) if node.op.name == "input"]
+
+
+def assemble_program(roots: Sequence[Node], steps: Sequence[Step], context: Context) -> Compiled:
+    """Name the kernels, place the buffers, resolve the words."""
+    outputs: list[Memory] = []
+    results = []
+    for root in roots:
+        memory = context.memories[root]
+        if memory.output is None:
+            memory.output = len(outputs)
+            outputs.append(memory)
+        results.append(Result(memory.output, root.shape, memory.strides, root.dtype))
+    num_inputs = 1 + max((n.attrs[0] for n in input_nodes(roots)), default=-1)
+    placement = plan_memory(steps)
+    launches = tuple(
+        Launch(
+            kernel_of(step.kernel, step.label), resolve(step, placement, num_inputs),
+            step.items, step.scratch, step.serial,
+        )
+        for step in steps
+    )  # fmt: skip
+    program = Program(
+        launches, num_inputs, tuple(m.nbytes for m in outputs), placement.arena_bytes,
+        placement.tables,
+    )  # fmt: skip
+    return Compiled(program, tuple(results))
+
+
+@lru_cache(maxsize=4096)
+def kernel_name(kernel: AnyKernel) -> str:
+    return "k" + hashlib.blake2b(repr(kernel).encode(), digest_size=16).hexdigest()
+
+
+def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
+    """The machine-code function of a loop IR kernel; its text is written only if needed."""
+    name = kernel_name(kernel)
+
+    def emit() -> str:
+        trace(4, lambda: f"{name} {label}\n{kernel}")
+        if isinstance(kernel, loops.LoopKernel):
+            text = emit_loop(kernel, name, rule_of)
+        elif isinstance(kernel, loops.ContractKernel):
+            text = emit_contract(kernel, name, rule_of)
+        else:
+            text = emit_sort(kernel, name)
+        trace(5, lambda: text)
+        return text
+
+    return Kernel(name, emit, label)
+
+
+def rule_of(op: str):  # type: ignore[no-untyped-def]
+    """The scalar rule of a pointwise op."""
+    return registry[op].lower  # type: ignore[attr-defined]
+
+
+def describe(group: Group) -> str:
+    members = ", ".join(m.op.name for m in group.members)
+    return f"{group.kind} {list(group.shape)} over {list(group.reduced)}: {members}"
+
+
+def summary(program: Program, seconds: float) -> str:
+    names = "\n".join(f"  {launch.kernel.label}" for launch in program.launches)
+    return (
+        f"program: {len(program.launches)} launches, {program.num_inputs} inputs, arena "
+        f"{program.arena_bytes} bytes, planned in {1e3 * seconds:.1f} ms\n{names}"
+    )
+
+
+def trace(level: int, text) -> None:  # type: ignore[no-untyped-def]
+    """Print `text()` to stderr when AMBOS_DEBUG asks for this level."""
+    if config.debug >= level:
+        print(text(), file=sys.stderr)
+
+
+__all__ = ["Compiled", "Result", "compile_graph", "is_row_major"]

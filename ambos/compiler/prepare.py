@@ -1,0 +1,59 @@
+"""Passes over the graph before fusion: simplification, degenerate cases, layout requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ambos.compiler.fuse import view_base
+from ambos.graph import Node, make, rewrite, toposort
+from ambos.graph.rewrite import Table
+from ambos.ops.contraction import Spec
+from ambos.ops.kinds import constant, registry
+from ambos.ops.movement import reshape
+from ambos.ops.simplify import SIMPLIFICATIONS
+
+
+def prepare(roots: Sequence[Node]) -> list[Node]:
+    """The graph that fusion sees: same roots, same bits, fewer nodes."""
+    roots = rewrite(roots, SIMPLIFICATIONS)
+    return rewrite(roots, DEGENERATE)
+
+
+def _reduce_of_nothing(node: Node) -> Node | None:
+    """A reduction over no axes becomes one over an axis of extent 1, its canonical form."""
+    (axes,), (x,) = node.attrs, node.inputs
+    if axes:
+        return None
+    return make(node.op, (reshape(x, attrs=((*x.shape, 1),)),), ((x.rank,),))
+
+
+def _empty_sum(node: Node) -> Node | None:
+    """A contraction over an empty range is zero."""
+    spec: Spec = node.attrs[0]
+    sizes = spec.sizes()
+    if node.size == 0 or all(sizes[label] for label in spec.contracted):
+        return None
+    return constant(0, node.dtype, node.shape)
+
+
+DEGENERATE: Table = {
+    **{name: (_reduce_of_nothing,) for name, op in registry.items() if op.kind == "reduce"},
+    "contract": (_empty_sum,),
+}
+
+
+def layout_requests(roots: Sequence[Node]) -> dict[Node, list[int]]:
+    """Dimension orders that convolutions want of their input: channels innermost, so that the sum
+    over a window's row and its channels walks memory straight."""
+    wanted: dict[Node, list[int]] = {}
+    for node in toposort(roots):
+        if node.op.name != "contract" or node.attrs[0].is_plain:
+            continue
+        spec: Spec = node.attrs[0]
+        source = view_base(node.inputs[0])
+        spatial = sum(1 for dim in spec.a if len(dim) > 1 or dim[0][1] != 1)
+        rest = list(range(1, source.rank - spatial))
+        if rest:
+            last = range(source.rank - spatial, source.rank)
+            wanted.setdefault(source, [0, *last, *rest])
+    return wanted

@@ -1,0 +1,257 @@
+"""From nodes to a symbolic tape: scalar code over an iteration space, addresses still affine.
+
+`TapeBuilder.value(node, index)` writes the instructions that compute one element of `node`. Nodes
+that own a buffer are loaded, everything else is inlined; movement only transforms the index. The
+same walk serves fusion (what does this node read, and where?) and lowering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ambos.compiler.space import Space
+from ambos.core.affine import Affine, Misaligned, linear
+from ambos.core.dtype import DType, bool_, int64
+from ambos.graph.node import Node
+from ambos.ops.kinds import Move, Op
+
+Place = tuple[Affine, ...]
+PLAIN = (0, 1)  # constants that are part of the code; all others are run-time words
+
+
+class NeedsBuffer(Exception):
+    """`node` must be stored, row-major, before the node that reads it can be lowered."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(repr(node))
+        self.node = node
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Load of a stored node. `place` is its index; None: `position` is its row-major position."""
+
+    node: Node
+    place: Place | None
+    position: Affine | None
+    mask: int | None
+    gathers: tuple[tuple[int, int], ...] = ()  # (instruction, dimension of the node)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """An affine integer as a value."""
+
+    value: Affine
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A constant."""
+
+    value: bool | int | float
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """A pointwise op on earlier instructions."""
+
+    op: str
+    args: tuple[int, ...]
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """The result of an anchor (reduction or contraction) of the same kernel."""
+
+    node: Node
+    dtype: DType
+
+
+Symbol = Read | Where | Number | Do | Reduced
+
+
+class TapeBuilder:
+    """Builds one tape. `is_stored(node)`: does it own a buffer that may be read here?
+    `anchors`: nodes whose result this kernel computes itself, with the index they are valid at.
+    `is_contiguous(node)`: is that buffer row-major (None while layouts are open)?"""
+
+    def __init__(
+        self,
+        space: Space,
+        is_stored: Callable[[Node], bool],
+        anchors: dict[Node, Place] | None = None,
+        is_contiguous: Callable[[Node], bool | None] = lambda node: None,
+    ) -> None:
+        self.space, self.is_stored, self.is_contiguous = space, is_stored, is_contiguous
+        self.anchors = anchors or {}
+        self.tape: list[Symbol] = []
+        self.numbers: dict[Symbol, int] = {}
+        self.memo: dict[tuple[Node, Place, int | None], int] = {}
+
+    def emit(self, symbol: Symbol) -> int:
+        found = self.numbers.get(symbol)
+        if found is None:
+            found = self.numbers[symbol] = len(self.tape)
+            self.tape.append(symbol)
+        return found
+
+    def value(self, node: Node, place: Place, mask: int | None = None) -> int:
+        """The instruction that computes `node` at `place`."""
+        key = (node, place, mask)
+        stack = [key]
+        while stack:  # depth first without recursion: chains may be thousands long
+            top = stack[-1]
+            if top in self.memo:
+                stack.pop()
+                continue
+            needed = [k for k in self.needs(*top) if k not in self.memo]
+            if needed:
+                stack += reversed(needed)
+            else:
+                self.memo[top] = self.compute(*top)
+                stack.pop()
+        return self.memo[key]
+
+    # Which elements an element is made of, and how.
+
+    def needs(self, node: Node, place: Place, mask: int | None) -> list[tuple[Node, Place, int | None]]:
+        if self.reads_directly(node, place):
+            return []
+        op = node.op
+        if isinstance(op, Move):
+            if self.reshape_read(node, place) is not None:
+                return []
+            return [
+                (node.inputs[number], source, self.guard(conditions, mask))
+                for number, source, conditions in self.cases(node, place)
+            ]
+        if op.name == "take":
+            axis, rank = node.attrs[0], node.inputs[1].rank
+            return [(node.inputs[1], place[axis : axis + rank], mask)]
+        return [(source, place, mask) for source in node.inputs]
+
+    def reads_directly(self, node: Node, place: Place) -> bool:
+        if node in self.anchors and self.anchors[node] == place:
+            return True
+        return self.is_stored(node) or not node.inputs
+
+    def compute(self, node: Node, place: Place, mask: int | None) -> int:
+        op = node.op
+        if node in self.anchors and self.anchors[node] == place:
+            return self.emit(Reduced(node, node.dtype))
+        if op.name == "constant":
+            return self.emit(Number(node.attrs[0], node.dtype))
+        if op.name == "iota":
+            return self.emit(Where(place[0]))
+        if self.is_stored(node):
+            return self.emit(Read(node, place, None, mask))
+        if isinstance(op, Move):
+            return self.compute_move(node, place, mask)
+        if op.name == "take":
+            return self.compute_take(node, place, mask)
+        assert isinstance(op, Op)
+        if op.kind not in ("pointwise", "random"):
+            raise NeedsBuffer(node)
+        args = tuple(self.memo[source, place, mask] for source in node.inputs)
+        return self.emit(Do(op.name, args, node.dtype))
+
+    def cases(
+        self, node: Node, place: Place
+    ) -> list[tuple[int, Place, list[tuple[Affine, int]]]]:
+        assert isinstance(node.op, Move)
+        try:
+            found = node.op.access(node, list(place), self.space.extents)
+        except Misaligned as problem:
+            if problem.axis is None:
+                raise NeedsBuffer(node.inputs[0]) from None
+            raise
+        return [(n, tuple(source), conditions) for n, source, conditions in found]
+
+    def reshape_read(self, node: Node, place: Place) -> Read | None:
+        """Reading a row-major buffer through a reshape needs no alignment."""
+        source = node.inputs[0]
+        if node.op.name != "reshape" or not self.is_stored(source):
+            return None
+        contiguous = self.is_contiguous(source)
+        if contiguous is None:
+            try:
+                self.cases(node, place)
+            except NeedsBuffer:
+                contiguous = True
+        if not contiguous:
+            return None
+        return Read(source, None, linear(place, node.shape), None)
+
+    def compute_move(self, node: Node, place: Place, mask: int | None) -> int:
+        direct = self.reshape_read(node, place)
+        if direct is not None:
+            return self.emit(Read(direct.node, None, direct.position, mask))
+        result: int | None = None
+        cases = self.cases(node, place)
+        for number, source, conditions in reversed(cases):
+            guard = self.guard(conditions, mask)
+            value = self.memo[node.inputs[number], source, guard]
+            if result is None and guard == mask:
+                result = value
+                continue
+            if result is None and isinstance(self.tape[value], Read):
+                result = value  # a masked load is zero outside
+                continue
+            other = result if result is not None else self.emit(Number(0, node.dtype))
+            assert guard is not None
+            result = self.emit(Do("where", (guard, value, other), node.dtype))
+        if result is None:
+            result = self.emit(Number(0, node.dtype))
+        return result
+
+    def guard(self, conditions: Sequence[tuple[Affine, int]], mask: int | None) -> int | None:
+        """`mask` and every 0 <= expression < extent that is not certain."""
+        for expression, extent in conditions:
+            low, high = expression.bounds(self.space.extents)
+            if low < 0:
+                mask = self.both(mask, "greater_equal", expression, 0)
+            if high >= extent:
+                mask = self.both(mask, "less", expression, extent)
+        return mask
+
+    def both(self, mask: int | None, op: str, expression: Affine, bound: int) -> int:
+        # The offset goes to the bound, so that all edges share the positions.
+        position = self.emit(Where(Affine(0, expression.terms)))
+        limit = self.emit(Where(Affine(bound - expression.offset)))
+        test = self.emit(Do(op, (position, limit), bool_))
+        return test if mask is None else self.emit(Do("bitwise_and", (mask, test), bool_))
+
+    def compute_take(self, node: Node, place: Place, mask: int | None) -> int:
+        data, index = node.inputs
+        axis = node.attrs[0]
+        if not (self.is_stored(data)):
+            raise NeedsBuffer(data)
+        at = self.memo[index, place[axis : axis + index.rank], mask]
+        at = self.clamp(at, data.shape[axis])
+        source = (*place[:axis], Affine(), *place[axis + index.rank :])
+        return self.emit(Read(data, source, None, mask, ((at, axis),)))
+
+    def clamp(self, value: int, extent: int) -> int:
+        """Memory safety whatever the index holds; wrong values are reported by the flush."""
+        zero, last = (self.emit(Where(Affine(n))) for n in (0, extent - 1))
+        value = self.emit(Do("maximum", (value, zero), int64))
+        return self.emit(Do("minimum", (value, last), int64))
+
+
+def build(
+    space: Space,
+    wanted: Callable[[TapeBuilder], list[int]],
+    make_builder: Callable[[Space], TapeBuilder],
+) -> tuple[TapeBuilder, list[int]]:
+    """Run `wanted` on a fresh builder, cutting axes of `space` until every reshape lines up."""
+    while True:
+        builder = make_builder(space)
+        try:
+            return builder, wanted(builder)
+        except Misaligned as problem:
+            assert problem.axis is not None
+            space.cut(problem.axis, problem.extent)

@@ -1,0 +1,84 @@
+"""Calls that do not fit a signature, answered with the nearest name and the whole signature."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from ambos.core.errors import AmbosError, ArgumentError, UnknownNameError, suggest
+
+Called = TypeVar("Called", bound=Callable[..., Any])
+
+
+def misfit(
+    name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> AmbosError | None:
+    """The error that says why `function(*args, **kwargs)` does not bind, or None where it does."""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as problem:
+        known = [
+            p.name
+            for p in signature.parameters.values()
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"
+        ]
+        for keyword in kwargs:
+            if keyword not in known:
+                return UnknownNameError(
+                    f"{name}: unknown keyword {keyword!r}; known: {', '.join(known) or 'none'}"
+                    f"{suggest(keyword, known)}"
+                )
+        return ArgumentError(f"{name}: {problem}; need {name}({', '.join(known)})")
+    return None
+
+
+def checked(function: Called) -> Called:
+    """Decorate a public function so that a misspelt keyword is answered with the right one.
+
+    Example:
+        >>> @checked
+        ... def fit(epochs=1): ...
+        >>> fit(epoch=3)
+        Traceback (most recent call last):
+        ambos.core.errors.UnknownNameError: fit: unknown keyword 'epoch'; known: epochs. Did you \
+mean 'epochs'?
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            if isinstance(error, AmbosError):
+                raise
+            problem = misfit(function.__name__, function, args, kwargs)
+            if problem is None:
+                raise
+            raise problem from None
+
+    return call  # type: ignore[return-value]
+
+
+class Checked(type):
+    """Metaclass whose classes answer a misspelt constructor keyword with the right one.
+
+    A class may define `advice(args, kwargs) -> str`, a hint added to the message.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except TypeError as error:
+            if isinstance(error, AmbosError):
+                raise
+            problem = misfit(cls.__name__, cls.__init__, (None, *args), kwargs)  # type: ignore[misc]
+            if problem is None:
+                raise
+            advice = getattr(cls, "advice", None)
+            hint = advice(args, kwargs) if advice is not None else ""
+            if hint:
+                problem = type(problem)(f"{str(problem).partition(' [')[0]}; {hint}")
+            raise problem from None

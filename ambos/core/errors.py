@@ -1,0 +1,71 @@
+"""Exceptions, each its own type, and the parts every message shares: a hint and the user's line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class AmbosError(Exception):
+    """Base of every error that ambos raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        where = user_line()
+        super().__init__(f"{message} [{where}]" if where else message)
+
+
+class ShapeError(AmbosError, ValueError):
+    """Shapes that do not fit the operation."""
+
+
+class DTypeError(AmbosError, TypeError):
+    """An element type that the operation does not take."""
+
+
+class IndexingError(AmbosError, IndexError):
+    """An index outside its axis, or of a kind that cannot index."""
+
+
+class ArgumentError(AmbosError, ValueError):
+    """An argument whose value is not one of those allowed."""
+
+
+class UnknownNameError(AmbosError, TypeError, AttributeError):
+    """An unknown keyword, method or registered name; the message proposes the nearest."""
+
+
+class DeviceError(AmbosError, RuntimeError):
+    """A device that does not exist here."""
+
+
+class GradientError(AmbosError, RuntimeError):
+    """A gradient was asked for where there is none."""
+
+
+class FormatError(AmbosError, ValueError):
+    """A file that is corrupt or was not written by ambos; nothing was changed."""
+
+
+class CompilerError(AmbosError, RuntimeError):
+    """A broken promise inside the compiler: a bug in ambos, worth a report."""
+
+
+def user_line() -> str:
+    """`file.py:12` of the innermost caller outside this package, or ""."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if not path.startswith(PACKAGE) and not path.startswith("<frozen"):
+            return f"{os.path.basename(path)}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`". Did you mean 'epochs'?"` for the nearest known name, or ""."""
+    near = difflib.get_close_matches(name, [str(k) for k in known], n=1, cutoff=0.6)
+    return f". Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,68 @@
+"""The Program: everything the compiler says and the runtime knows of one graph.
+
+A Program is data. Its launches name kernels (machine-code symbols) with argument words; its slots
+name memory: slot 0 is the arena, slot 1 the constant tables, then come inputs and outputs.
+
+Kernel ABI: `void kernel(ptr args, i64 begin, i64 end, ptr scratch)`. `args` points to 64-bit
+words; the kernel does work items `begin <= item < end`; `scratch` is private to the thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+ARENA, TABLES = 0, 1
+ALIGNMENT = 64  # bytes; every slot and every arena block starts on a cache line
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One machine-code function. `name` is a digest of everything that shapes its code."""
+
+    name: str
+    emit: Callable[[], str] = field(compare=False)  # LLVM IR text of a module that defines @name
+    label: str = field(compare=False, default="")  # for people
+
+
+class Pointer(NamedTuple):
+    """The address of byte `offset` of `slot`, filled in at every run."""
+
+    slot: int
+    offset: int = 0
+
+
+Word = int | float | Pointer  # a float travels as the bits of a float64
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One parallel region: `items` independent work items of `kernel`."""
+
+    kernel: Kernel
+    words: tuple[Word, ...]
+    items: int
+    scratch: int = 0  # bytes that each thread needs
+    serial: bool = False  # too small to be worth waking the other threads
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Launches in order. Inputs are slots 2..2+num_inputs, outputs follow."""
+
+    launches: tuple[Launch, ...]
+    num_inputs: int
+    output_bytes: tuple[int, ...]
+    arena_bytes: int = 0
+    tables: bytes = b""
+    donated: tuple[tuple[int, int], ...] = ()  # (output, input): the output may reuse that memory
+
+    @property
+    def num_slots(self) -> int:
+        return 2 + self.num_inputs + len(self.output_bytes)
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Distinct kernels, in order of first use."""
+        return tuple({launch.kernel.name: launch.kernel for launch in self.launches}.values())

@@ -1,0 +1,159 @@
+"""Node: one immutable, hash-consed expression. A graph is whatever a node reaches through inputs."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from ambos.core.dtype import DType
+from ambos.core.shape import Shape, size_of
+
+Attrs = tuple[Any, ...]
+
+
+class OpLike(Protocol):
+    """What a graph knows of an operation (declared in `ambos.ops`)."""
+
+    name: str
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]: ...
+
+
+class Node:
+    """An operation on nodes.
+
+    Equal expressions are one object: making the same node twice returns the first, so common
+    subexpressions exist once and a value computed for one holder serves all of them. `value` is
+    the only field that changes: the realised data, kept while the node lives. `tracked` says that
+    gradients flow through (PyTorch's requires_grad); it is part of the identity.
+    """
+
+    __slots__ = ("__weakref__", "attrs", "dtype", "inputs", "op", "shape", "tracked", "value")
+
+    op: OpLike
+    inputs: tuple[Node, ...]
+    attrs: Attrs
+    shape: Shape
+    dtype: DType
+    tracked: bool
+    value: Any
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return size_of(self.shape)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name} {self.dtype.name}{list(self.shape)}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a graph node cannot be pickled; save tensors or a state_dict instead")
+
+
+class Tracking(threading.local):
+    """Whether new nodes inherit `tracked` from their inputs; each thread has its own switch."""
+
+    enabled = True
+
+
+tracking = Tracking()
+_known: WeakValueDictionary[tuple[Any, ...], Node] = WeakValueDictionary()
+
+
+def make(
+    op: OpLike,
+    inputs: tuple[Node, ...] = (),
+    attrs: Attrs = (),
+    tracked: bool | None = None,
+) -> Node:
+    """The node `op(inputs, attrs)`; shapes and dtypes are checked by the op.
+
+    `tracked` defaults to: some floating input is tracked and the result is floating, unless this
+    thread has switched `tracking` off.
+    """
+    if tracked is None:
+        tracked = False
+        for node in inputs:
+            if node.tracked:
+                tracked = tracking.enabled
+                break
+    # A float attribute must not meet an equal integer, nor 0.0 its negative.
+    key = (op.name, attrs, tuple(map(id, inputs)), tracked, exact(attrs))
+    found = _known.get(key)
+    if found is not None:
+        return found
+    shape, dtype = op.infer(inputs, attrs)
+    node = _build(op, inputs, attrs, shape, dtype, tracked and dtype.is_floating)
+    _known[key] = node
+    return node
+
+
+def leaf(op: OpLike, attrs: Attrs, shape: Shape, dtype: DType, tracked: bool, value: Any) -> Node:
+    """A node of its own identity (data, or a program's input)."""
+    return _build(op, (), attrs, shape, dtype, tracked, value)
+
+
+def _build(
+    op: OpLike,
+    inputs: tuple[Node, ...],
+    attrs: Attrs,
+    shape: Shape,
+    dtype: DType,
+    tracked: bool,
+    value: Any = None,
+) -> Node:
+    node = Node.__new__(Node)
+    node.op, node.inputs, node.attrs = op, inputs, attrs
+    node.shape, node.dtype, node.tracked, node.value = shape, dtype, tracked, value
+    return node
+
+
+def exact(attrs: Attrs) -> Any:
+    """What tells apart attributes that compare equal: 1, 1.0 and True; 0.0 and -0.0."""
+    if not attrs or not isinstance(attrs[0], (bool, int, float)):
+        return None
+    return tuple((type(a), math.copysign(1, a)) if isinstance(a, float) else type(a) for a in attrs)
+
+
+def toposort(
+    roots: Iterable[Node], stop: Callable[[Node], bool] = lambda node: False
+) -> list[Node]:
+    """Every node below `roots`, inputs first, each once. Nodes where `stop` holds are listed but
+    not entered. Iterative: graphs may be deeper than Python's stack."""
+    order: list[Node] = []
+    done: set[int] = set()
+    for root in roots:
+        if id(root) in done:
+            continue
+        stack: list[tuple[Node, int]] = [(root, 0)]
+        done.add(id(root))
+        while stack:
+            node, position = stack.pop()
+            inputs = () if stop(node) else node.inputs
+            while position < len(inputs):
+                child = inputs[position]
+                position += 1
+                if id(child) not in done:
+                    done.add(id(child))
+                    stack.append((node, position))
+                    stack.append((child, 0))
+                    break
+            else:
+                order.append(node)
+    return order
+
+
+def consumers(nodes: Sequence[Node]) -> dict[Node, list[Node]]:
+    """For each of `nodes` the nodes among them that read it (once per use)."""
+    found: dict[Node, list[Node]] = {node: [] for node in nodes}
+    for node in nodes:
+        for source in node.inputs:
+            if source in found:
+                found[source].append(node)
+    return found

@@ -1,0 +1,32 @@
+"""Layers, losses and their functions, under PyTorch's names."""
+
+from ambos.nn import functional, init
+from ambos.nn.activation import (
+    GELU,
+    Dropout,
+    Identity,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
+from ambos.nn.container import ModuleList, Sequential
+from ambos.nn.convolution import Conv1d, Conv2d, Conv3d, LazyConv1d, LazyConv2d, LazyConv3d
+from ambos.nn.embedding import Embedding
+from ambos.nn.linear import LazyLinear, Linear
+from ambos.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
+from ambos.nn.module import Module
+from ambos.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
+from ambos.nn.parameter import Parameter, UninitializedParameter
+from ambos.nn.shape import AdaptiveAvgPool2d, AvgPool2d, Flatten, MaxPool2d
+
+__all__ = [
+    "AdaptiveAvgPool2d", "AvgPool2d", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d",
+    "Conv1d", "Conv2d", "Conv3d", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GELU",
+    "Identity", "L1Loss", "LayerNorm", "LazyConv1d", "LazyConv2d", "LazyConv3d", "LazyLinear",
+    "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Module", "ModuleList", "NLLLoss", "Parameter",
+    "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "UninitializedParameter",
+    "functional", "init",
+]  # fmt: skip

@@ -1,0 +1,30 @@
+"""Layers and losses as functions, under PyTorch's names: `import ambos.nn.functional as F`."""
+
+from ambos.nn.functional.activation import (
+    dropout,
+    gelu,
+    log_softmax,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    tanh,
+)
+from ambos.nn.functional.convolution import conv1d, conv2d, conv3d, pad
+from ambos.nn.functional.linear import embedding, linear, one_hot
+from ambos.nn.functional.losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+)
+from ambos.nn.functional.normalization import batch_norm, layer_norm
+from ambos.nn.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+
+__all__ = [
+    "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits",
+    "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "embedding", "gelu", "l1_loss",
+    "layer_norm", "linear", "log_softmax", "max_pool2d", "mse_loss", "nll_loss", "one_hot", "pad",
+    "relu", "sigmoid", "silu", "softmax", "tanh",
+]  # fmt: skip

@@ -1,0 +1,154 @@
+"""Convolutions over one, two or three spatial axes, and padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.shape import Shape
+from ambos.graph.node import Node
+from ambos.nn.functional.shared import along, nodes, pad_with, per_axis, same_dtype
+from ambos.ops.arithmetic import add
+from ambos.ops.contraction import conv
+from ambos.ops.movement import reshape, slice_
+from ambos.tensor import Tensor
+from ambos.tensor.handle import wrap
+
+Sizes = int | Sequence[int]
+
+
+def conv1d(
+    input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Sizes | str = 0,
+    dilation: Sizes = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """Convolution (cross-correlation) along one axis.
+
+    Shapes: input (N, C, L) or (C, L), weight (K, C / groups, R), bias (K,); result (N, K, L').
+    Errors: ShapeError, ArgumentError.
+    """
+    return _conv(1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Sizes | str = 0,
+    dilation: Sizes = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """Convolution (cross-correlation) over images. `padding` may be "same" or "valid".
+
+    Shapes: input (N, C, H, W) or (C, H, W), weight (K, C / groups, R, S), bias (K,); result
+        (N, K, H', W') with H' = (H + 2 padding - dilation (R - 1) - 1) // stride + 1.
+    Errors: ShapeError, ArgumentError.
+
+    Example:
+        >>> import ambos as am
+        >>> conv2d(am.ones((1, 1, 3, 3)), am.ones((1, 1, 2, 2))).numpy()[0, 0]
+        array([[4., 4.],
+               [4., 4.]], dtype=float32)
+    """
+    return _conv(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Sizes | str = 0,
+    dilation: Sizes = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """Convolution (cross-correlation) over volumes.
+
+    Shapes: input (N, C, D, H, W) or (C, D, H, W), weight (K, C / groups, Q, R, S), bias (K,).
+    Errors: ShapeError, ArgumentError.
+    """
+    return _conv(3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _conv(
+    rank: int, input: Any, weight: Any, bias: Any, stride: Sizes, padding: Sizes | str,
+    dilation: Sizes, groups: int,
+) -> Tensor:  # fmt: skip
+    name = f"conv{rank}d"
+    x, w = nodes(input, weight)
+    b = None if bias is None else nodes(bias)[0]
+    same_dtype(name, x, weight=w, bias=b)
+    alone = x.rank == rank + 1
+    if alone:
+        x = reshape(x, attrs=((1, *x.shape),))
+    check_operands(name, rank, x, w, b, groups)
+    steps = per_axis(name, "stride", stride, rank)
+    gaps = per_axis(name, "dilation", dilation, rank)
+    if isinstance(padding, str):
+        x = _pad_by_name(name, x, padding, w.shape[2:], steps, gaps)
+        around: Shape = (0,) * rank
+    else:
+        around = per_axis(name, "padding", padding, rank, least=0)
+    _check_reach(name, x.shape[2:], w.shape[2:], around, gaps)
+    y = conv(x, w, steps, around, gaps, groups)
+    if b is not None:
+        y = add(y, along(b, 1, y.shape))
+    return wrap(reshape(y, attrs=(y.shape[1:],)) if alone else y)
+
+
+def check_operands(name: str, rank: int, x: Node, w: Node, b: Node | None, groups: int) -> None:
+    """Ranks, channels and groups of a convolution, or a ShapeError."""
+    if x.rank != rank + 2 or w.rank != rank + 2:
+        raise ShapeError(
+            f"{name}: the input is {x.shape} and the weight {w.shape}; need {rank + 2} dimensions "
+            f"each: (batch, channels, {rank} sizes) and (filters, channels / groups, {rank} sizes)"
+        )
+    if groups < 1 or w.shape[0] % groups:
+        raise ArgumentError(f"{name}: groups is {groups} for {w.shape[0]} filters; need a divisor")
+    if x.shape[1] != w.shape[1] * groups:
+        raise ShapeError(
+            f"{name}: the input {x.shape} has {x.shape[1]} channels; the weight {w.shape} needs "
+            f"{w.shape[1] * groups}; the channels are axis 1: use x.permute(...) if they came last"
+        )
+    if b is not None and b.shape != (w.shape[0],):
+        raise ShapeError(f"{name}: the bias is {b.shape}; need ({w.shape[0]},)")
+
+
+def _check_reach(name: str, space: Shape, window: Shape, around: Shape, gaps: Shape) -> None:
+    for n, r, p, d in zip(space, window, around, gaps, strict=True):
+        if n + 2 * p < (r - 1) * d + 1:
+            raise ShapeError(
+                f"{name}: an axis of {n} with padding {p} is shorter than the kernel of {r} with "
+                f"dilation {d} ({(r - 1) * d + 1} wide); need a larger input or more padding"
+            )
+
+
+def _pad_by_name(
+    name: str, x: Node, padding: str, window: Shape, steps: Shape, gaps: Shape
+) -> Node:
+    if padding == "valid":
+        return x
+    if padding != "same":
+        raise ArgumentError(f"{name}: padding is {padding!r}; need 'same', 'valid' or integers")
+    if any(step != 1 for step in steps):
+        raise ArgumentError(f"{name}: padding='same' with stride {steps}; need stride 1")
+    total = [(r - 1) * d for r, d in zip(window, gaps, strict=True)]
+    return pad_with(x, (0, 0, *(t // 2 for t in total)), (0, 0, *(t - t // 2 for t in total)))
+
+
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
+    """`value` around the last axes; `pad` lists (before, after) from the last axis backwards.
+    Negative amounts cut.
+
+    Example:
+        >>> import ambos as am
+        >>> pad(am.tensor([1.0, 2.0]), (1, 2), value=9.0).numpy()
+        array([9., 1., 2., 9., 9.], dtype=float32)
+    """
+    (x,) = nodes(input)
+    if mode != "constant":
+        raise ArgumentError(f"pad: mode is {mode!r}; need 'constant'")
+    if len(pad) % 2 or len(pad) > 2 * x.rank:
+        raise ArgumentError(
+            f"pad: got {len(pad)} amounts for {x.rank} dimensions; need (before, after) for each "
+            "of the last axes"
+        )
+    before, after = [0] * x.rank, [0] * x.rank
+    for i in range(len(pad) // 2):
+        before[-1 - i], after[-1 - i] = pad[2 * i], pad[2 * i + 1]
+    if min((*before, *after), default=0) < 0:
+        start = tuple(max(0, -n) for n in before)
+        stop = tuple(n - max(0, -cut) for n, cut in zip(x.shape, after, strict=True))
+        x = slice_(x, attrs=(start, stop, (1,) * x.rank))
+    return wrap(pad_with(x, [max(0, n) for n in before], [max(0, n) for n in after], value))

@@ -1,0 +1,108 @@
+"""Weights multiplied or looked up: linear, embedding; and one-hot codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ambos.core.dtype import int64
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.shape import size_of
+from ambos.graph.node import Node
+from ambos.nn.functional.shared import along, as_type, nodes, same_dtype
+from ambos.ops.arithmetic import add, equal, where
+from ambos.ops.contraction import contract, make_spec, plain
+from ambos.ops.indexing import take
+from ambos.ops.kinds import constant
+from ambos.ops.movement import detach, expand, reshape
+from ambos.ops.reductions import max_
+from ambos.ops.sources import iota
+from ambos.tensor import Tensor
+from ambos.tensor.handle import wrap
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
+    """input @ weight.T + bias.
+
+    Shapes: input (..., in_features), weight (out_features, in_features), bias (out_features,);
+        the result is (..., out_features).
+    Errors: ShapeError where the features differ.
+
+    Example:
+        >>> import ambos as am
+        >>> linear(am.tensor([[1.0, 2.0]]), am.tensor([[3.0, 4.0]]), am.tensor([0.5])).numpy()
+        array([[11.5]], dtype=float32)
+    """
+    x, w = nodes(input, weight)
+    b = None if bias is None else nodes(bias)[0]
+    if w.rank != 2 or x.rank < 1 or x.shape[-1] != w.shape[1]:
+        raise ShapeError(
+            f"linear: the input is {x.shape} and the weight {w.shape}; need "
+            "input.shape[-1] == weight.shape[1] (the weight is (out_features, in_features))"
+        )
+    if b is not None and b.shape != (w.shape[0],):
+        raise ShapeError(f"linear: the bias is {b.shape}; need ({w.shape[0]},)")
+    same_dtype("linear", x, weight=w, bias=b)
+    lead, rows = x.shape[:-1], size_of(x.shape[:-1])
+    flat = x if x.rank == 2 else reshape(x, attrs=((rows, x.shape[-1]),))
+    sizes = {"m": rows, "n": w.shape[0], "k": w.shape[1]}
+    spec = make_spec(plain("mk"), "nk", "mn", "k", sizes)
+    y = contract(flat, w, attrs=(spec,))
+    if b is not None:
+        y = add(y, along(b, 1, y.shape))
+    return wrap(y if x.rank == 2 else reshape(y, attrs=((*lead, w.shape[0]),)))
+
+
+def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
+    """The rows of `weight` that `input` names.
+
+    Shapes: input (...), weight (num_embeddings, embedding_dim); the result (..., embedding_dim).
+    Dtypes: `input` is an integer; the result is like `weight`.
+    Errors: DTypeError for indices that are no integers; IndexingError for an index out of range.
+    """
+    index, w = nodes(input, weight)
+    if w.rank != 2:
+        raise ShapeError(f"embedding: the weight is {w.shape}; need two dimensions")
+    index = _indices("embedding", index)
+    rows = take(w, index, attrs=(0,))
+    if padding_idx is not None:
+        if not -w.shape[0] <= padding_idx < w.shape[0]:
+            raise ArgumentError(
+                f"embedding: padding_idx is {padding_idx}; need {-w.shape[0]} <= padding_idx < "
+                f"{w.shape[0]}"
+            )
+        place = constant(padding_idx % w.shape[0], int64, index.shape)
+        padded = expand(
+            reshape(equal(index, place), attrs=((*index.shape, 1),)), attrs=(rows.shape,)
+        )
+        rows = where(padded, detach(rows), rows)  # the padding row never learns
+    return wrap(rows)
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
+    """A last axis with 1 at each index and 0 elsewhere, int64.
+
+    Shapes: (...) gives (..., num_classes); -1 takes the largest index plus one (and looks at it).
+
+    Example:
+        >>> import ambos as am
+        >>> one_hot(am.tensor([0, 2]), 3).numpy()
+        array([[1, 0, 0],
+               [0, 0, 1]])
+    """
+    index = _indices("one_hot", nodes(tensor)[0])
+    if num_classes == -1:
+        if not index.size:
+            raise ArgumentError("one_hot: no indices and no num_classes; need num_classes")
+        num_classes = int(wrap(max_(index, attrs=(tuple(range(index.rank)),)))) + 1
+    if num_classes < 1:
+        raise ArgumentError(f"one_hot: num_classes is {num_classes}; need at least 1, or -1")
+    shape = (*index.shape, num_classes)
+    wanted = expand(reshape(index, attrs=((*index.shape, 1),)), attrs=(shape,))
+    place = along(iota(attrs=(num_classes,)), len(shape) - 1, shape)
+    return wrap(as_type(equal(wanted, place), int64))
+
+
+def _indices(name: str, index: Node) -> Node:
+    if not index.dtype.is_integer:
+        raise DTypeError(f"{name}: the indices are {index.dtype.name}; need integers: use x.long()")
+    return as_type(index, int64)

@@ -1,0 +1,123 @@
+"""Normalisation over the batch or over the features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.shape import Shape, size_of
+from ambos.graph.node import Node
+from ambos.nn.functional.shared import along, as_type, keep, mean, nodes, same_dtype
+from ambos.ops.arithmetic import add, multiply, subtract
+from ambos.ops.functions import rsqrt
+from ambos.ops.kinds import constant_like
+from ambos.ops.movement import detach, expand, reshape
+from ambos.tensor import Tensor
+from ambos.tensor.handle import wrap
+
+
+def batch_norm(
+    input: Any, running_mean: Tensor | None, running_var: Tensor | None, weight: Any = None,
+    bias: Any = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Each channel with mean 0 and variance 1, then scaled by `weight` and shifted by `bias`.
+
+    In training the batch's own statistics are used, and `running_mean` and `running_var`, if
+    given, move towards them by `momentum` (the variance without bias).
+
+    Shapes: input (N, C, ...), the others (C,).
+    Errors: ShapeError; ArgumentError where there is nothing to take statistics of.
+    Source: Ioffe and Szegedy (2015), "Batch normalization".
+    """
+    (x,) = nodes(input)
+    if x.rank < 2:
+        raise ShapeError(f"batch_norm: the input is {x.shape}; need (batch, channels, ...)")
+    scale, shift = (None if v is None else nodes(v)[0] for v in (weight, bias))
+    means, variances = (None if v is None else nodes(v)[0] for v in (running_mean, running_var))
+    given = {"weight": scale, "bias": shift, "running_mean": means, "running_var": variances}
+    same_dtype("batch_norm", x, **given)
+    for role, value in given.items():
+        if value is not None and value.shape != (x.shape[1],):
+            raise ShapeError(f"batch_norm: the input {x.shape} has {x.shape[1]} channels and "
+                             f"{role} is {value.shape}; need ({x.shape[1]},)")  # fmt: skip
+    if not training:
+        if means is None or variances is None:
+            raise ArgumentError("batch_norm: no running statistics; need them, or training=True")
+        return wrap(_standardized(x, means, variances, scale, shift, eps))
+    axes = (0, *range(2, x.rank))
+    count = size_of([x.shape[axis] for axis in axes])
+    if count <= 1:
+        raise ShapeError(
+            f"batch_norm: the input {x.shape} has {count} value per channel; training needs more "
+            "than one: use a larger batch, or eval()"
+        )
+    average = mean(x, axes)
+    away = subtract(x, keep(average, axes, x.shape))
+    spread = mean(multiply(away, away), axes)
+    if running_mean is not None and means is not None:
+        running_mean.data = wrap(_moved(means, detach(average), momentum))
+    if running_var is not None and variances is not None:
+        fair = multiply(detach(spread), constant_like(spread, count / (count - 1)))
+        running_var.data = wrap(_moved(variances, fair, momentum))
+    return wrap(_standardized(x, average, spread, scale, shift, eps))
+
+
+def _standardized(
+    x: Node, average: Node, variance: Node, scale: Node | None, shift: Node | None, eps: float
+) -> Node:
+    """(x - average) / sqrt(variance + eps) * scale + shift, per channel."""
+    inverse = rsqrt(add(variance, constant_like(variance, eps)))
+    away = subtract(x, along(average, 1, x.shape))
+    y = multiply(away, along(inverse, 1, x.shape))
+    if scale is not None:
+        y = multiply(y, along(scale, 1, x.shape))
+    return y if shift is None else add(y, along(shift, 1, x.shape))
+
+
+def _moved(old: Node, new: Node, momentum: float) -> Node:
+    kept = multiply(old, constant_like(old, 1 - momentum))
+    return add(kept, multiply(as_type(new, old.dtype), constant_like(old, momentum)))
+
+
+def layer_norm(
+    input: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None,
+    eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """The last axes with mean 0 and variance 1, then scaled and shifted.
+
+    Shapes: input (..., *normalized_shape), weight and bias `normalized_shape`.
+    Errors: ShapeError.
+    Source: Ba, Kiros, Hinton (2016), "Layer normalization".
+
+    Example:
+        >>> import ambos as am
+        >>> layer_norm(am.tensor([[-1.0, 1.0]]), 2, eps=0.0).numpy()
+        array([[-1.,  1.]], dtype=float32)
+    """
+    (x,) = nodes(input)
+    one = isinstance(normalized_shape, int)
+    inner: Shape = (normalized_shape,) if one else tuple(normalized_shape)  # type: ignore[arg-type,assignment]
+    if not inner or x.shape[-len(inner) :] != inner:
+        raise ShapeError(
+            f"layer_norm: the input is {x.shape} and normalized_shape {inner}; need an input that "
+            f"ends in {inner}"
+        )
+    scale, shift = (None if v is None else nodes(v)[0] for v in (weight, bias))
+    same_dtype("layer_norm", x, weight=scale, bias=shift)
+    for role, value in (("weight", scale), ("bias", shift)):
+        if value is not None and value.shape != inner:
+            raise ShapeError(f"layer_norm: {role} is {value.shape}; need {inner}")
+    axes = tuple(range(x.rank - len(inner), x.rank))
+    away = subtract(x, keep(mean(x, axes), axes, x.shape))
+    spread = mean(multiply(away, away), axes)
+    inverse = rsqrt(add(spread, constant_like(spread, eps)))
+    y = multiply(away, keep(inverse, axes, x.shape))
+    if scale is not None:
+        y = multiply(y, _trailing(scale, x.shape))
+    return wrap(y if shift is None else add(y, _trailing(shift, x.shape)))
+
+
+def _trailing(value: Node, shape: Shape) -> Node:
+    single = (1,) * (len(shape) - value.rank) + value.shape
+    return expand(reshape(value, attrs=(single,)), attrs=(shape,))

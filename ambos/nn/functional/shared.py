@@ -1,0 +1,122 @@
+"""What the functions share: checks on the way in, reductions that keep their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ambos.core.dtype import DType, bool_
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.shape import Shape, size_of
+from ambos.graph.node import Node
+from ambos.ops.arithmetic import cast, divide, where
+from ambos.ops.kinds import constant, constant_like
+from ambos.ops.movement import expand, pad, reshape
+from ambos.ops.reductions import sum_
+from ambos.tensor import Tensor
+from ambos.tensor.handle import node_of
+
+
+def nodes(*values: Any) -> tuple[Node, ...]:
+    """The expressions behind tensors (or arrays)."""
+    return tuple(node_of(value) for value in values)
+
+
+def floating(name: str, x: Node) -> Node:
+    """`x`, or a DTypeError unless it is floating."""
+    if not x.dtype.is_floating:
+        raise DTypeError(f"{name}: got {x.dtype.name}; need a floating dtype: use x.float()")
+    return x
+
+
+def same_dtype(name: str, x: Node, **others: Node | None) -> None:
+    """A DTypeError unless all are of one floating dtype."""
+    floating(name, x)
+    for role, other in others.items():
+        if other is not None and other.dtype is not x.dtype:
+            raise DTypeError(
+                f"{name}: the input is {x.dtype.name} and the {role} {other.dtype.name}; need "
+                f"one dtype: use x.to({role}.dtype)"
+            )
+
+
+def as_type(x: Node, dtype: DType) -> Node:
+    return x if x.dtype is dtype else cast(x, attrs=(dtype,))
+
+
+def keep(value: Node, axes: Sequence[int], shape: Shape) -> Node:
+    """`value`, from which `axes` were reduced away, expanded back to `shape`."""
+    single = tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
+    return expand(reshape(value, attrs=(single,)), attrs=(shape,))
+
+
+def along(value: Node, axis: int, shape: Shape) -> Node:
+    """A vector laid along `axis` and expanded to `shape`."""
+    single = tuple(extent if i == axis else 1 for i, extent in enumerate(shape))
+    return expand(reshape(value, attrs=(single,)), attrs=(shape,))
+
+
+def mean(x: Node, axes: Sequence[int]) -> Node:
+    """The average over `axes`, which disappear."""
+    total = sum_(x, attrs=(tuple(axes),))
+    count = size_of([x.shape[axis] for axis in axes])
+    return divide(total, constant_like(total, float(count) if count else float("nan")))
+
+
+def pad_with(x: Node, before: Sequence[int], after: Sequence[int], value: float = 0.0) -> Node:
+    """`x` with `value` around it."""
+    if not any((*before, *after)):
+        return x
+    amounts = (tuple(before), tuple(after))
+    zeros = pad(x, attrs=amounts)
+    if value == 0:
+        return zeros
+    inside = pad(constant(True, bool_, x.shape), attrs=amounts)
+    return where(inside, zeros, constant_like(zeros, value))
+
+
+def per_axis(name: str, role: str, value: Any, count: int, least: int = 1) -> Shape:
+    """An integer for every spatial axis, from one for all or one each."""
+    given = (value,) * count if isinstance(value, int) else value
+    ok = isinstance(given, (tuple, list)) and len(given) == count
+    if not ok or not all(isinstance(n, int) and n >= least for n in given):
+        raise ArgumentError(
+            f"{name}: {role} is {value!r}; need an integer >= {least}"
+            + (f" or {count} of them" if count > 1 else "")
+        )
+    return tuple(given)
+
+
+def same_shape(name: str, prediction: Node, target: Node) -> None:
+    """A ShapeError unless the shapes are equal: losses never broadcast."""
+    a, b = prediction.shape, target.shape
+    if a == b:
+        return
+    fix = "need equal shapes"
+    if size_of(a) == size_of(b):
+        fix += f": use target.reshape{b if len(a) == 0 else a}"
+        one = [i for i in range(max(len(a), len(b))) if i < len(a) and a[i] == 1]
+        if len(a) == len(b) + 1 and one:
+            fix += f" or prediction.squeeze({one[-1]})"
+    raise ShapeError(
+        f"{name}: the prediction is {a} and the target {b}; {fix} (losses never broadcast)"
+    )
+
+
+def reduced(name: str, loss: Node, reduction: str) -> Node:
+    """All of `loss`, its mean or its sum."""
+    if reduction == "none":
+        return loss
+    axes = tuple(range(loss.rank))
+    if reduction == "mean":
+        return mean(loss, axes) if axes else loss
+    if reduction == "sum":
+        return sum_(loss, attrs=(axes,)) if axes else loss
+    raise ArgumentError(
+        f"{name}: reduction is {reduction!r}; need 'mean', 'sum' or 'none'"
+    )
+
+
+def described(x: Tensor | Node) -> str:
+    """`float32[8, 3]`."""
+    return f"{x.dtype.name}{list(x.shape)}"

@@ -1,0 +1,283 @@
+"""Module: parameters, buffers and children under names, called like a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self, TypeVar
+
+from ambos.core.arguments import Checked
+from ambos.core.errors import AmbosError, ArgumentError, UnknownNameError, suggest
+from ambos.nn import state
+from ambos.nn.parameter import Parameter, assign
+from ambos.nn.paths import blame
+from ambos.tensor import Tensor
+
+Item = TypeVar("Item")
+
+
+class Module(metaclass=Checked):
+    """Base of every layer and network: assign layers and parameters, write `forward`, call it.
+
+    Example:
+        >>> import ambos as am
+        >>> class Scale(Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.factor = Parameter(am.tensor([2.0]))
+        ...
+        ...     def forward(self, x):
+        ...         return x * self.factor
+        >>> Scale()(am.tensor([1.0, 3.0])).numpy()
+        array([2., 6.], dtype=float32)
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _transient: set[str]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # Here, not in __init__, so that a class that forgets super().__init__() works all the same.
+        self = super().__new__(cls)
+        for name in ("_parameters", "_buffers", "_modules"):
+            object.__setattr__(self, name, {})
+        object.__setattr__(self, "_transient", set())
+        object.__setattr__(self, "training", True)
+        return self
+
+    def __init__(self) -> None:
+        pass
+
+    # Calling
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; every module defines it."""
+        raise ArgumentError(
+            f"{type(self).__name__}: has no forward; need `def forward(self, x)` in the class"
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            blame(error, self)
+            raise
+
+    # Attributes: parameters, modules and buffers live in tables of their own
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        tables = (self._parameters, self._modules, self._buffers)
+        if isinstance(value, Parameter):
+            home: dict[str, Any] | None = self._parameters
+        elif isinstance(value, Module):
+            home = self._modules
+        elif value is None or isinstance(value, Tensor):
+            home = next((table for table in tables if name in table), None)
+            if home is self._parameters and value is not None:
+                raise ArgumentError(
+                    f"{type(self).__name__}.{name}: is a parameter and got a plain tensor; need "
+                    f"nn.Parameter(value), or {name}.copy_(value) to change its numbers"
+                )
+        else:
+            home = None
+        for table in tables:
+            if table is not home:
+                table.pop(name, None)
+        if home is None:
+            object.__setattr__(self, name, value)
+        else:
+            self.__dict__.pop(name, None)
+            home[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        for table in ("_parameters", "_buffers", "_modules"):
+            found: dict[str, Any] = self.__dict__.get(table, {})
+            if name in found:
+                return found[name]
+        if name.startswith("__"):
+            raise AttributeError(name)
+        known = [*dir(self)]
+        raise UnknownNameError(f"{type(self).__name__}: no attribute {name!r}"
+                               f"{suggest(name, known)}")  # fmt: skip
+
+    def __delattr__(self, name: str) -> None:
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter (or the place of one, None) under `name`."""
+        self._claim(name)
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is state but not trained; saved unless `persistent` is False."""
+        self._claim(name)
+        self._buffers[name] = tensor
+        if not persistent:
+            self._transient.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a child under `name`."""
+        self._claim(name)
+        self._modules[name] = module
+
+    def _claim(self, name: str) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise ArgumentError(
+                f"{type(self).__name__}: the name is {name!r}; need a word without dots"
+            )
+        for table in (self._parameters, self._buffers, self._modules):
+            table.pop(name, None)
+        self.__dict__.pop(name, None)
+
+    # Walking the tree; each object is met once, under its first name
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, with dotted names."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [(prefix, self)]
+        while stack:
+            path, module = stack.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield path, module
+            children = [(state.join(path, n), m) for n, m in module._modules.items() if m]
+            stack.extend(reversed(children))
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly below."""
+        return ((name, module) for name, module in self._modules.items() if module is not None)
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly below."""
+        return (module for _, module in self.named_children())
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """Every parameter, with dotted names."""
+        return self._named("_parameters", prefix)
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Every parameter, each once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        """Every buffer, with dotted names."""
+        return self._named("_buffers", prefix)
+
+    def buffers(self) -> Iterator[Tensor]:
+        """Every buffer, each once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def _named(self, table: str, prefix: str) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix):
+            for name, value in getattr(module, table).items():
+                if value is not None and id(value) not in seen:
+                    seen.add(id(value))
+                    yield state.join(path, name), value
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a dotted path."""
+        module: Module = self
+        for name in target.split(".") if target else ():
+            child = module._modules.get(name)
+            if child is None:
+                raise UnknownNameError(
+                    f"{type(self).__name__}: no module {target!r}: {name!r} is not in "
+                    f"{type(module).__name__}{suggest(name, module._modules)}"
+                )
+            module = child
+        return module
+
+    # Modes and wholesale changes
+
+    def train(self, mode: bool = True) -> Self:
+        """Behave as in training (dropout drops, batch norm uses the batch); returns self."""
+        for module in self.modules():
+            object.__setattr__(module, "training", mode)
+        return self
+
+    def eval(self) -> Self:
+        """Behave as in use; returns self."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Let gradients flow to every parameter, or freeze them; returns self."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of every parameter."""
+        for parameter in self.parameters():
+            if set_to_none or parameter.grad is None:
+                parameter.grad = None
+            else:
+                parameter.grad = parameter.grad * 0
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call `function` on every module, children first; returns self."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Convert every floating parameter and buffer to a dtype; returns self."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.dtype.is_floating:
+                assign(tensor, tensor.detach().to(*args, **kwargs))
+        return self
+
+    def float(self) -> Self:
+        """Every floating parameter and buffer as float32."""
+        return self.to("float32")
+
+    def double(self) -> Self:
+        """Every floating parameter and buffer as float64."""
+        return self.to("float64")
+
+    # State
+
+    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        """Parameters and persistent buffers under PyTorch's names; the tensors are detached."""
+        return {name: tensor.detach() for name, tensor in state.entries(self, prefix).items()}
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> state.Mismatch:
+        """Take over the numbers of `state_dict` (tensors, NumPy arrays or torch tensors).
+
+        Errors: ArgumentError that names missing and unexpected keys (unless not `strict`) and
+            ShapeError for shapes that differ; the module is unchanged after an error.
+        """
+        return state.load(self, state_dict, strict)
+
+    # Printing
+
+    def extra_repr(self) -> str:
+        """What a layer says about itself inside its parentheses."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = []
+        for name, child in self._modules.items():
+            head, *rest = repr(child).split("\n")
+            lines.append("\n".join([f"  ({name}): {head}", *(f"  {line}" for line in rest)]))
+        extra = self.extra_repr()
+        if not lines:
+            return f"{type(self).__name__}({extra})"
+        body = "\n".join([f"  {extra}"] * bool(extra) + lines)
+        return f"{type(self).__name__}(\n{body}\n)"

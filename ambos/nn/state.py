@@ -1,0 +1,108 @@
+"""state_dict and its way back: all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ambos.core.errors import AmbosError, ArgumentError, DTypeError, ShapeError, suggest
+from ambos.nn.parameter import UninitializedParameter, assign
+from ambos.tensor import Tensor, tensor
+
+if TYPE_CHECKING:
+    from ambos.nn.module import Module
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Keys that a lenient load passed over."""
+
+    missing_keys: list[str] = field(default_factory=list)
+    unexpected_keys: list[str] = field(default_factory=list)
+
+
+def join(prefix: str, name: str) -> str:
+    """A dotted name."""
+    return f"{prefix}.{name}" if prefix else name
+
+
+def entries(module: Module, prefix: str = "") -> dict[str, Tensor]:
+    """Parameters and persistent buffers by name, the handles themselves.
+
+    A module shared by two parents is listed under both names, as in PyTorch.
+    """
+    found: dict[str, Tensor] = {}
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            found[join(prefix, name)] = parameter
+    for name, buffer in module._buffers.items():
+        if buffer is not None and name not in module._transient:
+            found[join(prefix, name)] = buffer
+    for name, child in module._modules.items():
+        if child is not None:
+            found |= entries(child, join(prefix, name))
+    return found
+
+
+def load(module: Module, given: Mapping[str, Any], strict: bool) -> Mismatch:
+    """Check everything, then assign everything."""
+    title = f"{type(module).__name__}.load_state_dict"
+    if not isinstance(given, Mapping):
+        raise ArgumentError(f"{title}: got {type(given).__name__}; need a mapping of names to arrays")
+    targets = entries(module)
+    missing = [key for key in targets if key not in given]
+    unexpected = [key for key in given if key not in targets]
+    if strict and (missing or unexpected):
+        raise ArgumentError(_keys_differ(title, targets, missing, unexpected))
+    values, problems = {}, []
+    for key, target in targets.items():
+        if key not in given:
+            continue
+        value = as_array(f"{title}: {key}", given[key])
+        if not isinstance(target, UninitializedParameter) and value.shape != target.shape:
+            problems.append(f"{key} is {value.shape} in the state and {target.shape} in the module")
+        values[key] = value
+    if problems:
+        raise ShapeError(f"{title}: {'; '.join(problems)}; need equal shapes. Nothing was changed")
+    try:
+        ready = {
+            key: tensor(value, dtype=targets[key].dtype) for key, value in values.items()
+        }
+    except AmbosError as error:
+        raise DTypeError(f"{title}: {error}. Nothing was changed") from error
+    for key, value in ready.items():
+        assign(targets[key], value)
+    return Mismatch(missing, unexpected)
+
+
+def as_array(title: str, value: Any) -> np.ndarray[Any, Any]:
+    """`value` as a NumPy array: a tensor, an array, or a torch tensor (bfloat16 widens)."""
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if type(value).__module__.partition(".")[0] == "torch":
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":
+            value = value.float()
+        value = value.numpy()
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"{title}: got {type(value).__name__} ({array.dtype}); need numbers")
+    return array
+
+
+def _keys_differ(
+    title: str, targets: Mapping[str, Any], missing: list[str], unexpected: list[str]
+) -> str:
+    parts = []
+    if missing:
+        parts.append(f"missing {', '.join(missing)}")
+    if unexpected:
+        parts.append(f"unexpected {', '.join(map(str, unexpected))}")
+    hint = suggest(str(unexpected[0]), missing or targets) if unexpected else ""
+    return (
+        f"{title}: {'; '.join(parts)}; need the module's own names, or strict=False to take over "
+        f"what fits{hint}. Nothing was changed"
+    )

@@ -1,0 +1,18 @@
+"""Every primitive, declared once. Importing this package fills the registry."""
+
+from ambos.ops import (
+    arithmetic,
+    contraction,
+    functions,
+    indexing,
+    movement,
+    random,
+    reductions,
+    sources,
+)
+from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
+
+__all__ = [
+    "Op", "Pointwise", "arithmetic", "constant", "constant_like", "contraction", "functions",
+    "indexing", "movement", "op", "random", "reductions", "registry", "sources",
+]  # fmt: skip

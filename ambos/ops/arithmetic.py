@@ -1,0 +1,388 @@
+"""Arithmetic, comparison, logic and bits, elementwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ambos.core.dtype import DType, bool_
+from ambos.core.errors import DTypeError
+from ambos.graph.node import Attrs, Node
+from ambos.ops.kinds import Grads, Pointwise, Predicate, constant_like
+
+# Lambdas are facts, not functions to be called by hand.
+# ruff: noqa: E731
+
+
+class Add(Pointwise):
+    """Sum; for bool logical or."""
+
+    arity, accepts = 2, "biuf"
+    lower = lambda b, x, y: x | y if x.dtype is bool_ else x + y
+    ref = lambda np, x, y: np.add(x, y)
+    partials = lambda op, out, x, y: (1, 1)
+
+
+class Subtract(Pointwise):
+    """Difference."""
+
+    arity, accepts = 2, "iuf"
+    lower = lambda b, x, y: x - y
+    ref = lambda np, x, y: np.subtract(x, y)
+    partials = lambda op, out, x, y: (1, -1)
+
+
+class Multiply(Pointwise):
+    """Product; for bool logical and."""
+
+    arity, accepts = 2, "biuf"
+    lower = lambda b, x, y: x & y if x.dtype is bool_ else x * y
+    ref = lambda np, x, y: np.multiply(x, y)
+    partials = lambda op, out, x, y: (y, x)
+
+
+class Divide(Pointwise):
+    """Quotient of floating numbers."""
+
+    arity, accepts, cost, smooth = 2, "f", 4, False
+    lower = lambda b, x, y: x / y
+    ref = lambda np, x, y: np.divide(x, y)
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        gx = divide(g, node.inputs[1])
+        return gx, negative(multiply(gx, node))
+
+
+class FloorDivide(Pointwise):
+    """Quotient rounded towards minus infinity; an integer divided by zero gives zero."""
+
+    arity, accepts, cost, differentiable = 2, "iuf", 8, False
+    ref = lambda np, x, y: np.floor_divide(x, y)
+
+    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+        if x.dtype.is_floating:
+            return _floating_quotient(b, x, y)
+        return _integer_quotient(b, x, y)
+
+
+class Remainder(Pointwise):
+    """x - floor(x / y) * y, with the sign of y (Python's %); an integer modulo zero gives zero."""
+
+    arity, accepts, cost, smooth = 2, "iuf", 8, False
+    ref = lambda np, x, y: np.remainder(x, y)
+    partials = lambda op, out, x, y: (1, negative(floor_divide(x, y)))
+
+    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+        if x.dtype.is_floating:
+            return _python_remainder(b, x, y)
+        zero = y.eq(0)
+        safe = b.select(zero, 1, y)
+        rest = x % _not_minus_one(b, safe)
+        if x.dtype.kind == "i":
+            wrong = rest.ne(0) & ((rest ^ safe) < 0)
+            rest = b.select(wrong, rest + safe, rest)
+        return b.select(zero, 0, rest)
+
+
+def _floating_quotient(b: Any, x: Any, y: Any) -> Any:
+    """The whole number that (x - remainder) / y is but for rounding, as CPython does it."""
+    rest = x % y
+    below = rest.ne(0) & ((rest < 0) ^ (y < 0))
+    quotient = (x - rest) / y
+    quotient = b.select(below, quotient - 1.0, quotient)
+    floor = b.floor(quotient)
+    whole = b.select((quotient - floor) > 0.5, floor + 1.0, floor)
+    whole = b.select(quotient.eq(0), b.copysign(b.const(0.0, x.dtype), x / y), whole)
+    return b.select(y.eq(0), x / y, whole)
+
+
+def _python_remainder(b: Any, x: Any, y: Any) -> Any:
+    rest = x % y
+    rest = b.select(rest.ne(0) & ((rest < 0) ^ (y < 0)), rest + y, rest)
+    return b.select(rest.eq(0), b.copysign(rest, y), rest)
+
+
+def _not_minus_one(b: Any, divisor: Any) -> Any:
+    """x % -1 is 0 for every x, but the machine traps on the lowest x."""
+    return b.select(divisor.eq(-1), 1, divisor) if divisor.dtype.kind == "i" else divisor
+
+
+def _integer_quotient(b: Any, x: Any, y: Any) -> Any:
+    zero = y.eq(0)
+    safe = b.select(zero, 1, y)
+    if x.dtype.kind == "u":
+        return b.select(zero, 0, x / safe)
+    divisor = _not_minus_one(b, safe)
+    quotient = x / divisor
+    rest = x % divisor
+    low = rest.ne(0) & ((rest ^ divisor) < 0)
+    quotient = b.select(low, quotient - 1, quotient)
+    return b.select(zero, 0, b.select(safe.eq(-1), -x, quotient))
+
+
+class Negative(Pointwise):
+    """Minus x."""
+
+    accepts = "if"
+    lower = lambda b, x: -x
+    ref = lambda np, x: np.negative(x)
+    partials = lambda op, out, x: (-1,)
+
+
+class Absolute(Pointwise):
+    """Magnitude."""
+
+    accepts, smooth = "iuf", False
+    lower = lambda b, x: x if x.dtype.kind == "u" else b.abs(x)
+    ref = lambda np, x: np.absolute(x)
+    partials = lambda op, out, x: (sign(x),)
+
+
+class Sign(Pointwise):
+    """-1, 0 or 1; NaN stays NaN."""
+
+    accepts, smooth = "iuf", False
+    ref = lambda np, x: np.sign(x)
+    partials = lambda op, out, x: (None,)
+
+    def lower(b: Any, x: Any) -> Any:  # type: ignore[misc]
+        positive = b.select(x > 0, b.const(1, x.dtype), x)
+        if x.dtype.kind == "u":
+            return positive
+        signed = b.select(x < 0, b.const(-1, x.dtype), positive)
+        return b.select(x.eq(0), b.const(0, x.dtype), signed)
+
+
+class Relu(Pointwise):
+    """max(x, 0); NaN stays NaN; the gradient at 0 is 0."""
+
+    accepts, smooth = "iuf", False
+    lower = lambda b, x: b.select(x < 0, b.const(0, x.dtype), x)
+    ref = lambda np, x: np.where(x < 0, np.zeros_like(x), x)
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        zero = constant_like(node, 0)
+        return (where(greater(node, zero), g, zero),)
+
+
+def _half_at_ties(x: Node, y: Node, chosen: Predicate) -> Node:
+    one, half, zero = (constant_like(x, v) for v in (1, 0.5, 0))
+    return where(chosen(x, y), one, where(equal(x, y), half, zero))
+
+
+class Maximum(Pointwise):
+    """The larger; NaN if either is; ties share the gradient."""
+
+    arity, accepts, smooth = 2, "biuf", False
+    ref = lambda np, x, y: np.maximum(x, y)
+    partials = lambda op, out, x, y: (_half_at_ties(x, y, greater), _half_at_ties(y, x, greater))
+
+    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+        if x.dtype is bool_:
+            return x | y
+        larger = b.select(x > y, x, y)
+        return b.select(x.ne(x), x, larger) if x.dtype.is_floating else larger
+
+
+class Minimum(Pointwise):
+    """The smaller; NaN if either is; ties share the gradient."""
+
+    arity, accepts, smooth = 2, "biuf", False
+    ref = lambda np, x, y: np.minimum(x, y)
+    partials = lambda op, out, x, y: (_half_at_ties(x, y, less), _half_at_ties(y, x, less))
+
+    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+        if x.dtype is bool_:
+            return x & y
+        smaller = b.select(x < y, x, y)
+        return b.select(x.ne(x), x, smaller) if x.dtype.is_floating else smaller
+
+
+class Less(Predicate):
+    """x < y."""
+
+    arity = 2
+    lower = lambda b, x, y: ~x & y if x.dtype is bool_ else x < y
+    ref = lambda np, x, y: np.less(x, y)
+
+
+class LessEqual(Predicate):
+    """x <= y."""
+
+    arity = 2
+    lower = lambda b, x, y: ~x | y if x.dtype is bool_ else x <= y
+    ref = lambda np, x, y: np.less_equal(x, y)
+
+
+class Greater(Predicate):
+    """x > y."""
+
+    arity = 2
+    lower = lambda b, x, y: x & ~y if x.dtype is bool_ else x > y
+    ref = lambda np, x, y: np.greater(x, y)
+
+
+class GreaterEqual(Predicate):
+    """x >= y."""
+
+    arity = 2
+    lower = lambda b, x, y: x | ~y if x.dtype is bool_ else x >= y
+    ref = lambda np, x, y: np.greater_equal(x, y)
+
+
+class Equal(Predicate):
+    """x == y."""
+
+    arity = 2
+    lower = lambda b, x, y: ~(x ^ y) if x.dtype is bool_ else x.eq(y)
+    ref = lambda np, x, y: np.equal(x, y)
+
+
+class NotEqual(Predicate):
+    """x != y."""
+
+    arity = 2
+    lower = lambda b, x, y: x ^ y if x.dtype is bool_ else x.ne(y)
+    ref = lambda np, x, y: np.not_equal(x, y)
+
+
+class Isnan(Predicate):
+    """Is it not a number?"""
+
+    accepts = "f"
+    lower = lambda b, x: x.ne(x)
+    ref = lambda np, x: np.isnan(x)
+
+
+class Isinf(Predicate):
+    """Is it plus or minus infinity?"""
+
+    accepts = "f"
+    lower = lambda b, x: b.abs(x).eq(b.const(float("inf"), x.dtype))
+    ref = lambda np, x: np.isinf(x)
+
+
+class Isfinite(Predicate):
+    """Is it neither infinite nor NaN?"""
+
+    accepts = "f"
+    lower = lambda b, x: b.abs(x) < b.const(float("inf"), x.dtype)
+    ref = lambda np, x: np.isfinite(x)
+
+
+class LogicalNot(Predicate):
+    """Not x."""
+
+    accepts = "b"
+    lower = lambda b, x: ~x
+    ref = lambda np, x: np.logical_not(x)
+
+
+class BitwiseAnd(Pointwise):
+    """Bits (or truths) set in both."""
+
+    arity, accepts, differentiable = 2, "biu", False
+    lower = lambda b, x, y: x & y
+    ref = lambda np, x, y: np.bitwise_and(x, y)
+
+
+class BitwiseOr(Pointwise):
+    """Bits (or truths) set in either."""
+
+    arity, accepts, differentiable = 2, "biu", False
+    lower = lambda b, x, y: x | y
+    ref = lambda np, x, y: np.bitwise_or(x, y)
+
+
+class BitwiseXor(Pointwise):
+    """Bits (or truths) set in exactly one."""
+
+    arity, accepts, differentiable = 2, "biu", False
+    lower = lambda b, x, y: x ^ y
+    ref = lambda np, x, y: np.bitwise_xor(x, y)
+
+
+class BitwiseInvert(Pointwise):
+    """Every bit flipped."""
+
+    accepts, differentiable = "biu", False
+    lower = lambda b, x: ~x
+    ref = lambda np, x: np.invert(x)
+
+
+class BitwiseLeftShift(Pointwise):
+    """x * 2**y; zero when y reaches the width."""
+
+    arity, accepts, differentiable, domain = 2, "iu", False, (0, 6)
+    ref = lambda np, x, y: np.left_shift(x, y)
+
+    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+        inside = (y < x.dtype.bits) & (y >= 0)
+        return b.select(inside, x << b.select(inside, y, 0), 0)
+
+
+class BitwiseRightShift(Pointwise):
+    """floor(x / 2**y); zero or -1 when y reaches the width."""
+
+    arity, accepts, differentiable, domain = 2, "iu", False, (0, 6)
+    ref = lambda np, x, y: np.right_shift(x, y)
+
+    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+        last = x.dtype.bits - 1
+        inside = (y <= last) & (y >= 0)
+        shifted = x >> b.select(inside, y, last)
+        return shifted if x.dtype.kind == "i" else b.select(inside, shifted, 0)
+
+
+class Where(Pointwise):
+    """The second operand where the first (bool) is true, else the third."""
+
+    arity, accepts, mixed, smooth = 3, "biuf", True, False
+    lower = lambda b, c, x, y: b.select(c, x, y)
+    ref = lambda np, c, x, y: np.where(c, x, y)
+
+    def infer_dtype(self, inputs: tuple[Node, ...], attrs: Attrs) -> DType:
+        condition, x, y = inputs
+        if condition.dtype is not bool_:
+            raise DTypeError(f"where: the condition is {condition.dtype.name}; need bool: "
+                             "compare it first, for example x != 0")  # fmt: skip
+        return super().infer_dtype((x, y), attrs)
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        condition, zero = node.inputs[0], constant_like(g, 0)
+        return None, where(condition, g, zero), where(condition, zero, g)
+
+
+class Cast(Pointwise):
+    """Conversion; attrs: (dtype,). Floats round to nearest even; float to integer truncates and
+    saturates, NaN gives 0; integers wrap; anything but zero is true."""
+
+    accepts, mixed = "biuf", True
+    lower = lambda b, x: x  # the compiler converts: the target is not the rule's to know
+
+    def ref(np: Any, x: Any, dtype: Any) -> Any:  # type: ignore[misc]
+        if x.dtype.kind != "f" or dtype.kind not in "iu":
+            return x.astype(dtype)
+        limits, whole = np.iinfo(dtype), np.trunc(x.astype("float64"))
+        below, above = whole < float(limits.min), whole >= float(limits.max + 1)
+        result = np.where(below | above | np.isnan(x), 0, whole).astype(dtype)
+        result[below], result[above] = limits.min, limits.max
+        return result
+
+    def infer_dtype(self, inputs: tuple[Node, ...], attrs: Attrs) -> DType:
+        return attrs[0]
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        source = node.inputs[0].dtype
+        return (cast(g, attrs=(source,)) if source.is_floating else None,)
+
+
+add, subtract, multiply, divide = Add(), Subtract(), Multiply(), Divide()
+floor_divide, remainder, negative = FloorDivide(), Remainder(), Negative()
+absolute, sign, relu, maximum, minimum = Absolute(), Sign(), Relu(), Maximum(), Minimum()
+less, less_equal, greater, greater_equal = Less(), LessEqual(), Greater(), GreaterEqual()
+equal, not_equal = Equal(), NotEqual()
+isnan, isinf, isfinite, logical_not = Isnan(), Isinf(), Isfinite(), LogicalNot()
+bitwise_and, bitwise_or, bitwise_xor = BitwiseAnd(), BitwiseOr(), BitwiseXor()
+bitwise_invert = BitwiseInvert()
+bitwise_left_shift, bitwise_right_shift = BitwiseLeftShift(), BitwiseRightShift()
+where, cast = Where(), Cast()

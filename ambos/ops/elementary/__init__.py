@@ -1,0 +1,22 @@
+"""Elementary functions and counter-based random bits in scalar code, the same bits everywhere."""
+
+from ambos.ops.elementary.error_function import erf
+from ambos.ops.elementary.exponential import exp, expm1
+from ambos.ops.elementary.hyperbolic import cosh, sinh, tanh
+from ambos.ops.elementary.inverse_trigonometric import acos, asin, atan, atan2
+from ambos.ops.elementary.logarithm import log, log1p
+from ambos.ops.elementary.philox import (
+    normal,
+    normal_pair,
+    philox,
+    uniform_float32,
+    uniform_float64,
+)
+from ambos.ops.elementary.power import pow_
+from ambos.ops.elementary.trigonometric import cos, sin, tan
+
+__all__ = [
+    "acos", "asin", "atan", "atan2", "cos", "cosh", "erf", "exp", "expm1", "log", "log1p",
+    "normal", "normal_pair", "philox", "pow_",
+    "sin", "sinh", "tan", "tanh", "uniform_float32", "uniform_float64",
+]  # fmt: skip

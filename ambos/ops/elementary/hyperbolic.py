@@ -1,0 +1,94 @@
+"""sinh, cosh and tanh, from the exponential away from 0 and from odd polynomials near it."""
+
+from __future__ import annotations
+
+from ambos.core.builder import Builder, Value
+from ambos.core.dtype import float32, float64
+from ambos.ops.elementary.exponential import (
+    Q_DOUBLE,
+    Q_SHORT,
+    Q_SINGLE,
+    exp_remainder,
+    expm1,
+    reduce,
+)
+from ambos.ops.elementary.formats import (
+    DOUBLE,
+    SINGLE,
+    at_most,
+    format_of,
+    horner,
+    power_of_two,
+    scale_by_power,
+)
+
+# sinh(x) = x + x z S(z) for |x| <= 1, z = x^2
+S_SHORT = (
+    0.16666666496229293,
+    0.008333350157272237,
+    0.00019836139528520554,
+    2.8170730611310717e-06,
+)
+S_DOUBLE = (
+    0.16666666666666669, 0.008333333333333146, 0.00019841269841433502, 2.755731915653332e-06,
+    2.5052123225748575e-08, 1.6057252589632267e-10, 7.758973593376928e-13,
+)  # fmt: skip
+# tanh(x) = x + x z T(z) for |x| <= 0.625
+T_SINGLE = (-0.3333328, 0.13331442, -0.05373971, 0.020639077, -0.005704975)
+
+
+def sinh(b: Builder, x: Value) -> Value:
+    """Hyperbolic sine; float32 is computed in float64."""
+    wide = _widen(b, x)
+    magnitude = b.abs(wide)
+    half, quarter = _half_exp(b, magnitude, x.dtype is float32)
+    z = magnitude * magnitude
+    coefficients = S_SHORT if x.dtype is float32 else S_DOUBLE
+    small = magnitude + magnitude * z * horner(z, coefficients)
+    y = b.select(magnitude > 1.0, half - quarter, small)
+    return b.convert(b.copysign(y, wide), x.dtype)
+
+
+def cosh(b: Builder, x: Value) -> Value:
+    """Hyperbolic cosine; float32 is computed in float64."""
+    half, quarter = _half_exp(b, b.abs(_widen(b, x)), x.dtype is float32)
+    return b.convert(half + quarter, x.dtype)
+
+
+def tanh(b: Builder, x: Value) -> Value:
+    """Hyperbolic tangent: a polynomial below 0.625, else 1 - 2 / (e**2x + 1).
+
+    float64 takes t / (t + 2), t = e**2x - 1, near 0.
+    """
+    format_of(x)
+    return b.copysign((_tanh_single if x.dtype is float32 else _tanh_double)(b, b.abs(x)), x)
+
+
+def _tanh_single(b: Builder, magnitude: Value) -> Value:
+    z = magnitude * magnitude
+    small = magnitude + magnitude * z * horner(z, T_SINGLE)
+    limited = at_most(b, magnitude, 10.0)  # 1 in float32
+    shifted, high, low = reduce(SINGLE, limited + limited)
+    power = exp_remainder(high - low, Q_SINGLE) * power_of_two(b, SINGLE, shifted)
+    return b.select(magnitude > 0.625, 1.0 - 2.0 / (power + 1.0), small)
+
+
+def _tanh_double(b: Builder, magnitude: Value) -> Value:
+    limited = at_most(b, magnitude, 20.0)  # 1 in float64
+    t = expm1(b, limited + limited)
+    large = limited > 0.55
+    quotient = b.select(large, 2.0, t) / (t + 2.0)
+    return b.select(large, 1.0 - quotient, quotient)
+
+
+def _widen(b: Builder, x: Value) -> Value:
+    format_of(x)
+    return b.convert(x, float64) if x.dtype is float32 else x
+
+
+def _half_exp(b: Builder, magnitude: Value, short: bool) -> tuple[Value, Value]:
+    """(e**x / 2, e**-x / 2) for x >= 0; the first overflows only where sinh and cosh do."""
+    shifted, high, low = reduce(DOUBLE, at_most(b, magnitude, 711.0))
+    y = exp_remainder(high - low, Q_SHORT if short else Q_DOUBLE)
+    half = scale_by_power(b, DOUBLE, y, shifted, less=1)
+    return half, 0.25 / half

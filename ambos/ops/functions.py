@@ -1,0 +1,268 @@
+"""Exponentials, powers, trigonometry, rounding, elementwise. Accuracy: `elementary/README.md`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ambos.graph.node import Node
+from ambos.ops import elementary
+from ambos.ops.arithmetic import (
+    add,
+    divide,
+    equal,
+    multiply,
+    negative,
+    subtract,
+    where,
+)
+from ambos.ops.kinds import Pointwise, constant_like
+
+# ruff: noqa: E731
+
+
+class Exp(Pointwise):
+    """e to the power x."""
+
+    cost, lower = 10, elementary.exp
+    ref = lambda np, x: np.exp(x)
+    partials = lambda op, out, x: (out,)
+
+
+class Expm1(Pointwise):
+    """exp(x) - 1, accurate near 0."""
+
+    cost, lower = 14, elementary.expm1
+    ref = lambda np, x: np.expm1(x)
+    partials = lambda op, out, x: (add(out, constant_like(x, 1)),)
+
+
+class Log(Pointwise):
+    """Natural logarithm."""
+
+    cost, lower, domain = 10, elementary.log, (0.1, 5.0)
+    ref = lambda np, x: np.log(x)
+
+    def vjp(self, node: Node, g: Node) -> tuple[Node | None, ...]:
+        return (divide(g, node.inputs[0]),)
+
+
+class Log1p(Pointwise):
+    """log(1 + x), accurate near 0."""
+
+    cost, lower, domain = 14, elementary.log1p, (-0.9, 5.0)
+    ref = lambda np, x: np.log1p(x)
+
+    def vjp(self, node: Node, g: Node) -> tuple[Node | None, ...]:
+        return (divide(g, add(node.inputs[0], constant_like(g, 1))),)
+
+
+class Sqrt(Pointwise):
+    """Square root, correctly rounded."""
+
+    cost, domain = 4, (0.1, 5.0)
+    lower = lambda b, x: b.sqrt(x)
+    ref = lambda np, x: np.sqrt(x)
+    partials = lambda op, out, x: (divide(constant_like(x, 0.5), out),)
+
+
+class Rsqrt(Pointwise):
+    """1 / sqrt(x), two roundings."""
+
+    cost, domain = 8, (0.1, 5.0)
+    lower = lambda b, x: b.const(1.0, x.dtype) / b.sqrt(x)
+    ref = lambda np, x: np.asarray(1, x.dtype) / np.sqrt(x)
+    partials = lambda op, out, x: (
+        multiply(constant_like(x, -0.5), multiply(out, multiply(out, out))),
+    )
+
+
+class Sin(Pointwise):
+    """Sine of an angle in radians."""
+
+    cost, lower = 16, elementary.sin
+    ref = lambda np, x: np.sin(x)
+    partials = lambda op, out, x: (cos(x),)
+
+
+class Cos(Pointwise):
+    """Cosine of an angle in radians."""
+
+    cost, lower = 16, elementary.cos
+    ref = lambda np, x: np.cos(x)
+    partials = lambda op, out, x: (negative(sin(x)),)
+
+
+class Tan(Pointwise):
+    """Tangent of an angle in radians."""
+
+    cost, lower, domain = 20, elementary.tan, (-1.4, 1.4)
+    ref = lambda np, x: np.tan(x)
+    partials = lambda op, out, x: (add(multiply(out, out), constant_like(x, 1)),)
+
+
+class Asin(Pointwise):
+    """Arc sine, in radians."""
+
+    cost, lower, domain = 16, elementary.asin, (-0.9, 0.9)
+    ref = lambda np, x: np.arcsin(x)
+    partials = lambda op, out, x: (rsqrt(_one_minus_square(x)),)
+
+
+class Acos(Pointwise):
+    """Arc cosine, in radians."""
+
+    cost, lower, domain = 16, elementary.acos, (-0.9, 0.9)
+    ref = lambda np, x: np.arccos(x)
+    partials = lambda op, out, x: (negative(rsqrt(_one_minus_square(x))),)
+
+
+class Atan(Pointwise):
+    """Arc tangent, in radians."""
+
+    cost, lower = 16, elementary.atan
+    ref = lambda np, x: np.arctan(x)
+
+    def vjp(self, node: Node, g: Node) -> tuple[Node | None, ...]:
+        (x,) = node.inputs
+        return (divide(g, add(multiply(x, x), constant_like(x, 1))),)
+
+
+class Atan2(Pointwise):
+    """Angle of the point (y, x) in radians, C99's signs of zero; operands y, x."""
+
+    arity, cost, lower, domain = 2, 20, elementary.atan2, (0.2, 3.0)
+    ref = lambda np, y, x: np.arctan2(y, x)
+
+    def vjp(self, node: Node, g: Node) -> tuple[Node | None, ...]:
+        y, x = node.inputs
+        scaled = divide(g, add(multiply(x, x), multiply(y, y)))
+        return multiply(scaled, x), negative(multiply(scaled, y))
+
+
+class Sinh(Pointwise):
+    """Hyperbolic sine."""
+
+    cost, lower = 16, elementary.sinh
+    ref = lambda np, x: np.sinh(x)
+    partials = lambda op, out, x: (cosh(x),)
+
+
+class Cosh(Pointwise):
+    """Hyperbolic cosine."""
+
+    cost, lower = 16, elementary.cosh
+    ref = lambda np, x: np.cosh(x)
+    partials = lambda op, out, x: (sinh(x),)
+
+
+class Tanh(Pointwise):
+    """Hyperbolic tangent."""
+
+    cost, lower = 16, elementary.tanh
+    ref = lambda np, x: np.tanh(x)
+    partials = lambda op, out, x: (_one_minus_square(out),)
+
+
+class Erf(Pointwise):
+    """Error function."""
+
+    cost, lower = 16, elementary.erf
+
+    def ref(np: Any, x: Any) -> Any:  # type: ignore[misc]
+        return np.vectorize(math.erf, otypes=[x.dtype])(x)
+
+    def partials(op: Any, out: Node, x: Node) -> tuple[Node]:  # type: ignore[misc,override]
+        bell = exp(negative(multiply(x, x)))
+        return (multiply(constant_like(x, 2 / math.sqrt(math.pi)), bell),)
+
+
+class Power(Pointwise):
+    """x to the power y (C99's special cases); integers wrap, a negative integer power gives 0.
+    The powers -1, 1, 2 and 3 are the quotient and the products, exactly as they are written."""
+
+    arity, accepts, cost, domain = 2, "iuf", 40, (0.2, 3.0)
+
+    def ref(np: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+        if x.dtype.kind == "f":
+            plain = np.where(y == 2, x * x, np.where(y == 3, x * x * x, np.power(x, y)))
+            return np.where(y == -1, 1 / x, np.where(y == 1, x, plain))
+        if x.dtype.kind == "u":
+            return np.power(x, y)
+        inverse = np.where(x == 1, 1, np.where(x == -1, np.where(y % 2, -1, 1), 0))
+        return np.where(y < 0, inverse.astype(x.dtype), np.power(x, np.maximum(y, 0)))
+
+    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+        if x.dtype.is_floating:
+            cube = b.select(y.eq(3), x * x * x, elementary.pow_(b, x, y))
+            plain = b.select(y.eq(1), x, b.select(y.eq(2), x * x, cube))
+            return b.select(y.eq(-1), b.const(1.0, x.dtype) / x, plain)
+        return _integer_power(b, x, y)
+
+    def vjp(self, node: Node, g: Node) -> tuple[Node | None, ...]:
+        x, y = node.inputs
+        zero, one = constant_like(x, 0), constant_like(x, 1)
+        # 0**0 has slope 0 in x, and log(0) must not meet the 0 that it is multiplied with.
+        slope = where(equal(y, zero), zero, multiply(y, power(x, subtract(y, one))))
+        base_is_zero = equal(x, zero)
+        growth = where(base_is_zero, zero, log(where(base_is_zero, one, x)))
+        return multiply(g, slope), multiply(g, multiply(node, growth))
+
+
+def _integer_power(b: Any, x: Any, y: Any) -> Any:
+    """Square and multiply over every bit of the exponent that can matter."""
+    result, base = b.const(1, x.dtype), x
+    for bit in range(x.dtype.bits - (x.dtype.kind == "i")):
+        result = b.select(((y >> bit) & 1).ne(0), result * base, result)
+        base = base * base
+    if x.dtype.kind == "u":
+        return result
+    odd = (y & 1).ne(0)
+    inverse = b.select(x.eq(1), 1, b.select(x.eq(-1), b.select(odd, b.const(-1, x.dtype), 1), 0))
+    return b.select(y < 0, inverse, result)
+
+
+class Floor(Pointwise):
+    """The largest whole number not above x."""
+
+    smooth = False
+    lower = lambda b, x: b.floor(x)
+    ref = lambda np, x: np.floor(x)
+    partials = lambda op, out, x: (None,)
+
+
+class Ceil(Pointwise):
+    """The smallest whole number not below x."""
+
+    smooth = False
+    lower = lambda b, x: b.ceil(x)
+    ref = lambda np, x: np.ceil(x)
+    partials = lambda op, out, x: (None,)
+
+
+class Round(Pointwise):
+    """The nearest whole number, halves to even."""
+
+    smooth = False
+    lower = lambda b, x: b.round_even(x)
+    ref = lambda np, x: np.round(x)
+    partials = lambda op, out, x: (None,)
+
+
+class Trunc(Pointwise):
+    """x without its fraction."""
+
+    smooth = False
+    lower = lambda b, x: b.trunc(x)
+    ref = lambda np, x: np.trunc(x)
+    partials = lambda op, out, x: (None,)
+
+
+def _one_minus_square(x: Node) -> Node:
+    return subtract(constant_like(x, 1), multiply(x, x))
+
+
+exp, expm1, log, log1p, sqrt, rsqrt = Exp(), Expm1(), Log(), Log1p(), Sqrt(), Rsqrt()
+sin, cos, tan, asin, acos, atan, atan2 = Sin(), Cos(), Tan(), Asin(), Acos(), Atan(), Atan2()
+sinh, cosh, tanh, erf, power = Sinh(), Cosh(), Tanh(), Erf(), Power()
+floor, ceil, round_, trunc = Floor(), Ceil(), Round(), Trunc()

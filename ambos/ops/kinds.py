@@ -1,0 +1,182 @@
+"""Kinds carry the laws, ops carry the facts.
+
+An op is a class with one docstring and the facts its kind asks for; declaring it registers one
+instance, which is called to make nodes: `add(x, y)`. Rules receive their world (`b` a scalar-code
+builder, `np` NumPy) as an argument, so this room imports neither LLVM nor NumPy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ambos.core.dtype import DType, bool_
+from ambos.core.errors import CompilerError, DTypeError, ShapeError
+from ambos.core.shape import Shape
+from ambos.graph.node import Attrs, Node, make
+
+registry: dict[str, Op] = {}
+
+Grads = tuple[Node | None, ...]
+
+
+class Op:
+    """What every kind shares. Subclasses that are ops (not kinds) register themselves."""
+
+    name: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+    rules: ClassVar[tuple[str, ...]] = ("lower", "ref")  # functions that do not want `op`
+    differentiable: ClassVar[bool] = True
+
+    def __init_subclass__(cls, abstract: bool = False) -> None:
+        for rule in cls.rules:
+            function = cls.__dict__.get(rule)
+            if callable(function) and not isinstance(function, staticmethod):
+                setattr(cls, rule, staticmethod(function))
+        if abstract:
+            return
+        cls.name = cls.__dict__.get("name") or snake_case(cls.__name__)
+        if cls.name in registry:
+            raise CompilerError(f"ops: {cls.name!r} is declared twice")
+        registry[cls.name] = super().__new__(cls)
+
+    def __new__(cls) -> Op:
+        """The one registered instance."""
+        return registry[cls.name]
+
+    def __call__(self, *inputs: Node, attrs: Attrs = ()) -> Node:
+        return make(self, inputs, attrs)
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        raise NotImplementedError(self.name)
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        """Gradients of the inputs, given `g`, the gradient of the result."""
+        raise NotImplementedError(self.name)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().rstrip("_")
+
+
+def op(name: str) -> Any:
+    """The registered op called `name`."""
+    return registry[name]
+
+
+class Pointwise(Op, abstract=True):
+    """One result element from the same element of each input.
+
+    Facts: `lower(b, *values)` scalar code; `ref(np, *arrays)`; `partials(op, out, *inputs)`, one
+    node (or number, or None) per input, the derivative of the result by that input, or `vjp` for
+    the gradient itself; `accepts`, the kinds of dtype ("biuf"); `domain`, where tests sample.
+    Inputs share one shape and one dtype (`mixed` ops check their own).
+    """
+
+    kind = "pointwise"
+    arity: ClassVar[int] = 1
+    accepts: ClassVar[str] = "f"
+    result: ClassVar[DType | None] = None  # None: the dtype of the inputs
+    mixed: ClassVar[bool] = False
+    domain: ClassVar[tuple[float, float]] = (-3.0, 3.0)
+    smooth: ClassVar[bool] = True  # gradcheck may sample anywhere in the domain
+    cost: ClassVar[int] = 1  # in additions, roughly: what recomputing it would cost
+    lower: ClassVar[Callable[..., Any]]
+    ref: ClassVar[Callable[..., Any]]
+    partials: ClassVar[Callable[..., Any] | None] = None
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        if len(inputs) != self.arity:
+            raise ShapeError(f"{self.name}: got {len(inputs)} operands; need {self.arity}")
+        shape = inputs[0].shape
+        for node in inputs[1:]:
+            if node.shape != shape:
+                raise ShapeError(f"{self.name}: shapes {shape} and {node.shape} differ; "
+                                 "expand them to one shape first")  # fmt: skip
+        return shape, self.infer_dtype(inputs, attrs)
+
+    def infer_dtype(self, inputs: tuple[Node, ...], attrs: Attrs) -> DType:
+        dtype = inputs[0].dtype
+        for node in inputs[1:]:
+            if node.dtype is not dtype:
+                raise DTypeError(f"{self.name}: dtypes {dtype.name} and {node.dtype.name} differ; "
+                                 "cast them to one dtype first")  # fmt: skip
+        if dtype.kind not in self.accepts:
+            raise DTypeError(f"{self.name}: got {dtype.name}; need {kinds_in_words(self.accepts)}")
+        return self.result or dtype
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        if self.partials is None:
+            return (None,) * len(node.inputs)
+        return tuple(
+            None if partial is None else scale(g, partial)
+            for partial in self.partials(node, *node.inputs)
+        )
+
+
+def scale(g: Node, partial: Node | int | float) -> Node:
+    """g * partial, without a multiplication by one."""
+    if isinstance(partial, Node):
+        return op("multiply")(g, partial)
+    if partial == 1:
+        return g
+    if partial == -1:
+        return op("negative")(g)
+    return op("multiply")(g, constant_like(g, partial))
+
+
+def kinds_in_words(kinds: str) -> str:
+    words = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating"}
+    return " or ".join(words[k] for k in kinds)
+
+
+class Predicate(Pointwise, abstract=True):
+    """A pointwise op whose result is bool and has no gradient."""
+
+    accepts = "biuf"
+    result = bool_
+    differentiable = False
+
+
+class Move(Op, abstract=True):
+    """Each result element is one input element, or a fill: no arithmetic.
+
+    Facts: `infer`; `access(op, node, index)` maps the result's index (a list of Affine) to
+    `[(input number, its index, conditions)]`, where conditions `(expression, extent)` say
+    0 <= expression < extent; elements for which no case holds are zero; `vjp`; `ref`.
+    """
+
+    kind = "move"
+    accepts: ClassVar[str] = "biuf"
+    ref: ClassVar[Callable[..., Any]]
+
+    def access(self, node: Node, index: list[Any], space: Any) -> list[Any]:
+        raise NotImplementedError(self.name)
+
+
+class Source(Op, abstract=True):
+    """A node without inputs."""
+
+    kind = "source"
+    differentiable = False
+    ref: ClassVar[Callable[..., Any]]
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return ()
+
+
+def constant(value: bool | int | float, dtype: DType, shape: Shape = ()) -> Node:
+    """`value` everywhere."""
+    node = op("constant")(attrs=(value, dtype))
+    if not shape:
+        return node
+    return op("expand")(op("reshape")(node, attrs=((1,) * len(shape),)), attrs=(shape,))
+
+
+def constant_like(node: Node, value: bool | int | float) -> Node:
+    """`value` in the shape and dtype of `node`."""
+    return constant(value, node.dtype, node.shape)

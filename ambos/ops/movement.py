@@ -1,0 +1,314 @@
+"""Movement: every result element is one input element, or zero."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from ambos.core.affine import Affine, reshape_index
+from ambos.core.dtype import DType
+from ambos.core.errors import DTypeError, ShapeError
+from ambos.core.shape import Shape, size_of
+from ambos.graph.node import Attrs, Node
+from ambos.ops.arithmetic import add
+from ambos.ops.kinds import Grads, Move, constant, op
+
+# ruff: noqa: E731
+
+Case = tuple[int, list[Affine], list[tuple[Affine, int]]]
+
+
+class Reshape(Move):
+    """The same elements in row-major order under another shape; attrs: (shape,)."""
+
+    ref = lambda np, x, shape: x.reshape(shape)
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x,), (shape,) = inputs, attrs
+        if size_of(shape) != x.size:
+            raise ShapeError(f"reshape: {x.shape} has {x.size} elements, {shape} has "
+                             f"{size_of(shape)}; need as many")  # fmt: skip
+        return shape, x.dtype
+
+    def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
+        return [(0, reshape_index(index, node.shape, node.inputs[0].shape, space), [])]
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return (reshape(g, attrs=(node.inputs[0].shape,)),)
+
+
+class Permute(Move):
+    """Axis i of the result is axis attrs[0][i] of the input."""
+
+    ref = lambda np, x, axes: x.transpose(axes)
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x,), (axes,) = inputs, attrs
+        if sorted(axes) != list(range(x.rank)):
+            raise ShapeError(f"permute: axes {axes} for {x.rank} dimensions; "
+                             "need each axis once")  # fmt: skip
+        return tuple(x.shape[a] for a in axes), x.dtype
+
+    def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
+        source = [Affine()] * len(index)
+        for part, axis in zip(index, node.attrs[0], strict=True):
+            source[axis] = part
+        return [(0, source, [])]
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        axes = node.attrs[0]
+        return (permute(g, attrs=(tuple(sorted(range(len(axes)), key=axes.__getitem__)),)),)
+
+
+class Expand(Move):
+    """Axes of size 1 repeated; attrs: (shape,) of the same rank."""
+
+    ref = lambda np, x, shape: np.broadcast_to(x, shape)
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x,), (shape,) = inputs, attrs
+        fits = len(shape) == x.rank and all(
+            a in (1, b) for a, b in zip(x.shape, shape, strict=True)
+        )
+        if not fits:
+            raise ShapeError(f"expand: {x.shape} does not expand to {shape}; only axes of size 1 "
+                             "grow, and the number of dimensions stays")  # fmt: skip
+        return shape, x.dtype
+
+    def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
+        source = node.inputs[0].shape
+        return [(0, [Affine() if n == 1 else i for i, n in zip(index, source, strict=True)], [])]
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        (x,) = node.inputs
+        axes = tuple(i for i, (a, b) in enumerate(zip(x.shape, g.shape, strict=True)) if a != b)
+        return (reshape(op("sum")(g, attrs=(axes,)), attrs=(x.shape,)) if axes else g,)
+
+
+class Pad(Move):
+    """Zeros around; attrs: (before, after), one non-negative count an axis."""
+
+    def ref(np: Any, x: Any, before: Shape, after: Shape) -> Any:  # type: ignore[misc]
+        sides = list(zip(before, x.shape, after, strict=True))
+        result = np.zeros([b + n + a for b, n, a in sides], x.dtype)
+        result[tuple(slice(b, b + n) for b, n, _ in sides)] = x
+        return result
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x,), (before, after) = inputs, attrs
+        if not len(before) == len(after) == x.rank or min(before + after, default=0) < 0:
+            raise ShapeError(f"pad: {before} before and {after} after for {x.rank} dimensions; "
+                             "need one count >= 0 an axis and side")  # fmt: skip
+        return tuple(b + n + a for b, n, a in zip(before, x.shape, after, strict=True)), x.dtype
+
+    def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
+        before, after = node.attrs
+        source = [part + -b for part, b in zip(index, before, strict=True)]
+        sides = zip(source, node.inputs[0].shape, before, after, strict=True)
+        return [(0, source, [(part, n) for part, n, b, a in sides if b or a])]
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        before, shape = node.attrs[0], node.inputs[0].shape
+        stop = tuple(b + n for b, n in zip(before, shape, strict=True))
+        return (slice_(g, attrs=(before, stop, (1,) * len(shape))),)
+
+
+class Slice(Move):
+    """Elements start, start + step, ... below stop, an axis each; attrs: (start, stop, step),
+    steps positive, bounds within the shape."""
+
+    ref = lambda np, x, start, stop, step: x[tuple(map(slice, start, stop, step))]
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x,), (start, stop, step) = inputs, attrs
+        bounds = list(zip(start, stop, step, x.shape, strict=True))
+        if not all(0 <= a <= b <= n and s >= 1 for a, b, s, n in bounds):
+            raise ShapeError(f"slice: {start}:{stop}:{step} of {x.shape}; "
+                             "need 0 <= start <= stop <= size and step >= 1")  # fmt: skip
+        return tuple(-(-(b - a) // s) for a, b, s, _ in bounds), x.dtype
+
+    def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
+        start, _, step = node.attrs
+        return [(0, [i * s + a for i, a, s in zip(index, start, step, strict=True)], [])]
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return (unslice(g, node.inputs[0].shape, *node.attrs),)
+
+
+def unslice(g: Node, shape: Shape, start: Shape, stop: Shape, step: Shape) -> Node:
+    """Zeros of `shape` with `g` at the elements that the slice takes."""
+    for axis in range(len(shape)):
+        if step[axis] > 1 and g.shape[axis] > 0:
+            g = _spread(g, axis, step[axis])
+    taken = g.shape
+    after = tuple(n - a - t for n, a, t in zip(shape, start, taken, strict=True))
+    return pad(g, attrs=(start, after)) if any(start + after) else g
+
+
+def _spread(g: Node, axis: int, step: int) -> Node:
+    """Put step - 1 zeros between neighbours along `axis` (none after the last)."""
+    shape, rank = g.shape, g.rank
+    fine = reshape(g, attrs=((*shape[: axis + 1], 1, *shape[axis + 1 :]),))
+    zeros = (0,) * (rank + 1)
+    fine = pad(fine, attrs=(zeros, (*zeros[: axis + 1], step - 1, *zeros[axis + 2 :])))
+    merged = (*shape[:axis], shape[axis] * step, *shape[axis + 1 :])
+    whole = reshape(fine, attrs=(merged,))
+    stop = (*merged[:axis], merged[axis] - step + 1, *merged[axis + 1 :])
+    return slice_(whole, attrs=((0,) * rank, stop, (1,) * rank))
+
+
+class Flip(Move):
+    """Order reversed along axes; attrs: (axes,)."""
+
+    ref = lambda np, x, axes: np.flip(x, axes)
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        return inputs[0].shape, inputs[0].dtype
+
+    def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
+        axes = node.attrs[0]
+        flipped = [
+            part * -1 + (n - 1) if axis in axes else part
+            for axis, (part, n) in enumerate(zip(index, node.shape, strict=True))
+        ]
+        return [(0, flipped, [])]
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return (flip(g, attrs=node.attrs),)
+
+
+class Concat(Move):
+    """Inputs one after the other along an axis; attrs: (axis,)."""
+
+    ref = lambda np, *xs_axis: np.concatenate(xs_axis[:-1], xs_axis[-1])
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        axis, first = attrs[0], inputs[0]
+        for node in inputs[1:]:
+            if node.dtype is not first.dtype:
+                raise DTypeError(f"concat: dtypes {first.dtype.name} and {node.dtype.name} differ")
+            a, b = list(first.shape), list(node.shape)
+            if len(a) != len(b) or a[:axis] + a[axis + 1 :] != b[:axis] + b[axis + 1 :]:
+                raise ShapeError(f"concat: shapes {first.shape} and {node.shape} differ outside "
+                                 f"axis {axis}; need equal sizes there")  # fmt: skip
+        total = sum(node.shape[axis] for node in inputs)
+        return (*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype
+
+    def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
+        axis = node.attrs[0]
+        sizes = [source.shape[axis] for source in node.inputs]
+        cases: list[Case] = []
+        for number, (start, size) in enumerate(
+            zip(accumulate(sizes, initial=0), sizes, strict=False)
+        ):
+            part = index[axis] + -start
+            place = [*index[:axis], part, *index[axis + 1 :]]
+            cases.append((number, place, [(part, size)]))
+        return cases
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        axis, grads, start = node.attrs[0], [], 0
+        for source in node.inputs:
+            begin = tuple(start if a == axis else 0 for a in range(g.rank))
+            stop = tuple(b + n for b, n in zip(begin, source.shape, strict=True))
+            grads.append(slice_(g, attrs=(begin, stop, (1,) * g.rank)))
+            start += source.shape[axis]
+        return tuple(grads)
+
+
+class Window(Move):
+    """Sliding windows along one axis: result[..., o, ..., k] = x[..., o * stride + k * dilation,
+    ...] with k as a new last axis; attrs: (axis, size, stride, dilation)."""
+
+    def ref(np: Any, x: Any, axis: int, size: int, stride: int, dilation: int) -> Any:  # type: ignore[misc]
+        reach = (size - 1) * dilation + 1
+        view = np.lib.stride_tricks.sliding_window_view(x, reach, axis)[..., ::dilation]
+        return view[(slice(None),) * axis + (slice(None, None, stride),)]
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x,), (axis, size, stride, dilation) = inputs, attrs
+        reach = (size - 1) * dilation + 1
+        if x.shape[axis] < reach:
+            raise ShapeError(f"window: {reach} wide (size {size}, dilation {dilation}) on axis "
+                             f"{axis} of {x.shape}; need an axis at least as long: "
+                             "pad it or use a smaller window")  # fmt: skip
+        out = (x.shape[axis] - reach) // stride + 1
+        return (*x.shape[:axis], out, *x.shape[axis + 1 :], size), x.dtype
+
+    def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
+        axis, _, stride, dilation = node.attrs
+        place = list(index[:-1])
+        place[axis] = place[axis] * stride + index[-1] * dilation
+        return [(0, place, [])]
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return (overlap_add(g, node.inputs[0].shape[node.attrs[0]], *node.attrs),)
+
+
+def overlap_add(g: Node, extent: int, axis: int, size: int, stride: int, dilation: int) -> Node:
+    """The transpose of Window: each window element is added where it came from.
+
+    Positions are split by their remainder modulo the stride; within one remainder the taps are
+    plain shifts, so nothing is scattered.
+    """
+    count, rows = g.shape[axis], -(-extent // stride)
+    phases = []
+    for phase in range(stride):
+        total = None
+        for tap in range(size):
+            shift, remainder = divmod(tap * dilation, stride)
+            if remainder == phase:
+                term = _pad_axis(_take_last(g, tap), axis, shift, rows - count - shift)
+                total = term if total is None else add(total, term)
+        shape = (*g.shape[:axis], rows, *g.shape[axis + 1 : -1])
+        phases.append(constant(0, g.dtype, shape) if total is None else total)
+    return interleave(phases, axis, extent)
+
+
+def interleave(phases: Sequence[Node], axis: int, extent: int) -> Node:
+    """result[..., p + i * len(phases), ...] = phases[p][..., i, ...], cut to `extent`."""
+    if len(phases) == 1:
+        return phases[0]
+    shape = phases[0].shape
+    lifted = [
+        reshape(p, attrs=((*shape[: axis + 1], 1, *shape[axis + 1 :]),)) for p in phases
+    ]
+    merged = (*shape[:axis], shape[axis] * len(phases), *shape[axis + 1 :])
+    whole = reshape(concat(*lifted, attrs=(axis + 1,)), attrs=(merged,))
+    stop = (*shape[:axis], extent, *shape[axis + 1 :])
+    return slice_(whole, attrs=((0,) * len(shape), stop, (1,) * len(shape)))
+
+
+def _take_last(g: Node, position: int) -> Node:
+    start = (0,) * (g.rank - 1) + (position,)
+    stop = (*g.shape[:-1], position + 1)
+    return reshape(slice_(g, attrs=(start, stop, (1,) * g.rank)), attrs=(g.shape[:-1],))
+
+
+def _pad_axis(x: Node, axis: int, before: int, after: int) -> Node:
+    if after < 0:  # windows never reach beyond the axis: what would be cut is not there
+        stop = tuple(n + after if a == axis else n for a, n in enumerate(x.shape))
+        x, after = slice_(x, attrs=((0,) * x.rank, stop, (1,) * x.rank)), 0
+    one = tuple(int(a == axis) for a in range(x.rank))
+    return pad(x, attrs=(tuple(o * before for o in one), tuple(o * after for o in one)))
+
+
+class Detach(Move):
+    """The input, cut off from gradients."""
+
+    differentiable = False
+    ref = lambda np, x: x
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        return inputs[0].shape, inputs[0].dtype
+
+    def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
+        return [(0, index, [])]
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return (None,)
+
+
+reshape, permute, expand, pad, slice_ = Reshape(), Permute(), Expand(), Pad(), Slice()
+flip, concat, window, detach = Flip(), Concat(), Window(), Detach()

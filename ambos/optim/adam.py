@@ -1,0 +1,115 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ambos.core.errors import ArgumentError
+from ambos.optim.optimizer import Group, Optimizer, State, rates
+from ambos.tensor import Tensor, maximum
+
+
+class Adam(Optimizer):
+    """Adaptive moments; `weight_decay` is added to the gradient.
+
+    Errors: ArgumentError for settings outside their range.
+    Source: Kingma and Ba (2015), "Adam: a method for stochastic optimization"; `amsgrad`: Reddi,
+        Kale, Kumar (2018), "On the convergence of Adam and beyond".
+
+    Example:
+        >>> import ambos as am
+        >>> weight = am.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = Adam([weight], lr=0.5)
+        >>> (weight * weight).sum().backward()
+        >>> optimizer.step()
+        >>> weight.numpy()
+        array([0.5, 1.5], dtype=float32)
+    """
+
+    decoupled = False  # is weight decay kept out of the moments?
+
+    def __init__(
+        self,
+        params: Iterable[Any] | None = None,
+        lr: float | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        learning_rate: float | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": rates(lr, learning_rate, 1e-3),
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+            },
+        )
+
+    def check(self, settings: Group) -> None:
+        super().check(settings)
+        betas = settings.get("betas", (0.9, 0.999))
+        if not (isinstance(betas, (tuple, list)) and len(betas) == 2
+                and all(isinstance(b, (int, float)) and 0 <= b < 1 for b in betas)):  # fmt: skip
+            raise ArgumentError(
+                f"{type(self).__name__}: betas is {betas!r}; need two numbers, 0 <= beta < 1"
+            )
+
+    def slots(self, group: Group) -> tuple[str, ...]:
+        names = ("exp_avg", "exp_avg_sq")
+        return (*names, "max_exp_avg_sq") if group["amsgrad"] else names
+
+    def update(
+        self, parameter: Tensor, grad: Tensor, state: State, group: Group, lr: Tensor
+    ) -> Tensor:
+        (beta1, beta2), decay = group["betas"], group["weight_decay"]
+        step, dtype = state["step"].count, parameter.dtype
+        if decay and self.decoupled:
+            parameter = parameter * (1.0 - lr * decay).to(dtype)
+        elif decay:
+            grad = grad + parameter * decay
+        first, second = state["exp_avg"], state["exp_avg_sq"]
+        first = state["exp_avg"] = first + (grad - first) * (1 - beta1)
+        second = state["exp_avg_sq"] = second * beta2 + grad * (1 - beta2) * grad
+        if group["amsgrad"]:
+            second = state["max_exp_avg_sq"] = maximum(state["max_exp_avg_sq"], second)
+        size = lr / (1.0 - beta1**step)
+        spread = (1.0 - beta2**step).sqrt()
+        scale = second.sqrt() / spread.to(dtype) + group["eps"]
+        return parameter - first * size.to(dtype) / scale
+
+
+class AdamW(Adam):
+    """Adam with weight decay apart from the moments.
+
+    Errors: ArgumentError for settings outside their range.
+    Source: Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
+
+    Example:
+        >>> import ambos as am
+        >>> weight = am.tensor([1.0, 2.0], requires_grad=True)
+        >>> AdamW([weight], lr=0.1)
+        AdamW(lr=0.1, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01, amsgrad=False)
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any] | None = None,
+        lr: float | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        learning_rate: float | None = None,
+    ) -> None:
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, learning_rate=learning_rate
+        )

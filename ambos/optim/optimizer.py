@@ -1,0 +1,266 @@
+"""Optimizer: parameter groups, states, and one evaluation a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from ambos.core.arguments import Checked
+from ambos.core.errors import ArgumentError, ShapeError, UnknownNameError, suggest
+from ambos.optim.clock import Clock, tick
+from ambos.tensor import Tensor, evaluate, no_grad, tensor, zeros
+
+Group = dict[str, Any]
+State = dict[str, Any]
+
+
+class Optimizer(metaclass=Checked):
+    """Base of update rules.
+
+    A rule defines `defaults` through its constructor, `slots` for what it remembers about each
+    parameter, and `update`, which returns the parameter's next value. The learning rate reaches it
+    as a 0-d float64 tensor: numbers that change from step to step are data, so every step has the
+    same graph.
+
+    `params` may be left out where `Model.compile` supplies them: `SGD(lr=0.1)`.
+    """
+
+    counts_steps: ClassVar[bool] = True  # each state has a Clock under "step"
+
+    def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
+        self.defaults = defaults
+        self.state: dict[Tensor, State] = {}
+        self.param_groups: list[Group] = []
+        self._rates: dict[int, tuple[float, Tensor]] = {}
+        self.check(defaults)
+        if params is not None:
+            self.attach(params)
+
+    # Groups
+
+    def attach(self, params: Iterable[Any]) -> None:
+        """Take charge of parameters: tensors, (name, tensor) pairs, or group dictionaries."""
+        name = type(self).__name__
+        if isinstance(params, Tensor):
+            raise ArgumentError(f"{name}: params is one tensor; need a list, for example [weight]")
+        listed = list(params)
+        if not listed:
+            raise ArgumentError(
+                f"{name}: got no parameters; need some, for example model.parameters()"
+            )
+        if all(isinstance(entry, Mapping) for entry in listed):
+            for group in listed:
+                self.add_param_group(group)
+        else:
+            self.add_param_group({"params": listed})
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Take charge of more parameters, with settings of their own."""
+        name = type(self).__name__
+        for key in group:
+            if key != "params" and key not in self.defaults:
+                raise UnknownNameError(f"{name}: unknown setting {key!r} in a parameter group; "
+                                       f"known: {', '.join(self.defaults)}"
+                                       f"{suggest(key, self.defaults)}")  # fmt: skip
+        given = group.get("params")
+        if given is None:
+            raise ArgumentError(f"{name}: a parameter group has no 'params'; need a list of them")
+        params = [entry[1] if isinstance(entry, tuple) else entry
+                  for entry in ([given] if isinstance(given, Tensor) else given)]  # fmt: skip
+        known = {id(p) for old in self.param_groups for p in old["params"]}
+        for parameter in params:
+            if not isinstance(parameter, Tensor):
+                raise ArgumentError(f"{name}: got {type(parameter).__name__} as a parameter; "
+                                    "need tensors, for example model.parameters()")  # fmt: skip
+            if id(parameter) in known:
+                raise ArgumentError(f"{name}: one parameter was given twice; need each once")
+            known.add(id(parameter))
+        settings = {**self.defaults, **{k: v for k, v in group.items() if k != "params"}}
+        self.check(settings)
+        self.param_groups.append({"params": params, **settings})
+
+    def check(self, settings: Group) -> None:
+        """Refuse settings outside their range."""
+        for key in ("lr", "momentum", "weight_decay", "eps"):
+            value = settings.get(key, 0.0)
+            if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+                raise ArgumentError(
+                    f"{type(self).__name__}: {key} is {value!r}; need a number >= 0"
+                )
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first group; setting it sets that of every group."""
+        return float(self.param_groups[0]["lr"] if self.param_groups else self.defaults["lr"])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.check({"lr": value})
+        self.defaults["lr"] = value
+        for group in self.param_groups:
+            group["lr"] = value
+
+    learning_rate = lr
+
+    # Steps
+
+    def slots(self, group: Group) -> tuple[str, ...]:
+        """Names of the tensors, zeros at first, that are kept for each parameter of `group`."""
+        return ()
+
+    def update(
+        self, parameter: Tensor, grad: Tensor, state: State, group: Group, lr: Tensor
+    ) -> Tensor:
+        """The parameter's next value; changes `state`."""
+        raise NotImplementedError(type(self).__name__)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if set_to_none or parameter.grad is None:
+                    parameter.grad = None
+                else:
+                    parameter.grad = parameter.grad * 0
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient, and compute all that is pending in one go.
+
+        Errors: ArgumentError without parameters.
+        """
+        loss = closure() if closure is not None else None
+        evaluate(*self.advance())
+        return loss
+
+    def advance(self) -> list[Tensor]:
+        """Record the update without computing it; returns the tensors that changed."""
+        if not self.param_groups:
+            raise ArgumentError(
+                f"{type(self).__name__}.step: has no parameters; need "
+                f"{type(self).__name__}(model.parameters(), ...)"
+            )
+        work = [
+            (parameter, group, self._rate(number, group["lr"]))
+            for number, group in enumerate(self.param_groups)
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+        with no_grad():
+            states = [dict(self.state.get(parameter) or {}) for parameter, _, _ in work]
+            clocks = tick(states) if self.counts_steps else []
+            changed: list[Tensor] = [clock.count for clock in clocks]
+            news: list[Tensor] = []
+            for (parameter, group, lr), state in zip(work, states, strict=True):
+                for slot in self.slots(group):
+                    if slot not in state:
+                        state[slot] = _zeros_like(parameter)
+                news.append(self.update(parameter, parameter.grad, state, group, lr))
+                changed += [value for value in state.values() if isinstance(value, Tensor)]
+            # All is recorded; what follows cannot fail, so a step happens whole or not at all.
+            for (parameter, _, _), state, new in zip(work, states, news, strict=True):
+                parameter.copy_(new)
+                self.state[parameter] = state
+        return [*changed, *(parameter for parameter, _, _ in work)]
+
+    def _rate(self, number: int, value: float) -> Tensor:
+        known = self._rates.get(number)
+        if known is None or known[0] != value:
+            known = self._rates[number] = (value, tensor(float(value), dtype="float64"))
+        return known[1]
+
+    # State
+
+    def state_dict(self) -> dict[str, Any]:
+        """Settings and states, with parameters by number as in PyTorch; "step" is a number."""
+        numbers: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                numbers.setdefault(id(parameter), len(numbers))
+            listed = [numbers[id(p)] for p in group["params"]]
+            groups.append({**group, "params": listed})
+        states = {
+            numbers[id(parameter)]: {
+                key: value.count.item() if isinstance(value, Clock) else value
+                for key, value in state.items()
+            }
+            for parameter, state in self.state.items()
+        }
+        return {"state": states, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned; all or nothing.
+
+        Errors: ArgumentError where groups or states do not fit these parameters.
+        """
+        name = f"{type(self).__name__}.load_state_dict"
+        try:
+            groups = [dict(group) for group in state_dict["param_groups"]]
+            given = {int(number): dict(state) for number, state in state_dict["state"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise ArgumentError(f"{name}: need a dictionary made by state_dict()") from None
+        counts = [len(group.get("params", ())) for group in groups]
+        need = [len(group["params"]) for group in self.param_groups]
+        if counts != need:
+            raise ArgumentError(f"{name}: groups of {counts} parameters; need {need}")
+        settings = []
+        for group in groups:
+            kept = {k: v for k, v in group.items() if k in self.defaults}
+            settings.append({**self.defaults, **kept})
+            self.check(settings[-1])
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        numbers = [number for group in groups for number in group["params"]]
+        places = dict(zip(numbers, parameters, strict=True))
+        clocks: dict[float, Clock] = {}
+        states: dict[Tensor, State] = {}
+        for number, state in given.items():
+            if number not in places:
+                raise ArgumentError(f"{name}: a state for parameter {number}; need one of {numbers}")
+            states[places[number]] = _restored(name, number, state, places[number], clocks)
+        for group, known in zip(self.param_groups, settings, strict=True):
+            group.update(known)
+        self.state = states
+
+    def __repr__(self) -> str:
+        rows = self.param_groups or [self.defaults]
+        shown = "; ".join(
+            ", ".join(f"{key}={value}" for key, value in group.items() if key != "params")
+            for group in rows
+        )
+        return f"{type(self).__name__}({shown})"
+
+
+def _restored(
+    name: str, number: int, state: Mapping[str, Any], parameter: Tensor, clocks: dict[float, Clock]
+) -> State:
+    result: State = {}
+    for key, value in state.items():
+        if key == "step":
+            count = float(value)
+            result[key] = clocks.setdefault(count, Clock(count))
+        elif value is not None:
+            numbers = value.detach() if isinstance(value, Tensor) else tensor(value)
+            if numbers.shape != parameter.shape:
+                raise ShapeError(f"{name}: {key} of parameter {number} is {tuple(numbers.shape)}; "
+                                 f"need {tuple(parameter.shape)}")  # fmt: skip
+            result[key] = numbers.to(parameter.dtype)
+    return result
+
+
+def _zeros_like(parameter: Tensor) -> Tensor:
+    """Zeros as data: a constant would give the first step a graph of its own."""
+    value = zeros(parameter.shape, dtype=parameter.dtype)
+    evaluate(value)
+    return value
+
+
+def rates(lr: float | None, learning_rate: float | None, default: float) -> float:
+    """The learning rate under either of its names.
+
+    Errors: ArgumentError when both are given and differ.
+    """
+    if lr is not None and learning_rate is not None and lr != learning_rate:
+        raise ArgumentError(f"lr={lr} and learning_rate={learning_rate} differ; need one of them")
+    return next((v for v in (lr, learning_rate) if v is not None), default)
+

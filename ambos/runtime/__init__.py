@@ -1,0 +1,1 @@
+"""Programs become results here: loading, memory, threads, execution. See README.md."""

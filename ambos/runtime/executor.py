@@ -1,0 +1,144 @@
+"""Program -> native tables -> results: one native call per run.
+
+Every launch has its argument words in one table. Pointers among them are patched natively: those
+into the arena when the arena has moved, those into inputs and outputs at every run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import operator
+import struct
+import time
+from collections.abc import Sequence
+
+from ambos.core.errors import CompilerError
+from ambos.core.program import ARENA, TABLES, Pointer, Program
+from ambos.runtime.loader import load
+from ambos.runtime.machine import host_features
+from ambos.runtime.memory import Storage
+from ambos.runtime.native import Header
+from ambos.runtime.pool import Pool, pool
+
+_MASK = (1 << 64) - 1
+_Execute = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
+
+
+class Executable:
+    """A Program that is ready to run. Any thread may call `run`; runs take turns.
+
+    Errors: CompilerError for a Program that contradicts itself.
+    """
+
+    def __init__(self, program: Program, pool: Pool = pool) -> None:
+        self.program = program
+        addresses = load(program.kernels, host_features())
+        self._pool = pool
+        self._execute = _Execute(pool.entry("execute"))
+        self._num_launches = len(program.launches)
+        self._arena_bytes = program.arena_bytes
+        self._scratch_bytes = max((launch.scratch for launch in program.launches), default=0)
+        self._slots = struct.Struct(f"={program.num_slots - 2}Q")
+        self._tables = Storage.from_buffer(program.tables, copy=True)
+        self._build(addresses)
+
+    def _build(self, addresses: dict[str, int]) -> None:
+        program = self.program
+        words: list[int] = []
+        arena_patches: list[int] = []
+        patches: list[int] = []
+        records: list[int] = []
+        memory = Storage(8 * sum(len(launch.words) for launch in program.launches))
+        for launch in program.launches:
+            if launch.items < 0:
+                raise CompilerError(f"executor: {launch.kernel.label}: {launch.items} items")
+            args = memory.address + 8 * len(words)
+            records += (addresses[launch.kernel.name], args, launch.items, int(launch.serial))
+            for word in launch.words:
+                if isinstance(word, Pointer):
+                    place = memory.address + 8 * len(words)
+                    self._check(word)
+                    if word.slot == ARENA:
+                        arena_patches += (place, word.offset)
+                    elif word.slot != TABLES:
+                        patches += (place, word.slot - 2, word.offset)
+                    words.append(self._tables.address + word.offset if word.slot == TABLES else 0)
+                else:
+                    words.append(_bits(word))
+        _fill(memory, words)
+        held = [_store(table) for table in (arena_patches, patches, records)]
+        header = Storage(ctypes.sizeof(Header))
+        fields = Header.from_address(header.address)
+        fields.control = self._pool.control
+        fields.arena = 0
+        fields.arena_patches, fields.patches, fields.records = (table.address for table in held)
+        fields.num_arena_patches = len(arena_patches) // 2
+        fields.num_patches = len(patches) // 3
+        self._header = header.address
+        self._memory = (memory, header, *held)
+
+    def _check(self, pointer: Pointer) -> None:
+        program = self.program
+        if not 0 <= pointer.slot < program.num_slots:
+            raise CompilerError(
+                f"executor: a pointer into slot {pointer.slot}; the program has {program.num_slots}"
+            )
+        first_output = 2 + program.num_inputs
+        limit = None
+        if pointer.slot == ARENA:
+            limit = program.arena_bytes
+        elif pointer.slot == TABLES:
+            limit = len(program.tables)
+        elif pointer.slot >= first_output:
+            limit = program.output_bytes[pointer.slot - first_output]
+        if pointer.offset < 0 or (limit is not None and pointer.offset > limit):
+            raise CompilerError(
+                f"executor: a pointer to byte {pointer.offset} of slot {pointer.slot}, "
+                f"which has {limit} bytes"
+            )
+
+    def run(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        """Compute, given the addresses of the inputs and of memory for the outputs.
+
+        Errors: CompilerError for a wrong number of addresses.
+        """
+        self._call(inputs, outputs, 0, self._num_launches)
+
+    def profile(self, inputs: Sequence[int], outputs: Sequence[int]) -> list[float]:
+        """Compute launch by launch; the seconds each of them took."""
+        seconds = []
+        for index in range(self._num_launches):
+            start = time.perf_counter()
+            self._call(inputs, outputs, index, index + 1)
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    def _call(self, inputs: Sequence[int], outputs: Sequence[int], first: int, last: int) -> None:
+        try:
+            slots = self._slots.pack(*inputs, *outputs)
+        except struct.error as error:
+            program = self.program
+            raise CompilerError(
+                f"run: {len(inputs)} inputs and {len(outputs)} outputs ({error}); need "
+                f"{program.num_inputs} and {len(program.output_bytes)} addresses"
+            ) from error
+        with self._pool.lock:
+            self._pool.prepare(self._arena_bytes, self._scratch_bytes)
+            self._execute(self._header, slots, first, last)
+
+
+def _bits(word: int | float) -> int:
+    """A number as 64 bits: a float as a float64, an integer in two's complement."""
+    if isinstance(word, float):
+        return int(struct.unpack("=Q", struct.pack("=d", word))[0])
+    return operator.index(word) & _MASK
+
+
+def _store(values: list[int]) -> Storage:
+    storage = Storage(8 * len(values))
+    _fill(storage, values)
+    return storage
+
+
+def _fill(storage: Storage, values: list[int]) -> None:
+    ctypes.memmove(storage.address, struct.pack(f"={len(values)}Q", *values), 8 * len(values))

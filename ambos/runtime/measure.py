@@ -1,0 +1,134 @@
+"""What this machine can do at best: the yardsticks of `ambos info`, the demo and the benchmarks."""
+
+from __future__ import annotations
+
+import time
+
+from ambos.core.config import config
+from ambos.core.program import Kernel, Launch, Pointer, Program
+from ambos.runtime.executor import Executable
+from ambos.runtime.machine import host_features
+from ambos.runtime.memory import Storage
+
+LANES = 16  # the logical vector of every kernel
+STREAM_BLOCK = 1 << 20  # bytes of one work item of the bandwidth kernel
+
+
+def measure_peak(seconds: float = 0.1) -> float:
+    """GFLOP/s of fused multiply-adds on one core, the best of several tries.
+
+    Example:
+        >>> measure_peak(0.001) > 0.1
+        True
+    """
+    features = host_features()
+    chains = max(1, min(12, (features.registers - 4) * features.vector_bytes // (4 * LANES)))
+    output = Storage(4 * LANES)
+    turns = 10_000
+    kernel = Kernel(f"ambos_peak_{chains}", lambda: _peak_text(chains), "peak")
+    launch = Launch(kernel, (Pointer(2), turns), 1, serial=True)
+    best = _best_seconds(Program((launch,), 0, (output.nbytes,)), [], [output], seconds)
+    return 2 * LANES * chains * turns / best / 1e9
+
+
+def measure_bandwidth(nbytes: int = 64 << 20, seconds: float = 0.2, threads: int = 1) -> float:
+    """GB/s read and written together while copying `nbytes` with `threads` threads.
+
+    Example:
+        >>> measure_bandwidth(1 << 20, 0.001) > 0.01
+        True
+    """
+    items = max(1, nbytes // STREAM_BLOCK)
+    source, target = Storage(items * STREAM_BLOCK), Storage(items * STREAM_BLOCK)
+    source.numpy("uint8", (source.nbytes,))[:] = 1  # untouched pages would all be the zero page
+    kernel = Kernel("ambos_stream", _stream_text, "stream")
+    launch = Launch(kernel, (Pointer(3), Pointer(2)), items)
+    before = config.threads
+    config.threads = threads
+    try:
+        program = Program((launch,), 1, (target.nbytes,))
+        best = _best_seconds(program, [source], [target], seconds)
+    finally:
+        config.threads = before
+    return 2 * source.nbytes / best / 1e9
+
+
+def _best_seconds(
+    program: Program, inputs: list[Storage], outputs: list[Storage], seconds: float
+) -> float:
+    executable = Executable(program)
+    read, written = [s.address for s in inputs], [s.address for s in outputs]
+    executable.run(read, written)
+    best, start = float("inf"), time.perf_counter()
+    while True:
+        before = time.perf_counter()
+        executable.run(read, written)
+        now = time.perf_counter()
+        best = min(best, now - before)
+        if now - start > seconds:
+            return best
+
+
+def _peak_text(chains: int) -> str:
+    """`chains` independent sums a = fma(x, a, x), as many as registers hold."""
+    vector = f"<{LANES} x float>"
+    lines = [
+        "define void @NAME(ptr %args, i64 %begin, i64 %end, ptr %scratch) nounwind {",
+        "entry:",
+        "  %out = load ptr, ptr %args",
+        "  %turns_at = getelementptr i64, ptr %args, i64 1",
+        "  %turns = load i64, ptr %turns_at",
+        "  %half = sitofp i64 %begin to float  ; zero, which the optimiser cannot know",
+        f"  %x0 = insertelement {vector} poison, float %half, i64 0",
+        f"  %x = shufflevector {vector} %x0, {vector} poison, <{LANES} x i32> zeroinitializer",
+        "  br label %loop",
+        "loop:",
+        "  %i = phi i64 [0, %entry], [%i_next, %loop]",
+    ]
+    lines += [f"  %a{k} = phi {vector} [%x, %entry], [%b{k}, %loop]" for k in range(chains)]
+    lines += [
+        f"  %b{k} = call {vector} @llvm.fma.v{LANES}f32({vector} %x, {vector} %a{k}, {vector} %x)"
+        for k in range(chains)
+    ]
+    lines += [
+        "  %i_next = add i64 %i, 1",
+        "  %more = icmp slt i64 %i_next, %turns",
+        "  br i1 %more, label %loop, label %done",
+        "done:",
+        f"  %s0 = fadd {vector} %b0, %x",
+    ]
+    lines += [f"  %s{k} = fadd {vector} %s{k - 1}, %b{k}" for k in range(1, chains)]
+    lines += [
+        f"  store {vector} %s{chains - 1}, ptr %out, align 4",
+        "  ret void",
+        "}",
+        f"declare {vector} @llvm.fma.v{LANES}f32({vector}, {vector}, {vector})",
+    ]
+    return "\n".join(lines).replace("@NAME", f"@ambos_peak_{chains}")
+
+
+def _stream_text() -> str:
+    """Item i copies block i."""
+    vector = f"<{LANES} x float>"
+    return f"""
+define void @ambos_stream(ptr %args, i64 %begin, i64 %end, ptr %scratch) nounwind {{
+entry:
+  %out = load ptr, ptr %args
+  %in_at = getelementptr i64, ptr %args, i64 1
+  %in = load ptr, ptr %in_at
+  %from = mul i64 %begin, {STREAM_BLOCK}
+  %to = mul i64 %end, {STREAM_BLOCK}
+  br label %loop
+loop:
+  %at = phi i64 [%from, %entry], [%next, %loop]
+  %read = getelementptr i8, ptr %in, i64 %at
+  %written = getelementptr i8, ptr %out, i64 %at
+  %x = load {vector}, ptr %read, align 64
+  store {vector} %x, ptr %written, align 64
+  %next = add i64 %at, {4 * LANES}
+  %more = icmp slt i64 %next, %to
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}}
+"""

@@ -1,0 +1,272 @@
+"""Native memory: aligned, warm (freed blocks are kept and reused), shared with NumPy.
+
+Touching a fresh page costs the kernel about 0.25 us per 4 KiB, more than most kernels need to
+compute on it; so a freed block goes to a free list of its size class, up to a limit.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ambos.core.errors import ArgumentError
+from ambos.core.program import ALIGNMENT
+
+
+def _retain_limit() -> int:
+    """An eighth of the machine's memory."""
+    try:
+        return max(64 << 20, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
+    except (AttributeError, OSError, ValueError):
+        return 1 << 30
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Bytes in living Storages, the most there ever were, and bytes of free blocks kept warm."""
+
+    live_bytes: int = 0
+    peak_bytes: int = 0
+    retained_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    address: int
+    nbytes: int
+    memory: Any  # owns the bytes
+
+
+statistics = Statistics()
+retain_limit = _retain_limit()
+_free: dict[int, list[_Block]] = {}  # size class -> blocks
+_lock = threading.RLock()  # re-entrant: the collector may drop a Storage anywhere
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock: a child takes a new one."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Storage:
+    """`nbytes` of native memory at `address`, a multiple of 64, freed when dropped.
+
+    Its content is whatever was there before.
+
+    Errors: ArgumentError for a negative size, MemoryError where there is not enough.
+
+    Example:
+        >>> storage = Storage(12)
+        >>> storage.nbytes, storage.address % 64
+        (12, 0)
+    """
+
+    __slots__ = ("__weakref__", "_block", "_owner", "address", "nbytes")
+
+    def __init__(self, nbytes: int) -> None:
+        self._block: _Block | None = None
+        self._owner: Any = None
+        if nbytes < 0:
+            raise ArgumentError(f"Storage: nbytes is {nbytes}; need a size of 0 or more")
+        self._block = block = _take(_size_class(nbytes))
+        self.address = block.address
+        self.nbytes = nbytes
+
+    @classmethod
+    def from_address(cls, address: int, nbytes: int, owner: Any) -> Storage:
+        """Foreign memory, used in place; `owner` is kept alive as long as the Storage."""
+        storage = cls.__new__(cls)
+        storage._block = None
+        storage._owner = owner
+        storage.address = address
+        storage.nbytes = nbytes
+        return storage
+
+    @classmethod
+    def from_buffer(cls, source: Any, copy: bool | None = None) -> Storage:
+        """The bytes of a C-contiguous NumPy array or buffer, in row-major order.
+
+        `copy`: None shares memory where it is aligned to 64 bytes and copies elsewhere, True always
+        copies, False never does.
+
+        Errors: ArgumentError for `copy=False` where sharing is impossible.
+
+        Example:
+            >>> Storage.from_buffer(np.arange(3, dtype=np.int8)).numpy("int8", (3,))
+            array([0, 1, 2], dtype=int8)
+        """
+        array = np.asarray(source) if isinstance(source, np.ndarray) else _as_bytes(source)
+        address = array.__array_interface__["data"][0]
+        shareable = array.flags.c_contiguous and (address % ALIGNMENT == 0 or array.nbytes == 0)
+        if copy is False and not shareable:
+            raise ArgumentError(
+                f"from_buffer: memory at {address:#x} with strides {array.strides}; need C order "
+                f"and a multiple of {ALIGNMENT} bytes to share it; pass copy=None"
+            )
+        if shareable and not copy:
+            return cls.from_address(address, array.nbytes, array)
+        storage = cls(array.nbytes)
+        storage.numpy(array.dtype, array.shape)[...] = array
+        return storage
+
+    def numpy(
+        self,
+        dtype: Any,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...] | None = None,
+        offset: int = 0,
+        readonly: bool = False,
+    ) -> np.ndarray:
+        """A NumPy array on this memory (no copy), which keeps the Storage alive.
+
+        `dtype` is NumPy's; `strides` and `offset` are in bytes.
+
+        Errors: ArgumentError where the array would leave the memory.
+
+        Example:
+            >>> Storage(8).numpy("float32", (2,)).shape
+            (2,)
+        """
+        kind = np.dtype(dtype)
+        first, last = _span(shape, strides, kind.itemsize)
+        if offset + first < 0 or offset + last > self.nbytes:
+            raise ArgumentError(
+                f"numpy: shape {shape} of {kind}, strides {strides}, offset {offset} covers bytes "
+                f"{offset + first} to {offset + last}; the storage has {self.nbytes}"
+            )
+        return np.asarray(_View(self, kind, shape, strides, offset, readonly))
+
+    def memoryview(self, readonly: bool = False) -> memoryview:
+        """All bytes, as a memoryview that keeps the Storage alive.
+
+        Example:
+            >>> len(Storage(5).memoryview())
+            5
+        """
+        return self.numpy("uint8", (self.nbytes,), readonly=readonly).data
+
+    def __del__(self) -> None:
+        if self._block is not None:
+            _give_back(self._block)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy or a pickle has memory of its own, with the same bytes."""
+        return Storage.from_buffer, (bytes(self.memoryview()), True)
+
+    def __repr__(self) -> str:
+        return f"<Storage of {self.nbytes} bytes at {self.address:#x}>"
+
+
+class _View:
+    """What NumPy asks for the memory of an array; the array keeps it, it keeps the Storage."""
+
+    __slots__ = ("__array_interface__", "storage")
+
+    def __init__(
+        self,
+        storage: Storage,
+        dtype: np.dtype,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...] | None,
+        offset: int,
+        readonly: bool,
+    ) -> None:
+        self.storage = storage
+        self.__array_interface__ = {
+            "data": (storage.address + offset, readonly),
+            "typestr": dtype.str,
+            "shape": shape,
+            "strides": strides,
+            "version": 3,
+        }
+
+
+def release() -> int:
+    """Give the free blocks back to the system; how many bytes that was.
+
+    Example:
+        >>> release() >= 0
+        True
+    """
+    with _lock:
+        released = statistics.retained_bytes
+        _free.clear()
+        statistics.retained_bytes = 0
+    return released
+
+
+def _size_class(nbytes: int) -> int:
+    """`nbytes` rounded up to a size with three significant bits: at most a quarter is unused.
+
+    Example:
+        >>> [_size_class(n) for n in (0, 1, 64, 65, 300, 1000, 5000)]
+        [64, 64, 64, 128, 320, 1024, 5120]
+    """
+    step = max(ALIGNMENT, 1 << max(0, (nbytes - 1).bit_length() - 3))
+    return max(ALIGNMENT, -(-nbytes // step) * step)
+
+
+def _take(size: int) -> _Block:
+    with _lock:
+        blocks = _free.get(size)
+        if blocks:
+            block = blocks.pop()
+            statistics.retained_bytes -= size
+        else:
+            block = _allocate(size)
+        statistics.live_bytes += size
+        if statistics.live_bytes > statistics.peak_bytes:
+            statistics.peak_bytes = statistics.live_bytes
+    return block
+
+
+def _allocate(size: int) -> _Block:
+    try:
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+    except MemoryError:
+        release()
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+    address = memory.__array_interface__["data"][0]
+    return _Block(address + -address % ALIGNMENT, size, memory)
+
+
+def _give_back(block: _Block) -> None:
+    with _lock:
+        statistics.live_bytes -= block.nbytes
+        if statistics.retained_bytes + block.nbytes <= retain_limit:
+            statistics.retained_bytes += block.nbytes
+            _free.setdefault(block.nbytes, []).append(block)
+
+
+def _as_bytes(source: Any) -> np.ndarray:
+    try:
+        return np.frombuffer(source, np.uint8)
+    except (TypeError, ValueError, BufferError) as error:
+        raise ArgumentError(
+            f"from_buffer: {type(source).__name__}: {error}; need an object with a contiguous "
+            "buffer, such as bytes or a NumPy array"
+        ) from error
+
+
+def _span(
+    shape: tuple[int, ...], strides: tuple[int, ...] | None, itemsize: int
+) -> tuple[int, int]:
+    """First byte and end of the bytes that an array covers, relative to its first element."""
+    if 0 in shape:
+        return 0, 0
+    if strides is None:
+        count = 1
+        for extent in shape:
+            count *= extent
+        return 0, count * itemsize
+    reach = [(extent - 1) * stride for extent, stride in zip(shape, strides, strict=True)]
+    return sum(min(0, r) for r in reach), sum(max(0, r) for r in reach) + itemsize

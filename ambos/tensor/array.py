@@ -1,0 +1,57 @@
+"""Array: realised data, the `value` of a node. Memory is shared and never written again."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ambos.core.dtype import DType, as_dtype, bfloat16
+from ambos.core.shape import Shape, row_major
+from ambos.runtime.memory import Storage
+
+
+class Array:
+    """`shape` elements of `dtype` at `offset` bytes into a Storage, `strides` in elements."""
+
+    __slots__ = ("dtype", "offset", "shape", "storage", "strides")
+
+    def __init__(
+        self, storage: Storage, offset: int, shape: Shape, strides: Shape, dtype: DType
+    ) -> None:
+        self.storage, self.offset = storage, offset
+        self.shape, self.strides, self.dtype = shape, strides, dtype
+
+    @property
+    def address(self) -> int:
+        return self.storage.address + self.offset
+
+    @staticmethod
+    def from_numpy(array: npt.NDArray[Any], copy: bool = True) -> Array:
+        """The data of a NumPy array, row-major; `copy=False` may share aligned memory."""
+        storage = Storage.from_buffer(np.ascontiguousarray(array), copy=copy or None)
+        shape = tuple(array.shape)
+        return Array(storage, 0, shape, row_major(shape), as_dtype(array.dtype))
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """A read-only view (bfloat16, which NumPy lacks: a float32 copy)."""
+        kind = np.dtype("uint16" if self.dtype is bfloat16 else self.dtype.name)
+        strides = tuple(s * kind.itemsize for s in self.strides)
+        if 0 in self.shape:
+            raw = np.empty(self.shape, kind)
+        else:
+            raw = self.storage.numpy(kind, self.shape, strides, self.offset, readonly=True)
+        if self.dtype is bfloat16:
+            return (raw.astype(np.uint32) << 16).view(np.float32)
+        return raw
+
+    def item(self) -> bool | int | float:
+        """The only element, as a Python number."""
+        found: bool | int | float = self.numpy().reshape(-1)[0].item()
+        return found
+
+    def is_true(self) -> bool:
+        """Is the only element, a bool, true? (Faster than `item`: read after every run.)"""
+        return ctypes.c_uint8.from_address(self.address).value != 0

@@ -1,0 +1,259 @@
+"""Tensors from numbers, shapes and other people's arrays."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ambos.core.dtype import PYTHON, DType, as_dtype, bool_, float32, int64
+from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.shape import Shape
+from ambos.graph.node import Node
+from ambos.ops import arithmetic as ops
+from ambos.ops.kinds import op as op_named
+from ambos.ops.movement import detach
+from ambos.ops.sources import iota
+from ambos.tensor.handle import Tensor, node_of, reshaped, shape_of, wrap
+from ambos.tensor.names import check_device, public
+from ambos.tensor.operands import convert, expand_to, scalar
+
+
+def tensor(
+    data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
+    """A tensor with a copy of `data`: numbers, nested lists, NumPy arrays, anything with
+    `__array__`. Python numbers become bool, int64 or float32.
+
+    Example:
+        >>> import ambos as am
+        >>> am.tensor([[1.0, 2.0]]).shape
+        (1, 2)
+    """
+    if isinstance(data, Tensor):
+        data = data.detach()
+    return Tensor(data, dtype, requires_grad, device)
+
+
+@public
+def asarray(x: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`x` itself if it is a Tensor (of that dtype), else a tensor with a copy."""
+    check_device("asarray", device)
+    if isinstance(x, Tensor) and (dtype is None or as_dtype(dtype) is x.dtype):
+        return x
+    node = node_of(x)
+    return wrap(node if dtype is None else convert(node, as_dtype(dtype)))
+
+
+as_tensor = asarray
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor with a copy of a NumPy array (tensors never share memory that others may change)."""
+    return asarray(array)
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor with a copy of any array that speaks DLPack (torch, JAX, CuPy on the CPU)."""
+    return asarray(np.from_dlpack(x))
+
+
+def _made(node: Node, requires_grad: bool, device: Any) -> Tensor:
+    check_device("creation", device)
+    return Tensor(node, requires_grad=True) if requires_grad else wrap(node)
+
+
+def filled(value: bool | int | float, shape: Shape, dtype: DType) -> Node:
+    """A constant of `shape`, checked."""
+    if any(n < 0 for n in shape):
+        raise ShapeError(f"shape: {shape} has a negative size; need sizes >= 0")
+    return scalar(value, dtype, shape)
+
+
+@public
+def full(
+    shape: Any, value: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
+    """`value` in every element.
+
+    Example:
+        >>> import ambos as am
+        >>> am.full((2,), 7).tolist()
+        [7, 7]
+    """
+    sizes = shape_of("full", (shape,))
+    if not isinstance(value, (bool, int, float)):
+        node = node_of(value)
+        node = node if dtype is None else convert(node, as_dtype(dtype))
+        return _made(expand_to(node, sizes), requires_grad, device)
+    kind = PYTHON[type(value)] if type(value) in PYTHON else float32
+    return _made(filled(value, sizes, as_dtype(dtype) if dtype else kind), requires_grad, device)
+
+
+@public
+def zeros(
+    *shape: Any, dtype: Any = float32, requires_grad: bool = False, device: Any = None
+) -> Tensor:
+    """0 in every element; float32 unless said otherwise."""
+    dtype = as_dtype(dtype or float32)
+    return _made(filled(0, shape_of("zeros", shape), dtype), requires_grad, device)
+
+
+@public
+def ones(
+    *shape: Any, dtype: Any = float32, requires_grad: bool = False, device: Any = None
+) -> Tensor:
+    """1 in every element; float32 unless said otherwise."""
+    dtype = as_dtype(dtype or float32)
+    return _made(filled(1, shape_of("ones", shape), dtype), requires_grad, device)
+
+
+empty = zeros  # nothing is allocated before it is computed, so there is nothing to leave undefined
+
+
+@public
+def full_like(x: Any, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """`value` in the shape (and dtype) of `x`."""
+    node = node_of(x)
+    return full(node.shape, value, dtype or node.dtype, requires_grad)
+
+
+@public
+def zeros_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """0 in the shape (and dtype) of `x`."""
+    return full_like(x, 0, dtype, requires_grad)
+
+
+@public
+def ones_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """1 in the shape (and dtype) of `x`."""
+    return full_like(x, 1, dtype, requires_grad)
+
+
+empty_like = zeros_like
+
+
+def steps(start: float, step: float, count: int, dtype: DType) -> Node:
+    """start + step * (0, 1, ..., count - 1)."""
+    exact = dtype if dtype.is_floating and dtype.itemsize == 8 else (
+        int64 if dtype.is_integer else as_dtype("float64")
+    )  # fmt: skip
+    node = convert(iota(attrs=(count,)), exact)
+    if step != 1:
+        node = ops.multiply(node, scalar(step, exact, (count,)))
+    if start != 0:
+        node = ops.add(node, scalar(start, exact, (count,)))
+    return convert(node, dtype)
+
+
+@public
+def arange(
+    start: float, stop: float | None = None, step: float = 1, dtype: Any = None,
+    requires_grad: bool = False, device: Any = None, end: float | None = None,
+) -> Tensor:  # fmt: skip
+    """start, start + step, ... below stop; int64, or float32 if any argument is a float.
+
+    Example:
+        >>> import ambos as am
+        >>> am.arange(2, 9, 3).tolist()
+        [2, 5, 8]
+    """
+    stop = end if stop is None else stop
+    if stop is None:
+        start, stop = 0, start
+    start, stop, step = (v.item() if isinstance(v, Tensor) else v for v in (start, stop, step))
+    if step == 0:
+        raise ArgumentError("arange: the step is 0; need a step that is not")
+    count = max(0, math.ceil((stop - start) / step))
+    floats = any(isinstance(v, float) for v in (start, stop, step))
+    found = as_dtype(dtype) if dtype is not None else float32 if floats else int64
+    if found.is_integer and floats:
+        start, step = int(start), int(step)
+    return _made(steps(start, step, count, found), requires_grad, device)
+
+
+@public
+def linspace(
+    start: float, stop: float, steps: int = 50, dtype: Any = float32, endpoint: bool = True,
+    num: int | None = None, requires_grad: bool = False, end: float | None = None,
+) -> Tensor:  # fmt: skip
+    """`steps` equally spaced numbers from start to stop (NumPy calls the count num).
+
+    Example:
+        >>> import ambos as am
+        >>> am.linspace(0, 1, 5).tolist()
+        [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    count = steps if num is None else num
+    if count < 0:
+        raise ArgumentError(f"linspace: {count} steps; need at least 0")
+    parts = count - 1 if endpoint else count
+    values = np.linspace(float(start), float(stop), count, endpoint=bool(endpoint or not parts))
+    node = convert(node_of(values), as_dtype(dtype or float32))
+    return _made(node, requires_grad, None)
+
+
+@public
+def eye(
+    n: int, m: int | None = None, dtype: Any = float32, k: int = 0, requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:  # fmt: skip
+    """Ones on a diagonal (k above the main one), zeros elsewhere."""
+    columns = n if m is None else m
+    mask = _diagonal(op_named("equal"), (n, columns), k)
+    return _made(convert(mask, as_dtype(dtype or float32)), requires_grad, device)
+
+
+def _diagonal(compare: Any, shape: Shape, k: int) -> Node:
+    """compare(column, row + k) over the last two axes, bool."""
+    rows, columns = shape[-2:]
+    row = expand_to(reshaped(iota(attrs=(rows,)), (rows, 1)), (rows, columns))
+    column = expand_to(iota(attrs=(columns,)), (rows, columns))
+    mask: Node = compare(column, ops.add(row, scalar(k, int64, (rows, columns))))
+    return expand_to(mask, shape)
+
+
+def _triangle(op: str, x: Any, k: int, compare: Any) -> Tensor:
+    node = node_of(x)
+    if node.rank < 2:
+        raise ShapeError(f"{op}: got {node.shape}; need at least two dimensions")
+    zero = scalar(0, node.dtype, node.shape)
+    return wrap(ops.where(_diagonal(compare, node.shape, k), node, zero))
+
+
+@public
+def tril(x: Any, k: int = 0, diagonal: int | None = None) -> Tensor:
+    """The lower triangle of the last two axes, up to diagonal k; zeros above."""
+    return _triangle("tril", x, k if diagonal is None else diagonal, ops.less_equal)
+
+
+@public
+def triu(x: Any, k: int = 0, diagonal: int | None = None) -> Tensor:
+    """The upper triangle of the last two axes, from diagonal k; zeros below."""
+    return _triangle("triu", x, k if diagonal is None else diagonal, ops.greater_equal)
+
+
+@public
+def clone(x: Any) -> Tensor:
+    """A tensor of its own with the same values; gradients flow back to `x`."""
+    node = node_of(x)
+    return wrap(op_named("reshape")(node, attrs=(node.shape,)) if node.tracked else node)
+
+
+@public
+def astype(x: Any, dtype: Any) -> Tensor:
+    """`x` as another dtype. Floats truncate towards zero into integers."""
+    return wrap(convert(node_of(x), as_dtype(dtype)))
+
+
+def is_tensor(x: Any) -> bool:
+    """Is `x` a Tensor?"""
+    return isinstance(x, Tensor)
+
+
+__all__ = [
+    "arange", "as_tensor", "asarray", "astype", "bool_", "clone", "detach", "empty", "empty_like",
+    "eye", "from_dlpack", "from_numpy", "full", "full_like", "is_tensor", "linspace", "ones",
+    "ones_like", "tensor", "tril", "triu", "zeros", "zeros_like",
+]  # fmt: skip

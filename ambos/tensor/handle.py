@@ -1,0 +1,557 @@
+"""Tensor: a handle on a lazy expression.
+
+Operations record; looking computes (`live.evaluate`). Assignments rebind the handle, so tensors
+never alias each other. Most methods are attached in `methods.py` from the function tables.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ambos.core.dtype import PYTHON, DType, as_dtype, bfloat16, float32
+from ambos.core.errors import DTypeError, GradientError, ShapeError, UnknownNameError, suggest
+from ambos.core.shape import Shape
+from ambos.graph.node import Node, tracking
+from ambos.ops import arithmetic as ops
+from ambos.ops.functions import power
+from ambos.ops.movement import permute, reshape
+from ambos.ops.sources import data as data_op
+from ambos.tensor.array import Array
+from ambos.tensor.live import evaluate, leaf_handle, leaf_node, register, register_leaf
+from ambos.tensor.names import check_device
+from ambos.tensor.operands import Number, Operand, binary, convert, floating, quotient, scalar
+from ambos.tensor.powers import raise_to
+from ambos.tensor.show import describe
+
+
+class Tensor:
+    """An n-dimensional array that computes when it is looked at.
+
+    Dtypes: Python numbers become bool, int64 or float32; NumPy arrays keep their dtype.
+    Errors: DTypeError for data that is no array; GradientError where integers ask for gradients.
+
+    Example:
+        >>> import ambos as am
+        >>> x = am.Tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> x @ x + 1
+        tensor([[ 8., 11.],
+                [16., 23.]])
+    """
+
+    __slots__ = ("__weakref__", "_node", "_retains_grad", "grad")
+    __array_priority__ = 1000
+
+    _node: Node
+    _retains_grad: bool
+    grad: Tensor | None
+
+    def __init__(
+        self,
+        data: Any,
+        dtype: object = None,
+        requires_grad: bool = False,
+        device: object = None,
+    ) -> None:
+        check_device("tensor", device)
+        node = node_of(data)
+        if dtype is not None:
+            node = convert(node, as_dtype(dtype))
+        if node.tracked or requires_grad:
+            node = leaf_node(node, requires_grad and _differentiable(node.dtype))
+        self.grad = None
+        self._retains_grad = False
+        self._bind(node)
+        if requires_grad:
+            register_leaf(self)
+
+    def _bind(self, node: Node) -> None:
+        """Hold `node` from now on."""
+        self._node = node
+        if node.value is None:
+            register(self)
+
+    def _rebind(self, node: Node, name: str = "assignment") -> Tensor:
+        """What every in-place spelling does: a new value for this handle; shape and dtype stay."""
+        old = self._node
+        if node.shape != old.shape:
+            raise ShapeError(f"{name}: the result is {node.shape} but the tensor is {old.shape}; "
+                             "need a result of the same shape")  # fmt: skip
+        if node.dtype is not old.dtype:
+            if node.dtype.is_floating and not old.dtype.is_floating:
+                raise DTypeError(f"{name}: a {node.dtype.name} result for a {old.dtype.name} "
+                                 "tensor; need the same kind: assign x = x.float() first")  # fmt: skip
+            node = convert(node, old.dtype)
+        if old.tracked and self.is_leaf:
+            if tracking.enabled:
+                raise GradientError(
+                    f"{name}: in-place on a leaf that requires grad; need `with am.no_grad():` "
+                    "around the update, or an operation that makes a new tensor"
+                )
+            self._bind(leaf_node(node, True))
+            register_leaf(self)
+        else:
+            self._bind(node)
+        return self
+
+    # --- facts ------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes, a tuple."""
+        return self._node.shape
+
+    @property
+    def dtype(self) -> DType:
+        """Element type."""
+        return self._node.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._node.shape)
+
+    @property
+    def device(self) -> str:
+        """Where the data lives: "cpu"."""
+        return "cpu"
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or one axis's size (as in PyTorch)."""
+        if dim is None:
+            return self._node.shape
+        from_shape = self._node.shape
+        if not -len(from_shape) <= dim < len(from_shape):
+            raise ShapeError(f"size: axis {dim} of {from_shape}; need an axis that exists")
+        return from_shape[dim]
+
+    def dim(self) -> int:
+        """Number of axes."""
+        return len(self._node.shape)
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return math.prod(self._node.shape)
+
+    nelement = numel
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self._node.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.numel() * self._node.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        """Is the dtype floating?"""
+        return self._node.dtype.is_floating
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802
+        """The axes reversed."""
+        return wrap(permute(self._node, attrs=(tuple(range(self.ndim))[::-1],)))
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802
+        """The last two axes swapped."""
+        if self.ndim < 2:
+            raise ShapeError(f"mT: got {self.shape}; need at least two dimensions")
+        axes = tuple(range(self.ndim))
+        return wrap(permute(self._node, attrs=((*axes[:-2], axes[-1], axes[-2]),)))
+
+    # --- gradients --------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Do gradients flow to or through this tensor?"""
+        return self._node.tracked
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        self.requires_grad_(flag)
+
+    def requires_grad_(self, flag: bool = True) -> Tensor:
+        """Ask for gradients (or not any more); returns self."""
+        node = self._node
+        if flag and not node.tracked:
+            _differentiable(node.dtype)
+            self._bind(leaf_node(node, True))
+            register_leaf(self)
+        elif not flag and node.tracked:
+            if not self.is_leaf:
+                raise GradientError("requires_grad_: only a leaf can stop requiring grad; need "
+                                    "x.detach() here")  # fmt: skip
+            self._bind(leaf_node(node, False))
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Was this made by the user rather than by an operation on tensors that require grad?"""
+        if not self._node.tracked:
+            return True
+        return not self._retains_grad and leaf_handle(self._node) is self
+
+    @property
+    def grad_fn(self) -> str | None:
+        """The operation that made this, by name, where gradients flow through it."""
+        return None if self.is_leaf else self._node.op.name
+
+    def retain_grad(self) -> None:
+        """Keep `grad` at `backward()` though this is not a leaf."""
+        if not self._node.tracked:
+            raise GradientError("retain_grad: the tensor does not require grad; need one that does")
+        self._retains_grad = not self.is_leaf
+        if self._retains_grad:
+            register_leaf(self)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Has `retain_grad()` been called on this non-leaf?"""
+        return self._retains_grad
+
+    def detach(self) -> Tensor:
+        """The same values without gradients."""
+        node = self._node
+        return wrap(leaf_node(node, False) if node.tracked else node)
+
+    def detach_(self) -> Tensor:
+        """Cut this handle off from the graph behind it."""
+        if self._node.tracked:
+            self._bind(leaf_node(self._node, False))
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The values without gradients; assigning replaces them and nothing else."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        node = node_of(value)
+        tracked = self._node.tracked and node.dtype.is_floating
+        self._bind(leaf_node(node, tracked) if tracked or node.tracked else node)
+        if tracked:
+            register_leaf(self)
+
+    # --- looking ----------------------------------------------------------------------------
+
+    def _array(self) -> Array:
+        """The realised data."""
+        if self._node.value is None:
+            evaluate((self,))
+        value: Array = self._node.value
+        return value
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A NumPy array with a copy of the values (bfloat16 as float32)."""
+        if self._node.dtype is bfloat16:
+            return wrap(convert(self._node, float32)).numpy()
+        return np.array(self._array().numpy())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def item(self) -> Any:
+        """The one element as a Python number."""
+        if self.numel() != 1:
+            raise ShapeError(f"item: {self.shape} has {self.numel()} elements; need exactly one: "
+                             "reduce it first or use tolist()")  # fmt: skip
+        return self.numpy().item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self.numpy().tolist()
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(f"bool: {self.shape} has {self.numel()} truths; need one: "
+                             "use .any() or .all()")  # fmt: skip
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._node.dtype.is_floating:
+            raise DTypeError(f"index: got {self.dtype.name}; need an integer tensor: use .long()")
+        return operator.index(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __len__(self) -> int:
+        if not self._node.shape:
+            raise ShapeError("len: a scalar has no length; need at least one dimension")
+        return self._node.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self._node.shape:
+            raise ShapeError("iteration: got a scalar; need at least one dimension")
+        return (self[i] for i in range(self._node.shape[0]))  # type: ignore[index]
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        notes = []
+        if self.requires_grad:
+            notes.append("requires_grad=True" if self.is_leaf else f"grad_fn=<{self.grad_fn}>")
+        return describe(self.numpy(), self.dtype, notes)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self._node.shape == () else format(str(self), spec)
+
+    def __reduce__(self) -> Any:
+        return _restore, (type(self), self.numpy(), self.dtype.name, self.requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise GradientError("deepcopy: only leaves can be copied; need x.detach() first")
+        copy: Tensor = type(self).__new__(type(self))
+        copy.grad, copy._retains_grad = None, False
+        copy._bind(leaf_node(self._node, True) if self._node.tracked else self._node)
+        if self._node.tracked:
+            register_leaf(copy)
+        if hasattr(self, "__dict__"):
+            copy.__dict__.update(self.__dict__)
+        memo[id(self)] = copy
+        return copy
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        known = [n for n in dir(type(self)) if not n.startswith("_")]
+        raise UnknownNameError(f"Tensor: has no attribute {name!r}; need an existing "
+                               f"method{suggest(name, known)}")  # fmt: skip
+
+    # --- operators --------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Tensor:
+        return infix(ops.add, self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return infix(ops.add, other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return infix(ops.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return infix(ops.subtract, other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return infix(ops.multiply, self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return infix(ops.multiply, other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return infix(ops.divide, self, other, quotient)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return infix(ops.divide, other, self, quotient)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return infix(ops.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return infix(ops.floor_divide, other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return infix(ops.remainder, self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return infix(ops.remainder, other, self)
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __pow__(self, other: Any) -> Tensor:
+        return infix(power, self, other, raise_to)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return infix(power, other, self, raise_to)
+
+    def __neg__(self) -> Tensor:
+        return wrap(ops.negative(self._node))
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return wrap(ops.absolute(self._node))
+
+    def __invert__(self) -> Tensor:
+        return wrap(ops.bitwise_invert(self._node))
+
+    def __and__(self, other: Any) -> Tensor:
+        return infix(ops.bitwise_and, self, other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Tensor:
+        return infix(ops.bitwise_or, self, other)
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Any) -> Tensor:
+        return infix(ops.bitwise_xor, self, other)
+
+    __rxor__ = __xor__
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return infix(ops.bitwise_left_shift, self, other)
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return infix(ops.bitwise_left_shift, other, self)
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return infix(ops.bitwise_right_shift, self, other)
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return infix(ops.bitwise_right_shift, other, self)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return infix(ops.less, self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return infix(ops.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return infix(ops.greater, self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return infix(ops.greater_equal, self, other)
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return infix(ops.equal, self, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return infix(ops.not_equal, self, other)
+
+
+# --- between handles and nodes ----------------------------------------------------------------
+
+
+def wrap(node: Node) -> Tensor:
+    """A new handle on `node`."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._node = node
+    tensor.grad = None
+    tensor._retains_grad = False
+    if node.value is None:
+        register(tensor)
+    return tensor
+
+
+def operand_of(value: Any) -> Operand:
+    """`value` as an operand: a node, or the Python scalar that it is."""
+    if isinstance(value, Tensor):
+        return value._node
+    if isinstance(value, (bool, int, float)):
+        return value
+    return node_of(value)
+
+
+def node_of(value: Any) -> Node:
+    """`value` as a node; arrays and lists are copied."""
+    if isinstance(value, Tensor):
+        return value._node
+    if isinstance(value, (bool, int, float)):
+        return scalar(value, PYTHON[bool if isinstance(value, bool) else
+                                    int if isinstance(value, int) else float])  # fmt: skip
+    if isinstance(value, Node):
+        return value
+    return data_of(value)
+
+
+def data_of(value: Any) -> Node:
+    """A fresh Data leaf with a copy of `value`."""
+    if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
+        value = [v.numpy() if isinstance(v, Tensor) else v for v in value]
+    given = isinstance(value, np.ndarray) or hasattr(value, "dtype")
+    try:
+        array = np.array(value, order="C")
+    except (ValueError, TypeError) as error:
+        raise ShapeError(f"tensor: the data is no array ({error}); need numbers nested "
+                         "evenly")  # fmt: skip
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise DTypeError(f"tensor: got {_kind_of(value, array)}; need numbers or bools, or a "
+                         "nest of lists of them")  # fmt: skip
+    if not given and array.dtype == np.float64:
+        array = array.astype(np.float32)
+    dtype = as_dtype(array.dtype.newbyteorder("=").name)
+    return data_op.leaf(Array.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False)),
+                        array.shape, dtype)  # fmt: skip
+
+
+def _kind_of(value: Any, array: np.ndarray[Any, Any]) -> str:
+    return type(value).__name__ if array.dtype == object else f"dtype {array.dtype}"
+
+
+def infix(op: Any, a: Any, b: Any, rule: Any = binary) -> Tensor:
+    """What an operator records, or NotImplemented where an operand is no number."""
+    if isinstance(a, Tensor):
+        a = a._node
+    elif a is None or isinstance(a, str):
+        return NotImplemented
+    else:
+        a = operand_of(a)
+    if isinstance(b, Tensor):
+        b = b._node
+    elif b is None or isinstance(b, str):
+        return NotImplemented
+    else:
+        b = operand_of(b)
+    return wrap(rule(op, a, b))
+
+
+def _differentiable(dtype: DType) -> bool:
+    if dtype.is_floating:
+        return True
+    raise GradientError(f"requires_grad: got {dtype.name}; need a floating dtype: use x.float()")
+
+
+def _restore(kind: type[Tensor], array: Any, dtype: str, requires_grad: bool) -> Tensor:
+    tensor = kind.__new__(kind)
+    Tensor.__init__(tensor, array, dtype=dtype, requires_grad=requires_grad)
+    return tensor
+
+
+def shape_of(op: str, shape: Sequence[Any]) -> Shape:
+    """`(2, 3)`, `((2, 3),)` or `([2, 3],)` as a Shape."""
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = shape[0]
+    try:
+        return tuple(operator.index(n) for n in shape)
+    except TypeError:
+        raise ShapeError(f"{op}: got the shape {tuple(shape)!r}; need integers") from None
+
+
+def reshaped(node: Node, shape: Shape) -> Node:
+    return node if node.shape == shape else reshape(node, attrs=(shape,))
+
+
+__all__ = [
+    "Number", "Tensor", "floating", "infix", "node_of", "operand_of", "reshaped", "shape_of",
+    "wrap",
+]  # fmt: skip

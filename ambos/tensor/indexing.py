@@ -1,0 +1,240 @@
+"""x[...], NumPy's rules: basic slices are movement; integer tensors gather; masks are looked at."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ambos.core.dtype import bool_, int64
+from ambos.core.errors import IndexingError
+from ambos.core.shape import Shape, broadcast, size_of
+from ambos.graph.node import Node
+from ambos.ops import arithmetic as ops
+from ambos.ops.indexing import take as take_op
+from ambos.ops.movement import flip, permute, slice_
+from ambos.ops.sources import iota
+from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
+from ambos.tensor.operands import convert, expand_to, scalar
+
+Part = int | slice | None | Node  # one entry of an index, after reading
+
+
+def getitem(x: Tensor, index: Any) -> Tensor:
+    """x[index]: integers, slices (negative steps too), None, ..., bool masks, integer tensors."""
+    if type(index) is int and x._node.shape:  # the commonest case, as iteration needs it
+        return wrap(_one(x._node, index))
+    return wrap(select(x._node, index))
+
+
+def _one(node: Node, index: int) -> Node:
+    start = _position(index, 0, node.shape)
+    rest = node.shape[1:]
+    zeros, ones = (0,) * len(rest), (1,) * (len(rest) + 1)
+    cut = slice_(node, attrs=((start, *zeros), (start + 1, *rest), ones))
+    return reshaped(cut, rest)
+
+
+def _position(index: int, axis: int, shape: Shape) -> int:
+    extent = shape[axis]
+    if not -extent <= index < extent:
+        raise IndexingError(
+            f"index: {index} is outside axis {axis} of {shape}; need {-extent} <= index < {extent}"
+        )
+    return index + extent if index < 0 else index
+
+
+def select(node: Node, index: Any) -> Node:
+    """node[index]."""
+    parts = read(index, node.shape)
+    if builtins.any(isinstance(p, Node) for p in parts):
+        # NumPy: beside an index array an integer is one as well.
+        parts = [_as_index(p) if isinstance(p, int) else p for p in parts]
+    node, arrays = _basic(node, parts)
+    return _gather(node, arrays) if arrays else node
+
+
+def _as_index(value: int) -> Node:
+    return scalar(value, int64)
+
+
+def read(index: Any, shape: Shape) -> list[Part]:
+    """The entries of an index, `...` and masks resolved, one an axis of `shape` (and Nones)."""
+    entries = list(index) if isinstance(index, tuple) else [index]
+    parts: list[Any] = []
+    for entry in entries:
+        parts.extend(_entry(entry))
+    used = builtins.sum(1 for p in parts if p is not None and p is not ...)
+    dots = builtins.sum(1 for p in parts if p is ...)
+    if dots > 1:
+        raise IndexingError("index: more than one ellipsis ('...'); need at most one")
+    if used > len(shape):
+        raise IndexingError(f"index: {used} indices for {shape}; need at most {len(shape)}")
+    fill: list[Any] = [slice(None)] * (len(shape) - used)
+    at = next((i for i, p in enumerate(parts) if p is ...), None)
+    parts = parts + fill if at is None else parts[:at] + fill + parts[at + 1 :]
+    _check_masks(entries, shape)
+    return parts
+
+
+def _entry(entry: Any) -> Sequence[Any]:
+    """One entry as parts: a mask becomes as many index arrays as it has axes."""
+    if entry is None or entry is ... or isinstance(entry, slice):
+        return [entry]
+    if isinstance(entry, (bool, np.bool_)):
+        raise IndexingError(f"index: got {entry}; need an integer, a slice or a tensor: use "
+                            "x[None] for a new axis")  # fmt: skip
+    if isinstance(entry, (int, np.integer)):
+        return [int(entry)]
+    if isinstance(entry, float):
+        raise IndexingError(f"index: got the float {entry}; need an integer: use int(...)")
+    if isinstance(entry, str):
+        raise IndexingError(f"index: got the string {entry!r}; need an integer or a slice")
+    node = _empty_list(entry) if isinstance(entry, list) and not entry else node_of(entry)
+    if node.dtype is bool_:
+        return [node_of(found) for found in np.nonzero(wrap(node).numpy())]
+    if not node.dtype.is_integer:
+        raise IndexingError(f"index: got a {node.dtype.name} tensor; need integers or bools: "
+                            "use .long()")  # fmt: skip
+    return [convert(node, int64)]
+
+
+def _empty_list(entry: list[Any]) -> Node:
+    return node_of(np.zeros(0, np.int64))
+
+
+def _check_masks(entries: Sequence[Any], shape: Shape) -> None:
+    """A mask must have the shape of the axes that it stands for."""
+    axis, passed_dots = 0, False
+    for entry in entries:
+        if entry is ...:
+            passed_dots = True
+        if entry is None or entry is ...:
+            continue
+        width = 1
+        if isinstance(entry, (Tensor, np.ndarray, list)) and len(np.shape(entry_shape(entry))):
+            sizes, is_mask = entry_shape(entry), _is_mask(entry)
+            if is_mask:
+                width = len(sizes)
+                if not passed_dots and sizes != shape[axis : axis + width]:
+                    raise IndexingError(
+                        f"index: a mask of {sizes} for axes {axis}..{axis + width - 1} of {shape}; "
+                        "need equal sizes"
+                    )
+        axis += width
+
+
+def entry_shape(entry: Any) -> Shape:
+    return entry.shape if hasattr(entry, "shape") else np.shape(entry)
+
+
+def _is_mask(entry: Any) -> bool:
+    if isinstance(entry, Tensor):
+        return entry.dtype is bool_
+    return np.asarray(entry).dtype == np.bool_
+
+
+def _basic(node: Node, parts: list[Part]) -> tuple[Node, list[tuple[int, Node]]]:
+    """Slices, integers and new axes; what is left are (axis, index tensor) pairs."""
+    starts, stops, steps, flips, kept = [], [], [], [], []
+    arrays: list[tuple[int, Node]] = []
+    axis = 0  # of the node
+    for part in parts:
+        if part is None:
+            kept.append(1)
+            continue
+        extent = node.shape[axis]
+        if isinstance(part, slice):
+            start, stop, step, backwards = bounds(part, extent)
+            if backwards:
+                flips.append(axis)
+            kept.append(len(range(start, stop, step)))
+        elif isinstance(part, int):
+            start = _position(part, axis, node.shape)
+            stop, step = start + 1, 1
+        else:
+            start, stop, step = 0, extent, 1
+            arrays.append((len(kept), _checked(part, axis, node.shape)))
+            kept.append(extent)
+        starts.append(start)
+        stops.append(stop)
+        steps.append(step)
+        axis += 1
+    if tuple(stops) != node.shape or builtins.any(starts) or builtins.max(steps, default=1) > 1:
+        node = slice_(node, attrs=(tuple(starts), tuple(stops), tuple(steps)))
+    if flips:
+        node = flip(node, attrs=(tuple(flips),))
+    return reshaped(node, tuple(kept)), arrays
+
+
+def bounds(part: slice, extent: int) -> tuple[int, int, int, bool]:
+    """(start, stop, step > 0, reversed?) within [0, extent]."""
+    try:
+        fields = [None if v is None else operator.index(v) for v in
+                  (part.start, part.stop, part.step)]  # fmt: skip
+    except TypeError:
+        raise IndexingError(f"index: {part}; need integers in a slice") from None
+    if fields[2] == 0:
+        raise IndexingError("index: a slice with step 0; need a step that is not 0")
+    places = range(*slice(*fields).indices(extent))
+    if not places:
+        return 0, 0, 1, False
+    low, high = builtins.min(places[0], places[-1]), builtins.max(places[0], places[-1])
+    return low, high + 1, abs(places.step), places.step < 0 and len(places) > 1
+
+
+def _checked(index: Node, axis: int, shape: Shape) -> Node:
+    """Negative positions counted from the end. Constants (a plain integer) are checked at once."""
+    extent = shape[axis]
+    if index.op.name == "constant":
+        return _as_index(_position(int(index.attrs[0]), axis, shape))
+    return wrapped(index, extent)
+
+
+def wrapped(index: Node, extent: int) -> Node:
+    """`index` with negative positions counted from the end."""
+    zero, size = scalar(0, int64, index.shape), scalar(extent, int64, index.shape)
+    return ops.where(ops.less(index, zero), ops.add(index, size), index)
+
+
+def _gather(node: Node, arrays: list[tuple[int, Node]]) -> Node:
+    """Index tensors: their axes replace the indexed axes, in place if those were neighbours,
+    else in front (NumPy's rule)."""
+    axes = [axis for axis, _ in arrays]
+    shape = broadcast("index", *(index.shape for _, index in arrays))
+    if len(arrays) == 1:
+        return take_op(node, arrays[0][1], attrs=(axes[0],))
+    adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
+    place = axes[0] if adjacent else 0
+    rest = [a for a in range(node.rank) if a not in axes]
+    order = (*rest[:place], *axes, *rest[place:])
+    if order != tuple(range(node.rank)):
+        node = permute(node, attrs=(order,))
+    sizes = node.shape[place : place + len(axes)]
+    tail = node.shape[place + len(axes) :]
+    flat = reshaped(node, (*node.shape[:place], size_of(sizes), *tail))
+    indices = [expand_to(index, shape) for _, index in arrays]
+    return take_op(flat, linear_index(indices, sizes), attrs=(place,))
+
+
+def linear_index(indices: Sequence[Node], sizes: Shape) -> Node:
+    """Row-major positions; -1 where any index is outside its axis, which evaluation reports."""
+    shape = indices[0].shape
+    total, valid = scalar(0, int64, shape), None
+    for index, extent in zip(indices, sizes, strict=True):
+        total = ops.add(ops.multiply(total, scalar(extent, int64, shape)), index)
+        inside = ops.bitwise_and(
+            ops.greater_equal(index, scalar(0, int64, shape)),
+            ops.less(index, scalar(extent, int64, shape)),
+        )
+        valid = inside if valid is None else ops.bitwise_and(valid, inside)
+    assert valid is not None
+    return ops.where(valid, total, scalar(-1, int64, shape))
+
+
+def positions_of(shape: Shape, index: Any) -> Node:
+    """The row-major positions in `shape` that an index selects, in the shape of the selection."""
+    return select(reshaped(iota(attrs=(size_of(shape),)), shape), index)

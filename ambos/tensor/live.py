@@ -1,0 +1,166 @@
+"""The pending handles, held weakly, and what is computed when somebody looks at one.
+
+Looking at a value computes every live handle that shares pending work with it: a variable that
+the user still holds is never computed twice, and a temporary that nobody holds is fused away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary, ref
+
+from ambos.core.errors import GradientError
+from ambos.graph.node import Node, leaf, toposort
+from ambos.ops.movement import detach
+from ambos.ops.sources import data
+from ambos.tensor import realize as realization
+
+
+class Handle(Protocol):
+    """What this file knows of a Tensor: the field that changes."""
+
+    _node: Node
+
+
+class Settings:
+    """`limit`: so many recorded handles since the last look make the graph flush by itself, so
+    that a loop that never looks neither grows without bound nor outgrows the compiler."""
+
+    limit: int = int(os.environ.get("AMBOS_PENDING") or 10_000)
+
+
+settings = Settings()
+# Appending a weak reference costs 0.1 us; dead ones are dropped at the next flush.
+_pending: list[ref[Any]] = []
+_leaves: WeakKeyDictionary[Node, ref[Any]] = WeakKeyDictionary()
+
+
+def register(handle: Handle) -> None:
+    """`handle` holds a pending node."""
+    _pending.append(ref(handle))
+    if len(_pending) > settings.limit:
+        flush()
+
+
+def register_leaf(handle: Handle) -> None:
+    """Gradients of `handle`'s node belong to `handle`."""
+    _leaves[handle._node] = ref(handle)
+
+
+def leaf_handle(node: Node) -> Any:
+    """The live handle whose gradient `node` stands for, or None."""
+    found = _leaves.get(node)
+    return None if found is None else found()
+
+
+def leaf_node(node: Node, tracked: bool) -> Node:
+    """A node of its own identity with the value of `node`: where gradients end.
+
+    While `node` is pending the result hangs below it but stops gradients; `settle` cuts it off.
+    """
+    if node.value is not None:
+        return data.leaf(node.value, node.shape, node.dtype, tracked)
+    if not tracked:
+        return detach(node)
+    # Not interned: two parameters with equal initial values must not share their gradients.
+    fresh = leaf(detach, (), node.shape, node.dtype, True, None)
+    fresh.inputs = (node,)
+    return fresh
+
+
+def settle(handle: Handle) -> None:
+    """Let go of the graph behind a computed value, unless gradients still need it."""
+    node = handle._node
+    if node.value is None or not node.inputs:
+        return
+    if not node.tracked:
+        handle._node = data.leaf(node.value, node.shape, node.dtype)
+    elif node.op is detach:
+        handle._node = data.leaf(node.value, node.shape, node.dtype, True)
+        # The old node stays registered as well: an older graph may still lead there.
+        register_leaf(handle)
+
+
+def is_ready(node: Node) -> bool:
+    return node.value is not None
+
+
+def evaluate(handles: Iterable[Handle]) -> None:
+    """Compute `handles`, and with them every live handle that shares pending work."""
+    asked = list(handles)
+    roots = {h._node: None for h in asked if h._node.value is None}
+    if roots:
+        _compute(roots, _connected(roots))
+    for handle in asked:
+        settle(handle)
+
+
+def flush() -> None:
+    """Compute every live pending handle."""
+    _compute({}, _connected(()))
+
+
+def _compute(roots: dict[Node, None], handles: list[Handle]) -> None:
+    for handle in handles:
+        roots[handle._node] = None
+    realization.realize(list(roots))
+    for handle in handles:
+        settle(handle)
+    _pending[:] = [ref(handle) for handle in _live()]
+
+
+def _live() -> list[Handle]:
+    """Live handles that wait for a value, each once."""
+    found = {}
+    for reference in _pending:
+        handle = reference()
+        if handle is not None and handle._node.value is None:
+            found[id(handle)] = handle
+    return list(found.values())
+
+
+APART, SHARED, ABSTRACT = 0, 1, 2  # unrelated work, work that is due, a traced function's value
+
+
+def _connected(roots: Iterable[Node]) -> list[Handle]:
+    """The live pending handles that share work with `roots`; without roots all of them.
+
+    Constants alone are not work: two graphs that both use 2.0 have nothing to do with each other.
+    """
+    everything = not roots
+    state: dict[Node, int] = {}
+    for node in toposort(roots, is_ready):
+        state[node] = SHARED
+        if node.op.name in ("constant", "iota"):
+            state[node] = APART
+        elif node.op.name == "input" and node.value is None:
+            raise GradientError(
+                "evaluate: a value inside a function that is being traced was looked at; need "
+                "tensor operations only there: return the value, or use am.where instead of if"
+            )
+        elif node.inputs and node.value is None:
+            state[node] = max(_work(source, state) for source in node.inputs)
+    found = []
+    for handle in _live():
+        for node in toposort([handle._node], lambda n: n in state or n.value is not None):
+            if node not in state:
+                abstract = node.op.name == "input" and node.value is None
+                state[node] = ABSTRACT if abstract else _inherited(node, state)
+        due = state[handle._node] == SHARED or handle._node in roots
+        if due or (everything and state[handle._node] != ABSTRACT):
+            found.append(handle)
+    return found
+
+
+def _work(source: Node, state: dict[Node, int]) -> int:
+    """Of a node that is due: does it compute with data?"""
+    return SHARED if source.value is not None else state[source]
+
+
+def _inherited(node: Node, state: dict[Node, int]) -> int:
+    """Of a node that is not due: what its pending inputs make of it."""
+    if node.value is not None:
+        return APART
+    return max((state[source] for source in node.inputs if source.value is None), default=APART)

@@ -1,0 +1,575 @@
+"""Shape and order: functions whose results hold the elements of their operands."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.shape import Shape, broadcast, normalize_axes, normalize_axis
+from ambos.graph.node import Node
+from ambos.ops import movement as ops
+from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, shape_of, wrap
+from ambos.tensor.names import public
+from ambos.tensor.operands import align, common_dtype, convert, expand_to, scalar
+
+
+@public
+def reshape(x: Any, *shape: Any) -> Tensor:
+    """The same elements in row-major order under another shape; one size may be -1.
+
+    Example:
+        >>> import ambos as am
+        >>> am.arange(6).reshape(2, -1).shape
+        (2, 3)
+    """
+    node = node_of(x)
+    return wrap(reshaped(node, _resolved("reshape", node, shape_of("reshape", shape))))
+
+
+def _resolved(op: str, node: Node, shape: Shape) -> Shape:
+    """`shape` with its -1 worked out."""
+    if -1 not in shape:
+        return shape
+    known = math.prod(n for n in shape if n != -1)
+    if shape.count(-1) > 1 or known == 0 or node.size % known:
+        raise ShapeError(f"{op}: {node.shape} has {node.size} elements and does not fit {shape}; "
+                         "need one -1 at most, and sizes whose product divides it")  # fmt: skip
+    return tuple(node.size // known if n == -1 else n for n in shape)
+
+
+@public
+def reshape_as(x: Any, y: Any) -> Tensor:
+    """`x` in the shape of `y`."""
+    return reshape(x, node_of(y).shape)
+
+
+@public
+def ravel(x: Any) -> Tensor:
+    """All elements in one axis."""
+    return reshape(x, -1) if node_of(x).size else reshape(x, 0)
+
+
+@public
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Axes start_dim..end_dim (inclusive) merged into one.
+
+    Example:
+        >>> import ambos as am
+        >>> am.zeros(2, 3, 4).flatten(1).shape
+        (2, 12)
+    """
+    node = node_of(x)
+    if not node.shape:
+        return reshape(x, 1)
+    first = normalize_axis("flatten", start_dim, node.rank)
+    last = normalize_axis("flatten", end_dim, node.rank)
+    if first > last:
+        raise ArgumentError(f"flatten: start_dim {start_dim} is after end_dim {end_dim}; "
+                            "need start_dim <= end_dim")  # fmt: skip
+    merged = math.prod(node.shape[first : last + 1])
+    return wrap(reshaped(node, (*node.shape[:first], merged, *node.shape[last + 1 :])))
+
+
+@public
+def unflatten(x: Any, axis: int, sizes: Sequence[int]) -> Tensor:
+    """One axis split into several."""
+    node = node_of(x)
+    at = normalize_axis("unflatten", axis, node.rank)
+    parts = shape_of("unflatten", tuple(sizes))
+    if -1 in parts:
+        known = math.prod(n for n in parts if n != -1)
+        fits = parts.count(-1) == 1 and known and node.shape[at] % known == 0
+        parts = tuple(node.shape[at] // known if n == -1 else n for n in parts) if fits else parts
+    if math.prod(parts) != node.shape[at] or -1 in parts:
+        raise ShapeError(f"unflatten: axis {axis} of {node.shape} has {node.shape[at]} elements; "
+                         f"need sizes with that product, got {tuple(sizes)}")  # fmt: skip
+    return wrap(reshaped(node, (*node.shape[:at], *parts, *node.shape[at + 1 :])))
+
+
+@public
+def squeeze(x: Any, axis: int | Iterable[int] | None = None) -> Tensor:
+    """Without axes of size 1 (all of them, or those named); named axes of other sizes stay."""
+    node = node_of(x)
+    if axis is not None and node.rank == 0:
+        return wrap(node)
+    axes = normalize_axes("squeeze", axis, node.rank)
+    return wrap(
+        reshaped(node, tuple(n for a, n in enumerate(node.shape) if a not in axes or n != 1))
+    )
+
+
+@public
+def unsqueeze(x: Any, axis: int | Sequence[int]) -> Tensor:
+    """With a new axis of size 1 (or several) at `axis` of the result."""
+    node = node_of(x)
+    wanted = [axis] if isinstance(axis, int) else list(axis)
+    rank = node.rank + len(wanted)
+    places = normalize_axes("unsqueeze", wanted, rank)
+    rest = iter(node.shape)
+    return wrap(reshaped(node, tuple(1 if a in places else next(rest) for a in range(rank))))
+
+
+@public
+def permute(x: Any, *axes: Any) -> Tensor:
+    """Axis i of the result is axis axes[i] of `x`."""
+    node = node_of(x)
+    order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+    found = tuple(normalize_axis("permute", a, node.rank) for a in order)
+    if sorted(found) != list(range(node.rank)):
+        raise ShapeError(f"permute: axes {tuple(order)} for {node.shape}; need each of its "
+                         f"{node.rank} axes once")  # fmt: skip
+    return wrap(_permuted(node, found))
+
+
+def _permuted(node: Node, axes: Shape) -> Node:
+    return node if axes == tuple(range(node.rank)) else ops.permute(node, attrs=(axes,))
+
+
+@public
+def permute_dims(x: Any, axes: Sequence[int]) -> Tensor:
+    """The same as `permute` (the Array API's name)."""
+    return permute(x, axes)
+
+
+@public
+def transpose(x: Any, *axes: Any) -> Tensor:
+    """Two axes swapped (PyTorch); with no axes, or all of them, NumPy's meaning.
+
+    Example:
+        >>> import ambos as am
+        >>> am.zeros(2, 3, 4).transpose(0, 2).shape
+        (4, 3, 2)
+    """
+    node = node_of(x)
+    if not axes or axes[0] is None:
+        return permute(x, tuple(range(node.rank))[::-1])
+    if len(axes) == 2:
+        return swapaxes(x, *axes)
+    return permute(x, *axes)
+
+
+@public
+def swapaxes(x: Any, axis0: int, axis1: int) -> Tensor:
+    """Two axes swapped."""
+    node = node_of(x)
+    order = list(range(node.rank))
+    a, b = (normalize_axis("transpose", v, node.rank) for v in (axis0, axis1))
+    order[a], order[b] = order[b], order[a]
+    return wrap(_permuted(node, tuple(order)))
+
+
+@public
+def t(x: Any) -> Tensor:
+    """A matrix transposed; vectors and scalars stay."""
+    node = node_of(x)
+    if node.rank > 2:
+        raise ShapeError(f"t: got {node.shape}; need at most two dimensions: use x.mT or permute")
+    return transpose(x)
+
+
+@public
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Axes moved to other places; the rest keep their order."""
+    node = node_of(x)
+    froms = [source] if isinstance(source, int) else list(source)
+    tos = [destination] if isinstance(destination, int) else list(destination)
+    if len(froms) != len(tos):
+        raise ArgumentError(f"moveaxis: {len(froms)} sources and {len(tos)} destinations; "
+                            "need as many")  # fmt: skip
+    froms = [normalize_axis("moveaxis", a, node.rank) for a in froms]
+    order = [a for a in range(node.rank) if a not in froms]
+    for to, axis in sorted(zip([normalize_axis("moveaxis", a, node.rank) for a in tos], froms,
+                               strict=True)):  # fmt: skip
+        order.insert(to, axis)
+    return permute(x, order)
+
+
+@public
+def broadcast_to(x: Any, *shape: Any) -> Tensor:
+    """`x` repeated along axes of size 1 and new leading axes; -1 keeps a size.
+
+    Example:
+        >>> import ambos as am
+        >>> am.tensor([[1], [2]]).expand(-1, 3).tolist()
+        [[1, 1, 1], [2, 2, 2]]
+    """
+    node = node_of(x)
+    target = list(shape_of("broadcast_to", shape))
+    missing = len(target) - node.rank
+    for axis, extent in enumerate(target):
+        if extent == -1 and axis >= missing:
+            target[axis] = node.shape[axis - missing]
+    final = tuple(target)
+    fits = missing >= 0 and all(
+        n in (1, m) for n, m in zip(node.shape, final[missing:], strict=True)
+    )
+    if not fits or builtins.min(final, default=0) < 0:
+        raise ShapeError(f"broadcast_to: {node.shape} does not broadcast to {final}; "
+                         "only axes of size 1 and new leading axes grow")  # fmt: skip
+    return wrap(expand_to(node, final))
+
+
+expand = broadcast_to
+
+
+@public
+def expand_as(x: Any, y: Any) -> Tensor:
+    """`x` broadcast to the shape of `y`."""
+    return broadcast_to(x, node_of(y).shape)
+
+
+@public
+def broadcast_tensors(*arrays: Any) -> tuple[Tensor, ...]:
+    """All operands in their common shape."""
+    nodes = [node_of(a) for a in arrays]
+    shape = broadcast("broadcast_tensors", *(n.shape for n in nodes))
+    return tuple(wrap(expand_to(n, shape)) for n in nodes)
+
+
+broadcast_arrays = broadcast_tensors
+
+
+@public
+def broadcast_shapes(*shapes: Sequence[int]) -> Shape:
+    """The shape to which all of `shapes` broadcast."""
+    return broadcast("broadcast_shapes", *(tuple(s) for s in shapes))
+
+
+@public
+def flip(x: Any, *axis: Any) -> Tensor:
+    """The order reversed along axes (all of them by default)."""
+    node = node_of(x)
+    wanted = axis[0] if len(axis) == 1 else (axis or None)
+    axes = normalize_axes("flip", wanted, node.rank)
+    return wrap(ops.flip(node, attrs=(axes,)) if axes else node)
+
+
+@public
+def fliplr(x: Any) -> Tensor:
+    """Axis 1 reversed."""
+    return flip(x, 1)
+
+
+@public
+def flipud(x: Any) -> Tensor:
+    """Axis 0 reversed."""
+    return flip(x, 0)
+
+
+@public
+def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
+    """Elements moved along axes; what leaves at one end enters at the other."""
+    node = node_of(x)
+    if axis is None:
+        return reshape(roll(ravel(x), shift, 0), node.shape)
+    shifts = [shift] if isinstance(shift, int) else list(shift)
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    if len(shifts) != len(axes):
+        raise ArgumentError(f"roll: {len(shifts)} shifts and {len(axes)} axes; need as many")
+    for distance, one in zip(shifts, axes, strict=True):
+        at = normalize_axis("roll", one, node.rank)
+        extent = node.shape[at]
+        cut = -distance % extent if extent else 0
+        if cut:
+            node = ops.concat(
+                cut_axis(node, at, cut, extent), cut_axis(node, at, 0, cut), attrs=(at,)
+            )
+    return wrap(node)
+
+
+def cut_axis(node: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
+    """Elements start:stop:step along one axis (bounds within it)."""
+    rank = node.rank
+    starts = tuple(start if a == axis else 0 for a in range(rank))
+    stops = tuple(stop if a == axis else n for a, n in enumerate(node.shape))
+    steps = tuple(step if a == axis else 1 for a in range(rank))
+    if starts == (0,) * rank and stops == node.shape and step == 1:
+        return node
+    return ops.slice_(node, attrs=(starts, stops, steps))
+
+
+@public
+def narrow(x: Any, axis: int, start: int, length: int) -> Tensor:
+    """`length` elements along `axis` from `start`."""
+    node = node_of(x)
+    at = normalize_axis("narrow", axis, node.rank)
+    begin = start + node.shape[at] if start < 0 else start
+    if not 0 <= begin <= begin + length <= node.shape[at]:
+        raise ShapeError(f"narrow: {start}..{start + length} on axis {axis} of {node.shape}; "
+                         f"need to stay within {node.shape[at]} elements")  # fmt: skip
+    return wrap(cut_axis(node, at, begin, begin + length))
+
+
+@public
+def tile(x: Any, *repeats: Any) -> Tensor:
+    """The whole tensor repeated along each axis (NumPy's tile, PyTorch's repeat)."""
+    node = node_of(x)
+    counts = shape_of("tile", repeats)
+    rank = builtins.max(node.rank, len(counts))
+    counts = (1,) * (rank - len(counts)) + counts
+    shape = (1,) * (rank - node.rank) + node.shape
+    pairs = [v for c, n in zip(counts, shape, strict=True) for v in (c, n)]
+    single = tuple(v for n in shape for v in (1, n))
+    final = tuple(c * n for c, n in zip(counts, shape, strict=True))
+    return wrap(reshaped(expand_to(reshaped(node, single), tuple(pairs)), final))
+
+
+@public
+def repeat_interleave(x: Any, repeats: int, axis: int | None = None) -> Tensor:
+    """Each element repeated in place along an axis (NumPy's `repeat`)."""
+    if axis is None:
+        x, axis = ravel(x), 0
+    node = node_of(x)
+    at = normalize_axis("repeat", axis, node.rank)
+    head, extent, tail = node.shape[:at], node.shape[at], node.shape[at + 1 :]
+    fine = expand_to(reshaped(node, (*head, extent, 1, *tail)), (*head, extent, repeats, *tail))
+    return wrap(reshaped(fine, (*head, extent * repeats, *tail)))
+
+
+repeat = repeat_interleave
+
+
+@public
+def pad(
+    x: Any, padding: Any, mode: str = "constant", value: bool | int | float = 0
+) -> Tensor:
+    """`value` (or mirrored, repeated, wrapped elements) around `x`.
+
+    `padding` is PyTorch's flat list, last axis first: (left, right, top, bottom, ...), or
+    NumPy's pairs, first axis first: ((top, bottom), (left, right)). Negative counts crop.
+    Modes: constant, reflect, replicate (edge), circular (wrap).
+
+    Example:
+        >>> import ambos as am
+        >>> am.pad(am.tensor([1, 2, 3]), (2, 1), mode="reflect").tolist()
+        [3, 2, 1, 2, 3, 2]
+    """
+    node = node_of(x)
+    sides = _sides(node, padding)
+    modes = {"edge": "replicate", "wrap": "circular", "symmetric": "symmetric"}
+    mode = modes.get(mode, mode)
+    if mode == "constant":
+        return wrap(_pad_constant(node, sides, value))
+    if mode not in ("reflect", "replicate", "circular"):
+        raise ArgumentError(f"pad: mode {mode!r}; need constant, reflect, replicate or circular")
+    for axis, (before, after) in enumerate(sides):
+        node = _pad_mirrored(node, axis, before, after, mode)
+    return wrap(node)
+
+
+def _sides(node: Node, padding: Any) -> list[tuple[int, int]]:
+    if isinstance(padding, int):
+        return [(padding, padding)] * node.rank
+    entries = list(padding)
+    if entries and not isinstance(entries[0], int):
+        pairs = [(int(a), int(b)) for a, b in entries]
+        pairs = pairs * node.rank if len(pairs) == 1 else pairs
+        if len(pairs) != node.rank:
+            raise ShapeError(f"pad: {len(pairs)} pairs for {node.shape}; need one an axis")
+        return pairs
+    if len(entries) % 2 or len(entries) > 2 * node.rank:
+        raise ShapeError(f"pad: {len(entries)} counts for {node.shape}; need two an axis, "
+                         "the last axis first")  # fmt: skip
+    pairs = [(entries[i], entries[i + 1]) for i in range(0, len(entries), 2)][::-1]
+    return [(0, 0)] * (node.rank - len(pairs)) + pairs
+
+
+def _pad_constant(node: Node, sides: list[tuple[int, int]], value: bool | int | float) -> Node:
+    for axis, (before, after) in enumerate(sides):
+        stop = node.shape[axis] + builtins.min(after, 0)
+        start = builtins.max(-before, 0)
+        if stop < start:
+            raise ShapeError(f"pad: {(before, after)} on axis {axis} of {node.shape} removes more "
+                             "than there is; need something left")  # fmt: skip
+        node = cut_axis(node, axis, start, stop)
+    low = tuple(builtins.max(before, 0) for before, _ in sides)
+    high = tuple(builtins.max(after, 0) for _, after in sides)
+    if not any(low + high):
+        return node
+    padded = ops.pad(node, attrs=(low, high))
+    if value == 0:
+        return padded
+    # Pad fills with zeros: another filling is chosen where a padded mask of ones is zero.
+    inside = ops.pad(scalar(True, _bool(), node.shape), attrs=(low, high))
+    return _where(inside, padded, scalar(value, node.dtype, padded.shape))
+
+
+def _bool() -> Any:
+    from ambos.core.dtype import bool_
+
+    return bool_
+
+
+def _where(condition: Node, x: Node, y: Node) -> Node:
+    from ambos.ops.arithmetic import where
+
+    return where(condition, x, y)
+
+
+def _pad_mirrored(node: Node, axis: int, before: int, after: int, mode: str) -> Node:
+    extent = node.shape[axis]
+    limit = {"reflect": extent - 1, "circular": extent}.get(mode, before + after)
+    if builtins.max(before, after) > limit or builtins.min(before, after) < 0 or extent == 0:
+        raise ShapeError(f"pad: {(before, after)} with mode {mode!r} on axis {axis} of "
+                         f"{node.shape}; need 0 <= count <= {limit}")  # fmt: skip
+    parts = [node]
+    if mode == "replicate":
+        edges = cut_axis(node, axis, 0, 1), cut_axis(node, axis, extent - 1, extent)
+        for part, count, front in zip(edges, (before, after), (True, False), strict=True):
+            if count:
+                shape = (*node.shape[:axis], count, *node.shape[axis + 1 :])
+                parts.insert(0 if front else len(parts), expand_to(part, shape))
+    else:
+        reflect = mode == "reflect"
+        if before:
+            start = 1 if reflect else extent - before
+            parts.insert(0, _end(node, axis, start, start + before, reflect))
+        if after:
+            start = extent - 1 - after if reflect else 0
+            parts.append(_end(node, axis, start, start + after, reflect))
+    return ops.concat(*parts, attrs=(axis,)) if len(parts) > 1 else node
+
+
+def _end(node: Node, axis: int, start: int, stop: int, mirrored: bool) -> Node:
+    part = cut_axis(node, axis, start, stop)
+    return ops.flip(part, attrs=((axis,),)) if mirrored else part
+
+
+# --- joining and splitting --------------------------------------------------------------------
+
+
+def _aligned(op: str, arrays: Any) -> list[Node]:
+    """Operands of one dtype (shapes are the op's to check)."""
+    if isinstance(arrays, Tensor):
+        arrays = list(arrays)
+    operands = [operand_of(a) for a in arrays]
+    if not operands:
+        raise ArgumentError(f"{op}: got no tensors; need at least one")
+    dtype = common_dtype(tuple(operands))
+    return [convert(v, dtype) if isinstance(v, Node) else scalar(v, dtype) for v in operands]
+
+
+@public
+def concat(arrays: Any, axis: int | None = 0) -> Tensor:
+    """Tensors one after the other along an existing axis (None: flattened).
+
+    Example:
+        >>> import ambos as am
+        >>> am.cat([am.zeros(2, 3), am.ones(1, 3)]).shape
+        (3, 3)
+    """
+    nodes = _aligned("concat", arrays)
+    if axis is None:
+        nodes, axis = [reshaped(n, (n.size,)) for n in nodes], 0
+    if nodes[0].rank == 0:
+        raise ShapeError("concat: got scalars; need at least one dimension: use stack")
+    at = normalize_axis("concat", axis, nodes[0].rank)
+    nodes = [n for n in nodes if n.shape != (0,)] or nodes[:1]  # as PyTorch: empty lists join all
+    return wrap(ops.concat(*nodes, attrs=(at,)) if len(nodes) > 1 else nodes[0])
+
+
+cat = concatenate = concat
+
+
+@public
+def stack(arrays: Any, axis: int = 0) -> Tensor:
+    """Tensors of one shape along a new axis."""
+    nodes = _aligned("stack", arrays)
+    shape = nodes[0].shape
+    for node in nodes:
+        if node.shape != shape:
+            raise ShapeError(f"stack: shapes {shape} and {node.shape} differ; need equal shapes: "
+                             "use concat along an existing axis")  # fmt: skip
+    at = normalize_axis("stack", axis, len(shape) + 1)
+    lifted = [reshaped(n, (*shape[:at], 1, *shape[at:])) for n in nodes]
+    return wrap(ops.concat(*lifted, attrs=(at,)) if len(lifted) > 1 else lifted[0])
+
+
+@public
+def hstack(arrays: Any) -> Tensor:
+    """Joined along axis 1 (vectors along axis 0)."""
+    nodes = [n if n.rank else reshaped(n, (1,)) for n in _aligned("hstack", arrays)]
+    return concat([wrap(n) for n in nodes], builtins.min(1, nodes[0].rank - 1))
+
+
+@public
+def vstack(arrays: Any) -> Tensor:
+    """Joined along axis 0; vectors are rows."""
+    nodes = _aligned("vstack", arrays)
+    rows = [n if n.rank > 1 else reshaped(n, (1, n.size)) for n in nodes]
+    return concat([wrap(n) for n in rows], 0)
+
+
+@public
+def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
+    """Pieces along an axis: of this size each (the last may be smaller), or of these sizes."""
+    node = node_of(x)
+    at = normalize_axis("split", axis, node.rank)
+    extent = node.shape[at]
+    if isinstance(indices_or_sections, int):
+        size = indices_or_sections
+        if size < 1:
+            raise ArgumentError(f"split: pieces of {size}; need at least 1 element each")
+        sizes = [builtins.min(size, extent - s) for s in range(0, extent, size)] or [0]
+    else:
+        sizes = list(indices_or_sections)
+        if sum(sizes) != extent:
+            raise ShapeError(f"split: sizes {sizes} on axis {axis} of {node.shape}; need a total "
+                             f"of {extent}")  # fmt: skip
+    pieces, start = [], 0
+    for count in sizes:
+        pieces.append(wrap(cut_axis(node, at, start, start + count)))
+        start += count
+    return tuple(pieces)
+
+
+@public
+def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` pieces of equal size along an axis (the last may be smaller)."""
+    node = node_of(x)
+    if chunks < 1:
+        raise ArgumentError(f"chunk: {chunks} chunks; need at least 1")
+    extent = node.shape[normalize_axis("chunk", axis, node.rank)]
+    return split(x, builtins.max(1, -(-extent // chunks)), axis)
+
+
+@public
+def unbind(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
+    """The slices along an axis, without that axis."""
+    node = node_of(x)
+    at = normalize_axis("unbind", axis, node.rank)
+    rest = (*node.shape[:at], *node.shape[at + 1 :])
+    return tuple(
+        wrap(reshaped(cut_axis(node, at, i, i + 1), rest)) for i in range(node.shape[at])
+    )
+
+
+unstack = unbind
+
+
+@public
+def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
+    """Coordinate grids from vectors; `indexing` "xy" (NumPy's default) or "ij"."""
+    nodes = [node_of(a) for a in arrays]
+    if indexing not in ("xy", "ij"):
+        raise ArgumentError(f"meshgrid: indexing {indexing!r}; need 'xy' or 'ij'")
+    shape = tuple(n.size for n in nodes)
+    grids = []
+    for axis, node in enumerate(nodes):
+        single = tuple(n if a == axis else 1 for a, n in enumerate(shape))
+        grid = wrap(expand_to(reshaped(node, single), shape))
+        grids.append(swapaxes(grid, 0, 1) if indexing == "xy" and len(nodes) > 1 else grid)
+    return tuple(grids)
+
+
+__all__ = [
+    "align", "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "cat",
+    "chunk", "concat", "concatenate", "cut_axis", "expand", "expand_as", "flatten", "flip",
+    "fliplr", "flipud", "hstack", "meshgrid", "moveaxis", "narrow", "pad", "permute",
+    "permute_dims", "ravel", "repeat", "repeat_interleave", "reshape", "reshape_as", "roll",
+    "split", "squeeze", "stack", "swapaxes", "t", "tile", "transpose", "unbind", "unflatten",
+    "unsqueeze", "unstack", "vstack",
+]  # fmt: skip

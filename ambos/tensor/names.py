@@ -1,0 +1,65 @@
+"""Both sides' spellings of arguments, and help for names that do not exist."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ambos.core.errors import DeviceError, UnknownNameError, suggest
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Spelling -> our parameter, where the function has that parameter and not the spelling.
+SPELLINGS = {
+    "dim": "axis", "dims": "axis", "axes": "axis", "keepdim": "keepdims", "input": "x", "a": "x",
+    "array": "x", "self": "x", "other": "y", "mat2": "y", "b": "y", "x1": "x", "x2": "y",
+    "min": "minimum", "max": "maximum", "a_min": "minimum", "a_max": "maximum",
+    "ddof": "correction", "size": "shape", "sizes": "shape", "tensors": "arrays",
+    "sections": "indices_or_sections", "split_size": "indices_or_sections",
+    "split_size_or_sections": "indices_or_sections", "shifts": "shift", "reps": "repeats",
+    "dim0": "axis0", "dim1": "axis1", "axis1": "axis0", "axis2": "axis1", "obj": "indices",
+    "index": "indices", "src": "updates", "source": "updates", "exponent": "y", "ord": "p",
+    "descending": "descending", "mask": "mask", "fill": "value", "fill_value": "value",
+    "newshape": "shape", "pad_width": "padding", "constant_values": "value",
+}  # fmt: skip
+
+
+def public(function: F) -> F:
+    """Accept the other spellings of `function`'s keywords; propose a name for unknown ones."""
+    parameters = inspect.signature(function).parameters
+    known = tuple(parameters)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    translate = {
+        other: name for other, name in SPELLINGS.items() if name in known and other not in known
+    }
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if kwargs and not open_ended:
+            kwargs = {_known(function.__name__, k, known, translate): v for k, v in kwargs.items()}
+        return function(*args, **kwargs)
+
+    return checked  # type: ignore[return-value]
+
+
+def _known(name: str, keyword: str, known: tuple[str, ...], translate: dict[str, str]) -> str:
+    if keyword in known:
+        return keyword
+    if keyword in translate:
+        return translate[keyword]
+    raise UnknownNameError(
+        f"{name}: unknown argument {keyword!r}; need one of {', '.join(known)}"
+        f"{suggest(keyword, (*known, *translate))}"
+    )
+
+
+def check_device(name: str, device: object) -> None:
+    """A DeviceError unless `device` is the processor that this build computes on."""
+    if device is None or str(device).split(":")[0] == "cpu":
+        return
+    raise DeviceError(
+        f"{name}: device {str(device)!r} is not available; need 'cpu', where this version of "
+        "ambos computes: leave the device out"
+    )

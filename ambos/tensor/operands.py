@@ -1,0 +1,134 @@
+"""Operands on the way into an op: promotion, broadcasting, Python scalars. Works on nodes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ambos.core.dtype import PYTHON, DType, bool_, float32, promote, weak_result
+from ambos.core.errors import ArgumentError, DTypeError
+from ambos.core.shape import Shape, broadcast
+from ambos.graph.node import Node
+from ambos.ops.arithmetic import cast
+from ambos.ops.kinds import Op, constant
+from ambos.ops.movement import expand, reshape
+
+Number = bool | int | float
+Operand = Node | bool | int | float
+
+# Recording `x * 2` in a loop should not rebuild the constant; the nodes are tiny, so they are kept.
+_constants: dict[tuple[Any, ...], Node] = {}
+MAX_CONSTANTS = 4096
+
+
+def scalar(value: Number, dtype: DType, shape: Shape = ()) -> Node:
+    """`value` as a constant of `dtype` in every element of `shape`."""
+    # Numbers that compare equal but differ (1 and True, 0.0 and -0.0) need keys that differ.
+    key = (value, type(value), dtype, shape, value == 0 and math.copysign(1, value))
+    found = _constants.get(key)
+    if found is None:
+        if len(_constants) >= MAX_CONSTANTS:
+            _constants.clear()
+        found = _constants[key] = constant(_fitting(value, dtype), dtype, shape)
+    return found
+
+
+def _fitting(value: Number, dtype: DType) -> Number:
+    if dtype.is_floating:
+        try:
+            return float(value)
+        except OverflowError:
+            raise ArgumentError(
+                f"scalar: {value} is too large for a floating number; need |x| < 1.8e308"
+            ) from None
+    if dtype is bool_:
+        return bool(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ArgumentError(f"scalar: {value} as {dtype.name}; need a finite number")
+    whole = int(value)
+    if not dtype.min <= whole <= dtype.max:
+        raise ArgumentError(
+            f"scalar: {whole} does not fit {dtype.name}; need {dtype.min}..{dtype.max}: "
+            "cast the tensor to a wider dtype first"
+        )
+    return whole
+
+
+def convert(node: Node, dtype: DType) -> Node:
+    """`node` as `dtype`."""
+    return node if node.dtype is dtype else cast(node, attrs=(dtype,))
+
+
+def expand_to(node: Node, shape: Shape) -> Node:
+    """`node` broadcast to `shape`, which the caller knows to fit."""
+    if node.shape == shape:
+        return node
+    missing = len(shape) - len(node.shape)
+    if missing:
+        node = reshape(node, attrs=((1,) * missing + node.shape,))
+    return node if node.shape == shape else expand(node, attrs=(shape,))
+
+
+def common_dtype(operands: tuple[Operand, ...]) -> DType:
+    """What the operands promote to; Python scalars only raise the kind."""
+    found: DType | None = None
+    for operand in operands:
+        if isinstance(operand, Node):
+            found = operand.dtype if found is None else promote(found, operand.dtype)
+    scalars = [x for x in operands if not isinstance(x, Node)]
+    if found is None:
+        found = PYTHON[type(scalars[0])] if type(scalars[0]) in PYTHON else float32
+    for number in scalars:
+        found = weak_result(found, number)
+    return found
+
+
+def align(
+    name: str, operands: tuple[Operand, ...], dtype: DType | None = None
+) -> tuple[Node, ...]:
+    """The operands as nodes of one dtype and one shape."""
+    if dtype is None:
+        dtype = common_dtype(operands)
+    shapes = [x.shape for x in operands if isinstance(x, Node)]
+    first = shapes[0] if shapes else ()
+    shape = first if all(s == first for s in shapes) else broadcast(name, *shapes)
+    return tuple(
+        expand_to(convert(x, dtype), shape) if isinstance(x, Node) else scalar(x, dtype, shape)
+        for x in operands
+    )
+
+
+def binary(op: Op, a: Operand, b: Operand) -> Node:
+    """op(a, b) after promotion and broadcasting."""
+    if isinstance(a, Node) and isinstance(b, Node):
+        if a.dtype is b.dtype and a.shape == b.shape:
+            return op(a, b)
+        dtype = promote(a.dtype, b.dtype)
+        shape = a.shape if a.shape == b.shape else broadcast(op.name, a.shape, b.shape)
+        return op(expand_to(convert(a, dtype), shape), expand_to(convert(b, dtype), shape))
+    if isinstance(a, Node):
+        dtype = weak_result(a.dtype, b)  # type: ignore[arg-type]
+        return op(convert(a, dtype), scalar(b, dtype, a.shape))  # type: ignore[arg-type]
+    if isinstance(b, Node):
+        dtype = weak_result(b.dtype, a)
+        return op(scalar(a, dtype, b.shape), convert(b, dtype))
+    return op(*align(op.name, (a, b)))
+
+
+def floating(node: Node) -> Node:
+    """`node`, integers as float32."""
+    return node if node.dtype.kind == "f" else convert(node, float32)
+
+
+def quotient(op: Op, a: Operand, b: Operand) -> Node:
+    """Division: integers give float32."""
+    dtype = common_dtype((a, b))
+    return op(*align(op.name, (a, b), dtype if dtype.is_floating else float32))
+
+
+def require(name: str, node: Node, kinds: str, fix: str) -> None:
+    """A DTypeError unless `node`'s dtype is of one of `kinds`."""
+    if node.dtype.kind not in kinds:
+        words = {"f": "a floating dtype", "iu": "an integer dtype", "b": "bool"}
+        need = words.get(kinds, "an integer dtype or bool")
+        raise DTypeError(f"{name}: got {node.dtype.name}; need {need}: {fix}")

@@ -1,0 +1,153 @@
+"""Nodes -> Program -> values: where the compiler and the runtime meet.
+
+A pending graph is written down as a signature: operations, attributes, how they connect, and the
+shapes, dtypes and strides of the data below. A signature seen before goes to its Program at once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ambos.compiler.pipeline import Compiled, compile_graph
+from ambos.core.config import config
+from ambos.core.errors import IndexingError
+from ambos.graph import Node, substitute, toposort
+from ambos.graph.node import exact
+from ambos.ops.arithmetic import add, greater_equal, less
+from ambos.ops.indexing import Index
+from ambos.ops.kinds import constant_like
+from ambos.ops.reductions import any_
+from ambos.ops.sources import input_
+from ambos.runtime.executor import Executable
+from ambos.runtime.machine import host_features
+from ambos.runtime.memory import Storage
+from ambos.tensor.array import Array
+from ambos.tensor.views import as_view
+
+MAX_PROGRAMS = 1024  # plans kept for graphs seen before; machine code is kept apart, on disk
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A graph that can run."""
+
+    compiled: Compiled
+    executable: Executable
+
+
+_plans: OrderedDict[Any, Plan] = OrderedDict()
+
+
+def realize(nodes: Sequence[Node]) -> None:
+    """Give every node a value. One Program computes all of them."""
+    roots = list(dict.fromkeys(node for node in nodes if node.value is None))
+    for node in roots:
+        node.value = as_view(node)
+    roots = [node for node in roots if node.value is None]
+    if not roots:
+        return
+    if config.fuse:
+        compute(roots)
+        return
+    for node in toposort(roots, is_ready):
+        if node.value is None:
+            compute([node])
+
+
+def is_ready(node: Node) -> bool:
+    return node.value is not None
+
+
+def compute(roots: Sequence[Node]) -> None:
+    """Run the graph below `roots` down to nodes that have a value."""
+    order = toposort(roots, is_ready)
+    checks = out_of_range(order)
+    if checks:
+        order = toposort([*roots, *checks], is_ready)
+    leaves, signature = sign(order)
+    number = {node: i for i, node in enumerate(order)}
+    wanted = [*roots, *checks]
+    key = (signature, tuple(number[n] for n in wanted), config.threads, config.cpu)
+    plan = _plans.get(key)
+    if plan is None:
+        plan = _plans[key] = prepare(wanted, leaves)
+        if len(_plans) > MAX_PROGRAMS:
+            _plans.popitem(last=False)
+    else:
+        _plans.move_to_end(key)
+    values = execute(plan, leaves)
+    for check, value in zip(checks, values[len(roots) :], strict=True):
+        if value.is_true():
+            report(checks[check])
+    for node, value in zip(roots, values, strict=False):
+        node.value = value
+
+
+def sign(order: Sequence[Node]) -> tuple[list[Node], tuple[Any, ...]]:
+    """The leaves (nodes with data) and a key that two graphs share if they compute the same."""
+    number: dict[Node, int] = {}
+    leaves: list[Node] = []
+    signature: list[Any] = []
+    for i, node in enumerate(order):
+        number[node] = i
+        value = node.value
+        if value is not None:
+            leaves.append(node)
+            signature.append((value.dtype.name, value.shape, value.strides))
+        else:
+            attrs = node.attrs
+            signature.append((
+                node.op.name, attrs, exact(attrs), *[number[source] for source in node.inputs],
+            ))  # fmt: skip
+    return leaves, tuple(signature)
+
+
+def prepare(wanted: Sequence[Node], leaves: Sequence[Node]) -> Plan:
+    """Compile the graph with numbered inputs in place of its data."""
+    replacement = {
+        node: input_.leaf(i, node.value.strides, node.shape, node.dtype)
+        for i, node in enumerate(leaves)
+    }
+    compiled = compile_graph(
+        substitute(wanted, replacement), host_features(), config.threads
+    )
+    return Plan(compiled, Executable(compiled.program))
+
+
+def execute(plan: Plan, leaves: Sequence[Node]) -> list[Array]:
+    """Allocate the outputs and run."""
+    outputs = [Storage(nbytes) for nbytes in plan.compiled.program.output_bytes]
+    inputs = [node.value.address for node in leaves][: plan.compiled.program.num_inputs]
+    plan.executable.run(inputs, [storage.address for storage in outputs])
+    return [
+        Array(outputs[r.output], 0, r.shape, r.strides, r.dtype) for r in plan.compiled.results
+    ]
+
+
+def out_of_range(order: Sequence[Node]) -> dict[Node, Node]:
+    """For every indexing node a bool scalar that says whether an index lies outside."""
+    checks: dict[Node, Node] = {}
+    for node in order:
+        if not isinstance(node.op, Index) or node.value is not None:
+            continue
+        index, extent = node.op.bounds(node)
+        low = less(index, constant_like(index, 0))
+        high = greater_equal(index, constant_like(index, extent))
+        checks[any_(add(low, high), attrs=(tuple(range(index.rank)),))] = node
+    return checks
+
+
+def report(node: Node) -> None:
+    """Raise for the first index that `node` cannot take."""
+    assert isinstance(node.op, Index)
+    index, extent = node.op.bounds(node)
+    realize([index])
+    values = index.value.numpy()
+    bad = values[(values < 0) | (values >= extent)].reshape(-1)[0]
+    raise IndexingError(
+        f"{node.op.name}: index {bad} is out of range for axis {node.attrs[0]} of size {extent}; "
+        f"need 0 <= index < {extent}"
+    )

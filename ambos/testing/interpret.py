@@ -1,0 +1,427 @@
+"""The middle oracle: kernels of the loop IR executed in NumPy, exactly as loops.py defines them.
+
+If NumPy's answer and this one differ, lowering is wrong; if this one and the machine's differ,
+emission is wrong. Every address is checked: touching an element that is masked off, or outside
+its memory, is an error here, where machine code would read something or crash.
+
+Values are arrays of shape (lanes, points): all indices of the lane axis (one row without a lane
+axis) by all points of the stage's axes. bfloat16 memory is uint16, argument words are Python
+numbers, and `memory` maps a pointer's word to a flat array.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ambos.compiler.loops import (
+    BLOCK,
+    LANES,
+    UNIT,
+    Apply,
+    Buffer,
+    Const,
+    ContractKernel,
+    Fold,
+    Index,
+    Instr,
+    Literal,
+    Load,
+    LoopKernel,
+    Map,
+    Position,
+    Result,
+    Size,
+    SortKernel,
+    Store,
+)
+from ambos.core.dtype import DType, bool_, float64, int64
+from ambos.core.errors import CompilerError, IndexingError
+from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
+
+Array = npt.NDArray[Any]
+Memory = Mapping[int, Array]
+Words = Sequence[int | float]
+Lower = Callable[[str], Callable[..., Any]]
+
+BUILDER = NumpyBuilder()
+SCRATCH = 1 << 16  # bytes of scratch that a lane has
+
+
+def interpret(
+    kernel: LoopKernel | ContractKernel | SortKernel,
+    words: Words,
+    memory: Memory,
+    lower: Lower,
+    items: range | None = None,
+) -> None:
+    """Run `kernel` on `memory`, which changes in place.
+
+    `lower(op)` gives the rules of pointwise ops; `items` the work items of a LoopKernel to run
+    (default: all).
+
+    Errors:
+        IndexingError: an address outside its memory.
+    """
+    with np.errstate(all="ignore"):
+        if isinstance(kernel, LoopKernel):
+            _loop_kernel(kernel, words, memory, lower, items)
+        elif isinstance(kernel, ContractKernel):
+            _contract_kernel(kernel, words, memory, lower)
+        else:
+            _sort_kernel(kernel, words, memory)
+
+
+# --- the tape ------------------------------------------------------------------------------------
+
+
+class Point:
+    """Evaluates a tape where `axes` (int64 arrays that broadcast to (lanes, points)) say."""
+
+    def __init__(self, tape: Sequence[Instr], words: Words, memory: Memory, lower: Lower) -> None:
+        self.tape = tape
+        self.words = words
+        self.memory = memory
+        self.lower = lower
+        self.scratch = np.zeros((1, 0), np.uint8)  # (lanes, bytes)
+        self.axes: dict[int, Array] = {}
+        self.results: dict[int, NumpyValue] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.broadcast_shapes((1, 1), *(index.shape for index in self.axes.values()))
+
+    def value(self, number: int, memo: dict[int, NumpyValue]) -> NumpyValue:
+        """What instruction `number` computes; `memo` remembers for this point."""
+        if number not in memo:
+            memo[number] = self._evaluate(self.tape[number], memo)
+        return memo[number]
+
+    def _evaluate(self, instruction: Instr, memo: dict[int, NumpyValue]) -> NumpyValue:
+        match instruction:
+            case Const(word, dtype):
+                given = self.words[word]
+                source = float64 if dtype.is_floating else int64
+                return BUILDER.convert(BUILDER.const(given, source), dtype)
+            case Literal(value, dtype):
+                return BUILDER.const(value, dtype)
+            case Size(word):
+                return BUILDER.const(self.words[word], int64)
+            case Position(axis):
+                return BUILDER.value(self.axes[axis])
+            case Result(stage, dtype):
+                return BUILDER.convert(self.results[stage], dtype)
+            case Load():
+                return self._load(instruction, memo)
+            case Apply():
+                return self._apply(instruction, memo)
+        raise CompilerError(f"interpret: got {instruction!r}; need an instruction of loops.py")
+
+    def _apply(self, apply: Apply, memo: dict[int, NumpyValue]) -> NumpyValue:
+        args = [self.value(number, memo) for number in apply.args]
+        if apply.op == "cast":
+            return BUILDER.convert(args[0], apply.dtype)
+        if apply.op == "bitcast":
+            return BUILDER.bitcast(args[0], apply.dtype)
+        wide = [BUILDER.convert(a, a.dtype.compute) for a in args]
+        result: NumpyValue = self.lower(apply.op)(BUILDER, *wide)
+        return BUILDER.convert(result, apply.dtype)
+
+    def _load(self, load: Load, memo: dict[int, NumpyValue]) -> NumpyValue:
+        address = self.address(load.index, memo)
+        on = np.ones((), bool) if load.mask is None else self.value(load.mask, memo).data
+        shape = self.shape if load.buffer.word is None else ()  # every lane has its own scratch
+        shape = np.broadcast_shapes(address.shape, on.shape, shape)
+        address, on = np.broadcast_to(address, shape), np.broadcast_to(on, shape)
+        found = np.zeros(address.shape, storage(load.buffer.dtype))
+        for at in np.argwhere(on):
+            where = tuple(at)
+            lane = int(where[0]) if where else 0
+            source, place = self._place(load.buffer, int(address[where]), lane)
+            found[where] = source[place]
+        return BUILDER.value(found, load.buffer.dtype)
+
+    def address(self, index: Index, memo: dict[int, NumpyValue]) -> Array:
+        """Element addresses."""
+        total = np.asarray(0 if index.offset is None else self.words[index.offset], np.int64)
+        for axis, word in index.terms:
+            total = total + self.axes[axis] * self._stride(word)
+        for number, word in index.gathers:
+            total = total + self.value(number, memo).data * self._stride(word)
+        return np.asarray(total, np.int64)
+
+    def _stride(self, word: int) -> int:
+        return 1 if word == UNIT else int(self.words[word])
+
+    def _place(self, buffer: Buffer, address: int, lane: int) -> tuple[Array, int]:
+        """The array that holds element `address`, checked."""
+        if buffer.word is None:
+            array = self.scratch[lane].view(storage(buffer.dtype))
+        else:
+            array = self.memory[buffer.word]
+            if array.dtype != storage(buffer.dtype):
+                raise CompilerError(
+                    f"interpret: word {buffer.word} is {array.dtype}; need {buffer.dtype}"
+                )
+        if not 0 <= address < array.size:
+            raise IndexingError(
+                f"interpret: element {address} of word {buffer.word}, which has {array.size}"
+            )
+        return array, address
+
+    def store(self, stores: Sequence[Store]) -> None:
+        """`stores` in order; along one store the points in row-major order."""
+        memo: dict[int, NumpyValue] = {}
+        shape = self.shape
+        ready: list[tuple[Store, Array, Array, Array]] = []
+        for store in stores:
+            value = self.value(store.value, memo).data
+            on = np.ones((), bool) if store.mask is None else self.value(store.mask, memo).data
+            address = self.address(store.index, memo)
+            data, address, on = (np.broadcast_to(a, shape) for a in (value, address, on))
+            ready.append((store, data, address, on))
+        for store, data, address, on in ready:
+            for lane, point in np.argwhere(on):
+                array, place = self._place(store.buffer, int(address[lane, point]), int(lane))
+                new = data[lane, point]
+                if store.accumulate:
+                    dtype = store.buffer.dtype
+                    old = BUILDER.value(np.asarray(array[place]), dtype)
+                    new = (old + BUILDER.value(np.asarray(new), dtype)).data
+                array[place] = new
+
+
+# --- loop kernels --------------------------------------------------------------------------------
+
+
+def _loop_kernel(
+    kernel: LoopKernel, words: Words, memory: Memory, lower: Lower, items: range | None
+) -> None:
+    extents = [int(words[word]) for word in kernel.extents]
+    for item in _items(kernel, extents, words) if items is None else items:
+        for point in _item_points(kernel, extents, item, words):
+            lanes = 1 if kernel.lane is None else len(point[kernel.lane])
+            here = Point(kernel.tape, words, memory, lower)
+            here.scratch = np.full((lanes, SCRATCH if _uses_scratch(kernel) else 0), 0xCD, np.uint8)
+            for axis, index in point.items():
+                here.axes[axis] = np.asarray(index, np.int64).reshape(-1, 1)
+            if lanes:
+                _stages(kernel, extents, here)
+
+
+def _uses_scratch(kernel: LoopKernel) -> bool:
+    stores = [s for stage in kernel.stages if isinstance(stage, Map) for s in stage.stores]
+    return any(store.buffer.word is None for store in stores)
+
+
+def _items(kernel: LoopKernel, extents: Sequence[int], words: Sequence[Any]) -> range:
+    if kernel.grain is not None:
+        return range(-(-extents[kernel.grid[0]] // words[kernel.grain]))
+    return range(math.prod(extents[axis] for axis in kernel.grid))
+
+
+def _item_points(
+    kernel: LoopKernel, extents: Sequence[int], item: int, words: Sequence[Any]
+) -> itertools.chain[dict[int, Any]] | list[dict[int, Any]]:
+    """Index of every outer axis, for each turn of the loops around the stages."""
+    axes = list(kernel.grid) + list(kernel.serial)
+    if kernel.grain is not None:
+        grain = words[kernel.grain]
+        first = item * grain
+        low_high = range(first, min(first + grain, extents[kernel.grid[0]]))
+        ranges: list[Any] = [low_high]
+        if kernel.grid[0] == kernel.lane:
+            ranges = [[np.array(low_high, np.int64)]]
+    else:
+        sizes = [extents[axis] for axis in kernel.grid]
+        ranges = [[int(i)] for i in np.unravel_index(item, sizes)]
+    ranges += [range(extents[axis]) for axis in kernel.serial]
+    if kernel.lane is not None and kernel.lane not in kernel.grid:
+        axes.append(kernel.lane)
+        ranges.append([np.arange(extents[kernel.lane])])
+    return [dict(zip(axes, indices, strict=True)) for indices in itertools.product(*ranges)]
+
+
+def _stages(kernel: LoopKernel, extents: Sequence[int], here: Point) -> None:
+    outer = dict(here.axes)
+    for number, stage in enumerate(kernel.stages):
+        sizes = [extents[axis] for axis in stage.axes]
+        if isinstance(stage, Map) and stage.ordered:
+            for indices in itertools.product(*(range(size) for size in sizes)):
+                _bind(here, stage.axes, [np.array([[i]]) for i in indices])
+                here.store(stage.stores)
+        else:
+            grids = np.indices(sizes).reshape(len(sizes), 1, math.prod(sizes))
+            _bind(here, stage.axes, list(grids))
+            if isinstance(stage, Map):
+                if 0 not in sizes:
+                    here.store(stage.stores)
+            else:
+                here.results[number] = _fold(stage, sizes, here)
+        here.axes = dict(outer)
+
+
+def _bind(here: Point, axes: Sequence[int], indices: Sequence[Array]) -> None:
+    for axis, index in zip(axes, indices, strict=True):
+        here.axes[axis] = index.astype(np.int64)
+
+
+def _fold(fold: Fold, sizes: Sequence[int], here: Point) -> NumpyValue:
+    """One result for each lane, of shape (lanes, 1)."""
+    value = here.value(fold.value, {})
+    wide = BUILDER.convert(value, value.dtype.compute)
+    shape = np.broadcast_shapes(here.shape, (1, math.prod(sizes)))
+    data = np.broadcast_to(wide.data, shape)
+    if fold.op.startswith("arg"):
+        return BUILDER.value(_best(data, fold.op[3:])[:, None])
+    if fold.op in ("max", "min"):
+        return NumpyValue(_extreme(data, fold.op, wide.dtype)[:, None], wide.dtype)
+    rows = data.reshape(shape[0], -1, sizes[-1]) if sizes[-1] else data.reshape(shape[0], 0, 0)
+    return NumpyValue(canonical(rows, fold.op, wide.dtype)[:, None], wide.dtype)
+
+
+def canonical(rows: Array, op: str, dtype: DType) -> Array:
+    """Sums or products of (lanes, outer, last) in the canonical order of `Fold`."""
+    combine = np.add if op == "add" else np.multiply
+    identity = np.asarray(0 if op == "add" else 1, storage(dtype))
+    total = np.full(rows.shape[0], identity)
+    for row, start in itertools.product(range(rows.shape[1]), range(0, rows.shape[2], BLOCK)):
+        run = rows[:, row, start : start + BLOCK]
+        partial = np.full((rows.shape[0], LANES), identity)
+        for first in range(0, run.shape[1], LANES):
+            part = run[:, first : first + LANES]
+            partial[:, : part.shape[1]] = combine(partial[:, : part.shape[1]], part)
+        for half in (8, 4, 2, 1):
+            partial = combine(partial[:, :half], partial[:, half:])
+        total = combine(total, partial[:, 0])
+    return np.asarray(total)
+
+
+def _extreme(data: Array, op: str, dtype: DType) -> Array:
+    identity = dtype.min if op == "max" else dtype.max
+    function = np.maximum if op == "max" else np.minimum
+    best = function.reduce(data, axis=1, initial=np.asarray(identity, storage(dtype)))
+    return np.asarray(best + 0 if dtype is not bool_ else best).astype(storage(dtype))
+
+
+def _best(data: Array, op: str) -> Array:
+    if not data.shape[1]:
+        return np.zeros(data.shape[0], np.int64)
+    return (np.argmax if op == "max" else np.argmin)(data, axis=1).astype(np.int64)
+
+
+# --- contractions --------------------------------------------------------------------------------
+
+
+def _contract_kernel(kernel: ContractKernel, words: Words, memory: Memory, lower: Lower) -> None:
+    extents = [int(words[word]) for word in kernel.extents]
+    for batch in itertools.product(*(range(size) for size in extents[: kernel.num_batch])):
+        inner = np.indices(extents[kernel.num_batch :]).reshape(
+            kernel.num_rows + 1, 1, math.prod(extents[kernel.num_batch :])
+        )
+        point = Point(kernel.tape, words, memory, lower)
+        _bind(point, range(kernel.num_batch), [np.full((1, 1), index) for index in batch])
+        _bind(point, range(kernel.num_batch, len(extents)), list(inner))
+        total = _contract(kernel, words, memory, batch, inner[:-1, 0], inner[-1, 0])
+        point.results[0] = NumpyValue(total[None], kernel.accumulator)
+        if total.size:
+            point.store(kernel.stores)
+
+
+def _contract(
+    kernel: ContractKernel,
+    words: Words,
+    memory: Memory,
+    batch: Sequence[int],
+    rows: Array,
+    column: Array,
+) -> Array:
+    """The accumulator at every (row, column), in the canonical order."""
+
+    def size(word: int | None) -> int:
+        return 0 if word is None else 1 if word == UNIT else int(words[word])
+
+    width = kernel.tile[1] * LANES
+    a_base = np.full(column.shape, size(kernel.a_offset), np.int64)
+    b_base = np.full(column.shape, size(kernel.b_offset), np.int64)
+    for index, a_stride, b_stride in zip(batch, kernel.a_batch, kernel.b_batch, strict=True):
+        a_base += index * size(a_stride)
+        b_base += index * size(b_stride)
+    for row, stride in zip(rows, kernel.a_rows, strict=True):
+        a_base += row * size(stride)
+    a_base += column if kernel.a_vector else 0
+    b_base += column // width * size(kernel.b_panel) + column % width
+    length, block = size(kernel.run_length), size(kernel.k_block)
+    total = chain = np.zeros(column.shape, storage(kernel.accumulator))
+    count = size(kernel.num_runs) * length
+    for k in range(count):
+        run, within = divmod(k, length)
+        a_at = a_base + memory[kernel.a_runs][run] + within * size(kernel.a_k)
+        b_at = b_base + memory[kernel.b_runs][run] + within * size(kernel.b_k)
+        a = _operand(memory, kernel.a, a_at, kernel.accumulator)
+        b = _operand(memory, kernel.b, b_at, kernel.accumulator)
+        chain = fused_multiply_add(a, b, chain)
+        if (k + 1) % block == 0 or k + 1 == count:
+            total = chain if k < block else np.asarray(total + chain)
+            chain = np.zeros_like(total)
+    return total
+
+
+def _operand(memory: Memory, buffer: Buffer, address: Array, accumulator: DType) -> Array:
+    assert buffer.word is not None
+    array = memory[buffer.word]
+    if address.size and (address.min() < 0 or address.max() >= array.size):
+        raise IndexingError(f"interpret: an address outside word {buffer.word}, of {array.size}")
+    return BUILDER.convert(BUILDER.value(array[address], buffer.dtype), accumulator).data
+
+
+def fused_multiply_add(a: Array, b: Array, c: Array) -> Array:
+    """a * b + c, rounded once.
+
+    float32 goes through float64, where the product is exact; the sum is rounded to odd, so that
+    rounding it again is correct. float64 goes through exact fractions.
+    """
+    if a.dtype == np.float32:
+        product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
+        total = product + addend
+        part = total - product  # Knuth's TwoSum: total + error is the exact sum
+        error = (product - (total - part)) + (addend - part)
+        even = (total.view(np.int64) & 1) == 0
+        inexact = np.isfinite(total) & (error != 0) & even
+        toward = np.where(error > 0, np.inf, -np.inf)
+        return np.where(inexact, np.nextafter(total, toward), total).astype(np.float32)
+    if a.dtype == np.float64:
+        return np.asarray(np.frompyfunc(_exact, 3, 1)(a, b, c), np.float64)
+    return np.asarray(a * b + c)
+
+
+def _exact(a: float, b: float, c: float) -> float:
+    if not np.isfinite([a, b, c]).all():
+        return a * b + c
+    total = Fraction(a) * Fraction(b) + Fraction(c)
+    if total == 0:
+        return a * b + c if c == 0 else 0.0  # the sign of zero
+    try:
+        return float(total)
+    except OverflowError:
+        return math.copysign(math.inf, total)
+
+
+# --- sorting -------------------------------------------------------------------------------------
+
+
+def _sort_kernel(kernel: SortKernel, words: Words, memory: Memory) -> None:
+    assert kernel.keys.word is not None
+    assert kernel.order.word is not None
+    extent = int(words[kernel.extent])
+    keys = BUILDER.value(memory[kernel.keys.word], kernel.keys.dtype)
+    data = BUILDER.convert(keys, keys.dtype.compute).data
+    if extent:
+        order = np.argsort(data.reshape(-1, extent), axis=1, kind="stable")
+        memory[kernel.order.word][:] = order.ravel()

@@ -1,0 +1,294 @@
+"""Inputs for every op: what the registry-driven tests call it with.
+
+A pointwise op needs nothing here, its declared `domain`, `arity` and `accepts` say enough. Every
+other op has a line in `CASES`; the completeness test fails for one that has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ambos.core.dtype import ALL, DType, as_dtype, bool_, int64, uint32
+from ambos.core.shape import Shape
+from ambos.graph.node import Attrs, Node
+from ambos.ops.contraction import Spec, make_spec, plain
+from ambos.ops.kinds import Op, Pointwise
+from ambos.ops.sources import constant_op, data, iota
+from ambos.testing.reference import round_to, storage
+
+Values = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One way to call an op. `fills` says what each input holds: "values" (numbers of the dtype
+    under test), "truths", "words" (uint32), "zeros" (values with some zeros), or a number n:
+    int64 positions below n."""
+
+    op: Op
+    shapes: tuple[Shape, ...]
+    attrs: Attrs = ()
+    fills: tuple[str | int, ...] = ()
+    note: str = ""
+
+    def __str__(self) -> str:
+        parts = [self.op.name, *("x".join(map(str, s)) or "scalar" for s in self.shapes)]
+        return "-".join([*parts, self.note] if self.note else parts)
+
+    def build(self, leaves: Sequence[Node]) -> Node:
+        """The op's node on `leaves`."""
+        return self.op(*leaves, attrs=self.attrs)
+
+    def leaves(self, dtype: DType, seed: int = 0) -> list[Node]:
+        """Data leaves with fresh numbers; floating ones are tracked."""
+        rng = np.random.default_rng(seed)
+        fills = self.fills or ("values",) * len(self.shapes)
+        found = []
+        for number, (shape, fill) in enumerate(zip(self.shapes, fills, strict=True)):
+            kind = _FILL_DTYPES.get(fill, int64 if isinstance(fill, int) else dtype)
+            values = round_to(_fill(rng, self.op, shape, kind, fill, number), kind)
+            found.append(data.leaf(values, shape, kind, tracked=kind.is_floating))
+        return found
+
+
+_FILL_DTYPES: dict[str | int, DType] = {"truths": bool_, "words": uint32}
+
+
+def _fill(
+    rng: np.random.Generator, op: Op, shape: Shape, dtype: DType, fill: str | int, number: int
+) -> Values:
+    if isinstance(fill, int):
+        return rng.integers(0, fill, shape)
+    if dtype is bool_:
+        return rng.integers(0, 2, shape) > 0
+    if fill == "words":
+        return rng.integers(0, 1 << 32, shape, dtype=np.uint32)
+    low, high = op.domain if isinstance(op, Pointwise) else (-3.0, 3.0)
+    if dtype.is_integer:
+        low = max(low, dtype.min) if dtype.kind == "u" else low
+        return rng.integers(round(low), round(high), shape, endpoint=True).astype(storage(dtype))
+    if isinstance(op, Pointwise) and op.smooth:
+        values = rng.uniform(low, high, shape)
+    else:
+        values = _apart(rng, low, high, shape, number)
+    if fill == "zeros":
+        values = np.where(rng.random(shape) < 0.3, 0.0, values)
+    return values.astype(storage(dtype.compute))
+
+
+def _apart(rng: np.random.Generator, low: float, high: float, shape: Shape, number: int) -> Values:
+    """Numbers that keep their distance from whole and half numbers, from zero, from each other
+    and from those of the other operands: differences across a kink mean nothing."""
+    count = int(np.prod(shape))
+    halves = rng.integers(0, int(2 * (high - low)) - 1, count) * 0.5
+    values = low + (0.27, 0.113, 0.39)[number] + halves + np.arange(count) * 1e-4
+    return np.asarray(rng.permutation(values).reshape(shape))
+
+
+def accepted(op: Op) -> list[DType]:
+    """The dtypes that `op` takes for its values."""
+    if op.kind in ("source", "random"):
+        return [uint32]
+    default = {"contract": "iuf", "index": "iuf"}.get(op.kind, "biuf")
+    kinds = getattr(op, "accepts", default)
+    return [dtype for dtype in ALL if dtype.kind in kinds]
+
+
+def samples(op: Op) -> list[Sample]:
+    """Every sample of `op`; none for an op that nobody wrote samples for."""
+    if isinstance(op, Pointwise):
+        fills: tuple[str | int, ...] = ("values",) * op.arity
+        if op.kind == "random":
+            fills = ("words",) * op.arity
+        elif op.name == "where":
+            fills = ("truths", "values", "values")
+        attrs = (as_dtype("float64"),) if op.name == "cast" else ()
+        return [Sample(op, (shape,) * op.arity, attrs, fills) for shape in ((), (7,), (3, 5))]
+    return [Sample(op, *case) for case in CASES.get(op.name, ())]
+
+
+def sources(op: Op) -> list[Node]:
+    """Nodes of an op without inputs."""
+    if op is data:
+        return [data.leaf(np.arange(6.0).reshape(2, 3), (2, 3), as_dtype("float64"))]
+    if op is iota:
+        return [iota(attrs=(n,)) for n in (0, 1, 5)]
+    if op is constant_op:
+        return [constant_op(attrs=(v, d)) for v in (0, 1, 3) for d in ALL]
+    return []
+
+
+# --- contractions --------------------------------------------------------------------------------
+
+
+def convolution(
+    space: Shape, window: Shape, stride: Shape, dilation: Shape, batch: int = 2, channels: int = 3,
+    filters: int = 2, groups: int = 1,
+) -> tuple[tuple[Shape, Shape], tuple[Spec]]:  # fmt: skip
+    """Shapes and attributes of a convolution, written out label by label."""
+    rank = range(len(space))
+    outs = [
+        (n - (r - 1) * d - 1) // s + 1
+        for n, r, s, d in zip(space, window, stride, dilation, strict=True)
+    ]
+    sizes = {"n": batch, "g": groups, "c": channels, "k": filters}
+    sizes |= {f"o{i}": outs[i] for i in rank} | {f"r{i}": window[i] for i in rank}
+    slides = [((f"o{i}", stride[i]), (f"r{i}", dilation[i])) for i in rank]
+    taps, places = [f"r{i}" for i in rank], [f"o{i}" for i in rank]
+    group = ["g"] if groups > 1 else []
+    spec = make_spec(
+        [*plain(["n", *group, "c"]), *slides],
+        [*group, "k", "c", *taps],
+        ["n", *group, "k", *places],
+        [*taps, "c"],
+        sizes,
+    )
+    a = tuple(sizes[x] for x in ["n", *group, "c"]) + tuple(space)
+    return (a, tuple(sizes[x] for x in spec.b)), (spec,)
+
+
+def einsum(a: str, b: str, out: str, summed: str, /, **sizes: int) -> tuple[Any, ...]:
+    """Shapes and attributes of a plain contraction."""
+    spec = make_spec(plain(a), b, out, summed, sizes)
+    return tuple(tuple(sizes[x] for x in part) for part in (a, b)), (spec,)
+
+
+def _contractions() -> list[tuple[Any, ...]]:
+    windows = [
+        ("1d", ((7,), (3,), (1,), (1,))),
+        ("1d strided", ((8,), (3,), (2,), (1,))),
+        ("1d dilated", ((9,), (3,), (1,), (2,))),
+        ("1d strided and dilated", ((12,), (3,), (2,), (3,))),
+        ("1d stride beyond window", ((11,), (2,), (3,), (1,))),
+        ("1d stride equals dilation", ((11,), (3,), (2,), (2,))),
+        ("1d with a common factor", ((17,), (3,), (4,), (6,))),
+        ("1x1 strided", ((5,), (1,), (2,), (1,))),
+        ("2d", ((4, 5), (3, 2), (1, 1), (1, 1))),
+        ("2d strided", ((6, 5), (3, 3), (2, 1), (1, 1))),
+        ("2d strided and dilated", ((7, 6), (2, 3), (2, 3), (3, 1))),
+        ("3d", ((3, 4, 3), (2, 2, 2), (1, 2, 1), (1, 1, 2))),
+    ]
+    found: list[tuple[Any, ...]] = [(*convolution(*w), (), note) for note, w in windows]
+    found += [
+        (*convolution((6,), (3,), (2,), (1,), channels=2, groups=2), (), "grouped"),
+        (
+            *convolution((4, 5), (2, 3), (1, 2), (2, 1), channels=1, filters=1, groups=3),
+            (),
+            "depthwise",
+        ),
+        (*convolution((5,), (2,), (1,), (1,), batch=0), (), "empty batch"),
+        (*einsum("ik", "kj", "ij", "k", i=3, j=4, k=5), (), "matmul"),
+        (*einsum("bik", "bjk", "bij", "k", b=2, i=2, j=3, k=4), (), "batched"),
+        (*einsum("i", "j", "ij", "", i=3, j=4), (), "outer"),
+        (*einsum("ij", "ij", "", "ij", i=3, j=4), (), "inner"),
+        (*einsum("ik", "kj", "ij", "k", i=3, j=4, k=0), (), "empty sum"),
+        (*einsum("ijk", "kj", "i", "jk", i=2, j=3, k=4), (), "two summed"),
+    ]
+    return found
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+_REDUCED: list[tuple[Any, ...]] = [
+    (((5,),), ((0,),)),
+    (((3, 4),), ((1,),)),
+    (((3, 4),), ((0,),)),
+    (((2, 3, 4),), ((0, 2),)),
+    (((2, 3),), ((0, 1),)),
+    (((2, 3),), ((),)),
+    (((2, 1),), ((1,),)),
+    ((((),)), ((),)),
+]
+_TRUTHS = [(*case, ("truths",)) for case in _REDUCED]
+_EMPTY = [(((0, 3),), ((0,),)), (((2, 0),), ((1,),)), (((0, 3),), ((1,),))]
+
+CASES: dict[str, list[tuple[Any, ...]]] = {
+    "reshape": [
+        (((2, 3, 4),), ((6, 4),)),
+        (((6, 4),), ((2, 3, 2, 2),)),
+        (((4, 6),), ((6, 4),)),
+        (((2, 6),), ((4, 3),)),
+        (((1, 6, 1),), ((6,),)),
+        (((),), ((1, 1),)),
+        (((0, 3),), ((3, 0, 2),)),
+    ],
+    "permute": [
+        (((2, 3, 4),), ((2, 0, 1),)),
+        (((2, 3),), ((1, 0),)),
+        (((2, 3),), ((0, 1),)),
+        (((),), ((),)),
+    ],
+    "expand": [
+        (((3, 1),), ((3, 4),)),
+        (((1, 1),), ((2, 3),)),
+        (((1, 3),), ((0, 3),)),
+        (((2, 3),), ((2, 3),)),
+    ],
+    "pad": [
+        (((3,),), ((1,), (2,))),
+        (((2, 3),), ((0, 2), (1, 0))),
+        (((2, 3),), ((0, 0), (0, 0))),
+        (((0, 2),), ((2, 0), (1, 1))),
+    ],
+    "slice": [
+        (((7,),), ((1,), (6,), (2,))),
+        (((4, 9),), ((0, 2), (4, 9), (1, 3))),
+        (((4, 5),), ((1, 0), (3, 5), (5, 2))),
+        (((4, 5),), ((2, 1), (2, 4), (1, 1))),
+        (((3,),), ((0,), (3,), (1,))),
+    ],
+    "flip": [
+        (((4,),), ((0,),)),
+        (((2, 3, 2),), ((0, 2),)),
+        (((2, 3),), ((),)),
+    ],
+    "concat": [
+        (((2, 3), (4, 3)), (0,)),
+        (((2, 1), (2, 3), (2, 2)), (1,)),
+        (((3,),), (0,)),
+        (((0, 2), (2, 2)), (0,)),
+    ],
+    "window": [
+        (((7,),), (0, 3, 1, 1)),
+        (((9,),), (0, 3, 2, 1)),
+        (((10, 2),), (0, 2, 3, 1)),
+        (((2, 9),), (1, 3, 1, 3)),
+        (((2, 11, 2),), (1, 3, 2, 3)),
+        (((4, 13),), (1, 3, 4, 2)),
+        (((4,),), (0, 4, 1, 1)),
+        (((5,),), (0, 1, 2, 1)),
+    ],
+    "detach": [(((2, 3),),)],
+    "sum": [*_REDUCED, *_EMPTY],
+    "prod": [
+        *_REDUCED,
+        *_EMPTY,
+        (((5, 4),), ((1,),), ("zeros",), "with zeros"),
+        (((3, 2, 3),), ((0, 2),), ("zeros",), "with zeros"),
+    ],
+    "max": [*_REDUCED, _EMPTY[2]],
+    "min": [*_REDUCED, _EMPTY[2]],
+    "argmax": [*_REDUCED, _EMPTY[2]],
+    "argmin": [*_REDUCED, _EMPTY[2]],
+    "any": [*_TRUTHS, (((2, 0),), ((1,),), ("truths",))],
+    "all": [*_TRUTHS, (((2, 0),), ((1,),), ("truths",))],
+    "take": [
+        (((5,), (3,)), (0,), ("values", 5)),
+        (((4, 3), (2, 2)), (0,), ("values", 4)),
+        (((2, 5, 2), (7,)), (1,), ("values", 5)),
+        (((3, 2), ()), (1,), ("values", 2)),
+    ],
+    "scatter_add": [
+        (((5,), (3,), (3,)), (0,), ("values", 5, "values")),
+        (((4, 3), (2, 2), (2, 2, 3)), (0,), ("values", 4, "values")),
+        (((2, 3, 2), (7,), (2, 7, 2)), (1,), ("values", 3, "values")),
+        (((3, 2), (), (3,)), (1,), ("values", 2, "values")),
+    ],
+    "argsort": [(((7,),),), (((3, 5),),), (((2, 0),),), (((2, 2, 3),),)],
+    "contract": _contractions(),
+}

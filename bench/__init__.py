@@ -1,0 +1,1 @@
+"""Benchmarks: one workload is one short file with a twin for each framework (see README.md)."""

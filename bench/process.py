@@ -1,0 +1,121 @@
+"""The parent's side of a worker: its environment, its pipe, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 600.0  # seconds without an answer
+
+
+class WorkerError(RuntimeError):
+    """A twin failed. `missing` says that its framework is not installed."""
+
+    def __init__(self, message: str, missing: bool = False) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+def cores(threads: int) -> list[int]:
+    """The cores that every twin is confined to, so that no framework quietly takes more."""
+    if not hasattr(os, "sched_getaffinity"):
+        return list(range(threads))
+    return sorted(os.sched_getaffinity(0))[:threads]
+
+
+def environment(threads: int, cache: str) -> dict[str, str]:
+    """The same number of threads in every framework's own words."""
+    count = str(threads)
+    single = "" if threads > 1 else "--xla_cpu_multi_thread_eigen=false"
+    return os.environ | {
+        "AMBOS_THREADS": count,
+        "AMBOS_CACHE": cache,
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "XLA_FLAGS": single,
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONHASHSEED": "0",
+    }
+
+
+class Worker:
+    """One `bench.worker` process."""
+
+    def __init__(self, name: str, twin: str, threads: int, cache: str) -> None:
+        pinned = ",".join(str(core) for core in cores(threads))
+        self.twin = twin
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the worker)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker", name, twin, pinned],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+            cwd=ROOT, env=environment(threads, cache),
+        )  # fmt: skip
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Send one request and wait for its answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            print(json.dumps({"do": do} | arguments), file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            raise self._ended() from None
+        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+            self.process.kill()
+            raise WorkerError(f"no answer to {do!r} in {PATIENCE:.0f} s")
+        line = self.process.stdout.readline()
+        if not line:
+            raise self._ended()
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(answer["error"], answer["missing"])
+        return answer
+
+    def build(self) -> tuple[dict[str, Any], np.ndarray]:
+        """Seconds of the import and of the first call, and what that call returned."""
+        with tempfile.TemporaryDirectory() as folder:
+            output = os.path.join(folder, "output.npy")
+            seconds = self.ask("build", output=output)
+            return seconds, np.load(output)
+
+    def _ended(self) -> WorkerError:
+        code = self.process.wait()
+        self.log.seek(0)
+        lines = self.log.read().strip().splitlines() or ["it wrote nothing"]
+        return WorkerError(f"the worker ended with {code}: {lines[-1]}")
+
+    def close(self) -> None:
+        """End the process: politely by closing its input, then by force."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,35 @@
+"""What every test shares: a fresh kernel cache, few threads for the oracles, fixed examples.
+
+Environment variables are set before ambos and the oracles are imported, because all of them read
+their settings once.
+"""
+
+import os
+import shutil
+import tempfile
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A cache of its own: an entry left by an older compiler can neither hide a bug nor cause one, and
+# the user's cache stays as it is. Workers of pytest-xdist inherit the directory.
+_OWN_CACHE = "PYTEST_XDIST_WORKER" not in os.environ
+if _OWN_CACHE:
+    os.environ["AMBOS_CACHE"] = tempfile.mkdtemp(prefix="ambos-test-cache-")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# The same examples at every run: a red test must be red again when somebody looks.
+settings.register_profile(
+    "ambos",
+    derandomize=True,
+    deadline=None,  # no test is timed
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("ambos")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _OWN_CACHE:
+        shutil.rmtree(os.environ["AMBOS_CACHE"], ignore_errors=True)

@@ -1,0 +1,31 @@
+"""Every differentiable op's gradient against central differences, and its second derivative."""
+
+import pytest
+
+from ambos.core.dtype import float64
+from ambos.ops import registry
+from ambos.ops.kinds import Pointwise
+from ambos.testing.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from ambos.testing.samples import Sample, accepted, samples
+
+DIFFERENTIABLE = [
+    sample
+    for op in registry.values()
+    if op.differentiable and float64 in accepted(op)
+    for sample in samples(op)
+]
+ONCE = {"take", "scatter_add"}
+
+
+@pytest.mark.parametrize("sample", DIFFERENTIABLE, ids=str)
+def test_gradient(sample: Sample) -> None:
+    gradcheck(lambda *leaves: sample.build(leaves), sample.leaves(float64))
+
+
+def _small(sample: Sample) -> bool:
+    return sum(leaf.size for leaf in sample.leaves(float64)) <= 120
+
+
+@pytest.mark.parametrize("sample", [s for s in DIFFERENTIABLE if _small(s)], ids=str)
+def test_second_derivative(sample: Sample) -> None:
+    gradgradcheck(lambda *leaves: sample.build(leaves), sample.leaves(float64))
