@@ -1,0 +1,73 @@
+"""ambos: one deep-learning framework for your own loop, for fit, and for function transforms."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ambos.core.dtype import (
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from ambos.core.version import __version__
+
+# Rooms and names that are imported when they are first used.
+ROOMS = ("autograd", "nn", "optim", "data", "distributed", "export", "serve", "hub", "viz",
+         "testing", "train", "random", "tree", "linalg", "fft")  # fmt: skip
+PLACES = {
+    "autograd": "ambos.tensor.autograd", "random": "ambos.tensor.random",
+    "tree": "ambos.core.tree",
+}  # fmt: skip
+NAMES = {
+    "Model": "ambos.train", "Sequential": "ambos.train", "DataLoader": "ambos.data",
+}  # fmt: skip
+DTYPES = {
+    "half": float16, "double": float64, "long": int64, "short": int16, "int": int32,
+    "float": float32, "bool": bool_, "byte": uint8,
+}  # fmt: skip
+
+__all__ = [
+    "__version__", "bfloat16", "bool_", "float16", "float32", "float64", "int8", "int16", "int32",
+    "int64", "uint8", "uint16", "uint32", "uint64",
+]  # fmt: skip
+
+
+def _load() -> dict[str, Any]:
+    """The tensor room's names; its import is the one that costs."""
+    from ambos.tensor.public import names
+
+    return names()
+
+
+globals().update(_load())
+globals().update(DTYPES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ROOMS:
+        found: Any = importlib.import_module(PLACES.get(name, f"ambos.{name}"))
+    elif name in NAMES:
+        found = getattr(importlib.import_module(NAMES[name]), name)
+    elif name.startswith("__"):
+        raise AttributeError(name)
+    else:
+        from ambos.tensor.public import unknown
+
+        raise unknown(name, __dir__())
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *ROOMS, *NAMES})

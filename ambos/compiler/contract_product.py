@@ -6,8 +6,6 @@ that the register allocator sees nothing but this loop.
 
 from __future__ import annotations
 
-from itertools import product
-
 from ambos.compiler.contract_text import Code
 from ambos.compiler.loops import LANES, UNIT, ContractKernel
 from ambos.compiler.memory import memory_type
@@ -35,7 +33,6 @@ class Product:
         self.code = Code()
         self.edge = edge
         self.rows, self.vectors = kernel.tile
-        self.places = list(product(range(self.rows), range(self.vectors)))
         self.kind = kernel.accumulator.llvm
         self.vector = vector_type(self.kind)
         self.a_type, self.b_type = memory_type(kernel.a.dtype), memory_type(kernel.b.dtype)
@@ -53,7 +50,7 @@ class Product:
             code.lanes_below(code.sub("%columns", str(vector * LANES))) if self.edge else None
             for vector in range(self.vectors)
         ]
-        zeros = [(self.vector, "zeroinitializer")] * len(self.places)
+        zeros = [(self.vector, "zeroinitializer")] * (self.rows * self.vectors)
         tables = code.pointer(kernel.a_runs), code.pointer(kernel.b_runs)
         with code.loop("%first.run", "%end.run", 1, zeros) as runs:
             runs.next = self.run(runs.index, tables, runs.inner)

@@ -63,8 +63,12 @@ class Driver:
     def write(self) -> tuple[str, Code]:
         """The function's text and its code."""
         self.prepare()
-        with self.code.loop("%begin", "%end", 1, [("i64", "-1")]) as items:
-            items.next = [self.item(items.index, items.inner[0])]
+        code, axes = self.code, [*self.batch, self.row_blocks, self.panels]
+        with code.when("%begin", "%end"):  # without items there may be no panel to divide by
+            first = [("i64", index) for index in code.decode("%begin", axes)]
+            with code.loop("%begin", "%end", 1, [("i64", "-1"), *first]) as items:
+                known, *place = items.inner
+                items.next = [self.item(place, known), *code.advance(place, axes)]
         return self.code.function("void", self.name, ABI), self.code
 
     def prepare(self) -> None:
@@ -88,14 +92,10 @@ class Driver:
         self.one_block = code.here(f"icmp eq i64 {self.k_blocks}, 1")
         self.last_block = code.sub(self.k_blocks, "1")
 
-    def item(self, number: str, known: str) -> str:
+    def item(self, place: Sequence[str], known: str) -> str:
         """One row block x one panel. `known` is the row block that the row table describes."""
         code, kernel = self.code, self.kernel
-        panel = code.here(f"urem i64 {number}, {self.panels}")
-        rest = code.here(f"udiv i64 {number}, {self.panels}")
-        block = code.here(f"urem i64 {rest}, {self.row_blocks}")
-        batch = code.here(f"udiv i64 {rest}, {self.row_blocks}")
-        self.indices = code.decode(batch, self.batch)
+        *self.indices, block, panel = place
         self.column = code.mul(panel, str(self.width))
         self.columns_left = code.sub(self.columns, self.column)
         self.full = code.here(f"icmp uge i64 {self.columns_left}, {self.width}")

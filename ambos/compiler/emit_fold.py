@@ -1,256 +1,154 @@
-"""How a Fold accumulates: one class for each kind of reduction.
-
-Along the reduced axes an accumulator is carried through the loops as registers. `outer` state
-lives across runs (see Fold's canonical order), `inner` state within one run of the last axis:
-
-    outer = start()
-    for every run:  inner = enter(outer);  inner = step(...) for every vector;  outer = leave(...)
-    result = finish(outer)
-
-In row mode (`across`) the lanes are neighbours along the last reduced axis and meet at the end;
-in lane mode each lane is a reduction of its own.
-"""
+"""The loops of folds: one pass over the reduced axes for all folds that can share it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ambos.compiler.loops import LANES, Fold
-from ambos.compiler.memory import extract, lane_numbers
-from ambos.compiler.scalar import LLVMBuilder, Value
-from ambos.core.dtype import DType, bool_, int64
+from ambos.compiler.accumulate import Turn, accumulator
+from ambos.compiler.loops import BLOCK, LANES, LoopKernel
+from ambos.compiler.scalar import LLVMBuilder
+from ambos.compiler.stages import Pass
+from ambos.compiler.tape import TapeEmitter, dtype_of
+from ambos.compiler.values import Value
+from ambos.core.dtype import int32, int64
 
-IDENTITY = {"add": 0, "mul": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one turn of the loop over the last reduced axis reads."""
-
-    values: Sequence[Value]
-    index: Sequence[Value]  # along the last axis, of each value's first lane
-    places: Sequence[Value]  # row-major over all reduced axes
-    mask: Value | None  # lanes that exist
+State = list[Value]
+LANE_BITS = LANES.bit_length() - 1
 
 
-class Accumulator(Protocol):
-    """What emit.py needs of a reduction."""
+class Loops(Protocol):
+    """What compiler.emit.LoopEmitter lends."""
 
-    blocked: bool  # whether runs of BLOCK elements matter
-    unroll: int  # how many vectors to read at once
+    kernel: LoopKernel
+    b: LLVMBuilder
+    tape: TapeEmitter
 
-    def start(self) -> list[Value]: ...
-    def enter(self, outer: list[Value]) -> list[Value]: ...
-    def step(self, inner: list[Value], turn: Turn) -> list[Value]: ...
-
-    def leave(self, outer: list[Value], inner: list[Value]) -> list[Value]: ...
-    def finish(self, outer: list[Value]) -> Value: ...
-
-
-def accumulator(b: LLVMBuilder, fold: Fold, dtype: DType, across: bool) -> Accumulator:
-    """The accumulator of `fold` over values of `dtype`."""
-    if fold.op in IDENTITY:
-        return (Partials if across else Slots)(b, fold.op, dtype)
-    if fold.op in ("max", "min"):
-        return Extreme(b, fold.op, dtype, across)
-    return Position(b, fold.op.removeprefix("arg"), dtype, across)
+    def extent(self, axis: int) -> Value: ...
+    def inside(self, register: str) -> Value: ...
+    def smaller(self, a: Value, b: Value) -> Value: ...
+    def mask(self, base: Value, high: Value) -> Value: ...
+    def whole(self, low: Value, high: Value, step: int) -> Value: ...
+    def renew(self, state: State, registers: list[str]) -> State: ...
+    def nest(self, axes: Sequence[int], state: State, body: Callable[[State], State]) -> State: ...
 
 
-def halves(b: LLVMBuilder, x: Value, lanes: int) -> tuple[Value, Value]:
-    """The lower and the upper half of a vector of `lanes`, each in a vector of LANES."""
-    kind = x.type
-    moved = ", ".join(f"i32 {(i + lanes // 2) % LANES}" for i in range(LANES))
-    text = f"shufflevector {kind} {x.text}, {kind} poison, <{LANES} x i32> <{moved}>"
-    return x, b.emit(text, x.dtype, True, x.depth)
+def split(values: State, sizes: Sequence[int]) -> list[State]:
+    """Consecutive parts of `values`."""
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(values[start : start + size])
+        start += size
+    return parts
 
 
-class Partials:
-    """Sum or product in the canonical order; a vector holds the LANES partial results."""
+class FoldLoops:
+    """Writes one pass with folds; its map, if any, is done at each point first."""
 
-    blocked = True
-    unroll = 1
+    def __init__(self, loops: Loops, part: Pass) -> None:
+        self.loops = loops
+        self.b = loops.b
+        self.tape = loops.tape
+        self.folds = part.folds
+        self.map = part.map
+        *self.outer, self.last = part.folds[0].axes
+        self.across = loops.kernel.lane is None  # lanes along the last axis, not the lane axis
+        locate = self.locate if self.across else None
+        self.kinds = [
+            accumulator(self.b, fold, dtype_of(loops.kernel.tape[fold.value]), locate)
+            for fold in part.folds
+        ]
+        self.unroll = 1 if part.map else min(kind.unroll for kind in self.kinds)
 
-    def __init__(self, b: LLVMBuilder, op: str, dtype: DType) -> None:
-        self.b = b
-        self.op = op
-        self.identity = b.const(IDENTITY[op], dtype.compute)
-
-    def start(self) -> list[Value]:
-        return [self.identity]
-
-    def enter(self, outer: list[Value]) -> list[Value]:
-        return [self.b.broadcast(self.identity)]
-
-    def step(self, inner: list[Value], turn: Turn) -> list[Value]:
-        total = inner[0]
-        for value in turn.values:
-            more = self.b.arithmetic(self.op, total, self.b.widen(value))
-            total = more if turn.mask is None else self.b.select(turn.mask, more, total)
-        return [total]
-
-    def leave(self, outer: list[Value], inner: list[Value]) -> list[Value]:
-        run = inner[0]
-        for lanes in (16, 8, 4, 2):
-            run = self.b.arithmetic(self.op, *halves(self.b, run, lanes))
-        return [self.b.arithmetic(self.op, outer[0], extract(self.b, run, 0))]
-
-    def finish(self, outer: list[Value]) -> Value:
-        return outer[0]
-
-
-class Slots:
-    """The same in lane mode: the LANES partial results are vectors in a stack array."""
-
-    blocked = True
-    unroll = 1
-
-    def __init__(self, b: LLVMBuilder, op: str, dtype: DType) -> None:
-        self.b = b
-        self.op = op
-        self.dtype = dtype.compute
-        self.identity = b.broadcast(b.const(IDENTITY[op], self.dtype))
-        self.kind = b.kind(self.dtype, True)
-        self.array = b.area(f"slots{len(b.areas)}", f"[{LANES} x {self.kind}]")
-
-    def _slot(self, number: str) -> str:
-        return self.b.here(f"getelementptr {self.kind}, ptr {self.array}, i64 {number}")
-
-    def _read(self, pointer: str) -> Value:
-        text = self.b.here(f"load {self.kind}, ptr {pointer}, align 64")
-        return self.b.value(text, self.dtype, True, self.b.depth)
-
-    def start(self) -> list[Value]:
-        return [self.identity]
-
-    def enter(self, outer: list[Value]) -> list[Value]:
-        for number in range(LANES):
-            slot = self._slot(str(number))
-            self.b.effect(f"store {self.kind} {self.identity.text}, ptr {slot}, align 64")
-        return []
-
-    def step(self, inner: list[Value], turn: Turn) -> list[Value]:
-        for value, position in zip(turn.values, turn.index, strict=True):
-            slot = self._slot((position & (LANES - 1)).text)
-            total = self.b.arithmetic(self.op, self._read(slot), self.b.widen(value))
-            total = self.b.broadcast(total)
-            self.b.effect(f"store {self.kind} {total.text}, ptr {slot}, align 64")
-        return []
-
-    def leave(self, outer: list[Value], inner: list[Value]) -> list[Value]:
-        parts = [self._read(self._slot(str(number))) for number in range(LANES)]
-        while len(parts) > 1:
-            half = len(parts) // 2
-            pairs = zip(parts[:half], parts[half:], strict=True)
-            parts = [self.b.arithmetic(self.op, low, high) for low, high in pairs]
-        return [self.b.arithmetic(self.op, outer[0], parts[0])]
-
-    def finish(self, outer: list[Value]) -> Value:
-        return outer[0]
-
-
-class Extreme:
-    """Maximum or minimum. NaN wins; the order is free because the result is normalised: zero is
-    +0 and NaN is the one that `const` writes."""
-
-    blocked = False
-
-    def __init__(self, b: LLVMBuilder, op: str, dtype: DType, across: bool) -> None:
-        self.b = b
-        self.op = op
-        self.dtype = dtype.compute
-        self.across = across
-        self.unroll = 4 if across else 1
-        self.identity = b.const(dtype.min if op == "max" else dtype.max, self.dtype)
-
-    def _combine(self, a: Value, b: Value) -> Value:
-        if self.dtype is bool_:
-            return a | b if self.op == "max" else a & b
-        beats = b > a if self.op == "max" else b < a
-        best = self.b.select(beats, b, a)
-        return self.b.select(b.ne(b), b, best) if self.dtype.is_floating else best
-
-    def start(self) -> list[Value]:
-        return [self.b.broadcast(self.identity)]
-
-    def enter(self, outer: list[Value]) -> list[Value]:
-        return outer
-
-    def step(self, inner: list[Value], turn: Turn) -> list[Value]:
-        wide = [self.b.widen(value) for value in turn.values]
-        if turn.mask is not None:
-            wide = [self.b.select(turn.mask, value, self.identity) for value in wide]
-        while len(wide) > 1:
-            pairs = zip(wide[::2], wide[1::2], strict=True)
-            wide = [self._combine(a, b) for a, b in pairs]
-        return [self.b.broadcast(self._combine(inner[0], wide[0]))]
-
-    def leave(self, outer: list[Value], inner: list[Value]) -> list[Value]:
-        return inner
-
-    def finish(self, outer: list[Value]) -> Value:
-        best = outer[0]
-        if self.across:
-            for lanes in (16, 8, 4, 2):
-                best = self._combine(*halves(self.b, best, lanes))
-            best = extract(self.b, best, 0)
-        if not self.dtype.is_floating:
-            return best
-        return self.b.select(best.ne(best), float("nan"), best + 0.0)
-
-
-class Position:
-    """argmax or argmin: carries the best value and where it was seen.
-
-    In row mode the position held is that of its vector's first lane. A lane that nothing beat
-    keeps position 0; if all lanes do, every element equals the identity and 0 is the answer.
-    """
-
-    blocked = False
-    unroll = 1
-
-    def __init__(self, b: LLVMBuilder, op: str, dtype: DType, across: bool) -> None:
-        self.b = b
-        self.op = op
-        self.dtype = dtype.compute
-        self.across = across
-        self.identity = b.const(dtype.min if op == "max" else dtype.max, self.dtype)
-
-    def _beats(self, b: Value, a: Value) -> Value:
-        better = b > a if self.op == "max" else b < a
-        return better | (b.ne(b) & a.eq(a)) if self.dtype.is_floating else better
-
-    def start(self) -> list[Value]:
-        zero = self.b.const(0, int64)
-        return [self.b.broadcast(self.identity), self.b.broadcast(zero)]
-
-    def enter(self, outer: list[Value]) -> list[Value]:
-        return outer
-
-    def step(self, inner: list[Value], turn: Turn) -> list[Value]:
-        best, place = inner
-        for value, position in zip(turn.values, turn.places, strict=True):
-            wide = self.b.widen(value)
-            if turn.mask is not None:
-                wide = self.b.select(turn.mask, wide, self.identity)
-            better = self._beats(wide, best)
-            best = self.b.select(better, wide, best)
-            place = self.b.select(better, position, place)
-        return [self.b.broadcast(best), self.b.broadcast(place)]
-
-    def leave(self, outer: list[Value], inner: list[Value]) -> list[Value]:
-        return inner
-
-    def finish(self, outer: list[Value]) -> Value:
-        best, place = outer
+    def results(self) -> list[Value]:
+        """What each fold computes."""
+        parts = [kind.start() for kind in self.kinds]
         if not self.across:
-            return place
-        place = place + lane_numbers(self.b)
-        for lanes in (16, 8, 4, 2):
-            (a, b), (here, there) = halves(self.b, best, lanes), halves(self.b, place, lanes)
-            same = ~(self._beats(b, a) | self._beats(a, b))
-            better = self._beats(b, a) | (same & (there < here))
-            best = self.b.select(better, b, a)
-            place = self.b.select(better, there, here)
-        return extract(self.b, place, 0)
+            parts = [[self.b.broadcast(value) for value in part] for part in parts]
+        sizes = [len(part) for part in parts]
+        state = [value for part in parts for value in part]
+        state = self.loops.nest(self.outer, state, lambda s: self.runs(s, sizes))
+        ends = zip(self.kinds, split(state, sizes), strict=True)
+        return [kind.finish(part) for kind, part in ends]
+
+    def runs(self, state: State, sizes: Sequence[int]) -> State:
+        """All runs of BLOCK indices of the last axis, at one point of the outer axes."""
+        extent = self.loops.extent(self.last)
+        if not any(kind.blocked for kind in self.kinds):
+            return self.run(state, sizes, self.b.const(0, int64), extent)
+        with self.b.loop("0", extent.text, BLOCK, [(v.type, v.text) for v in state]) as loop:
+            low = self.loops.inside(loop.index)
+            high = self.loops.smaller(low + BLOCK, extent)
+            inner = self.run(self.loops.renew(state, loop.inner), sizes, low, high)
+            loop.next = [v.text for v in inner]
+        return self.loops.renew(state, loop.outer)
+
+    def run(self, state: State, sizes: Sequence[int], low: Value, high: Value) -> State:
+        """One run: into the accumulators, along low..high, and out of them."""
+        outer = split(state, sizes)
+        parts = [kind.enter(part) for kind, part in zip(self.kinds, outer, strict=True)]
+        inner_sizes = [len(part) for part in parts]
+        inner = [value for part in parts for value in part]
+        if self.across:
+            full = self.loops.whole(low, high, LANES * self.unroll)
+            inner = self.turns(inner, inner_sizes, low, full, self.unroll)
+            inner = self.turns(inner, inner_sizes, full, high, 1, masked=True)
+        else:
+            inner = self.turns(inner, inner_sizes, low, high, 1)
+        left = zip(self.kinds, outer, split(inner, inner_sizes), strict=True)
+        return [value for kind, part, done in left for value in kind.leave(part, done)]
+
+    def turns(
+        self,
+        inner: State,
+        sizes: Sequence[int],
+        low: Value,
+        high: Value,
+        unroll: int,
+        masked: bool = False,
+    ) -> State:
+        """A loop over low..high that takes `unroll` vectors (or one index) in a turn."""
+        step = LANES * unroll if self.across else 1
+        with self.b.loop(low.text, high.text, step, [(v.type, v.text) for v in inner]) as loop:
+            base = self.loops.inside(loop.index)
+            index = [base + copy * LANES if copy else base for copy in range(unroll)]
+            mask = self.loops.mask(base, high) if masked else None
+            copies = [self.values(here, mask) for here in index]
+            places = [self.place(here) for here in index]
+            state = split(self.loops.renew(inner, loop.inner), sizes)
+            following: State = []
+            columns = zip(*copies, strict=True)
+            for kind, part, column in zip(self.kinds, state, columns, strict=True):
+                following += kind.step(part, Turn(column, index, places, mask))
+            loop.next = [v.text for v in following]
+        return self.loops.renew(inner, loop.outer)
+
+    def values(self, index: Value, mask: Value | None) -> list[Value]:
+        """What each fold takes in at `index` of the last axis, after the map was done there."""
+        with self.b.scope():
+            self.tape.bind(self.last, index, self.across, mask)
+            if self.map is not None:
+                self.tape.store(self.map.stores, forward=True)
+            return [self.tape.value(fold.value) for fold in self.folds]
+
+    def place(self, index: Value) -> Value:
+        """Where in the fold `index` of the last axis is: see accumulate.Turn."""
+        outer = self.b.const(0, int64)
+        for axis in self.outer:
+            outer = outer * self.loops.extent(axis) + self.tape.bound(axis)
+        if not self.across:
+            return outer * self.loops.extent(self.last) + index if self.outer else index
+        turn = index >> LANE_BITS
+        return self.b.convert(outer * self.num_turns() + turn if self.outer else turn, int32)
+
+    def num_turns(self) -> Value:
+        """Vectors along the last axis, the masked one included."""
+        return (self.loops.extent(self.last) + (LANES - 1)) >> LANE_BITS
+
+    def locate(self, turn: Value, lane: Value) -> Value:
+        """The row-major position of a lane of a turn."""
+        if not self.outer:
+            return (turn << LANE_BITS) + lane
+        outer = turn / self.num_turns()
+        within = turn - outer * self.num_turns()
+        return outer * self.loops.extent(self.last) + (within << LANE_BITS) + lane

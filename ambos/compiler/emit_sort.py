@@ -12,8 +12,9 @@ from ambos.compiler import memory
 from ambos.compiler.emit import module
 from ambos.compiler.loops import SortKernel
 from ambos.compiler.memory import Address, Masks
-from ambos.compiler.scalar import LLVMBuilder, Value
+from ambos.compiler.scalar import LLVMBuilder
 from ambos.compiler.tape import TapeEmitter
+from ambos.compiler.values import Value
 from ambos.core.dtype import int64
 
 

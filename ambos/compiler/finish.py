@@ -126,9 +126,9 @@ class Finisher:
     def place(
         self, memory: Memory, address: Affine, gathers: tuple[tuple[int, int], ...] = ()
     ) -> tuple[loops.Buffer, loops.Index]:
-        """Buffer and Index of an affine address. Only a negative offset (a pad reaching back)
-        needs a word: addresses before a block are not formed."""
-        back = address.offset < 0
+        """Buffer and Index of an affine address. An offset is part of the pointer, except where
+        addresses run backwards from it (a flip) or begin before the block (a pad)."""
+        back = address.offset < 0 or any(step < 0 for _, step in address.terms)
         pointer = self.words.pointer(memory, 0 if back else address.offset)
         offset = self.words.add(address.offset) if back else None
         terms = []

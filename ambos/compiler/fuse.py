@@ -18,6 +18,8 @@ from ambos.graph.node import Node, consumers, toposort
 from ambos.ops.kinds import Pointwise
 
 CHEAP = 3  # recomputing up to so many additions costs less than a store and a load
+LONG = 512  # additions an element may take in one kernel, so that kernels compile fast
+DEEP = 96  # operations on top of each other in one kernel
 ROW_ELEMENTS = 1 << 14  # a row that is visited by several stages should stay in a core's cache
 VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
 
@@ -33,6 +35,8 @@ class Group:
     members: list[Node]
     inputs: set[Node] = field(default_factory=set)  # stored nodes of other groups
     before: set[Group] = field(default_factory=set)  # every group that must run earlier
+    weight: int = 0  # additions an element takes, over all members
+    depth: int = 0  # operations on top of each other, at most
 
     def target(self, node: Node, dims: Sequence[Affine]) -> tuple[Affine, ...]:
         """The index of member `node` in a space whose dimensions are `dims`."""
@@ -75,6 +79,8 @@ class Fusion:
         self.order = toposort(roots)
         self.users = consumers(self.order)
         self.stored: set[Node] = set()
+        self.cost: dict[Node, int] = {}
+        self.depth: dict[Node, int] = {}  # operations between a node and the stored ones
         self.group_of: dict[Node, Group] = {}
         self.groups: list[Group] = []
 
@@ -92,7 +98,6 @@ class Fusion:
         keep = self.stored
         keep |= {root for root in self.roots if not is_leaf(root)}
         keep |= {node for node in self.forced if not is_leaf(node)}
-        weight: dict[Node, int] = {}
         for node in self.order:
             kind = kind_of(node)
             if kind in ("reduce", "contract", "sort") or node.op.name == "scatter_add":
@@ -105,35 +110,33 @@ class Fusion:
             if node.op.name == "scatter_add" and node.inputs[2].size > 1:
                 self.store_operand(node.inputs[1])
         for node in self.order:
-            weight[node] = self.weigh(node, weight)
+            self.weigh(node)
 
     def store_operand(self, node: Node, exact: bool = False) -> None:
         base = node if exact else view_base(node)
-        if base.op.name not in ("input", "constant", "iota"):
-            self.stored.add(base)
-        elif exact and base.op.name != "input":
+        if base.op.name not in ("input", "constant", "iota") or (exact and base.op.name != "input"):
             self.stored.add(base)
 
-    def weigh(self, node: Node, weight: dict[Node, int]) -> int:
-        """What inlining `node` costs, in additions; stores it where that is dear."""
-        if node in self.stored or not node.inputs:
-            return 0
-        cost = sum(weight[source] for source in node.inputs)
+    def weigh(self, node: Node) -> None:
+        """What computing `node` from stored nodes costs, in additions; stores it where that is
+        dear to do twice."""
         op = node.op
-        if isinstance(op, Pointwise) and op.kind == "pointwise":
-            cost += op.cost
+        cost = op.cost if isinstance(op, Pointwise) and op.kind == "pointwise" else 0
         for source in node.inputs:
+            inlined = 0 if source in self.stored else self.cost[source]
             repeats = op.name == "window" or (
                 op.name == "expand" and node.size >= 4 * source.size and source.size > 1
             )
-            if repeats and weight[source] > 1:
+            if repeats and inlined > 1:
                 self.stored.add(self.value_below(source))
-                cost = 0
-        distinct = len(set(self.users[node]))
-        if distinct > 1 and cost > CHEAP and not self.is_random(node):
+                inlined = 0
+            cost += inlined
+        self.cost[node] = cost
+        below = [self.depth[s] for s in node.inputs if s not in self.stored]
+        self.depth[node] = 1 + max(below, default=0)
+        shared = len(set(self.users[node])) > 1 and cost > CHEAP and not self.is_random(node)
+        if node.inputs and (shared or cost > LONG or self.depth[node] > DEEP):
             self.stored.add(node)
-            return 0
-        return cost
 
     @staticmethod
     def value_below(node: Node) -> Node:
@@ -156,7 +159,7 @@ class Fusion:
             try:
                 builder, _ = build(
                     space,
-                    lambda b: [b.value(s, tuple(b.space.dims)) for s in sources],  # noqa: B023
+                    lambda b: [b.value(s, tuple(b.space.dims)) for s in sources],
                     lambda s: TapeBuilder(s, lambda n: self.readable(n, node)),
                 )
             except NeedsBuffer as problem:
@@ -190,9 +193,7 @@ class Fusion:
         shape, reduced = node.shape, ()
         if kind_of(node) == "reduce":
             shape, reduced = node.inputs[0].shape, node.attrs[0]
-        producers = sorted(
-            {self.group_of[s] for s in sources}, key=self.groups.index, reverse=True
-        )
+        producers = sorted({self.group_of[s] for s in sources}, key=self.groups.index, reverse=True)
         if node not in self.forced:
             for group in producers:
                 merged = self.merged_space(group, node, shape, reduced)
@@ -221,6 +222,8 @@ class Fusion:
             self.groups.append(group)
         if node not in group.members:
             group.members.append(node)
+            group.weight += self.cost.get(node, 0)
+            group.depth += self.depth.get(node, 0)
         self.group_of[node] = group
         earlier = {self.group_of[s] for s in sources} - {group}
         group.inputs |= {s for s in sources if self.group_of[s] is not group}
@@ -266,6 +269,8 @@ class Fusion:
         """Is everything that `node` reads from the group the element computed there, and is
         everything else ready before the group runs?"""
         if any(group in self.group_of[s].before for s in sources):
+            return False
+        if group.weight + self.cost[node] > LONG or group.depth + self.depth[node] > DEEP:
             return False
         trial = Group(group.kind, *space, [])
         # Where `node` spans only the kept axes it cannot reach back to single elements.
@@ -326,6 +331,7 @@ class Fusion:
         into.members += other.members
         for node in other.members:
             self.group_of[node] = into
+        into.weight += other.weight
         into.inputs |= other.inputs
         self.groups.remove(other)
         into.before |= other.before

@@ -205,9 +205,11 @@ class ContractKernel:
     B element address: b_offset + sum(batch * b_batch) + K offset + column address, where the
     column address is (col // width) * b_panel + col % width; a panel is `width` columns wide,
     width = the tile's columns. `b_packed`: panels are padded to full width with zeros, so that
-    vector loads never need a mask. Unpacked B sets b_panel to the tile's width (unit stride).
+    vector loads never need a mask, and one k follows the other (b_k is not read: it is the tile's
+    width). Unpacked B sets b_panel to the tile's width (unit stride).
 
     Work items: batch x row blocks of `row_block` rows (word) x column panels, the panels fastest.
+    A row block is a multiple of the tile's rows and at most tiles.MAX_ROW_BLOCK.
     Needs `scratch` = row_block * tile columns * itemsize of the accumulator per thread when there
     is more than one k block.
     """

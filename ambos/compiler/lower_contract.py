@@ -246,18 +246,17 @@ class Contraction:
         return steps
 
     def origin(self, words: Words, operand: Operand) -> tuple[loops.Buffer, int | None]:
-        offset = operand.address.offset
-        pointer = words.pointer(operand.memory, max(0, offset))
-        word = words.add(offset) if offset < 0 else None
+        offset, terms = operand.address.offset, operand.address.terms
+        back = offset < 0 or any(step < 0 for _, step in terms)
+        pointer = words.pointer(operand.memory, 0 if back else offset)
+        word = words.add(offset) if back else None
         return loops.Buffer(pointer, operand.memory.dtype), word
 
     @staticmethod
     def strides(axes: Axes, words: Words, address: Affine, which: Sequence[int]) -> tuple[int, ...]:
         return tuple(words.add(axes.coefficient(address, x)) for x in which)
 
-    def runs(
-        self, roles: Roles, side: ColumnSide
-    ) -> tuple[int, int, TableRef, TableRef, int, int]:
+    def runs(self, roles: Roles, side: ColumnSide) -> tuple[int, int, TableRef, TableRef, int, int]:
         """K as runs: the innermost merged axis, and a table of the offsets of all others."""
         a, b = self.a.address, side.k_address
         merged = Axes(self.space.extents)
@@ -322,9 +321,7 @@ class Contraction:
             total *= axes.extent(x)
         step = axes.coefficient(source, column)
         loaded = Affine(source.offset, ((panel_axis, step * width), (lane_axis, step)))
-        loaded += Affine(
-            0, tuple(sorted((x, source.coefficient(x)) for x in roles.summed))
-        )
+        loaded += Affine(0, tuple(sorted((x, source.coefficient(x)) for x in roles.summed)))
         position = Affine(0, ((panel_axis, width), (lane_axis, 1)))
         words = Words()
         outer = []
@@ -342,17 +339,13 @@ class Contraction:
         shape = outline(own, words, outer, None, [lane], self.context.threads)
         finisher = Finisher(own, words, lane, self.context.memories)
         limit = finisher.put(loops.Size(words.add(columns)))
-        inside = finisher.put(
-            loops.Apply("less", (finisher.integer(position), limit), bool_)
-        )
+        inside = finisher.put(loops.Apply("less", (finisher.integer(position), limit), bool_))
         buffer, index = finisher.place(self.b.memory, loaded)
         value = finisher.put(loops.Load(buffer, index, inside))
         place = finisher.place(packed, target)
         stage = loops.Map((lane,), (loops.Store(*place, value),))
         steps.append(assemble(shape, words, finisher, [stage], f"pack {k}x{columns}"))
-        return ColumnSide(
-            Operand(packed, Affine()), batch_strides, k * width, k_address, always
-        )
+        return ColumnSide(Operand(packed, Affine()), batch_strides, k * width, k_address, always)
 
 
 @dataclass(slots=True)

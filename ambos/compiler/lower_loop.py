@@ -10,6 +10,7 @@ from ambos.compiler.finish import Axes, Finisher, Words, address_of, expressions
 from ambos.compiler.fuse import Group, kind_of
 from ambos.compiler.launches import ITEM, Context, Step, assemble, outline
 from ambos.compiler.layout import Memory, order_of, strides_in_order
+from ambos.compiler.share import share_dear_values
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import Do, NeedsBuffer, Read, TapeBuilder, build
 from ambos.core.affine import Affine
@@ -53,9 +54,7 @@ def lower_loop(group: Group, context: Context) -> list[Step]:
     reads = [s for s in builder.tape if isinstance(s, Read)]
     for write in written:
         context.memories[write.node] = _allocate(write, reads, space, context)
-    folds = {
-        m: number for m, number in zip(group.members, numbers, strict=True) if m in reduces
-    }
+    folds = {m: number for m, number in zip(group.members, numbers, strict=True) if m in reduces}
     return [_kernel(group, space, builder, folds, written, context)]
 
 
@@ -131,7 +130,9 @@ def _kernel(
         loops.Fold(tuple(inner), node.op.fold, finisher.numbers[number])  # type: ignore[attr-defined]
         for node, number in folds.items()
     ]
-    spread = [w for w in written if not folds or w.node.shape == group.shape and w.node not in folds]
+    spread = [
+        w for w in written if not folds or (w.node.shape == group.shape and w.node not in folds)
+    ]
     single = [w for w in written if w not in spread]
     for subset, over in ((spread, map_axes), (single, [])):
         if subset:
@@ -141,7 +142,13 @@ def _kernel(
                     tuple(_store(finisher, w, stores[w.node], memories) for w in subset),
                 )
             )
-    return assemble(shape, words, finisher, stages, _label(group))
+    scratch = 0
+    if folds:
+        lanes = 1 if lane is None else loops.LANES
+        finisher.tape, stages, scratch = share_dear_values(
+            finisher.tape, stages, inner, axes, words, lanes
+        )
+    return assemble(shape, words, finisher, stages, _label(group), scratch)
 
 
 def _store(
@@ -238,9 +245,7 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     buffer, position = finisher.place(memory, address, target)
     store = loops.Store(buffer, position, finisher.numbers[numbers[0]], accumulate=True)
     stage = loops.Map(tuple(inner), (store,), ordered=True)
-    steps.append(
-        assemble(shape, words, finisher, [stage], f"scatter_add {updates.shape}")
-    )
+    steps.append(assemble(shape, words, finisher, [stage], f"scatter_add {updates.shape}"))
     return steps
 
 
@@ -264,9 +269,7 @@ def lower_sort(group: Group, context: Context) -> list[Step]:
         raise NeedsBuffer(node.inputs[0])
     order = context.allocate(node, strides_in_order(node.shape, list(range(node.rank))))
     extent = node.shape[-1]
-    kernel = loops.SortKernel(
-        loops.Buffer(0, keys.dtype), loops.Buffer(1, order.dtype), extent=2
-    )
+    kernel = loops.SortKernel(loops.Buffer(0, keys.dtype), loops.Buffer(1, order.dtype), extent=2)
     words = Words()
     words.pointer(keys)
     words.pointer(order)

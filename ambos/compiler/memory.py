@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from ambos.compiler import rounding
 from ambos.compiler.loops import LANES
-from ambos.compiler.scalar import HALVES, SUFFIX, LLVMBuilder, Value, vector_type
+from ambos.compiler.scalar import LLVMBuilder
+from ambos.compiler.values import HALVES, SUFFIX, Value, vector_type
 from ambos.core.dtype import DType, bool_, int64
 
 Write = Callable[[str, int], tuple[str, int]]  # writes a load, returns its register and depth

@@ -11,8 +11,8 @@ from functools import lru_cache
 
 from ambos.compiler import loops
 from ambos.compiler.emit import emit_loop
-from ambos.compiler.emit_sort import emit_sort
 from ambos.compiler.emit_contract import emit_contract
+from ambos.compiler.emit_sort import emit_sort
 from ambos.compiler.fuse import Group, fuse
 from ambos.compiler.launches import AnyKernel, Context, Step
 from ambos.compiler.layout import Memory, is_row_major
@@ -23,6 +23,7 @@ from ambos.compiler.prepare import layout_requests, prepare
 from ambos.compiler.symbolic import NeedsBuffer
 from ambos.core.config import config
 from ambos.core.dtype import DType
+from ambos.core.errors import CompilerError
 from ambos.core.features import Features
 from ambos.core.program import Kernel, Launch, Program
 from ambos.core.shape import Shape
@@ -41,9 +42,10 @@ MAX_RETRIES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one result of a Program lies in its output buffer."""
+    """Where one result of a Program lies: in an output buffer, or it is an input unchanged."""
 
-    output: int
+    output: int | None
+    input: int | None
     shape: Shape
     strides: Shape
     dtype: DType
@@ -60,27 +62,30 @@ class Compiled:
 def compile_graph(roots: Sequence[Node], features: Features, threads: int) -> Compiled:
     """The Program that computes `roots`, whose leaves are `input` nodes numbered from 0."""
     start = time.perf_counter()
+    roots, steps, context = lower_graph(roots, features, threads)
+    compiled = assemble_program(roots, steps, context)
+    trace(1, lambda: summary(compiled.program, time.perf_counter() - start))
+    return compiled
+
+
+def lower_graph(
+    roots: Sequence[Node], features: Features, threads: int
+) -> tuple[list[Node], list[Step], Context]:
+    """The graph that is computed in the end, and its kernels with symbolic addresses."""
     roots = prepare(roots)
     verify(roots, "prepare")
     trace(3, lambda: show(roots))
     forced: set[Node] = set()
     for _ in range(MAX_RETRIES):
         try:
-            steps, context = schedule(roots, forced, features, threads)
-            break
+            return (roots, *schedule(roots, forced, features, threads))
         except NeedsBuffer as problem:
             roots, node = force(roots, problem.node, forced)
             forced.add(node)
-    else:
-        raise RuntimeError("compile: buffers keep being asked for")
-    compiled = assemble_program(roots, steps, context)
-    trace(1, lambda: summary(compiled.program, time.perf_counter() - start))
-    return compiled
+    raise CompilerError(f"compile: {MAX_RETRIES} nodes need a buffer; the graph does not settle")
 
 
-def force(
-    roots: Sequence[Node], node: Node, forced: set[Node]
-) -> tuple[list[Node], Node]:
+def force(roots: Sequence[Node], node: Node, forced: set[Node]) -> tuple[list[Node], Node]:
     """Make sure that `node` can be stored row-major: an input is copied first."""
     if node.op.name == "input" or node in forced:
         copy = detach(node)
@@ -131,10 +136,11 @@ def assemble_program(roots: Sequence[Node], steps: Sequence[Step], context: Cont
     results = []
     for root in roots:
         memory = context.memories[root]
-        if memory.output is None:
+        if memory.output is None and memory.input is None:
             memory.output = len(outputs)
             outputs.append(memory)
-        results.append(Result(memory.output, root.shape, memory.strides, root.dtype))
+        where = memory.output, memory.input
+        results.append(Result(*where, root.shape, memory.strides, root.dtype))
     num_inputs = 1 + max((n.attrs[0] for n in input_nodes(roots)), default=-1)
     placement = plan_memory(steps)
     launches = tuple(

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING
 
 from ambos.compiler.loops import LANES
+from ambos.compiler.values import Value, Writer
 from ambos.core.dtype import (
     DType,
     bfloat16,
@@ -25,9 +25,6 @@ from ambos.core.dtype import (
     uint32,
     uint64,
 )
-
-if TYPE_CHECKING:
-    from ambos.compiler.scalar import LLVMBuilder, Value
 
 # --- numbers known when the code is generated ----------------------------------------------------
 
@@ -72,7 +69,7 @@ def stored_literal(number: float, dtype: DType) -> str:
 # --- half precision values -----------------------------------------------------------------------
 
 
-def decode(b: LLVMBuilder, bits: str, dtype: DType, vector: bool, depth: int) -> Value:
+def decode(b: Writer, bits: str, dtype: DType, vector: bool, depth: int) -> Value:
     """The half precision Value whose 16 bits are in the i16 register `bits`."""
     raw = b.value(bits, uint16, vector, depth)
     if dtype is bfloat16:
@@ -86,7 +83,7 @@ def decode(b: LLVMBuilder, bits: str, dtype: DType, vector: bool, depth: int) ->
     return b.value(single.text, dtype, vector, depth, stored=bits)
 
 
-def encode(b: LLVMBuilder, x: Value, dtype: DType) -> str:
+def encode(b: Writer, x: Value, dtype: DType) -> str:
     """The i16 register with float32 `x` rounded to `dtype`. NaN stays NaN."""
     if dtype is float16:
         kind, end = (f"<{LANES} x ", ">") if x.vector else ("", "")
@@ -98,7 +95,7 @@ def encode(b: LLVMBuilder, x: Value, dtype: DType) -> str:
     return b.convert(b.select(x.ne(x), quiet, rounded) >> 16, uint16).text
 
 
-def narrow(b: LLVMBuilder, x: Value, dtype: DType) -> Value:
+def narrow(b: Writer, x: Value, dtype: DType) -> Value:
     """`x` (not itself half precision) rounded once to half precision `dtype`."""
     if x.dtype is bool_ or (x.dtype.is_integer and x.dtype.bits <= 16):
         x = b.convert(x, float32)
@@ -110,7 +107,7 @@ def narrow(b: LLVMBuilder, x: Value, dtype: DType) -> Value:
     return decode(b, bits, dtype, x.vector, x.depth)
 
 
-def _round_to_odd(b: LLVMBuilder, x: Value) -> Value:
+def _round_to_odd(b: Writer, x: Value) -> Value:
     """float64 to float32, where an inexact result is the neighbour whose last bit is 1."""
     near = b.convert(x, float32)
     back = b.convert(near, float64)
@@ -121,7 +118,7 @@ def _round_to_odd(b: LLVMBuilder, x: Value) -> Value:
     return b.bitcast(b.select(wrong, odd, bits), float32)
 
 
-def _jam(b: LLVMBuilder, x: Value) -> Value:
+def _jam(b: Writer, x: Value) -> Value:
     """A 64-bit integer with 16 low bits folded into one where float64 could not hold it."""
     low = (x & 0xFFFF).ne(0)
     jammed = (x & ~0xFFFF) | (b.convert(low, x.dtype) << 16)
@@ -130,7 +127,7 @@ def _jam(b: LLVMBuilder, x: Value) -> Value:
     return b.select(large, jammed, x)
 
 
-def stored_bits(b: LLVMBuilder, x: Value) -> str:
+def stored_bits(b: Writer, x: Value) -> str:
     """The i16 register with the bits of half precision `x`."""
     if x.stored is None:  # a constant or a float32 that is known to be representable
         x.stored = encode(b, b.widen(x), x.dtype)
@@ -142,7 +139,7 @@ def stored_bits(b: LLVMBuilder, x: Value) -> str:
 STEP = 50  # bits of the quotient that one turn may find; a float64 quotient must stay exact
 
 
-def remainder(b: LLVMBuilder, x: Value, y: Value) -> Value:
+def remainder(b: Writer, x: Value, y: Value) -> Value:
     """fmod in float64, exactly: long division, 50 bits of the quotient at a time.
 
     Each turn subtracts q * s with s = |y| * 2**k chosen such that q fits a float64; the fused
@@ -168,7 +165,7 @@ def remainder(b: LLVMBuilder, x: Value, y: Value) -> Value:
     return b.copysign(b.select(valid, rest, b.const(math.nan, float64)), x)
 
 
-def _exponent(b: LLVMBuilder, x: Value) -> Value:
+def _exponent(b: Writer, x: Value) -> Value:
     """Exponent of a non-negative float64, subnormal numbers included, as int64."""
     tiny = x < 2.0**-1000
     bits = b.bitcast(b.select(tiny, x * 2.0**54, x), uint64)
@@ -176,7 +173,7 @@ def _exponent(b: LLVMBuilder, x: Value) -> Value:
     return b.select(tiny, field - 54, field)
 
 
-def _scale(b: LLVMBuilder, x: Value, power: Value) -> Value:
+def _scale(b: Writer, x: Value, power: Value) -> Value:
     """x * 2**power for 0 <= power < 2100, in two exact steps."""
     half = power >> 1
     for part in (half, power - half):

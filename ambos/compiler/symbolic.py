@@ -118,7 +118,9 @@ class TapeBuilder:
 
     # Which elements an element is made of, and how.
 
-    def needs(self, node: Node, place: Place, mask: int | None) -> list[tuple[Node, Place, int | None]]:
+    def needs(
+        self, node: Node, place: Place, mask: int | None
+    ) -> list[tuple[Node, Place, int | None]]:
         if self.reads_directly(node, place):
             return []
         op = node.op
@@ -135,13 +137,18 @@ class TapeBuilder:
         return [(source, place, mask) for source in node.inputs]
 
     def reads_directly(self, node: Node, place: Place) -> bool:
-        if node in self.anchors and self.anchors[node] == place:
-            return True
-        return self.is_stored(node) or not node.inputs
+        return self.is_anchored(node, place) or self.is_stored(node) or not node.inputs
+
+    def is_anchored(self, node: Node, place: Place) -> bool:
+        """Is this the element that the kernel computes at each of its points?"""
+        home = self.anchors.get(node)
+        return home is not None and all(
+            n == 1 or a == b for n, a, b in zip(node.shape, home, place, strict=True)
+        )
 
     def compute(self, node: Node, place: Place, mask: int | None) -> int:
         op = node.op
-        if node in self.anchors and self.anchors[node] == place:
+        if self.is_anchored(node, place):
             return self.emit(Reduced(node, node.dtype))
         if op.name == "constant":
             return self.emit(Number(node.attrs[0], node.dtype))
@@ -159,9 +166,7 @@ class TapeBuilder:
         args = tuple(self.memo[source, place, mask] for source in node.inputs)
         return self.emit(Do(op.name, args, node.dtype))
 
-    def cases(
-        self, node: Node, place: Place
-    ) -> list[tuple[int, Place, list[tuple[Affine, int]]]]:
+    def cases(self, node: Node, place: Place) -> list[tuple[int, Place, list[tuple[Affine, int]]]]:
         assert isinstance(node.op, Move)
         try:
             found = node.op.access(node, list(place), self.space.extents)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ambos.compiler import memory
+from ambos.compiler import memory, outline
 from ambos.compiler.loops import (
     LANES,
     UNIT,
@@ -32,7 +32,8 @@ from ambos.compiler.loops import (
     Store,
 )
 from ambos.compiler.memory import Address, Masks
-from ambos.compiler.scalar import HALVES, LLVMBuilder, Value
+from ambos.compiler.scalar import LLVMBuilder
+from ambos.compiler.values import HALVES, Value
 from ambos.core.dtype import DType, float64, int64
 from ambos.core.errors import CompilerError
 
@@ -182,7 +183,9 @@ class TapeEmitter:
             return self.b.convert(args[0], apply.dtype), level
         if apply.op == "bitcast":
             return self.b.bitcast(args[0], apply.dtype), level
-        result = self.lower(apply.op)(self.b, *[self.b.widen(a) for a in args])
+        result = outline.apply(
+            self.b, apply.op, self.lower(apply.op), tuple(self.b.widen(a) for a in args)
+        )
         if apply.dtype in HALVES:
             result = self.b.convert(result, apply.dtype)
         if result.dtype is not apply.dtype:
@@ -261,8 +264,9 @@ class TapeEmitter:
             pointer = self.b.pure(text, depth)
         return pointer, depth
 
-    def store(self, stores: Sequence[Store]) -> None:
-        """All of `stores` at this point, in order, after everything they need was read."""
+    def store(self, stores: Sequence[Store], forward: bool = False) -> None:
+        """All of `stores` at this point, in order, after everything they need was read. With
+        `forward`, later loads at this point of what was stored are the stored values."""
         ready = []
         for store in stores:
             value = self.value(store.value)
@@ -282,3 +286,10 @@ class TapeEmitter:
             ready.append((address, value, Masks.of(condition, tail), store.accumulate))
         for address, value, masks, accumulate in ready:
             memory.store(self.b, address, value, masks, accumulate)
+        if forward:
+            written = {(s.buffer, s.index): ready[n][1] for n, s in enumerate(stores)}
+            for number, instruction in enumerate(self.tape):
+                if isinstance(instruction, Load):
+                    stored = written.get((instruction.buffer, instruction.index))
+                    if stored is not None:
+                        self.b.scopes[-1].memo[number] = stored

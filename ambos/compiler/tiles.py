@@ -13,7 +13,7 @@ from ambos.core.features import Features
 MAX_ROW_BLOCK = 504  # rows; the table of their addresses lies on the stack
 MAX_TILE_ROWS = 11  # more would not find address registers on x86; 3 x 11 wastes one row in 33
 FEW_ROWS, MANY_ROWS = 48, 288
-ITEMS_PER_THREAD = 4
+ITEMS_PER_THREAD = 2
 
 
 def choose_tile(features: Features, columns: int, rows: int, accumulator: DType) -> tuple[int, int]:

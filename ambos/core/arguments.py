@@ -41,10 +41,10 @@ def checked(function: Called) -> Called:
     Example:
         >>> @checked
         ... def fit(epochs=1): ...
-        >>> fit(epoch=3)
+        >>> fit(epoch=3)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ambos.core.errors.UnknownNameError: fit: unknown keyword 'epoch'; known: epochs. Did you \
-mean 'epochs'?
+mean 'epochs'? [...]
     """
 
     @functools.wraps(function)

@@ -65,7 +65,7 @@ def normalize_axes(op: str, axis: int | Iterable[int] | None, rank: int) -> Shap
     """Sorted, distinct, non-negative axes; None means all of them."""
     if axis is None:
         return tuple(range(rank))
-    axes = [axis] if isinstance(axis, int) else list(axis)
+    axes = list(axis) if isinstance(axis, Iterable) else [axis]
     found = [normalize_axis(op, a, rank) for a in axes]
     if len(set(found)) != len(found):
         raise ArgumentError(f"{op}: axis {axes} names one axis twice")

@@ -17,7 +17,8 @@ Attrs = tuple[Any, ...]
 class OpLike(Protocol):
     """What a graph knows of an operation (declared in `ambos.ops`)."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]: ...
 

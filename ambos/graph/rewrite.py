@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ambos.core.errors import CompilerError
 from ambos.graph.node import Node, make, toposort
 
 Rule = Callable[[Node], Node | None]
@@ -41,7 +42,7 @@ def rewrite(roots: Sequence[Node], table: Table) -> list[Node]:
                 return node
             # What a rule builds may hold fresh nodes below its top: settle those as well.
             node = rebuild(changed, tuple(known(i) for i in changed.inputs))
-        raise RuntimeError(f"rewrite: the rules for {node.op.name} never settle")
+        raise CompilerError(f"rewrite: the rules for {node.op.name} never settle")
 
     def known(node: Node) -> Node:
         if node not in new:
@@ -51,5 +52,3 @@ def rewrite(roots: Sequence[Node], table: Table) -> list[Node]:
         return new[node]
 
     return [known(root) for root in roots]
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ambos.core.errors import ArgumentError
 from ambos.nn import functional as F
 from ambos.nn.module import Module
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
 
 
 class Identity(Module):

@@ -15,7 +15,7 @@ from ambos.nn.functional.shared import per_axis
 from ambos.nn.lazy import Lazy, weight_and_bias
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
 
 Sizes = int | Sequence[int]
 
@@ -103,9 +103,7 @@ class _Conv(Module):
                 f"{self.out_channels}, ...) or nn.Lazy{self.kind}({self.out_channels}, ...)"
             )
         run = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
-        return run(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        return run(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def features_of(self, x: Tensor) -> int:
         """The number of channels of an input."""

@@ -12,7 +12,7 @@ from ambos.nn import init
 from ambos.nn.checks import positive
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter, assign
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
 
 
 class Embedding(Module):

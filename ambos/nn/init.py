@@ -9,7 +9,8 @@ import numpy as np
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.nn.parameter import assign
-from ambos.tensor import Tensor, no_grad
+from ambos.tensor.handle import Tensor
+from ambos.tensor.modes import no_grad
 from ambos.tensor.random import rand, randn
 
 

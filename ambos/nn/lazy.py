@@ -8,7 +8,7 @@ import numpy as np
 
 from ambos.core.shape import Shape
 from ambos.nn.parameter import Parameter, UninitializedParameter
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 
 
@@ -39,9 +39,7 @@ class Lazy:
         return layer.forward(x)
 
 
-def weight_and_bias(
-    weight: Shape | None, bias: Shape | None
-) -> tuple[Parameter, Parameter | None]:
+def weight_and_bias(weight: Shape | None, bias: Shape | None) -> tuple[Parameter, Parameter | None]:
     """Parameters of these shapes (zeros for now), or without sizes where `weight` is None."""
     if weight is None:
         return UninitializedParameter(), None if bias is None else UninitializedParameter()

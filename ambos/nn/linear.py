@@ -14,7 +14,7 @@ from ambos.nn.checks import positive
 from ambos.nn.lazy import Lazy, weight_and_bias
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
 
 
 class Linear(Module):

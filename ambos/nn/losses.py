@@ -6,7 +6,7 @@ from typing import Any
 
 from ambos.nn import functional as F
 from ambos.nn.module import Module
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
 
 
 class CrossEntropyLoss(Module):
@@ -69,9 +69,7 @@ class L1Loss(Module):
 class BCEWithLogitsLoss(Module):
     """Cross entropy of yes-or-no logits."""
 
-    def __init__(
-        self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
-    ) -> None:
+    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__()
         self.register_buffer("weight", None if weight is None else Tensor(weight))
         self.register_buffer("pos_weight", None if pos_weight is None else Tensor(pos_weight))

@@ -3,19 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from ambos.core.arguments import Checked
-from ambos.core.errors import AmbosError, ArgumentError, UnknownNameError, suggest
+from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.nn import state
-from ambos.nn.parameter import Parameter, assign
+from ambos.nn.parameter import Parameter, UninitializedParameter, assign
 from ambos.nn.paths import blame
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
+from ambos.tensor.live import evaluate
 
-Item = TypeVar("Item")
+Hook = Callable[..., Any]
 
 
-class Module(metaclass=Checked):
+class Removable:
+    """A hook that can be taken away."""
+
+    def __init__(self, hooks: dict[int, Hook], hook: Hook) -> None:
+        self.hooks = hooks
+        hooks[id(self)] = hook
+
+    def remove(self) -> None:
+        """Do not call the hook any more."""
+        self.hooks.pop(id(self), None)
+
+
+def portable(values: Any) -> bool:
+    """Can constructor arguments be written down as JSON (modules by their own arguments)?"""
+    if isinstance(values, (list, tuple)):
+        return all(map(portable, values))
+    if isinstance(values, Mapping):
+        return all(isinstance(key, str) for key in values) and portable([*values.values()])
+    return values is None or isinstance(values, (bool, int, float, str, Module))
+
+
+class ModuleType(Checked):
+    """Metaclass of modules: what happens once a constructor has run."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        module = super().__call__(*args, **kwargs)
+        # Values still pending would become part of the first step, and give it a graph of its own.
+        tensors = [*module._parameters.values(), *module._buffers.values()]
+        evaluate(
+            tensor
+            for tensor in tensors
+            if tensor is not None and not isinstance(tensor, UninitializedParameter)
+        )
+        if portable((*args, *kwargs.values())):
+            object.__setattr__(module, "_made_with", (cls, args, kwargs))
+        return module
+
+
+class Module(metaclass=ModuleType):
     """Base of every layer and network: assign layers and parameters, write `forward`, call it.
 
     Example:
@@ -37,10 +76,13 @@ class Module(metaclass=Checked):
     _modules: dict[str, Module | None]
     _transient: set[str]
 
+    _made_with: tuple[type, tuple[Any, ...], dict[str, Any]] | None = None
+    _hooks: dict[int, Hook]
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Here, not in __init__, so that a class that forgets super().__init__() works all the same.
         self = super().__new__(cls)
-        for name in ("_parameters", "_buffers", "_modules"):
+        for name in ("_parameters", "_buffers", "_modules", "_hooks"):
             object.__setattr__(self, name, {})
         object.__setattr__(self, "_transient", set())
         object.__setattr__(self, "training", True)
@@ -59,10 +101,19 @@ class Module(metaclass=Checked):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return self.forward(*args, **kwargs)
+            result = self.forward(*args, **kwargs)
         except Exception as error:
             blame(error, self)
             raise
+        for hook in list(self._hooks.values()):
+            changed = hook(self, args, result)
+            result = result if changed is None else changed
+        return result
+
+    def register_forward_hook(self, hook: Hook) -> Removable:
+        """Call `hook(module, args, result)` after every forward; what it returns, unless None,
+        replaces the result. `remove()` on what this returns ends it."""
+        return Removable(self._hooks, hook)
 
     # Attributes: parameters, modules and buffers live in tables of their own
 
@@ -255,9 +306,7 @@ class Module(metaclass=Checked):
         """Parameters and persistent buffers under PyTorch's names; the tensors are detached."""
         return {name: tensor.detach() for name, tensor in state.entries(self, prefix).items()}
 
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
-    ) -> state.Mismatch:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> state.Mismatch:
         """Take over the numbers of `state_dict` (tensors, NumPy arrays or torch tensors).
 
         Errors: ArgumentError that names missing and unexpected keys (unless not `strict`) and

@@ -12,7 +12,7 @@ from ambos.nn import functional as F
 from ambos.nn.checks import positive
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
 
 
 class _BatchNorm(Module):
@@ -57,9 +57,12 @@ class _BatchNorm(Module):
         use_batch = self.training or self.running_mean is None
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.data = self.num_batches_tracked + 1
+            # Counted in Python: nothing else depends on it, so that as an expression it would
+            # stay pending and grow by one node a step.
+            count = self.num_batches_tracked.item() + 1
+            self.num_batches_tracked.data = Tensor(np.asarray(count, np.int64))
             if self.momentum is None:  # the plain average of all batches so far
-                momentum = 1.0 / self.num_batches_tracked.item()
+                momentum = 1.0 / count
         update = self.training and self.track_running_stats
         return F.batch_norm(
             x,
@@ -132,6 +135,5 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ambos.core.errors import ShapeError
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
 
 
 class Parameter(Tensor):

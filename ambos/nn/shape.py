@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ambos.core.shape import normalize_axis
 from ambos.nn import functional as F
 from ambos.nn.module import Module
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
 
 Sizes = int | Sequence[int]
 
@@ -105,7 +105,7 @@ class AdaptiveAvgPool2d(Module):
     Shapes: (N, C, H, W) to (N, C, *output_size).
     """
 
-    def __init__(self, output_size: int | None | Sequence[int | None]) -> None:
+    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
         super().__init__()
         self.output_size = output_size
 

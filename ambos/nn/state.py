@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ambos.core.errors import AmbosError, ArgumentError, DTypeError, ShapeError, suggest
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError, suggest
 from ambos.nn.parameter import UninitializedParameter, assign
-from ambos.tensor import Tensor, tensor
+from ambos.tensor.handle import Tensor
 
-if TYPE_CHECKING:
-    from ambos.nn.module import Module
+
+class Module(Protocol):
+    """What is asked of a module here."""
+
+    _parameters: dict[str, Any]
+    _buffers: dict[str, Any]
+    _modules: dict[str, Any]
+    _transient: set[str]
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,9 @@ def load(module: Module, given: Mapping[str, Any], strict: bool) -> Mismatch:
     """Check everything, then assign everything."""
     title = f"{type(module).__name__}.load_state_dict"
     if not isinstance(given, Mapping):
-        raise ArgumentError(f"{title}: got {type(given).__name__}; need a mapping of names to arrays")
+        raise ArgumentError(
+            f"{title}: got {type(given).__name__}; need a mapping of names to arrays"
+        )
     targets = entries(module)
     missing = [key for key in targets if key not in given]
     unexpected = [key for key in given if key not in targets]
@@ -61,36 +69,31 @@ def load(module: Module, given: Mapping[str, Any], strict: bool) -> Mismatch:
     for key, target in targets.items():
         if key not in given:
             continue
-        value = as_array(f"{title}: {key}", given[key])
+        value = _tensor(f"{title}: {key}", given[key])
         if not isinstance(target, UninitializedParameter) and value.shape != target.shape:
             problems.append(f"{key} is {value.shape} in the state and {target.shape} in the module")
         values[key] = value
     if problems:
         raise ShapeError(f"{title}: {'; '.join(problems)}; need equal shapes. Nothing was changed")
-    try:
-        ready = {
-            key: tensor(value, dtype=targets[key].dtype) for key, value in values.items()
-        }
-    except AmbosError as error:
-        raise DTypeError(f"{title}: {error}. Nothing was changed") from error
-    for key, value in ready.items():
-        assign(targets[key], value)
+    for key, value in values.items():
+        assign(targets[key], value.to(targets[key].dtype))
     return Mismatch(missing, unexpected)
 
 
-def as_array(title: str, value: Any) -> np.ndarray[Any, Any]:
-    """`value` as a NumPy array: a tensor, an array, or a torch tensor (bfloat16 widens)."""
+def _tensor(title: str, value: Any) -> Tensor:
+    """`value` as a tensor: one already, an array, or a torch tensor (bfloat16 widens)."""
     if isinstance(value, Tensor):
-        return value.numpy()
+        return value.detach()
     if type(value).__module__.partition(".")[0] == "torch":
         value = value.detach().cpu()
-        if str(value.dtype) == "torch.bfloat16":
-            value = value.float()
-        value = value.numpy()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
-        raise DTypeError(f"{title}: got {type(value).__name__} ({array.dtype}); need numbers")
-    return array
+        raise DTypeError(
+            f"{title}: got {type(value).__name__} ({array.dtype}); need numbers. "
+            "Nothing was changed"
+        )
+    return Tensor(array)
 
 
 def _keys_differ(

@@ -10,7 +10,6 @@ from ambos.graph.node import Attrs, Node
 from ambos.ops.kinds import Grads, Pointwise, Predicate, constant_like
 
 # Lambdas are facts, not functions to be called by hand.
-# ruff: noqa: E731
 
 
 class Add(Pointwise):
@@ -58,7 +57,7 @@ class FloorDivide(Pointwise):
     arity, accepts, cost, differentiable = 2, "iuf", 8, False
     ref = lambda np, x, y: np.floor_divide(x, y)
 
-    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, x: Any, y: Any) -> Any:
         if x.dtype.is_floating:
             return _floating_quotient(b, x, y)
         return _integer_quotient(b, x, y)
@@ -71,7 +70,7 @@ class Remainder(Pointwise):
     ref = lambda np, x, y: np.remainder(x, y)
     partials = lambda op, out, x, y: (1, negative(floor_divide(x, y)))
 
-    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, x: Any, y: Any) -> Any:
         if x.dtype.is_floating:
             return _python_remainder(b, x, y)
         zero = y.eq(0)
@@ -144,7 +143,7 @@ class Sign(Pointwise):
     ref = lambda np, x: np.sign(x)
     partials = lambda op, out, x: (None,)
 
-    def lower(b: Any, x: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, x: Any) -> Any:
         positive = b.select(x > 0, b.const(1, x.dtype), x)
         if x.dtype.kind == "u":
             return positive
@@ -170,13 +169,13 @@ def _half_at_ties(x: Node, y: Node, chosen: Predicate) -> Node:
 
 
 class Maximum(Pointwise):
-    """The larger; NaN if either is; ties share the gradient."""
+    """The larger; NaN if either is; of equals the second; ties share the gradient."""
 
     arity, accepts, smooth = 2, "biuf", False
-    ref = lambda np, x, y: np.maximum(x, y)
+    ref = lambda np, x, y: np.where((x > y) | (x != x), x, y)  # NumPy's own: which zero varies
     partials = lambda op, out, x, y: (_half_at_ties(x, y, greater), _half_at_ties(y, x, greater))
 
-    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, x: Any, y: Any) -> Any:
         if x.dtype is bool_:
             return x | y
         larger = b.select(x > y, x, y)
@@ -184,13 +183,13 @@ class Maximum(Pointwise):
 
 
 class Minimum(Pointwise):
-    """The smaller; NaN if either is; ties share the gradient."""
+    """The smaller; NaN if either is; of equals the second; ties share the gradient."""
 
     arity, accepts, smooth = 2, "biuf", False
-    ref = lambda np, x, y: np.minimum(x, y)
+    ref = lambda np, x, y: np.where((x < y) | (x != x), x, y)
     partials = lambda op, out, x, y: (_half_at_ties(x, y, less), _half_at_ties(y, x, less))
 
-    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, x: Any, y: Any) -> Any:
         if x.dtype is bool_:
             return x & y
         smaller = b.select(x < y, x, y)
@@ -315,7 +314,7 @@ class BitwiseLeftShift(Pointwise):
     arity, accepts, differentiable, domain = 2, "iu", False, (0, 6)
     ref = lambda np, x, y: np.left_shift(x, y)
 
-    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, x: Any, y: Any) -> Any:
         inside = (y < x.dtype.bits) & (y >= 0)
         return b.select(inside, x << b.select(inside, y, 0), 0)
 
@@ -326,7 +325,7 @@ class BitwiseRightShift(Pointwise):
     arity, accepts, differentiable, domain = 2, "iu", False, (0, 6)
     ref = lambda np, x, y: np.right_shift(x, y)
 
-    def lower(b: Any, x: Any, y: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, x: Any, y: Any) -> Any:
         last = x.dtype.bits - 1
         inside = (y <= last) & (y >= 0)
         shifted = x >> b.select(inside, y, last)
@@ -359,7 +358,7 @@ class Cast(Pointwise):
     accepts, mixed = "biuf", True
     lower = lambda b, x: x  # the compiler converts: the target is not the rule's to know
 
-    def ref(np: Any, x: Any, dtype: Any) -> Any:  # type: ignore[misc]
+    def ref(np: Any, x: Any, dtype: Any) -> Any:
         if x.dtype.kind != "f" or dtype.kind not in "iu":
             return x.astype(dtype)
         limits, whole = np.iinfo(dtype), np.trunc(x.astype("float64"))
@@ -375,6 +374,13 @@ class Cast(Pointwise):
         source = node.inputs[0].dtype
         return (cast(g, attrs=(source,)) if source.is_floating else None,)
 
+
+# Stated for the rules above, which use them before they are made.
+negative: Negative
+floor_divide: FloorDivide
+sign: Sign
+greater: Greater
+less: Less
 
 add, subtract, multiply, divide = Add(), Subtract(), Multiply(), Divide()
 floor_divide, remainder, negative = FloorDivide(), Remainder(), Negative()

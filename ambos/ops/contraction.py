@@ -71,8 +71,9 @@ class Contract(Op):
 
     kind = "contract"
 
-    def ref(np: Any, a: Any, b: Any, spec: Spec) -> Any:  # type: ignore[misc]
-        sizes, letters = spec.sizes(), {}
+    def ref(np: Any, a: Any, b: Any, spec: Spec) -> Any:
+        sizes = spec.sizes()
+        letters: dict[Label, str] = {}
         for label in (*spec.a_labels, *spec.b):
             letters.setdefault(label, chr(97 + len(letters)))
         view = a
@@ -153,7 +154,7 @@ def _one_phase(
     a_dims = dict(zip(moving_labels, plain(moving_labels), strict=True))
     before, after = dict.fromkeys(moving_labels, 0), dict.fromkeys(moving_labels, 0)
     kept_labels, shape = list(fixed_labels), [sizes.get(label, 0) for label in out_labels]
-    for i, dim in enumerate(spec.a):
+    for i in range(len(spec.a)):
         shape[i] = a.shape[i] if i not in dims else 0
     empty = False
     for i, remainder, tap in zip(dims, phase, taps, strict=True):
@@ -213,16 +214,14 @@ def _pad_or_cut(
     return pad(x, attrs=(tuple(low), tuple(high))) if any(low + high) else x
 
 
-def conv(
-    x: Node, w: Node, stride: Shape, padding: Shape, dilation: Shape, groups: int
-) -> Node:
+def conv(x: Node, w: Node, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Node:
     """Convolution (cross-correlation) of x (N, C, *S) with w (K, C / groups, *R), any number of
     spatial dimensions; the caller has checked the shapes."""
     rank = len(stride)
     if any(padding):
         zeros = (0, 0, *padding)
         x = pad(x, attrs=(zeros, zeros))
-    batch, channels, *space = x.shape
+    batch, _, *space = x.shape
     filters, depth, *window = w.shape
     outs = [
         (n - (r - 1) * d - 1) // s + 1

@@ -11,8 +11,6 @@ from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
 from ambos.ops.kinds import Grads, Op, constant
 
-# ruff: noqa: E731
-
 
 class Index(Op, abstract=True):
     """Elements addressed by an int64 tensor. Positions must lie in [0, size): evaluation checks
@@ -53,7 +51,7 @@ class ScatterAdd(Index):
     """A copy of x to which updates are added at x[..., index, ...], in the order of the index;
     attrs: (axis,). Inputs: x, index, updates (shaped like the result of `take`)."""
 
-    def ref(np: Any, x: Any, index: Any, updates: Any, axis: int) -> Any:  # type: ignore[misc]
+    def ref(np: Any, x: Any, index: Any, updates: Any, axis: int) -> Any:
         result = np.moveaxis(x.copy(), axis, 0)
         count = index.ndim
         moved = np.moveaxis(updates, range(axis, axis + count), range(count))

@@ -46,7 +46,7 @@ class Op:
         return registry[cls.name]
 
     def __call__(self, *inputs: Node, attrs: Attrs = ()) -> Node:
-        return make(self, inputs, attrs)
+        return make(self, inputs, attrs, None if self.differentiable else False)
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         raise NotImplementedError(self.name)

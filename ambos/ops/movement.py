@@ -14,8 +14,6 @@ from ambos.graph.node import Attrs, Node
 from ambos.ops.arithmetic import add
 from ambos.ops.kinds import Grads, Move, constant, op
 
-# ruff: noqa: E731
-
 Case = tuple[int, list[Affine], list[tuple[Affine, int]]]
 
 
@@ -89,7 +87,7 @@ class Expand(Move):
 class Pad(Move):
     """Zeros around; attrs: (before, after), one non-negative count an axis."""
 
-    def ref(np: Any, x: Any, before: Shape, after: Shape) -> Any:  # type: ignore[misc]
+    def ref(np: Any, x: Any, before: Shape, after: Shape) -> Any:
         sides = list(zip(before, x.shape, after, strict=True))
         result = np.zeros([b + n + a for b, n, a in sides], x.dtype)
         result[tuple(slice(b, b + n) for b, n, _ in sides)] = x
@@ -221,7 +219,7 @@ class Window(Move):
     """Sliding windows along one axis: result[..., o, ..., k] = x[..., o * stride + k * dilation,
     ...] with k as a new last axis; attrs: (axis, size, stride, dilation)."""
 
-    def ref(np: Any, x: Any, axis: int, size: int, stride: int, dilation: int) -> Any:  # type: ignore[misc]
+    def ref(np: Any, x: Any, axis: int, size: int, stride: int, dilation: int) -> Any:
         reach = (size - 1) * dilation + 1
         view = np.lib.stride_tricks.sliding_window_view(x, reach, axis)[..., ::dilation]
         return view[(slice(None),) * axis + (slice(None, None, stride),)]
@@ -271,9 +269,7 @@ def interleave(phases: Sequence[Node], axis: int, extent: int) -> Node:
     if len(phases) == 1:
         return phases[0]
     shape = phases[0].shape
-    lifted = [
-        reshape(p, attrs=((*shape[: axis + 1], 1, *shape[axis + 1 :]),)) for p in phases
-    ]
+    lifted = [reshape(p, attrs=((*shape[: axis + 1], 1, *shape[axis + 1 :]),)) for p in phases]
     merged = (*shape[:axis], shape[axis] * len(phases), *shape[axis + 1 :])
     whole = reshape(concat(*lifted, attrs=(axis + 1,)), attrs=(merged,))
     stop = (*shape[:axis], extent, *shape[axis + 1 :])

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from ambos.core.dtype import DType, float32, float64, uint32
+from ambos.core.dtype import DType, bfloat16, float16, float32, float64, uint32
 from ambos.core.errors import DTypeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Attrs, Node
-from ambos.ops.arithmetic import add, bitwise_right_shift, cast
+from ambos.ops.arithmetic import add, bitwise_right_shift, cast, multiply
 from ambos.ops.elementary import normal_pair, uniform_float32, uniform_float64
 from ambos.ops.indexing import argsort
 from ambos.ops.kinds import Pointwise, constant_like
 from ambos.ops.movement import expand, reshape, slice_
 from ambos.ops.sources import iota
 
-# ruff: noqa: E731
 MULTIPLIER, WEYL, ROUNDS = 0xD256D193, 0x9E3779B9, 10
+HALF_DIGITS = {float16: 11, bfloat16: 8}
 
 
 def philox_rounds(b: Any, key: Any, high: Any, low: Any) -> tuple[Any, Any]:
@@ -72,7 +72,7 @@ class RandomUniform32(Random):
         (_scalar_philox(np, *words)[0] >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
     )
 
-    def lower(b: Any, *words: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, *words: Any) -> Any:
         return uniform_float32(b, philox_rounds(b, *words)[0])
 
 
@@ -81,11 +81,11 @@ class RandomUniform64(Random):
 
     name, result = "random_uniform_float64", float64
 
-    def lower(b: Any, *words: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, *words: Any) -> Any:
         low, high = philox_rounds(b, *words)
         return uniform_float64(b, high, low)
 
-    def ref(np: Any, *words: Any) -> Any:  # type: ignore[misc]
+    def ref(np: Any, *words: Any) -> Any:
         low, high = (w.astype(np.uint64) for w in _scalar_philox(np, *words))
         bits = ((high << np.uint64(32)) | low) >> np.uint64(11)
         return bits.astype(np.float64) * 2.0**-53
@@ -96,11 +96,11 @@ class RandomNormal32(Random):
 
     name, result, cost = "random_normal_float32", float32, 100
 
-    def lower(b: Any, *words: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, *words: Any) -> Any:
         low, high = philox_rounds(b, *words)
         return normal_pair(b, low, high, float32)[0]
 
-    def ref(np: Any, *words: Any) -> Any:  # type: ignore[misc]
+    def ref(np: Any, *words: Any) -> Any:
         return _box_muller(np, *words).astype(np.float32)
 
 
@@ -109,7 +109,7 @@ class RandomNormal64(Random):
 
     name, result, cost = "random_normal_float64", float64, 100
 
-    def lower(b: Any, *words: Any) -> Any:  # type: ignore[misc]
+    def lower(b: Any, *words: Any) -> Any:
         low, high = philox_rounds(b, *words)
         return normal_pair(b, low, high, float64)[0]
 
@@ -147,11 +147,16 @@ def bits(key: Node, shape: Shape) -> Node:
 
 
 def uniform(key: Node, shape: Shape, dtype: DType) -> Node:
-    """Uniform in [0, 1); half precisions are rounded down from float32 draws."""
+    """Uniform in [0, 1); a half precision gets as many bits as it holds: none rounds to 1."""
     if dtype is float64:
         return draw(UNIFORM64, key, shape)
-    sample = draw(UNIFORM32, key, shape)
-    return sample if dtype is float32 else cast(sample, attrs=(dtype,))
+    if dtype is float32:
+        return draw(UNIFORM32, key, shape)
+    digits = HALF_DIGITS[dtype]
+    sample = bits(key, shape)
+    upper = bitwise_right_shift(sample, constant_like(sample, 32 - digits))
+    whole = cast(upper, attrs=(dtype,))
+    return multiply(whole, constant_like(whole, 2.0**-digits))
 
 
 def normal(key: Node, shape: Shape, dtype: DType) -> Node:

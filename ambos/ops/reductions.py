@@ -14,8 +14,6 @@ from ambos.ops.kinds import Grads, Op, constant_like, kinds_in_words
 from ambos.ops.movement import expand, reshape
 from ambos.ops.sources import iota
 
-# ruff: noqa: E731
-
 
 class Reduce(Op, abstract=True):
     """Axes folded into one element by an associative operation.

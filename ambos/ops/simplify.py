@@ -18,7 +18,6 @@ from ambos.graph.rewrite import Rule
 from ambos.ops.arithmetic import add, cast, multiply, negative, subtract, where
 from ambos.ops.kinds import constant, registry
 from ambos.ops.movement import concat, expand, flip, pad, permute, reshape, slice_
-from ambos.ops.sources import constant_op
 
 Number = bool | int | float
 SPREADING = ("reshape", "permute", "expand", "slice", "flip", "detach")  # keep a constant constant
@@ -31,7 +30,7 @@ def constant_value(node: Node) -> Number | None:
     """The number that `node` holds everywhere, if it says so."""
     while node.op.name in SPREADING:
         node = node.inputs[0]
-    return node.attrs[0] if node.op is constant_op else None
+    return node.attrs[0] if node.op.name == "constant" else None
 
 
 def filled(value: Number, dtype: DType, shape: Shape) -> Node:
@@ -142,7 +141,7 @@ def detach_is_done(node: Node) -> Node | None:
 def reshape_of_reshape(node: Node) -> Node | None:
     """The last shape counts."""
     (x,) = node.inputs
-    return reshape(x.inputs[0], attrs=node.attrs) if x.op is reshape else None
+    return reshape(x.inputs[0], attrs=node.attrs) if x.op.name == "reshape" else None
 
 
 def permute_of_permute(node: Node) -> Node | None:
@@ -150,7 +149,7 @@ def permute_of_permute(node: Node) -> Node | None:
     (x,), (axes,) = node.inputs, node.attrs
     if axes == tuple(range(x.rank)):
         return x
-    if x.op is not permute:
+    if x.op.name != "permute":
         return None
     return permute(x.inputs[0], attrs=(tuple(x.attrs[0][axis] for axis in axes),))
 
@@ -158,13 +157,13 @@ def permute_of_permute(node: Node) -> Node | None:
 def expand_of_expand(node: Node) -> Node | None:
     """The last shape counts."""
     (x,) = node.inputs
-    return expand(x.inputs[0], attrs=node.attrs) if x.op is expand else None
+    return expand(x.inputs[0], attrs=node.attrs) if x.op.name == "expand" else None
 
 
 def pad_of_pad(node: Node) -> Node | None:
     """Widths add up."""
     (x,) = node.inputs
-    if x.op is not pad:
+    if x.op.name != "pad":
         return None
     before, after = (
         tuple(a + b for a, b in zip(outer, inner, strict=True))
@@ -176,7 +175,7 @@ def pad_of_pad(node: Node) -> Node | None:
 def flip_of_flip(node: Node) -> Node | None:
     """Twice is never; neither does one element have an order."""
     (x,), (axes,) = node.inputs, node.attrs
-    inner = x.attrs[0] if x.op is flip else ()
+    inner = x.attrs[0] if x.op.name == "flip" else ()
     kept = tuple(sorted(a for a in set(axes) ^ set(inner) if x.shape[a] > 1))
     source = x.inputs[0] if inner else x
     if not kept:
@@ -187,7 +186,7 @@ def flip_of_flip(node: Node) -> Node | None:
 def slice_of_slice(node: Node) -> Node | None:
     """Every step2-th of every step1-th."""
     (x,) = node.inputs
-    if x.op is not slice_:
+    if x.op.name != "slice":
         return None
     start = [a + b * s for a, b, s in zip(x.attrs[0], node.attrs[0], x.attrs[2], strict=True)]
     step = [a * b for a, b in zip(x.attrs[2], node.attrs[2], strict=True)]
@@ -197,7 +196,7 @@ def slice_of_slice(node: Node) -> Node | None:
 def slice_of_pad(node: Node) -> Node | None:
     """A slice that sees no padding does not need it."""
     (x,) = node.inputs
-    if x.op is not pad:
+    if x.op.name != "pad":
         return None
     source, (start, _, step) = x.inputs[0], node.attrs
     moved = [a - b for a, b in zip(start, x.attrs[0], strict=True)]
@@ -209,7 +208,7 @@ def slice_of_pad(node: Node) -> Node | None:
 def slice_of_concat(node: Node) -> Node | None:
     """A slice out of one part does not need the others."""
     (x,) = node.inputs
-    if x.op is not concat:
+    if x.op.name != "concat":
         return None
     axis, (start, _, step) = x.attrs[0], node.attrs
     first, last = start[axis], start[axis] + (node.shape[axis] - 1) * step[axis]
@@ -254,7 +253,7 @@ def cast_of_cast(node: Node) -> Node | None:
     """The way through a dtype that holds every number of the first; integers that get no longer
     wrap as one. Not integer to float to integer: floats saturate where integers wrap."""
     (x,) = node.inputs
-    if x.op is not cast:
+    if x.op.name != "cast":
         return None
     first, middle, last = x.inputs[0].dtype, x.dtype, node.dtype
     if first.is_integer and middle.is_integer and last.is_integer:
@@ -310,29 +309,29 @@ def subtract_zero(node: Node) -> Node | None:
 def add_negative(node: Node) -> Node | None:
     """x + -y is what subtraction means."""
     x, y = node.inputs
-    if y.op is negative:
+    if y.op.name == "negative":
         return subtract(x, y.inputs[0])
-    return subtract(y, x.inputs[0]) if x.op is negative else None
+    return subtract(y, x.inputs[0]) if x.op.name == "negative" else None
 
 
 def subtract_negative(node: Node) -> Node | None:
     """x - -y = x + y."""
     x, y = node.inputs
-    return add(x, y.inputs[0]) if y.op is negative else None
+    return add(x, y.inputs[0]) if y.op.name == "negative" else None
 
 
 def inverse_of_itself(node: Node) -> Node | None:
     """- -x, ~ ~x, not not x."""
     (x,) = node.inputs
-    return x.inputs[0] if x.op is node.op else None
+    return x.inputs[0] if x.op.name == node.op.name else None
 
 
 def magnitude_of_negative(node: Node) -> Node | None:
     """|-x| = |x|, and a magnitude is its own."""
     (x,) = node.inputs
-    if x.op is node.op:
+    if x.op.name == node.op.name:
         return x
-    return node.op(x.inputs[0]) if x.op is negative else None  # type: ignore[operator]
+    return node.op(x.inputs[0]) if x.op.name == "negative" else None  # type: ignore[operator]
 
 
 def equal_operands(node: Node) -> Node | None:
@@ -417,7 +416,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "power": (small_power,),
     "contract": (empty_input,),
     "scatter_add": (empty_updates,),
-    **{name: (reduce_nothing,) for name in REDUCTIONS},
+    **dict.fromkeys(REDUCTIONS, (reduce_nothing,)),
 }
 for _name in ("sum", "prod", "any", "all"):
     _RULES[_name] = (empty_input, *_RULES[_name])

@@ -26,7 +26,7 @@ class Input(Source):
     def leaf(self, number: int, strides: Shape, shape: Shape, dtype: DType) -> Node:
         return leaf(self, (number, strides), shape, dtype, False, None)
 
-    def ref(np: Any, node: Node) -> Any:  # type: ignore[misc]
+    def ref(np: Any, node: Node) -> Any:
         raise CompilerError("input: a program's input has no value of its own")
 
 

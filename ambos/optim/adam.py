@@ -7,7 +7,8 @@ from typing import Any
 
 from ambos.core.errors import ArgumentError
 from ambos.optim.optimizer import Group, Optimizer, State, rates
-from ambos.tensor import Tensor, maximum
+from ambos.tensor.handle import Tensor
+from ambos.tensor.pointwise import maximum
 
 
 class Adam(Optimizer):
@@ -110,6 +111,4 @@ class AdamW(Adam):
         *,
         learning_rate: float | None = None,
     ) -> None:
-        super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, learning_rate=learning_rate
-        )
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, learning_rate=learning_rate)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ambos.tensor import Tensor, tensor
+import numpy as np
+
+from ambos.tensor.handle import Tensor
 
 
 class Clock:
@@ -17,14 +19,15 @@ class Clock:
     __slots__ = ("count",)
 
     def __init__(self, count: float | Tensor = 0.0) -> None:
-        self.count = count if isinstance(count, Tensor) else tensor(float(count), dtype="float64")
+        # An array, not a number: numbers become constants, and this must be data.
+        self.count = count if isinstance(count, Tensor) else Tensor(np.asarray(count, np.float64))
 
 
 def tick(states: list[dict[str, Any]]) -> list[Clock]:
     """Advance the clocks of `states`; returns each clock once.
 
     States without one start a common clock. Where only some owners of a clock step, they go on
-    with one of their own: `owners` counts those who have it.
+    with a clock of their own.
     """
     fresh: Clock | None = None
     advanced: dict[int, tuple[Clock, Clock]] = {}

@@ -6,10 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError, UnknownNameError, suggest
 from ambos.optim.clock import Clock, tick
-from ambos.tensor import Tensor, evaluate, no_grad, tensor, zeros
+from ambos.tensor.handle import Tensor
+from ambos.tensor.live import evaluate
+from ambos.tensor.modes import no_grad
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -130,7 +134,7 @@ class Optimizer(metaclass=Checked):
         Errors: ArgumentError without parameters.
         """
         loss = closure() if closure is not None else None
-        evaluate(*self.advance())
+        evaluate(self.advance())
         return loss
 
     def advance(self) -> list[Tensor]:
@@ -159,14 +163,14 @@ class Optimizer(metaclass=Checked):
                 changed += [value for value in state.values() if isinstance(value, Tensor)]
             # All is recorded; what follows cannot fail, so a step happens whole or not at all.
             for (parameter, _, _), state, new in zip(work, states, news, strict=True):
-                parameter.copy_(new)
+                parameter.data = new
                 self.state[parameter] = state
         return [*changed, *(parameter for parameter, _, _ in work)]
 
     def _rate(self, number: int, value: float) -> Tensor:
         known = self._rates.get(number)
         if known is None or known[0] != value:
-            known = self._rates[number] = (value, tensor(float(value), dtype="float64"))
+            known = self._rates[number] = (value, Tensor(np.asarray(value, np.float64)))
         return known[1]
 
     # State
@@ -216,7 +220,9 @@ class Optimizer(metaclass=Checked):
         states: dict[Tensor, State] = {}
         for number, state in given.items():
             if number not in places:
-                raise ArgumentError(f"{name}: a state for parameter {number}; need one of {numbers}")
+                raise ArgumentError(
+                    f"{name}: a state for parameter {number}; need one of {numbers}"
+                )
             states[places[number]] = _restored(name, number, state, places[number], clocks)
         for group, known in zip(self.param_groups, settings, strict=True):
             group.update(known)
@@ -240,7 +246,7 @@ def _restored(
             count = float(value)
             result[key] = clocks.setdefault(count, Clock(count))
         elif value is not None:
-            numbers = value.detach() if isinstance(value, Tensor) else tensor(value)
+            numbers = value.detach() if isinstance(value, Tensor) else Tensor(np.asarray(value))
             if numbers.shape != parameter.shape:
                 raise ShapeError(f"{name}: {key} of parameter {number} is {tuple(numbers.shape)}; "
                                  f"need {tuple(parameter.shape)}")  # fmt: skip
@@ -250,8 +256,8 @@ def _restored(
 
 def _zeros_like(parameter: Tensor) -> Tensor:
     """Zeros as data: a constant would give the first step a graph of its own."""
-    value = zeros(parameter.shape, dtype=parameter.dtype)
-    evaluate(value)
+    value = Tensor(np.zeros(parameter.shape, np.float32)).to(parameter.dtype)
+    evaluate([value])
     return value
 
 
@@ -263,4 +269,3 @@ def rates(lr: float | None, learning_rate: float | None, default: float) -> floa
     if lr is not None and learning_rate is not None and lr != learning_rate:
         raise ArgumentError(f"lr={lr} and learning_rate={learning_rate} differ; need one of them")
     return next((v for v in (lr, learning_rate) if v is not None), default)
-

@@ -7,7 +7,7 @@ from typing import Any
 
 from ambos.core.errors import ArgumentError
 from ambos.optim.optimizer import Group, Optimizer, State, rates
-from ambos.tensor import Tensor
+from ambos.tensor.handle import Tensor
 
 
 class SGD(Optimizer):

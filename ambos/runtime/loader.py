@@ -1,14 +1,18 @@
 """LLVM text -> object code -> addresses: the only file of this room that knows LLVM.
 
-How, and why so (measured on 2 cores with kernels of 60 vector instructions, LLVM 22):
+How, and why so (2 cores, LLVM 22; "small" is a synthetic kernel of 60 vector instructions):
 
-* One object per kernel, compiled by several threads: 1.8 ms a kernel, against 3.3 ms on one thread
-  and 2.3 ms for all kernels linked into one module. It scales with cores, and the disk cache
-  keeps single kernels, so that programs share them. llvmlite holds a global lock around every call
-  although LLVM needs none between contexts; `_unlocked` steps around it for the slow call.
+* One object per kernel, compiled by several threads: 1.8 ms a small kernel on a quiet machine,
+  against 3.3 ms on one thread and 2.3 ms for all kernels linked into one module. (Linked halves on
+  two threads: 1.4 ms.) The disk cache keeps single kernels, so that programs share them. The gain
+  has not been confirmed on the compiler's own kernels: both cores were busy when they were tried.
+  llvmlite holds a global lock around every call although LLVM needs none between contexts;
+  `_emit_object` steps around it.
 * Target machines are kept: a kernel compiled on a new one costs 1.5-3 ms more.
-* Two cheap passes and code generation at -O2: the full -O2 pipeline doubles the time (5.8 ms) and
-  has nothing to do, since kernels arrive as vector code.
+* Two cheap passes: the full -O2 pipeline takes 5.8 ms a small kernel against 3.4.
+* Code generation at -O2 without loop strength reduction: on ten of the compiler's kernels that pass
+  was 40% of its processor time (9.5 against 5.9 ms), on contraction kernels 15 to 45%. Their speed
+  differed by -3 to +3% between with and without, either way round, which is the noise.
 * LLJIT with JITLink, all objects of a call linked at once: 0.03-0.05 ms a kernel, against 0.11
   one by one. JITLink lays an object out in one piece, so the small code model always reaches.
 
@@ -109,13 +113,18 @@ def _load_missing(missing: list[Kernel], features: Features) -> dict[str, int]:
 
 def _compile_all(kernels: Sequence[Kernel], features: Features) -> dict[str, bytes]:
     """Object code by name. This thread emits text while others are inside LLVM."""
-    _llvm()
+    llvm = _llvm()
     num_threads = max(1, min(config.threads, len(kernels)))
-    with ThreadPoolExecutor(num_threads, "ambos-compile") as threads:
-        jobs = [_start(threads, kernel, features) for kernel in kernels]
-        return {
-            kernel.name: _finish(job, kernel) for kernel, job in zip(kernels, jobs, strict=True)
-        }
+    # The option is the whole process's: others who use LLVM shall find it as it was.
+    llvm.set_option("ambos", "-disable-lsr=true")
+    try:
+        with ThreadPoolExecutor(num_threads, "ambos-compile") as threads:
+            jobs = [_start(threads, kernel, features) for kernel in kernels]
+            return {
+                kernel.name: _finish(job, kernel) for kernel, job in zip(kernels, jobs, strict=True)
+            }
+    finally:
+        llvm.set_option("ambos", "-disable-lsr=false")
 
 
 def _start(threads: ThreadPoolExecutor, kernel: Kernel, features: Features) -> Callable[[], bytes]:

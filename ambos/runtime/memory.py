@@ -1,7 +1,10 @@
 """Native memory: aligned, warm (freed blocks are kept and reused), shared with NumPy.
 
-Touching a fresh page costs the kernel about 0.25 us per 4 KiB, more than most kernels need to
-compute on it; so a freed block goes to a free list of its size class, up to a limit.
+Touching a fresh page costs about 0.5 to 1 us per 4 KiB, more than most kernels need to compute on
+it; so a freed block goes to a free list of its size class, up to a limit.
+
+Taking and giving back a warm block use the free lists only, whose `pop` and `append` are atomic:
+no lock, no counters. What the lists hold is added up when somebody asks.
 """
 
 from __future__ import annotations
@@ -9,12 +12,15 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ambos.core.errors import ArgumentError
 from ambos.core.program import ALIGNMENT
+
+LARGE = 1 << 20  # giving back a block this large looks at the limit
 
 
 def _retain_limit() -> int:
@@ -25,13 +31,23 @@ def _retain_limit() -> int:
         return 1 << 30
 
 
-@dataclass(slots=True)
 class Statistics:
-    """Bytes in living Storages, the most there ever were, and bytes of free blocks kept warm."""
+    """Bytes held by this process for Storages.
 
-    live_bytes: int = 0
-    peak_bytes: int = 0
-    retained_bytes: int = 0
+    `owned_bytes` is all of it, `peak_bytes` the most there ever was, `retained_bytes` the part in
+    free blocks kept warm, `live_bytes` the part in use.
+    """
+
+    owned_bytes = 0
+    peak_bytes = 0
+
+    @property
+    def retained_bytes(self) -> int:
+        return sum(size * len(blocks) for size, blocks in list(_free.items()))
+
+    @property
+    def live_bytes(self) -> int:
+        return self.owned_bytes - self.retained_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +86,7 @@ class Storage:
         (12, 0)
     """
 
-    __slots__ = ("__weakref__", "_block", "_owner", "address", "nbytes")
+    __slots__ = ("__weakref__", "_block", "_owner", "address", "nbytes", "readonly")
 
     def __init__(self, nbytes: int) -> None:
         self._block: _Block | None = None
@@ -80,23 +96,25 @@ class Storage:
         self._block = block = _take(_size_class(nbytes))
         self.address = block.address
         self.nbytes = nbytes
+        self.readonly = False  # nobody may write here: no output, and no donated input
 
     @classmethod
-    def from_address(cls, address: int, nbytes: int, owner: Any) -> Storage:
+    def from_address(cls, address: int, nbytes: int, owner: Any, readonly: bool = False) -> Storage:
         """Foreign memory, used in place; `owner` is kept alive as long as the Storage."""
         storage = cls.__new__(cls)
         storage._block = None
         storage._owner = owner
         storage.address = address
         storage.nbytes = nbytes
+        storage.readonly = readonly
         return storage
 
     @classmethod
     def from_buffer(cls, source: Any, copy: bool | None = None) -> Storage:
         """The bytes of a C-contiguous NumPy array or buffer, in row-major order.
 
-        `copy`: None shares memory where it is aligned to 64 bytes and copies elsewhere, True always
-        copies, False never does.
+        `copy`: None shares writable memory aligned to 64 bytes and copies other memory, True
+        always copies, False never does. A Storage that shares read-only memory is `readonly`.
 
         Errors: ArgumentError for `copy=False` where sharing is impossible.
 
@@ -112,8 +130,9 @@ class Storage:
                 f"from_buffer: memory at {address:#x} with strides {array.strides}; need C order "
                 f"and a multiple of {ALIGNMENT} bytes to share it; pass copy=None"
             )
-        if shareable and not copy:
-            return cls.from_address(address, array.nbytes, array)
+        writable = array.flags.writeable
+        if shareable and (copy is False or (copy is None and writable)):
+            return cls.from_address(address, array.nbytes, array, readonly=not writable)
         storage = cls(array.nbytes)
         storage.numpy(array.dtype, array.shape)[...] = array
         return storage
@@ -143,7 +162,7 @@ class Storage:
                 f"numpy: shape {shape} of {kind}, strides {strides}, offset {offset} covers bytes "
                 f"{offset + first} to {offset + last}; the storage has {self.nbytes}"
             )
-        return np.asarray(_View(self, kind, shape, strides, offset, readonly))
+        return np.asarray(_View(self, kind, shape, strides, offset, readonly or self.readonly))
 
     def memoryview(self, readonly: bool = False) -> memoryview:
         """All bytes, as a memoryview that keeps the Storage alive.
@@ -197,13 +216,10 @@ def release() -> int:
         >>> release() >= 0
         True
     """
-    with _lock:
-        released = statistics.retained_bytes
-        _free.clear()
-        statistics.retained_bytes = 0
-    return released
+    return _trim(0)
 
 
+@lru_cache(4096)
 def _size_class(nbytes: int) -> int:
     """`nbytes` rounded up to a size with three significant bits: at most a quarter is unused.
 
@@ -216,35 +232,48 @@ def _size_class(nbytes: int) -> int:
 
 
 def _take(size: int) -> _Block:
-    with _lock:
-        blocks = _free.get(size)
-        if blocks:
-            block = blocks.pop()
-            statistics.retained_bytes -= size
-        else:
-            block = _allocate(size)
-        statistics.live_bytes += size
-        if statistics.live_bytes > statistics.peak_bytes:
-            statistics.peak_bytes = statistics.live_bytes
-    return block
+    try:
+        return _free[size].pop()
+    except (KeyError, IndexError):
+        return _allocate(size)
+
+
+def _give_back(block: _Block) -> None:
+    _free[block.nbytes].append(block)
+    if block.nbytes >= LARGE:
+        _trim(retain_limit)
 
 
 def _allocate(size: int) -> _Block:
-    try:
-        memory = np.empty(size + ALIGNMENT, np.uint8)
-    except MemoryError:
-        release()
-        memory = np.empty(size + ALIGNMENT, np.uint8)
+    with _lock:
+        _free.setdefault(size, [])
+        if statistics.owned_bytes + size > retain_limit:
+            _trim(retain_limit)
+        try:
+            memory = np.empty(size + ALIGNMENT, np.uint8)
+        except MemoryError:
+            release()
+            memory = np.empty(size + ALIGNMENT, np.uint8)
+        statistics.owned_bytes += size
+        statistics.peak_bytes = max(statistics.peak_bytes, statistics.owned_bytes)
     address = memory.__array_interface__["data"][0]
     return _Block(address + -address % ALIGNMENT, size, memory)
 
 
-def _give_back(block: _Block) -> None:
+def _trim(limit: int) -> int:
+    """Drop free blocks, the largest first, until they hold at most `limit` bytes."""
     with _lock:
-        statistics.live_bytes -= block.nbytes
-        if statistics.retained_bytes + block.nbytes <= retain_limit:
-            statistics.retained_bytes += block.nbytes
-            _free.setdefault(block.nbytes, []).append(block)
+        retained = before = statistics.retained_bytes
+        for size in sorted(_free, reverse=True):
+            blocks = _free[size]
+            while retained > limit and blocks:
+                try:
+                    blocks.pop()
+                except IndexError:  # another thread took the last one
+                    break
+                retained -= size
+                statistics.owned_bytes -= size
+    return before - retained
 
 
 def _as_bytes(source: Any) -> np.ndarray:

@@ -114,7 +114,7 @@ class Pool:
             self._share_scratch(self.scratch_bytes)
 
     def _spins(self, count: int) -> int:
-        """Idle turns before sleeping. A turn takes 3 to 50 ns, depending on the processor."""
+        """Idle turns before sleeping. Processors differ in how long a turn takes (12 ns here)."""
         spin, turns = _Worker(self.entry("spin")), 500
         seconds = 1.0
         for _ in range(3):

@@ -14,9 +14,8 @@ from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops.indexing import argsort, scatter_add, take
 from ambos.ops.movement import concat, flip, slice_, unslice
-from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, operand_of, reshaped
-from ambos.tensor.indexing import bounds, positions_of, read
+from ambos.tensor.indexing import bounds, position, positions_of, read
 from ambos.tensor.operands import convert, expand_to, scalar
 
 
@@ -34,7 +33,9 @@ def replaced(node: Node, index: Any, value: Any) -> Node:
         return ops.where(mask, expand_to(reshaped(new, ()), node.shape), node)
     parts = read(index, node.shape)
     if builtins.any(isinstance(p, Node) for p in parts):
-        return _scatter(node, positions_of(node.shape, index), new)
+        places = positions_of(node.shape, index)
+        flat = reshaped(_fitted(new, places.shape), (places.size,))
+        return scatter_last(node, reshaped(places, (places.size,)), flat)
     return _place(node, parts, new)
 
 
@@ -64,20 +65,25 @@ def _fitted(value: Node, region: Shape) -> Node:
 
 def _place(node: Node, parts: list[Any], value: Node) -> Node:
     """Slices, integers and new axes: the value, padded to the whole, chosen under a mask."""
-    starts, stops, steps, flips, sizes, region = [], [], [], [], [], []
+    starts: list[int] = []
+    stops: list[int] = []
+    steps: list[int] = []
+    sizes: list[int] = []
+    flips, region = [], []
     axis = 0
     for part in parts:
         if part is None:
             region.append(1)
             continue
         extent = node.shape[axis]
-        if isinstance(part, int):
+        whole = isinstance(part, slice)
+        if not whole:
             part = _single(part, axis, node.shape)
         start, stop, step, backwards = bounds(part, extent)
         count = len(range(start, stop, step))
         if backwards:
             flips.append(axis)
-        if isinstance(parts[_entry_of(parts, axis)], slice):
+        if whole:
             region.append(count)
         for found, field in zip((starts, stops, steps, sizes), (start, stop, step, count),
                                 strict=True):  # fmt: skip
@@ -94,27 +100,22 @@ def _place(node: Node, parts: list[Any], value: Node) -> Node:
     return ops.where(inside, placed, node)
 
 
-def _entry_of(parts: list[Any], axis: int) -> int:
-    """Which entry stands for `axis`: new axes stand for none."""
-    return [i for i, p in enumerate(parts) if p is not None][axis]
-
-
 def _single(index: int, axis: int, shape: Shape) -> slice:
-    from ambos.tensor.indexing import _position
-
-    start = _position(index, axis, shape)
+    start = position(index, axis, shape)
     return slice(start, start + 1)
 
 
-def _scatter(node: Node, positions: Node, value: Node) -> Node:
-    """Computed positions: each target learns the ordinal of its last writer, then gathers."""
+def scatter_last(node: Node, positions: Node, updates: Node) -> Node:
+    """`node` with updates (a vector) put at row-major positions; of equal targets the last wins.
+
+    Each target learns the ordinal of its last writer and then gathers: exact for every dtype,
+    and gradients reach the updates that were kept.
+    """
     count = positions.size
     if count == 0:
         return node
-    updates = reshaped(_fitted(value, positions.shape), (count,))
-    flat = reshaped(positions, (count,))
-    order = argsort(flat)  # stable: writers of one target keep their order
-    there = take(flat, order, attrs=(0,))
+    order = argsort(positions)  # stable: writers of one target keep their order
+    there = take(positions, order, attrs=(0,))
     last = _differs_from_next(there)
     zero = scalar(0, int64, (count,))
     ordinal = ops.where(last, ops.add(order, scalar(1, int64, (count,))), zero)
@@ -136,7 +137,3 @@ def _differs_from_next(values: Node) -> Node:
     later, earlier = (slice_(values, attrs=window) for window in one)
     end = scalar(True, bool_, (1,))
     return concat(ops.not_equal(later, earlier), end, attrs=(0,))
-
-
-def ordinals(count: int) -> Node:
-    return iota(attrs=(count,))

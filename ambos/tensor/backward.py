@@ -8,6 +8,7 @@ from typing import Any
 from ambos.autodiff.reverse import gradients, ones_like
 from ambos.core.errors import GradientError
 from ambos.graph.node import Node, toposort
+from ambos.ops.arithmetic import add
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.live import leaf_handle
 from ambos.tensor.modes import set_grad_enabled
@@ -71,8 +72,6 @@ def _accumulate(handle: Tensor, gradient: Node) -> None:
     if known is None:
         handle.grad = wrap(gradient)
     else:
-        from ambos.ops.arithmetic import add
-
         handle.grad = wrap(binary(add, known._node, gradient))
 
 

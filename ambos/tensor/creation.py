@@ -7,22 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.dtype import PYTHON, DType, as_dtype, bool_, float32, int64
+from ambos.core.dtype import PYTHON, DType, as_dtype, float32, float64, int64
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops.kinds import op as op_named
-from ambos.ops.movement import detach
 from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, node_of, reshaped, shape_of, wrap
 from ambos.tensor.names import check_device, public
 from ambos.tensor.operands import convert, expand_to, scalar
 
 
-def tensor(
-    data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
-) -> Tensor:
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A tensor with a copy of `data`: numbers, nested lists, NumPy arrays, anything with
     `__array__`. Python numbers become bool, int64 or float32.
 
@@ -42,8 +39,7 @@ def asarray(x: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device("asarray", device)
     if isinstance(x, Tensor) and (dtype is None or as_dtype(dtype) is x.dtype):
         return x
-    node = node_of(x)
-    return wrap(node if dtype is None else convert(node, as_dtype(dtype)))
+    return Tensor(x, dtype) if not isinstance(x, Tensor) else wrap(convert(x._node, as_dtype(dtype)))
 
 
 as_tensor = asarray
@@ -87,7 +83,7 @@ def full(
         node = node_of(value)
         node = node if dtype is None else convert(node, as_dtype(dtype))
         return _made(expand_to(node, sizes), requires_grad, device)
-    kind = PYTHON[type(value)] if type(value) in PYTHON else float32
+    kind = PYTHON.get(type(value), float32)
     return _made(filled(value, sizes, as_dtype(dtype) if dtype else kind), requires_grad, device)
 
 
@@ -136,9 +132,7 @@ empty_like = zeros_like
 
 def steps(start: float, step: float, count: int, dtype: DType) -> Node:
     """start + step * (0, 1, ..., count - 1)."""
-    exact = dtype if dtype.is_floating and dtype.itemsize == 8 else (
-        int64 if dtype.is_integer else as_dtype("float64")
-    )  # fmt: skip
+    exact = int64 if dtype.is_integer else float64
     node = convert(iota(attrs=(count,)), exact)
     if step != 1:
         node = ops.multiply(node, scalar(step, exact, (count,)))
@@ -149,8 +143,8 @@ def steps(start: float, step: float, count: int, dtype: DType) -> Node:
 
 @public
 def arange(
-    start: float, stop: float | None = None, step: float = 1, dtype: Any = None,
-    requires_grad: bool = False, device: Any = None, end: float | None = None,
+    start: Any, stop: Any = None, step: Any = 1, dtype: Any = None,
+    requires_grad: bool = False, device: Any = None, end: Any = None,
 ) -> Tensor:  # fmt: skip
     """start, start + step, ... below stop; int64, or float32 if any argument is a float.
 
@@ -253,7 +247,7 @@ def is_tensor(x: Any) -> bool:
 
 
 __all__ = [
-    "arange", "as_tensor", "asarray", "astype", "bool_", "clone", "detach", "empty", "empty_like",
+    "arange", "as_tensor", "asarray", "astype", "clone", "empty", "empty_like",
     "eye", "from_dlpack", "from_numpy", "full", "full_like", "is_tensor", "linspace", "ones",
     "ones_like", "tensor", "tril", "triu", "zeros", "zeros_like",
 ]  # fmt: skip

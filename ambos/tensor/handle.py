@@ -6,14 +6,13 @@ never alias each other. Most methods are attached in `methods.py` from the funct
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ambos.core.dtype import PYTHON, DType, as_dtype, bfloat16, float32
+from ambos.core.dtype import PYTHON, DType, as_dtype
 from ambos.core.errors import DTypeError, GradientError, ShapeError, UnknownNameError, suggest
 from ambos.core.shape import Shape
 from ambos.graph.node import Node, tracking
@@ -22,14 +21,14 @@ from ambos.ops.functions import power
 from ambos.ops.movement import permute, reshape
 from ambos.ops.sources import data as data_op
 from ambos.tensor.array import Array
-from ambos.tensor.live import evaluate, leaf_handle, leaf_node, register, register_leaf
+from ambos.tensor.live import leaf_handle, leaf_node, register, register_leaf
+from ambos.tensor.looking import Looking
 from ambos.tensor.names import check_device
 from ambos.tensor.operands import Number, Operand, binary, convert, floating, quotient, scalar
 from ambos.tensor.powers import raise_to
-from ambos.tensor.show import describe
 
 
-class Tensor:
+class Tensor(Looking):
     """An n-dimensional array that computes when it is looked at.
 
     Dtypes: Python numbers become bool, int64 or float32; NumPy arrays keep their dtype.
@@ -58,7 +57,8 @@ class Tensor:
         device: object = None,
     ) -> None:
         check_device("tensor", device)
-        node = node_of(data)
+        # A number is data here, not a constant: another number makes no other graph.
+        node = data_of(data) if isinstance(data, (bool, int, float)) else node_of(data)
         if dtype is not None:
             node = convert(node, as_dtype(dtype))
         if node.tracked or requires_grad:
@@ -83,8 +83,10 @@ class Tensor:
                              "need a result of the same shape")  # fmt: skip
         if node.dtype is not old.dtype:
             if node.dtype.is_floating and not old.dtype.is_floating:
-                raise DTypeError(f"{name}: a {node.dtype.name} result for a {old.dtype.name} "
-                                 "tensor; need the same kind: assign x = x.float() first")  # fmt: skip
+                raise DTypeError(
+                    f"{name}: a {node.dtype.name} result for a {old.dtype.name} tensor; need the "
+                    "same kind: assign x = x.float() first"
+                )
             node = convert(node, old.dtype)
         if old.tracked and self.is_leaf:
             if tracking.enabled:
@@ -98,68 +100,15 @@ class Tensor:
             self._bind(node)
         return self
 
-    # --- facts ------------------------------------------------------------------------------
+    # --- transposes ------------------------------------------------------------------------------
 
     @property
-    def shape(self) -> Shape:
-        """Sizes of the axes, a tuple."""
-        return self._node.shape
-
-    @property
-    def dtype(self) -> DType:
-        """Element type."""
-        return self._node.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self._node.shape)
-
-    @property
-    def device(self) -> str:
-        """Where the data lives: "cpu"."""
-        return "cpu"
-
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or one axis's size (as in PyTorch)."""
-        if dim is None:
-            return self._node.shape
-        from_shape = self._node.shape
-        if not -len(from_shape) <= dim < len(from_shape):
-            raise ShapeError(f"size: axis {dim} of {from_shape}; need an axis that exists")
-        return from_shape[dim]
-
-    def dim(self) -> int:
-        """Number of axes."""
-        return len(self._node.shape)
-
-    def numel(self) -> int:
-        """Number of elements."""
-        return math.prod(self._node.shape)
-
-    nelement = numel
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element."""
-        return self._node.dtype.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all elements."""
-        return self.numel() * self._node.dtype.itemsize
-
-    def is_floating_point(self) -> bool:
-        """Is the dtype floating?"""
-        return self._node.dtype.is_floating
-
-    @property
-    def T(self) -> Tensor:  # noqa: N802
+    def T(self) -> Tensor:
         """The axes reversed."""
-        return wrap(permute(self._node, attrs=(tuple(range(self.ndim))[::-1],)))
+        return wrap(permute(self._node, attrs=(tuple(range(self._node.rank))[::-1],)))
 
     @property
-    def mT(self) -> Tensor:  # noqa: N802
+    def mT(self) -> Tensor:
         """The last two axes swapped."""
         if self.ndim < 2:
             raise ShapeError(f"mT: got {self.shape}; need at least two dimensions")
@@ -240,66 +189,7 @@ class Tensor:
         if tracked:
             register_leaf(self)
 
-    # --- looking ----------------------------------------------------------------------------
-
-    def _array(self) -> Array:
-        """The realised data."""
-        if self._node.value is None:
-            evaluate((self,))
-        value: Array = self._node.value
-        return value
-
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """A NumPy array with a copy of the values (bfloat16 as float32)."""
-        if self._node.dtype is bfloat16:
-            return wrap(convert(self._node, float32)).numpy()
-        return np.array(self._array().numpy())
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        array = self.numpy()
-        return array if dtype is None else array.astype(dtype, copy=False)
-
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.numpy().__dlpack__(**options)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
-
-    def item(self) -> Any:
-        """The one element as a Python number."""
-        if self.numel() != 1:
-            raise ShapeError(f"item: {self.shape} has {self.numel()} elements; need exactly one: "
-                             "reduce it first or use tolist()")  # fmt: skip
-        return self.numpy().item()
-
-    def tolist(self) -> Any:
-        """Nested lists of Python numbers."""
-        return self.numpy().tolist()
-
-    def __bool__(self) -> bool:
-        if self.numel() != 1:
-            raise ShapeError(f"bool: {self.shape} has {self.numel()} truths; need one: "
-                             "use .any() or .all()")  # fmt: skip
-        return bool(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self._node.dtype.is_floating:
-            raise DTypeError(f"index: got {self.dtype.name}; need an integer tensor: use .long()")
-        return operator.index(self.item())
-
-    def __complex__(self) -> complex:
-        return complex(self.item())
-
-    def __len__(self) -> int:
-        if not self._node.shape:
-            raise ShapeError("len: a scalar has no length; need at least one dimension")
-        return self._node.shape[0]
+    # --- a collection, a key, a copy -------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self._node.shape:
@@ -311,15 +201,6 @@ class Tensor:
 
     def __hash__(self) -> int:
         return id(self)
-
-    def __repr__(self) -> str:
-        notes = []
-        if self.requires_grad:
-            notes.append("requires_grad=True" if self.is_leaf else f"grad_fn=<{self.grad_fn}>")
-        return describe(self.numpy(), self.dtype, notes)
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self._node.shape == () else format(str(self), spec)
 
     def __reduce__(self) -> Any:
         return _restore, (type(self), self.numpy(), self.dtype.name, self.requires_grad)
@@ -490,22 +371,25 @@ def data_of(value: Any) -> Node:
         value = [v.numpy() if isinstance(v, Tensor) else v for v in value]
     given = isinstance(value, np.ndarray) or hasattr(value, "dtype")
     try:
-        array = np.array(value, order="C")
+        array = np.asarray(value)
     except (ValueError, TypeError) as error:
-        raise ShapeError(f"tensor: the data is no array ({error}); need numbers nested "
-                         "evenly")  # fmt: skip
+        raise ShapeError(
+            f"tensor: the data is no array ({error}); need numbers nested evenly"
+        ) from None
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise DTypeError(f"tensor: got {_kind_of(value, array)}; need numbers or bools, or a "
                          "nest of lists of them")  # fmt: skip
     if not given and array.dtype == np.float64:
         array = array.astype(np.float32)
-    dtype = as_dtype(array.dtype.newbyteorder("=").name)
-    return data_op.leaf(Array.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False)),
-                        array.shape, dtype)  # fmt: skip
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return data_op.leaf(Array.from_numpy(array), array.shape, as_dtype(array.dtype))
 
 
 def _kind_of(value: Any, array: np.ndarray[Any, Any]) -> str:
-    return type(value).__name__ if array.dtype == object else f"dtype {array.dtype}"
+    if array.dtype != object:
+        return f"dtype {array.dtype}"
+    is_number = array.ndim == 0 and isinstance(value, int)
+    return f"an integer of {value.bit_length()} bits" if is_number else type(value).__name__
 
 
 def infix(op: Any, a: Any, b: Any, rule: Any = binary) -> Tensor:

@@ -31,14 +31,14 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 
 def _one(node: Node, index: int) -> Node:
-    start = _position(index, 0, node.shape)
+    start = position(index, 0, node.shape)
     rest = node.shape[1:]
     zeros, ones = (0,) * len(rest), (1,) * (len(rest) + 1)
     cut = slice_(node, attrs=((start, *zeros), (start + 1, *rest), ones))
     return reshaped(cut, rest)
 
 
-def _position(index: int, axis: int, shape: Shape) -> int:
+def position(index: int, axis: int, shape: Shape) -> int:
     extent = shape[axis]
     if not -extent <= index < extent:
         raise IndexingError(
@@ -153,7 +153,7 @@ def _basic(node: Node, parts: list[Part]) -> tuple[Node, list[tuple[int, Node]]]
                 flips.append(axis)
             kept.append(len(range(start, stop, step)))
         elif isinstance(part, int):
-            start = _position(part, axis, node.shape)
+            start = position(part, axis, node.shape)
             stop, step = start + 1, 1
         else:
             start, stop, step = 0, extent, 1
@@ -190,7 +190,7 @@ def _checked(index: Node, axis: int, shape: Shape) -> Node:
     """Negative positions counted from the end. Constants (a plain integer) are checked at once."""
     extent = shape[axis]
     if index.op.name == "constant":
-        return _as_index(_position(int(index.attrs[0]), axis, shape))
+        return _as_index(position(int(index.attrs[0]), axis, shape))
     return wrapped(index, extent)
 
 

@@ -15,7 +15,6 @@ from ambos.core.errors import GradientError
 from ambos.graph.node import Node, leaf, toposort
 from ambos.ops.movement import detach
 from ambos.ops.sources import data
-from ambos.tensor import realize as realization
 
 
 class Handle(Protocol):
@@ -105,7 +104,9 @@ def flush() -> None:
 def _compute(roots: dict[Node, None], handles: list[Handle]) -> None:
     for handle in handles:
         roots[handle._node] = None
-    realization.realize(list(roots))
+    from ambos.tensor.realize import realize  # the compiler is loaded when it is first needed
+
+    realize(list(roots))
     for handle in handles:
         settle(handle)
     _pending[:] = [ref(handle) for handle in _live()]
@@ -121,6 +122,7 @@ def _live() -> list[Handle]:
     return list(found.values())
 
 
+CONSTANTS = ("constant", "iota")
 APART, SHARED, ABSTRACT = 0, 1, 2  # unrelated work, work that is due, a traced function's value
 
 
@@ -133,7 +135,7 @@ def _connected(roots: Iterable[Node]) -> list[Handle]:
     state: dict[Node, int] = {}
     for node in toposort(roots, is_ready):
         state[node] = SHARED
-        if node.op.name in ("constant", "iota"):
+        if node.op.name in CONSTANTS:
             state[node] = APART
         elif node.op.name == "input" and node.value is None:
             raise GradientError(
@@ -156,7 +158,8 @@ def _connected(roots: Iterable[Node]) -> list[Handle]:
 
 def _work(source: Node, state: dict[Node, int]) -> int:
     """Of a node that is due: does it compute with data?"""
-    return SHARED if source.value is not None else state[source]
+    is_data = source.value is not None and source.op.name not in CONSTANTS
+    return SHARED if is_data else state[source]
 
 
 def _inherited(node: Node, state: dict[Node, int]) -> int:

@@ -17,7 +17,7 @@ def is_grad_enabled() -> bool:
     return tracking.enabled
 
 
-class set_grad_enabled:  # noqa: N801 - a context manager that is spelled like a function
+class set_grad_enabled:
     """Record gradients or not, from now on or within a `with` block.
 
     Example:
@@ -78,7 +78,7 @@ class _Mode:
         return inside  # type: ignore[return-value]
 
 
-class no_grad(_Mode):  # noqa: N801
+class no_grad(_Mode):
     """Results need no gradient, even when operands do. A context manager and a decorator.
 
     Example:
@@ -92,13 +92,13 @@ class no_grad(_Mode):  # noqa: N801
     enabled = False
 
 
-class inference_mode(_Mode):  # noqa: N801
+class inference_mode(_Mode):
     """The same as `no_grad`: tensors have no version counters that could be saved."""
 
     enabled = False
 
 
-class enable_grad(_Mode):  # noqa: N801
+class enable_grad(_Mode):
     """Record gradients again, inside `no_grad`. A context manager and a decorator."""
 
     enabled = True

@@ -77,15 +77,13 @@ def common_dtype(operands: tuple[Operand, ...]) -> DType:
             found = operand.dtype if found is None else promote(found, operand.dtype)
     scalars = [x for x in operands if not isinstance(x, Node)]
     if found is None:
-        found = PYTHON[type(scalars[0])] if type(scalars[0]) in PYTHON else float32
+        found = PYTHON.get(type(scalars[0]), float32)
     for number in scalars:
         found = weak_result(found, number)
     return found
 
 
-def align(
-    name: str, operands: tuple[Operand, ...], dtype: DType | None = None
-) -> tuple[Node, ...]:
+def align(name: str, operands: tuple[Operand, ...], dtype: DType | None = None) -> tuple[Node, ...]:
     """The operands as nodes of one dtype and one shape."""
     if dtype is None:
         dtype = common_dtype(operands)

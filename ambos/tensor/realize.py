@@ -111,9 +111,7 @@ def prepare(wanted: Sequence[Node], leaves: Sequence[Node]) -> Plan:
         node: input_.leaf(i, node.value.strides, node.shape, node.dtype)
         for i, node in enumerate(leaves)
     }
-    compiled = compile_graph(
-        substitute(wanted, replacement), host_features(), config.threads
-    )
+    compiled = compile_graph(substitute(wanted, replacement), host_features(), config.threads)
     return Plan(compiled, Executable(compiled.program))
 
 
@@ -123,7 +121,10 @@ def execute(plan: Plan, leaves: Sequence[Node]) -> list[Array]:
     inputs = [node.value.address for node in leaves][: plan.compiled.program.num_inputs]
     plan.executable.run(inputs, [storage.address for storage in outputs])
     return [
-        Array(outputs[r.output], 0, r.shape, r.strides, r.dtype) for r in plan.compiled.results
+        Array(outputs[r.output], 0, r.shape, r.strides, r.dtype)
+        if r.output is not None
+        else leaves[r.input].value
+        for r in plan.compiled.results
     ]
 
 

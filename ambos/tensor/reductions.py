@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ambos.core.dtype import as_dtype, bool_, float32, int64, uint64
+from ambos.core.dtype import as_dtype, bool_, int64, uint64
 from ambos.core.errors import ArgumentError, DTypeError
 from ambos.core.shape import Shape, normalize_axes, normalize_axis
 from ambos.graph.node import Node
@@ -22,7 +22,7 @@ from ambos.ops.kinds import Op
 from ambos.ops.movement import detach
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
 from ambos.tensor.names import public
-from ambos.tensor.operands import binary, convert, expand_to, floating, scalar
+from ambos.tensor.operands import binary, convert, floating, scalar
 
 Axis = int | Iterable[int] | None
 
@@ -123,7 +123,7 @@ def var(
 ) -> Tensor:  # fmt: skip
     """Variance over axes; `correction` (1, as in PyTorch; NumPy's ddof is 0) is taken off the
     count. `unbiased=False` is correction 0."""
-    correction, keepdims = _torch_order(correction, unbiased, keepdims)
+    correction = correction if unbiased is None else int(unbiased)
     return wrap(variance_node(_float_input("var", x), axis, correction, keepdims))
 
 
@@ -133,17 +133,9 @@ def std(
     unbiased: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Standard deviation over axes; see `var` for `correction`."""
-    correction, keepdims = _torch_order(correction, unbiased, keepdims)
+    correction = correction if unbiased is None else int(unbiased)
     node = variance_node(_float_input("std", x), axis, correction, keepdims)
     return wrap(functions.sqrt(node))
-
-
-def _torch_order(
-    correction: float, unbiased: bool | None, keepdims: bool
-) -> tuple[float, bool]:
-    if unbiased is not None:
-        correction = int(unbiased)
-    return float(correction), keepdims
 
 
 @public
@@ -253,13 +245,8 @@ def count_nonzero(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def _shifted(node: Node, axis: Axis) -> tuple[Node, Node]:
     """(exp(x - max), max) with a max that gradients do not see; infinities do not become NaN."""
     top = detach(fold(folds.max_, node, axis, True))
-    finite = functions_isfinite(top)
-    safe = ops.where(finite, top, scalar(0, top.dtype, top.shape))
+    safe = ops.where(ops.isfinite(top), top, scalar(0, top.dtype, top.shape))
     return functions.exp(binary(ops.subtract, node, safe)), safe
-
-
-def functions_isfinite(node: Node) -> Node:
-    return ops.isfinite(node)
 
 
 @public
@@ -303,9 +290,7 @@ def _soft_input(op: str, x: Any, axis: int | None, dtype: Any) -> Node:
 
 
 @public
-def norm(
-    x: Any, p: float | str = 2, axis: Axis = None, keepdims: bool = False
-) -> Tensor:
+def norm(x: Any, p: float | str = 2, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Vector norm of order p (2, 1, 0, inf, -inf or any number; "fro" is 2) over axes."""
     node = floating(node_of(x))
     if p == "fro":
@@ -327,13 +312,8 @@ def norm(
     return wrap(binary(functions.power, total, 1 / p))
 
 
-def kept_like(result: Node, source: Node, axes: Shape) -> Node:
-    """A reduced node expanded to its source's shape."""
-    return expand_to(_restore_axes(result, source, axes, True), source.shape)
-
-
 __all__ = [
     "Extremes", "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero",
-    "float32", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std",
+    "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std",
     "std_mean", "sum", "var", "var_mean",
 ]  # fmt: skip

@@ -55,7 +55,7 @@ def gradgradcheck(
     function: Function, inputs: Sequence[Node], *, evaluate: Evaluate = reference, seed: int = 0
 ) -> None:
     """Check the gradients of the gradients of `function`, also with respect to the seeds."""
-    outputs, seeds = _outputs(function, inputs, seed)
+    _, seeds = _outputs(function, inputs, seed)
     count = len(inputs)
 
     def first(*leaves: Node) -> list[Node]:

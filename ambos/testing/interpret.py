@@ -397,7 +397,8 @@ def fused_multiply_add(a: Array, b: Array, c: Array) -> Array:
         toward = np.where(error > 0, np.inf, -np.inf)
         return np.where(inexact, np.nextafter(total, toward), total).astype(np.float32)
     if a.dtype == np.float64:
-        return np.asarray(np.frompyfunc(_exact, 3, 1)(a, b, c), np.float64)
+        with np.errstate(all="ignore"):
+            return np.asarray(np.frompyfunc(_exact, 3, 1)(a, b, c), np.float64)
     return np.asarray(a * b + c)
 
 

@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -17,12 +18,14 @@ import numpy as np
 
 from ambos.compiler.emit import PASSES, emit_loop
 from ambos.compiler.emit_sort import emit_sort
-from ambos.compiler.loops import LoopKernel, Map, SortKernel
-from ambos.core.dtype import bfloat16
+from ambos.compiler.loops import UNIT, Buffer, Index, LoopKernel, Map, SortKernel
+from ambos.core import dtype as dt
+from ambos.core.dtype import bfloat16, bool_, float32
 from ambos.testing.interpret import interpret
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
+llvm.set_option("ambos", "-disable-lsr")  # as runtime.loader does: see compiler.emit.PASSES
 
 LIBC = ctypes.CDLL(None)
 CPUS = ("x86-64-v3", "native")
@@ -126,7 +129,11 @@ def check(
     """Run `kernel` on every CPU and in the interpreter; all must leave the same bits.
 
     Arrays among `words` stand for pointers to copies of them. Returns the copies, by word.
+    For brevity `kernel.grain` is the grain itself here; it becomes the last word.
     """
+    if isinstance(kernel, LoopKernel) and kernel.grain is not None:
+        words = [*words, kernel.grain]
+        kernel = replace(kernel, grain=len(words) - 1, num_words=len(words))
     text = emit_loop(kernel, "k", lower) if isinstance(kernel, LoopKernel) else (
         emit_sort(kernel, "k")
     )  # fmt: skip
@@ -144,3 +151,57 @@ def check(
             same = same_bits(array.ravel(), flat[word], word in halves)
             assert same, f"{cpu}: word {word}"
     return {word: array.reshape(words[word].shape) for word, array in flat.items()}
+
+
+# --- parts of test kernels -----------------------------------------------------------------------
+
+RULES = {
+    "add": lambda b, x, y: x + y,
+    "sub": lambda b, x, y: x - y,
+    "mul": lambda b, x, y: x * y,
+    "div": lambda b, x, y: x / y,
+    "rem": lambda b, x, y: x % y,
+    "sqrt": lambda b, x: b.sqrt(x),
+    "less": lambda b, x, y: x < y,
+    "and": lambda b, x, y: x & y,
+    "neg": lambda b, x: -x,
+    "cube": lambda b, x: x * x * x,
+    "positive": lambda b, x: x * x + 1.0,
+}
+
+
+def f32(word: int | None) -> Buffer:
+    return Buffer(word, float32)
+
+
+def at(*terms: tuple[int, int], offset: int | None = None) -> Index:
+    return Index(offset, terms)
+
+
+def along(axis: int) -> Index:
+    return at((axis, UNIT))
+
+
+def storage(dtype: dt.DType) -> np.dtype:
+    return np.dtype("uint16" if dtype is bfloat16 else dtype.name)
+
+
+def numbers(dtype: dt.DType, size: int, seed: int = 0) -> np.ndarray:
+    """Random elements of `dtype` as they lie in memory (bfloat16: bits), special ones included."""
+    random = np.random.default_rng(seed)
+    if dtype is bool_:
+        return random.integers(0, 2, size).astype(bool)
+    if dtype.is_integer:
+        low, high = max(dtype.min, -(2**62)), min(dtype.max, 2**62)
+        array = random.integers(low, high, size, endpoint=True).astype(dtype.name)
+        array[::7] = dtype.min
+        return array
+    array = random.standard_normal(size) * 10.0 ** random.integers(-3, 4, size)
+    array[3::11], array[5::13], array[1::17] = np.nan, np.inf, -0.0
+    if dtype is bfloat16:
+        return (array.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    return array.astype(dtype.name)
+
+
+def items(size: int, grain: int) -> int:
+    return -(-size // grain)

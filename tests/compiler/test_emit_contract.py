@@ -60,7 +60,7 @@ class Operand:
     batch: Sequence[int] = ()
     rows: Sequence[int] = ()
     k: int = 1
-    runs: Sequence[int] = (0,)
+    runs: Sequence[int] | np.ndarray = (0,)
     panel: int | None = None
     packed: bool = False
     offset: int = 0

@@ -7,8 +7,7 @@ import pytest
 
 from ambos.compiler.loops import Buffer, SortKernel
 from ambos.core import dtype as dt
-from tests.compiler.harness import check
-from tests.compiler.test_emit import numbers
+from tests.compiler.harness import check, numbers
 
 
 @pytest.mark.parametrize("dtype", dt.ALL, ids=lambda d: d.name)

@@ -58,5 +58,3 @@ def _has_gradient(op: Op) -> bool:
     own = [base for base in BASES if "vjp" in vars(base)]
     overridden = all(type(op).vjp is not base.vjp for base in own)
     return overridden or getattr(op, "partials", None) is not None
-
-

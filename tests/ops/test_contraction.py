@@ -14,7 +14,11 @@ from ambos.ops.contraction import contract, conv, make_spec, plain
 from ambos.ops.sources import data
 from ambos.testing.reference import evaluate
 
-TORCH = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d, 3: torch.nn.functional.conv3d}
+TORCH = {
+    1: torch.nn.functional.conv1d,
+    2: torch.nn.functional.conv2d,
+    3: torch.nn.functional.conv3d,
+}
 
 
 def leaf(values: np.ndarray) -> Node:

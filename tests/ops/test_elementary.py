@@ -318,13 +318,17 @@ def test_normal_is_the_box_muller_transform_into_its_tails(dtype: DType) -> None
 # --- machine code --------------------------------------------------------------------------------
 
 
+GRAIN = 256  # elements per work item
+
+
 def compiled(rule: Callable[..., Any], dtype: DType, result: DType, arity: int, cpu: str) -> int:
     """The address of `out[i] = rule(in0[i], in1[i], ...)` for `cpu`."""
     along = Index(None, ((0, UNIT),))
     loads = tuple(Load(Buffer(i + 1, dtype), along) for i in range(arity))
     tape = (*loads, Apply("f", tuple(range(arity)), result))
     store = Store(Buffer(arity + 1, result), along, arity)
-    kernel = LoopKernel((0,), (0,), (), 0, 64, tape, (Map((), (store,)),), arity + 2)
+    stages = (Map((), (store,)),)
+    kernel = LoopKernel((0,), (0,), (), 0, arity + 2, tape, stages, arity + 3)
     return compile_kernel(emit_loop(kernel, "k", lambda op: rule), "k", cpu)
 
 
@@ -336,7 +340,7 @@ def assert_same_bits(
         got = np.empty(arrays[0].size, result.name)
         address = compiled(rule, dtype, result, len(arrays), cpu)
         pointers = [a.ctypes.data for a in (*arrays, got)]
-        launch(address, [got.size, *pointers], -(-got.size // 64))
+        launch(address, [got.size, *pointers, GRAIN], -(-got.size // GRAIN))
         assert same_bits(got, wanted), cpu
 
 

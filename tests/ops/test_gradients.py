@@ -4,8 +4,7 @@ import pytest
 
 from ambos.core.dtype import float64
 from ambos.ops import registry
-from ambos.ops.kinds import Pointwise
-from ambos.testing.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from ambos.testing.gradcheck import gradcheck, gradgradcheck
 from ambos.testing.samples import Sample, accepted, samples
 
 DIFFERENTIABLE = [

@@ -231,19 +231,19 @@ def test_errors_name_op_shapes_and_need() -> None:
     x = leaf(np.zeros((2, 3)))
     with pytest.raises(ShapeError, match=r"reshape: \(2, 3\) has 6 .* \(4, 2\) has 8.*test_mov"):
         reshape(x, attrs=((4, 2),))
-    with pytest.raises(ShapeError, match="permute: axes .* each axis once"):
+    with pytest.raises(ShapeError, match=r"permute: axes .* each axis once"):
         permute(x, attrs=((0, 0),))
     with pytest.raises(ShapeError, match=r"expand: \(2, 3\) does not expand to \(4, 3\)"):
         expand(x, attrs=((4, 3),))
     with pytest.raises(ShapeError, match=r"expand: \(2, 3\) does not expand to \(1, 2, 3\)"):
         expand(x, attrs=((1, 2, 3),))
-    with pytest.raises(ShapeError, match="pad: .* one count >= 0"):
+    with pytest.raises(ShapeError, match=r"pad: .* one count >= 0"):
         pad(x, attrs=((0, -1), (0, 0)))
-    with pytest.raises(ShapeError, match="slice: .* stop <= size"):
+    with pytest.raises(ShapeError, match=r"slice: .* stop <= size"):
         slice_(x, attrs=((0, 0), (2, 4), (1, 1)))
-    with pytest.raises(ShapeError, match="concat: .* outside axis 0"):
+    with pytest.raises(ShapeError, match=r"concat: .* outside axis 0"):
         concat(x, leaf(np.zeros((2, 4))), attrs=(0,))
     with pytest.raises(DTypeError, match="concat: dtypes float64 and int64"):
         concat(x, leaf(np.zeros((2, 3), np.int64)), attrs=(0,))
-    with pytest.raises(ShapeError, match="window: 5 wide .* smaller window"):
+    with pytest.raises(ShapeError, match=r"window: 5 wide .* smaller window"):
         window(x, attrs=(1, 3, 1, 2))

@@ -155,9 +155,7 @@ def check(op: Op, inputs: list[np.ndarray], dtypes: list[DType]) -> None:
     if op.name in ("sin", "cos", "tan"):
         equal |= np.abs(inputs[0].astype(np.float64)) > TRIGONOMETRIC_RANGE[dtypes[0].compute]
     wrong = np.argwhere(~equal)[:3]
-    detail = [
-        (*[v[tuple(i)] for v in inputs], found[tuple(i)], expected[tuple(i)]) for i in wrong
-    ]
+    detail = [(*[v[tuple(i)] for v in inputs], found[tuple(i)], expected[tuple(i)]) for i in wrong]
     assert equal.all(), f"{op.name}: (inputs, rule, reference): {detail}, {len(equal)} lanes"
 
 

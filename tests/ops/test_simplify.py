@@ -193,7 +193,9 @@ UNTOUCHED: list[tuple[str, Node]] = [
 ]
 
 
-@pytest.mark.parametrize(("node", "expected"), [e[1:] for e in EXAMPLES], ids=[e[0] for e in EXAMPLES])
+@pytest.mark.parametrize(
+    ("node", "expected"), [e[1:] for e in EXAMPLES], ids=[e[0] for e in EXAMPLES]
+)
 def test_rule(node: Node, expected: Node) -> None:
     found = simplified(node)
     assert _plain(found) == _plain(expected)

@@ -63,24 +63,32 @@ def test_a_view_keeps_the_memory():
 
 
 def test_accounts():
+    memory.release()
     before = memory.statistics.live_bytes
     storages = [Storage(1 << 20) for _ in range(3)]
     assert memory.statistics.live_bytes == before + (3 << 20)
     assert memory.statistics.peak_bytes >= before + (3 << 20)
-    retained = memory.statistics.retained_bytes
+    assert memory.statistics.retained_bytes == 0
     storages.clear()
     assert memory.statistics.live_bytes == before
-    assert memory.statistics.retained_bytes == retained + (3 << 20)
-    assert memory.release() >= 3 << 20
+    assert memory.statistics.retained_bytes == 3 << 20
+    assert memory.release() == 3 << 20
     assert memory.statistics.retained_bytes == 0
+    assert memory.statistics.owned_bytes == before
 
 
 def test_retained_memory_is_bounded(monkeypatch):
     memory.release()
-    monkeypatch.setattr(memory, "retain_limit", 5000)
-    storages = [Storage(1024) for _ in range(10)]
+    small = [Storage(1024) for _ in range(100)]
+    monkeypatch.setattr(memory, "retain_limit", 5 << 20)
+    storages = [Storage(1 << 20) for _ in range(10)]
     storages.clear()
-    assert memory.statistics.retained_bytes == 4096
+    assert memory.statistics.retained_bytes == 5 << 20
+    small.clear()
+    assert memory.statistics.retained_bytes == (5 << 20) + 100 * 1024
+    again = Storage(3000)  # a new block looks at the limit, too
+    assert memory.statistics.retained_bytes <= 5 << 20
+    assert again.nbytes == 3000
 
 
 def test_views_with_strides_are_numpys():
@@ -142,6 +150,25 @@ def test_copying_an_array():
     )
     single = Storage.from_buffer(np.array(3.5))
     assert single.numpy("float64", ()) == 3.5
+
+
+def test_read_only_memory_is_never_written():
+    array = aligned(4)
+    array.flags.writeable = False
+    copied = Storage.from_buffer(array)
+    assert copied.address != array.ctypes.data
+    copied.numpy("int64", (4,))[:] = 7
+    shared = Storage.from_buffer(array, copy=False)
+    assert (shared.address, shared.readonly) == (array.ctypes.data, True)
+    with pytest.raises(ValueError, match="read-only"):
+        shared.numpy("int64", (4,))[0] = 7
+    assert shared.memoryview().readonly
+    constants = [bytes([65 + i % 26]) * (40 + i % 16) for i in range(300)]  # some lie aligned
+    for constant in constants:
+        storage = Storage.from_buffer(constant)
+        storage.numpy("uint8", (storage.nbytes,))[:] = 0
+    assert all(constant[0] != 0 for constant in constants)
+    np.testing.assert_array_equal(array, 0)
 
 
 def test_other_buffers():

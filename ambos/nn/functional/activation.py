@@ -6,26 +6,20 @@ import math
 from typing import Any
 
 from ambos.core.errors import ArgumentError
-from ambos.core.shape import normalize_axis
-from ambos.graph.node import Node
-from ambos.nn.functional.shared import floating, keep, nodes
+from ambos.nn.functional.shared import floating, nodes
 from ambos.ops.arithmetic import (
     add,
-    divide,
     greater_equal,
     multiply,
-    negative,
-    subtract,
     where,
 )
 from ambos.ops.arithmetic import relu as relu_op
-from ambos.ops.functions import erf, exp, log
+from ambos.ops.functions import erf
 from ambos.ops.functions import tanh as tanh_op
 from ambos.ops.kinds import constant_like
-from ambos.ops.movement import detach
-from ambos.ops.reductions import max_, sum_
-from ambos.tensor import Tensor
-from ambos.tensor.handle import wrap
+from ambos.tensor import reductions
+from ambos.tensor.composite import sigmoid_node
+from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.random import rand
 
 
@@ -40,22 +34,14 @@ def tanh(input: Any) -> Tensor:
 
 
 def sigmoid(input: Any) -> Tensor:
-    """1 / (1 + exp(-x)), without overflow in the value or in the gradient.
+    """1 / (1 + exp(-x)), without overflow.
 
     Example:
         >>> import ambos as am
         >>> sigmoid(am.tensor([-200.0, 0.0])).numpy()
         array([0. , 0.5], dtype=float32)
     """
-    return wrap(_sigmoid(floating("sigmoid", nodes(input)[0])))
-
-
-def _sigmoid(x: Node) -> Node:
-    """exp(-|x|) never overflows; the branch at 0 keeps the slope of 1/4 there."""
-    one = constant_like(x, 1.0)
-    upper = greater_equal(x, constant_like(x, 0.0))
-    e = exp(where(upper, negative(x), x))
-    return divide(where(upper, one, e), add(e, one))
+    return wrap(sigmoid_node(floating("sigmoid", nodes(input)[0])))
 
 
 def silu(input: Any) -> Tensor:
@@ -64,7 +50,7 @@ def silu(input: Any) -> Tensor:
     Source: Elfwing, Uchibe, Doya (2017), "Sigmoid-weighted linear units".
     """
     x = floating("silu", nodes(input)[0])
-    return wrap(multiply(x, _sigmoid(x)))
+    return wrap(multiply(x, sigmoid_node(x)))
 
 
 def gelu(input: Any, approximate: str = "none") -> Tensor:
@@ -92,27 +78,12 @@ def softmax(input: Any, dim: int = -1) -> Tensor:
         >>> softmax(am.tensor([0.0, 0.0])).numpy()
         array([0.5, 0.5], dtype=float32)
     """
-    x = floating("softmax", nodes(input)[0])
-    axes = (normalize_axis("softmax", dim, x.rank),)
-    e = exp(_below_top(x, axes))
-    return wrap(divide(e, keep(sum_(e, attrs=(axes,)), axes, x.shape)))
+    return reductions.softmax(wrap(floating("softmax", nodes(input)[0])), dim)
 
 
 def log_softmax(input: Any, dim: int = -1) -> Tensor:
     """log(softmax(x)), stable."""
-    x = floating("log_softmax", nodes(input)[0])
-    axes = (normalize_axis("log_softmax", dim, x.rank),)
-    return wrap(log_softmax_node(x, axes))
-
-
-def log_softmax_node(x: Node, axes: tuple[int, ...]) -> Node:
-    shifted = _below_top(x, axes)
-    return subtract(shifted, keep(log(sum_(exp(shifted), attrs=(axes,))), axes, x.shape))
-
-
-def _below_top(x: Node, axes: tuple[int, ...]) -> Node:
-    """x minus its maximum, through which no gradient needs to flow: it cancels."""
-    return subtract(x, keep(detach(max_(x, attrs=(axes,))), axes, x.shape))
+    return reductions.log_softmax(wrap(floating("log_softmax", nodes(input)[0])), dim)
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:

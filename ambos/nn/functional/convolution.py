@@ -12,8 +12,7 @@ from ambos.nn.functional.shared import along, nodes, pad_with, per_axis, same_dt
 from ambos.ops.arithmetic import add
 from ambos.ops.contraction import conv
 from ambos.ops.movement import reshape, slice_
-from ambos.tensor import Tensor
-from ambos.tensor.handle import wrap
+from ambos.tensor.handle import Tensor, wrap
 
 Sizes = int | Sequence[int]
 

@@ -16,8 +16,7 @@ from ambos.ops.kinds import constant
 from ambos.ops.movement import detach, expand, reshape
 from ambos.ops.reductions import max_
 from ambos.ops.sources import iota
-from ambos.tensor import Tensor
-from ambos.tensor.handle import wrap
+from ambos.tensor.handle import Tensor, wrap
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:

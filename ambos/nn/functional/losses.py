@@ -8,7 +8,7 @@ from typing import Any
 from ambos.core.dtype import bool_, int64
 from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from ambos.graph.node import Node
-from ambos.nn.functional.activation import log_softmax_node
+from ambos.nn.functional.activation import log_softmax
 from ambos.nn.functional.shared import (
     along,
     as_type,
@@ -39,8 +39,7 @@ from ambos.ops.functions import exp, log1p
 from ambos.ops.kinds import constant_like
 from ambos.ops.reductions import sum_
 from ambos.ops.sources import iota
-from ambos.tensor import Tensor
-from ambos.tensor.handle import wrap
+from ambos.tensor.handle import Tensor, wrap
 
 
 def cross_entropy(
@@ -66,7 +65,7 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"cross_entropy: label_smoothing is {label_smoothing}; need 0 to 1")
     axis = _class_axis("cross_entropy", x)
-    logp = log_softmax_node(x, (axis,))
+    logp = nodes(log_softmax(wrap(x), axis))[0]
     if t.dtype.is_floating and t.shape == x.shape:
         return wrap(_against_probabilities(logp, t, w, axis, reduction, label_smoothing))
     return wrap(_against_indices(
@@ -138,7 +137,8 @@ def _against_indices(
 def _poisoned(loss: Node, chosen: Node, counts: Node, classes: int) -> Node:
     """NaN where an index that could not be checked beforehand is no class."""
     fits = bitwise_and(
-        greater_equal(chosen, constant_like(chosen, 0)), less(chosen, constant_like(chosen, classes))
+        greater_equal(chosen, constant_like(chosen, 0)),
+        less(chosen, constant_like(chosen, classes)),
     )
     wrong = bitwise_and(counts, equal(fits, constant_like(fits, False)))
     return where(wrong, constant_like(loss, math.nan), loss)

@@ -13,8 +13,7 @@ from ambos.ops.arithmetic import add, multiply, subtract
 from ambos.ops.functions import rsqrt
 from ambos.ops.kinds import constant_like
 from ambos.ops.movement import detach, expand, reshape
-from ambos.tensor import Tensor
-from ambos.tensor.handle import wrap
+from ambos.tensor.handle import Tensor, wrap
 
 
 def batch_norm(

@@ -25,8 +25,7 @@ from ambos.ops.kinds import constant, constant_like
 from ambos.ops.movement import expand, reshape, slice_, window
 from ambos.ops.reductions import max_, sum_
 from ambos.ops.sources import iota
-from ambos.tensor import Tensor
-from ambos.tensor.handle import wrap
+from ambos.tensor.handle import Tensor, wrap
 
 Sizes = int | Sequence[int]
 
@@ -94,9 +93,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Sizes | Sequence[int | None]) -
     if len(asked) != 2:
         raise ArgumentError(f"adaptive_avg_pool2d: output_size is {output_size!r}; need 1 or 2 "
                             "integers")  # fmt: skip
-    sizes = tuple(
-        n if out is None else out for n, out in zip(x.shape[2:], asked, strict=True)
-    )
+    sizes = tuple(n if out is None else out for n, out in zip(x.shape[2:], asked, strict=True))
     grid = per_axis("adaptive_avg_pool2d", "output_size", sizes, 2)
     if all(n and n % out == 0 for n, out in zip(x.shape[2:], grid, strict=True)):
         kernel = (x.shape[2] // grid[0], x.shape[3] // grid[1])
@@ -203,4 +200,3 @@ def _counted(
     behind = [a - i for a, i in zip(after, inner, strict=True)]
     windows, axes = _windows(pad_with(ones, (0, 0, *outer), (0, 0, *behind)), kernel, steps, (1, 1))
     return sum_(windows, attrs=(axes,))
-

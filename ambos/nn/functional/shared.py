@@ -13,8 +13,7 @@ from ambos.ops.arithmetic import cast, divide, where
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.movement import expand, pad, reshape
 from ambos.ops.reductions import sum_
-from ambos.tensor import Tensor
-from ambos.tensor.handle import node_of
+from ambos.tensor.handle import Tensor, node_of
 
 
 def nodes(*values: Any) -> tuple[Node, ...]:
@@ -112,9 +111,7 @@ def reduced(name: str, loss: Node, reduction: str) -> Node:
         return mean(loss, axes) if axes else loss
     if reduction == "sum":
         return sum_(loss, attrs=(axes,)) if axes else loss
-    raise ArgumentError(
-        f"{name}: reduction is {reduction!r}; need 'mean', 'sum' or 'none'"
-    )
+    raise ArgumentError(f"{name}: reduction is {reduction!r}; need 'mean', 'sum' or 'none'")
 
 
 def described(x: Tensor | Node) -> str:

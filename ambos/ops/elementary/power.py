@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ambos.core.builder import Builder, Value
 from ambos.core.dtype import float32, float64
-from ambos.ops.elementary.exponential import Q_DOUBLE, exp_remainder, reduce
+from ambos.ops.elementary.exponential import LOG2_E, Q_DOUBLE, exp_remainder, reduce
 from ambos.ops.elementary.formats import (
     DOUBLE,
     at_least,
@@ -22,7 +22,6 @@ from ambos.ops.elementary.formats import (
 from ambos.ops.elementary.logarithm import P_SHORT, exponent_and_fraction
 
 INFINITY = float("inf")
-LOG2_E = 1.4426950408889634
 # 2^f = 1 + f W(f) for |f| <= 1/2, relative error 2^-34
 W_SHORT = (
     0.6931471805471693, 0.24022651080981286, 0.05550410935898429, 0.009618036058044451,

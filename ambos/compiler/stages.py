@@ -1,0 +1,97 @@
+"""Which stages of a kernel share a pass over their axes.
+
+Folds over the same axes run together unless one needs another's result, and a map just before
+them joins in when what they read of its writing was written at the same point: softmax stores
+exp(x - max) and sums it in one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ambos.compiler.loops import Apply, Fold, Instr, Load, LoopKernel, Map, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass: a map, or folds (stages `numbers`), or a map whose points the folds follow."""
+
+    map: Map | None
+    folds: tuple[Fold, ...]
+    numbers: tuple[int, ...]
+
+
+def passes(kernel: LoopKernel) -> list[Pass]:
+    """The kernel's stages, in order, in as few passes as can be."""
+    found: list[Pass] = []
+    number = 0
+    while number < len(kernel.stages):
+        stage = kernel.stages[number]
+        before = stage if isinstance(stage, Map) else None
+        first = number if before is None else number + 1
+        folds = _together(kernel, first)
+        if before is not None and not (folds and _joins(kernel.tape, before, folds)):
+            folds = ()
+        numbers = tuple(range(first, first + len(folds)))
+        found.append(Pass(before, folds, numbers))
+        number = first + len(folds)
+    return found
+
+
+def _together(kernel: LoopKernel, first: int) -> tuple[Fold, ...]:
+    """The folds from stage `first` on that can share a pass."""
+    group: list[Fold] = []
+    for stage in kernel.stages[first:]:
+        if not isinstance(stage, Fold) or (group and stage.axes != group[0].axes):
+            break
+        needed = (kernel.tape[number] for number in closure(kernel.tape, stage.value))
+        if any(isinstance(i, Result) and i.stage >= first for i in needed):
+            break
+        group.append(stage)
+    return tuple(group)
+
+
+def _joins(tape: Sequence[Instr], stage: Map, folds: Sequence[Fold]) -> bool:
+    """Whether `folds` may read what `stage` writes at the same point, at the time it does."""
+    if stage.ordered or stage.axes != folds[0].axes:
+        return False
+    written = {store.buffer.word for store in stage.stores}
+    read = [load for fold in folds for load in loads(tape, fold.value)]
+    shared = [load for load in read if load.buffer.word in written]
+    for load in shared:
+        stores = [store for store in stage.stores if store.buffer.word == load.buffer.word]
+        if len(stores) != 1 or load.mask is not None:
+            return False
+        store = stores[0]
+        same = (store.buffer, store.index) == (load.buffer, load.index)
+        if not same or store.mask is not None or store.accumulate:
+            return False
+    # What the map read before it wrote must not be taken for what the folds read after.
+    words = {load.buffer.word for load in shared}
+    numbers = [n for store in stage.stores for n in (store.value, store.mask) if n is not None]
+    return not any(load.buffer.word in words for n in numbers for load in loads(tape, n))
+
+
+def loads(tape: Sequence[Instr], number: int) -> list[Load]:
+    """The loads that instruction `number` is computed from."""
+    needed = (tape[n] for n in sorted(closure(tape, number)))
+    return [instruction for instruction in needed if isinstance(instruction, Load)]
+
+
+def closure(tape: Sequence[Instr], number: int) -> set[int]:
+    """Instruction `number` and all that it is computed from."""
+    seen: set[int] = set()
+    todo = [number]
+    while todo:
+        current = todo.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        instruction = tape[current]
+        if isinstance(instruction, Apply):
+            todo += instruction.args
+        elif isinstance(instruction, Load):
+            todo += [value for value, _ in instruction.index.gathers]
+            todo += [] if instruction.mask is None else [instruction.mask]
+    return seen

@@ -1,0 +1,15 @@
+"""`am.autograd`: PyTorch's names for gradients and grad modes."""
+
+from ambos.tensor.backward import backward, grad
+from ambos.tensor.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+
+__all__ = [
+    "backward", "enable_grad", "grad", "inference_mode", "is_grad_enabled", "no_grad",
+    "set_grad_enabled",
+]  # fmt: skip

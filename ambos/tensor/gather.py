@@ -1,0 +1,312 @@
+"""Reading and adding at computed positions, and order."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+from ambos.core.dtype import as_dtype, bool_, int64
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.shape import Shape, broadcast, normalize_axis
+from ambos.graph.node import Node
+from ambos.ops import arithmetic as ops
+from ambos.ops import indexing as index_ops
+from ambos.ops.movement import flip, permute
+from ambos.ops.sources import iota
+from ambos.tensor.assignment import scatter_last
+from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
+from ambos.tensor.indexing import getitem, linear_index, wrapped
+from ambos.tensor.movement import cut_axis
+from ambos.tensor.names import public
+from ambos.tensor.operands import convert, expand_to, scalar
+from ambos.tensor.reductions import Extremes
+
+
+def _indices(op: str, indices: Any) -> Node:
+    node = node_of(np.asarray(indices, np.int64) if isinstance(indices, list) else indices)
+    if not node.dtype.is_integer:
+        raise DTypeError(f"{op}: indices are {node.dtype.name}; need integers: use .long()")
+    return convert(node, int64)
+
+
+@public
+def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
+    """Elements along an axis at integer positions, whose axes replace that axis; without an axis
+    from the flattened tensor. Negative positions count from the end.
+
+    Errors: IndexingError, when the result is looked at, for positions outside the axis.
+
+    Example:
+        >>> import ambos as am
+        >>> am.take(am.tensor([10, 20, 30]), [2, 0]).tolist()
+        [30, 10]
+    """
+    node, index = node_of(x), _indices("take", indices)
+    if axis is None:
+        node, axis = reshaped(node, (node.size,)), 0
+    at = normalize_axis("take", axis, node.rank)
+    return wrap(index_ops.take(node, wrapped(index, node.shape[at]), attrs=(at,)))
+
+
+@public
+def index_select(x: Any, axis: int, indices: Any) -> Tensor:
+    """Elements along an axis at the positions of an integer vector (none negative)."""
+    node, index = node_of(x), _indices("index_select", indices)
+    at = normalize_axis("index_select", axis, node.rank)
+    return wrap(index_ops.take(node, reshaped(index, (index.size,)), attrs=(at,)))
+
+
+def embed(weight: Node, index: Node) -> Node:
+    """Rows of `weight` at `index` (none negative), for embeddings."""
+    return index_ops.take(weight, convert(index, int64), attrs=(0,))
+
+
+def _coordinates(index: Node, axis: int) -> list[Node]:
+    """For every axis the coordinate of each element of `index`, but along `axis` its value."""
+    found = []
+    for a, extent in enumerate(index.shape):
+        single = tuple(extent if i == a else 1 for i in range(index.rank))
+        line = reshaped(iota(attrs=(extent,)), single)
+        found.append(index if a == axis else expand_to(line, index.shape))
+    return found
+
+
+def _check_gather(op: str, node: Node, index: Node, at: int) -> None:
+    if index.rank != node.rank or builtins.any(
+        i > n for a, (i, n) in enumerate(zip(index.shape, node.shape, strict=True)) if a != at
+    ):
+        raise ShapeError(f"{op}: indices are {index.shape} for {node.shape}; need as many "
+                         f"dimensions, and sizes within it but for axis {at}")  # fmt: skip
+
+
+@public
+def gather(x: Any, axis: int, indices: Any) -> Tensor:
+    """result[i, j] = x[indices[i, j], j] for axis 0, and so on (PyTorch's gather).
+
+    Example:
+        >>> import ambos as am
+        >>> am.gather(am.tensor([[1, 2], [3, 4]]), 1, am.tensor([[1], [0]])).tolist()
+        [[2], [3]]
+    """
+    node, index = node_of(x), _indices("gather", indices)
+    if node.rank == 0:
+        return wrap(node)
+    at = normalize_axis("gather", axis, node.rank)
+    _check_gather("gather", node, index, at)
+    place = linear_index(_coordinates(index, at), node.shape)
+    return wrap(index_ops.take(reshaped(node, (node.size,)), place, attrs=(0,)))
+
+
+@public
+def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Tensor:
+    """Like `gather`, but other axes broadcast and negative positions count from the end."""
+    node, index = node_of(x), _indices("take_along_axis", indices)
+    if axis is None:
+        node, axis = reshaped(node, (node.size,)), 0
+    at = normalize_axis("take_along_axis", axis, node.rank)
+    if index.rank != node.rank:
+        raise ShapeError(f"take_along_axis: indices are {index.shape} for {node.shape}; need as "
+                         "many dimensions")  # fmt: skip
+    shape = tuple(
+        i if a == at else builtins.max(i, n)
+        for a, (i, n) in enumerate(zip(index.shape, node.shape, strict=True))
+    )
+    source = tuple(node.shape[at] if a == at else n for a, n in enumerate(shape))
+    index = wrapped(expand_to(index, shape), node.shape[at])
+    return gather(wrap(expand_to(node, source)), at, wrap(index))
+
+
+def _scatter_parts(op: str, x: Any, axis: int, indices: Any, updates: Any) -> Any:
+    node, index = node_of(x), _indices(op, indices)
+    at = normalize_axis(op, axis, node.rank)
+    _check_gather(op, node, index, at)
+    given = operand_of(updates)
+    if isinstance(given, Node):
+        new = convert(given, node.dtype)
+        if new.rank != index.rank or builtins.any(
+            i > n for i, n in zip(index.shape, new.shape, strict=True)
+        ):
+            raise ShapeError(f"{op}: updates are {new.shape} for indices {index.shape}; need at "
+                             "least as many along every axis")  # fmt: skip
+        for a, extent in enumerate(index.shape):
+            new = cut_axis(new, a, 0, extent)
+    else:
+        new = scalar(given, node.dtype, index.shape)
+    place = linear_index(_coordinates(index, at), node.shape)
+    return node, reshaped(place, (place.size,)), reshaped(new, (new.size,))
+
+
+@public
+def scatter_add(x: Any, axis: int, indices: Any, updates: Any) -> Tensor:
+    """A copy of `x` with updates[i, j] added at [indices[i, j], j] for axis 0, and so on."""
+    node, place, new = _scatter_parts("scatter_add", x, axis, indices, updates)
+    flat = reshaped(node, (node.size,))
+    return wrap(reshaped(index_ops.scatter_add(flat, place, new, attrs=(0,)), node.shape))
+
+
+@public
+def scatter(x: Any, axis: int, indices: Any, updates: Any) -> Tensor:
+    """A copy of `x` with updates[i, j] put at [indices[i, j], j]; of equal targets the last
+    wins."""
+    node, place, new = _scatter_parts("scatter", x, axis, indices, updates)
+    return wrap(scatter_last(node, place, new))
+
+
+@public
+def index_add(x: Any, axis: int, indices: Any, updates: Any, alpha: float = 1) -> Tensor:
+    """A copy of `x` to which slices of updates are added at positions along an axis."""
+    node, index = node_of(x), _indices("index_add", indices)
+    at = normalize_axis("index_add", axis, node.rank)
+    new = convert(node_of(updates), node.dtype)
+    if alpha != 1:
+        new = ops.multiply(new, scalar(alpha, node.dtype, new.shape))
+    index = wrapped(reshaped(index, (index.size,)), node.shape[at])
+    return wrap(index_ops.scatter_add(node, index, new, attrs=(at,)))
+
+
+@public
+def index_fill(x: Any, axis: int, indices: Any, value: bool | int | float) -> Tensor:
+    """A copy of `x` with `value` at positions along an axis."""
+    node, index = node_of(x), _indices("index_fill", indices)
+    at = normalize_axis("index_fill", axis, node.rank)
+    extent = node.shape[at]
+    hits = index_ops.scatter_add(
+        scalar(0, int64, (extent,)), wrapped(reshaped(index, (index.size,)), extent),
+        scalar(1, int64, (index.size,)), attrs=(0,),
+    )  # fmt: skip
+    line = reshaped(convert(hits, bool_), tuple(extent if a == at else 1 for a in
+                                                range(node.rank)))  # fmt: skip
+    new = scalar(value, node.dtype, node.shape)
+    return wrap(ops.where(expand_to(line, node.shape), new, node))
+
+
+@public
+def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
+    """`value` where the mask holds, else `x`."""
+    node, chosen = node_of(x), node_of(mask)
+    if chosen.dtype is not bool_:
+        raise DTypeError(f"masked_fill: the mask is {chosen.dtype.name}; need bool: compare it")
+    given = operand_of(value)
+    new = convert(given, node.dtype) if isinstance(given, Node) else scalar(given, node.dtype)
+    return wrap(ops.where(expand_to(chosen, node.shape) if chosen.rank <= node.rank else chosen,
+                          expand_to(new, node.shape), node))  # fmt: skip
+
+
+@public
+def masked_select(x: Any, mask: Any) -> Tensor:
+    """The elements where the mask holds, as a vector (the mask is looked at)."""
+    node, chosen = node_of(x), node_of(mask)
+    shape = broadcast("masked_select", node.shape, chosen.shape)
+    return getitem(wrap(expand_to(node, shape)), wrap(expand_to(chosen, shape)))
+
+
+@public
+def nonzero(x: Any, as_tuple: bool = False) -> Any:
+    """Positions of elements that are not zero, one row each (or one vector an axis)."""
+    found = np.nonzero(np.asarray(wrap(node_of(x))))
+    if as_tuple:
+        return tuple(wrap(node_of(part)) for part in found)
+    return wrap(node_of(np.stack(found, -1) if found else np.zeros((0, 0), np.int64)))
+
+
+@public
+def one_hot(x: Any, num_classes: int, dtype: Any = int64, axis: int = -1) -> Tensor:
+    """1 at the position that each element names along a new axis, 0 elsewhere (int64, as in
+    PyTorch; say dtype=am.float32 for targets).
+
+    Example:
+        >>> import ambos as am
+        >>> am.one_hot(am.tensor([0, 2]), 3).tolist()
+        [[1, 0, 0], [0, 0, 1]]
+    """
+    index = _indices("one_hot", x)
+    at = normalize_axis("one_hot", axis, index.rank + 1)
+    shape = (*index.shape[:at], num_classes, *index.shape[at:])
+    single = (*index.shape[:at], 1, *index.shape[at:])
+    line = reshaped(iota(attrs=(num_classes,)), (num_classes,) + (1,) * (index.rank - at))
+    same = ops.equal(expand_to(reshaped(index, single), shape), expand_to(line, shape))
+    return wrap(convert(same, as_dtype(dtype)))
+
+
+# --- order ------------------------------------------------------------------------------------
+
+
+def _last(node: Node, axis: int) -> tuple[Node, Shape]:
+    """`node` with `axis` last, and the axes that bring it back."""
+    order = (*(a for a in range(node.rank) if a != axis), axis)
+    back = tuple(sorted(range(node.rank), key=order.__getitem__))
+    return (node if order == back else permute(node, attrs=(order,))), back
+
+
+def order_of(node: Node, axis: int, descending: bool) -> Node:
+    """The stable order along an axis, int64."""
+    moved, back = _last(node, axis)
+    if not descending:
+        found = index_ops.argsort(moved)
+    else:
+        # Equal elements keep their order: sort the mirror image and mirror the result.
+        last = (node.rank - 1,)
+        mirrored = flip(index_ops.argsort(flip(moved, attrs=(last,))), attrs=(last,))
+        found = ops.subtract(scalar(node.shape[axis] - 1, int64, mirrored.shape), mirrored)
+    return found if back == tuple(range(node.rank)) else permute(found, attrs=(back,))
+
+
+@public
+def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """Positions that sort along an axis, int64; stable; NaN counts as the largest."""
+    node = node_of(x)
+    if node.rank == 0:
+        return wrap(scalar(0, int64))
+    return wrap(order_of(node, normalize_axis("argsort", axis, node.rank), descending))
+
+
+def sort(
+    x: Any, dim: int = -1, descending: bool = False, *, axis: Any = None, stable: bool = True
+) -> Any:
+    """Sorted along an axis; stable; NaN counts as the largest. `axis=` gives values (NumPy), else
+    the pair (values, indices) (PyTorch).
+
+    Example:
+        >>> import ambos as am
+        >>> x = am.tensor([3, 1, 2])
+        >>> am.sort(x, axis=-1).tolist(), x.sort(descending=True).indices.tolist()
+        ([1, 2, 3], [0, 2, 1])
+    """
+    at = dim if axis is None else axis
+    order = argsort(x, at, descending)
+    values = gather(x, at, order) if node_of(x).rank else wrap(node_of(x))
+    return values if axis is not None else Extremes(values, order)
+
+
+@public
+def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Extremes:
+    """The k largest (or smallest) elements along an axis, in order: (values, indices)."""
+    node = node_of(x)
+    at = normalize_axis("topk", axis, node.rank)
+    if not 0 <= k <= node.shape[at]:
+        raise ArgumentError(f"topk: k is {k} on an axis of {node.shape[at]}; need 0 <= k <= "
+                            f"{node.shape[at]}")  # fmt: skip
+    order = wrap(cut_axis(order_of(node, at, largest), at, 0, k))
+    return Extremes(gather(x, at, order), order)
+
+
+@public
+def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """The middle element in order (the lower of two, as in PyTorch) over an axis or all."""
+    node = node_of(x)
+    if axis is None:
+        node, axis = reshaped(node, (node.size,)), 0
+    at = normalize_axis("median", axis, node.rank)
+    middle = (node.shape[at] - 1) // 2
+    order = wrap(cut_axis(order_of(node, at, False), at, middle, middle + 1))
+    found = gather(wrap(node), at, order)
+    return found if keepdims else found.squeeze(at)
+
+
+__all__ = [
+    "argsort", "gather", "index_add", "index_fill", "index_select", "masked_fill",
+    "masked_select", "median", "nonzero", "one_hot", "scatter", "scatter_add", "sort", "take",
+    "take_along_axis", "topk",
+]  # fmt: skip

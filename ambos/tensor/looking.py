@@ -1,0 +1,146 @@
+"""What a tensor tells: facts, which cost nothing, and values, which have to be computed."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from ambos.core.dtype import DType
+from ambos.core.errors import DTypeError, ShapeError
+from ambos.core.shape import Shape, normalize_axis
+from ambos.graph.node import Node
+from ambos.tensor.array import Array
+from ambos.tensor.live import evaluate
+from ambos.tensor.show import describe
+
+
+class Looking:
+    """The part of Tensor that needs no other tensors."""
+
+    __slots__ = ()
+
+    _node: Node
+
+    # --- facts ------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes, a tuple."""
+        return self._node.shape
+
+    @property
+    def dtype(self) -> DType:
+        """Element type."""
+        return self._node.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._node.shape)
+
+    @property
+    def device(self) -> str:
+        """Where the data lives: "cpu"."""
+        return "cpu"
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or one axis's size (as in PyTorch)."""
+        if dim is None:
+            return self._node.shape
+        return self._node.shape[normalize_axis("size", dim, len(self._node.shape))]
+
+    def dim(self) -> int:
+        """Number of axes."""
+        return len(self._node.shape)
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return math.prod(self._node.shape)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self._node.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.numel() * self._node.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        """Is the dtype floating?"""
+        return self._node.dtype.is_floating
+
+    # --- looking ----------------------------------------------------------------------------
+
+    def _array(self) -> Array:
+        """The realised data."""
+        if self._node.value is None:
+            evaluate((self,))
+        value: Array = self._node.value
+        return value
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A NumPy array with a copy of the values (bfloat16 as float32)."""
+        return np.array(self._array().numpy())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        array = self._array().numpy()  # read-only: the memory is shared and never written again
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return np.array(array) if copy else array
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def item(self) -> Any:
+        """The one element as a Python number."""
+        if self.numel() != 1:
+            raise ShapeError(f"item: {self.shape} has {self.numel()} elements; need exactly one: "
+                             "reduce it first or use tolist()")  # fmt: skip
+        return self.numpy().item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self.numpy().tolist()
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(f"bool: {self.shape} has {self.numel()} truths; need one: "
+                             "use .any() or .all()")  # fmt: skip
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._node.dtype.is_floating:
+            raise DTypeError(f"index: got {self.dtype.name}; need an integer tensor: use .long()")
+        return operator.index(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __len__(self) -> int:
+        if not self._node.shape:
+            raise ShapeError("len: a scalar has no length; need at least one dimension")
+        return self._node.shape[0]
+
+    def __repr__(self) -> str:
+        notes = []
+        if self._node.tracked:
+            made_by = getattr(self, "grad_fn", None)
+            notes.append(f"grad_fn=<{made_by}>" if made_by else "requires_grad=True")
+        return describe(self.numpy(), self.dtype, notes)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self._node.shape == () else format(str(self), spec)

@@ -1,0 +1,182 @@
+"""What Tensor can do: the functions of this room, attached as methods under their names.
+
+Methods follow PyTorch where PyTorch and NumPy disagree (`x.repeat` tiles, `x.sort` pairs).
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+from ambos.core import dtype as dtypes
+from ambos.core.dtype import as_dtype
+from ambos.tensor import (
+    assignment,
+    backward,
+    composite,
+    convolution,
+    creation,
+    gather,
+    indexing,
+    inplace,
+    joining,
+    linear,
+    movement,
+    padding,
+    pointwise,
+    random,
+    reductions,
+    running,
+)
+from ambos.tensor.handle import Tensor
+from ambos.tensor.names import check_device
+
+SOURCES = (pointwise, composite, movement, padding, joining, reductions, running, gather, linear)
+NOT_METHODS = {
+    "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "cat", "concat", "concatenate",
+    "einsum", "hstack", "meshgrid", "stack", "vstack", "result_type", "Extremes",
+}  # fmt: skip
+
+
+def functions(*modules: types.ModuleType) -> dict[str, Callable[..., Any]]:
+    """The public functions of `modules` by name."""
+    return {
+        name: getattr(module, name)
+        for module in modules
+        for name in module.__all__
+        if callable(getattr(module, name))
+    }
+
+
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """The tensor as another dtype (or like another tensor); the only device is "cpu"."""
+    dtype, device = inplace.set_dtype(self, *args, **kwargs)
+    check_device("to", device)
+    return self if dtype is None or dtype is self.dtype else creation.astype(self, dtype)
+
+
+def _cast_method(name: str, dtype: Any) -> Callable[[Tensor], Tensor]:
+    def method(self: Tensor) -> Tensor:
+        return creation.astype(self, dtype)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"The tensor as {dtype.name}."
+    return method
+
+
+def cpu(self: Tensor) -> Tensor:
+    """The tensor itself: everything computes on the CPU."""
+    return self
+
+
+def cuda(self: Tensor, device: Any = "cuda") -> Tensor:
+    """DeviceError: this version computes on the CPU."""
+    check_device("cuda", device)
+    return self
+
+
+def contiguous(self: Tensor) -> Tensor:
+    """The tensor itself: layouts are the compiler's."""
+    return self
+
+
+def is_contiguous(self: Tensor) -> bool:
+    """Always: layouts are the compiler's."""
+    return True
+
+
+def new_full(self: Tensor, size: Any, fill_value: Any, dtype: Any = None) -> Tensor:
+    """`fill_value` in a new shape, in this tensor's dtype."""
+    return creation.full(size, fill_value, dtype=dtype or self.dtype)
+
+
+def new_zeros(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
+    """Zeros in a new shape, in this tensor's dtype."""
+    return creation.zeros(*size, dtype=dtype or self.dtype)
+
+
+def new_ones(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
+    """Ones in a new shape, in this tensor's dtype."""
+    return creation.ones(*size, dtype=dtype or self.dtype)
+
+
+def new_tensor(self: Tensor, data: Any, dtype: Any = None) -> Tensor:
+    """A tensor with a copy of `data`, in this tensor's dtype."""
+    return creation.tensor(data, dtype=dtype or self.dtype)
+
+
+def type_(self: Tensor, dtype: Any = None) -> Any:
+    """The dtype's name, or the tensor as another dtype."""
+    return self.dtype.name if dtype is None else creation.astype(self, as_dtype(dtype))
+
+
+def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """NumPy's functions on tensors: ours of the same name, so `array + tensor` is a Tensor."""
+    ours = pointwise.exported.get(ufunc.__name__)
+    if ufunc.__name__ == "matmul":
+        ours = linear.matmul
+    if method == "__call__" and ours is not None and not kwargs:
+        return ours(*inputs)
+    arrays = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
+    return getattr(ufunc, method)(*arrays, **kwargs)
+
+
+def _matmul(self: Tensor, other: Any) -> Tensor:
+    return linear.matmul(self, other)
+
+
+def _rmatmul(self: Tensor, other: Any) -> Tensor:
+    return linear.matmul(other, self)
+
+
+CASTS = {
+    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
+    "bfloat16": dtypes.bfloat16, "long": dtypes.int64, "int": dtypes.int32,
+    "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8, "bool": dtypes.bool_,
+}  # fmt: skip
+
+IN_PLACE = """add sub subtract mul multiply div divide pow power floor_divide remainder neg negative
+    abs absolute sqrt rsqrt exp expm1 log log1p log2 log10 sin cos tan tanh sinh cosh asin acos
+    atan erf relu sign floor ceil round trunc bitwise_and bitwise_or bitwise_xor logical_not
+    logical_and logical_or logical_xor clamp clip clamp_min clamp_max sigmoid square reciprocal
+    lerp masked_fill index_add index_fill scatter_add scatter tril triu nan_to_num addcmul
+    addcdiv"""
+
+OPERATORS = {
+    "__iadd__": "add", "__isub__": "subtract", "__imul__": "multiply", "__itruediv__": "divide",
+    "__ifloordiv__": "floor_divide", "__imod__": "remainder", "__ipow__": "power",
+    "__iand__": "bitwise_and", "__ior__": "bitwise_or", "__ixor__": "bitwise_xor",
+    "__ilshift__": "left_shift", "__irshift__": "right_shift",
+}  # fmt: skip
+
+OWN: dict[str, Any] = {
+    "to": to, "cpu": cpu, "cuda": cuda, "contiguous": contiguous, "is_contiguous": is_contiguous,
+    "new_full": new_full, "new_zeros": new_zeros, "new_ones": new_ones, "new_tensor": new_tensor,
+    "type": type_, "nelement": Tensor.numel, "view": movement.reshape,
+    "view_as": movement.reshape_as,
+    "repeat": movement.tile, "clone": creation.clone, "copy": creation.clone,
+    "astype": creation.astype, "tril": creation.tril, "triu": creation.triu,
+    "backward": backward.backward, "fill_": inplace.fill_, "zero_": inplace.zero_,
+    "copy_": inplace.copy_, "__getitem__": indexing.getitem, "__setitem__": assignment.setitem,
+    "unfold": convolution.unfold, "uniform_": random.uniform_, "normal_": random.normal_,
+    "bernoulli_": random.bernoulli_, "multinomial": random.multinomial,
+    "__array_ufunc__": array_ufunc, "__matmul__": _matmul, "__rmatmul__": _rmatmul,
+}  # fmt: skip
+
+
+def attach() -> None:
+    """Give Tensor its methods."""
+    table = functions(*SOURCES)
+    methods = {name: f for name, f in table.items() if name not in NOT_METHODS}
+    methods |= {name: _cast_method(name, dtype) for name, dtype in CASTS.items()}
+    methods |= OWN
+    for name in IN_PLACE.split():
+        methods[f"{name}_"] = inplace.rebinding(methods[name], f"{name}_")
+    for operator, name in OPERATORS.items():
+        methods[operator] = inplace.rebinding(table[name], operator)
+    for name, method in methods.items():
+        setattr(Tensor, name, method)
+
+
+attach()

@@ -1,0 +1,69 @@
+"""Every public name of this room: what `ambos` offers as `am.<name>`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ambos.core import tree
+from ambos.core.errors import UnknownNameError, suggest
+from ambos.tensor import (
+    composite,
+    convolution,
+    creation,
+    gather,
+    joining,
+    linear,
+    live,
+    methods,
+    modes,
+    movement,
+    padding,
+    pointwise,
+    random,
+    reductions,
+    running,
+    show,
+    transforms,
+)
+from ambos.tensor.handle import Tensor
+
+MODULES = (pointwise, composite, movement, padding, joining, reductions, running, gather, linear,
+           convolution, creation, random, transforms)  # fmt: skip
+
+
+def evaluate(*tensors: Any) -> Any:
+    """Compute tensors (and trees of them) now, in one Program; returns what it was given.
+
+    Example:
+        >>> import ambos as am
+        >>> x = am.ones(2) + 1
+        >>> am.evaluate(x) is x
+        True
+    """
+    found = [leaf for tensor in tensors for leaf in tree.leaves(tensor)]
+    live.evaluate([leaf for leaf in found if isinstance(leaf, Tensor)])
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+def names() -> dict[str, Callable[..., Any]]:
+    """The public functions and classes by name."""
+    found = methods.functions(*MODULES)
+    found |= {
+        name: getattr(modes, name)
+        for name in (
+            "enable_grad",
+            "inference_mode",
+            "is_grad_enabled",
+            "no_grad",
+            "set_grad_enabled",
+        )
+    }
+    found |= {"Tensor": Tensor, "evaluate": evaluate, "set_printoptions": show.set_printoptions}
+    return found
+
+
+def unknown(name: str, known: Iterable[str]) -> UnknownNameError:
+    """The error for a name that this package does not have."""
+    return UnknownNameError(f"ambos: has no attribute {name!r}; need an existing "
+                            f"name{suggest(name, known)}")  # fmt: skip

@@ -1,0 +1,401 @@
+"""Random tensors, from explicit keys or from the global stream.
+
+A key is a uint32 tensor of shape (2,). The global stream is a 64-bit seed and a counter: every
+call takes the next key, which is data, so a training step has the same graph every time.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import Any
+
+import numpy as np
+
+from ambos.core.dtype import as_dtype, float32, float64, int64, uint32, uint64
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.shape import Shape, size_of
+from ambos.graph.node import Node
+from ambos.ops import arithmetic as ops
+from ambos.ops import random as draws
+from ambos.ops.movement import slice_
+from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, shape_of, wrap
+from ambos.tensor.indexing import getitem
+from ambos.tensor.names import public
+from ambos.tensor.operands import binary, convert, expand_to, floating, scalar
+
+MASK = (1 << 64) - 1
+
+
+def _mix(value: int) -> int:
+    """A bijection of 64-bit words that scatters them (SplitMix64's finalizer)."""
+    value = (value + 0x9E3779B97F4A7C15) & MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & MASK
+    return value ^ (value >> 31)
+
+
+def _key_data(word: int) -> Node:
+    return node_of(np.array([word & 0xFFFFFFFF, word >> 32], np.uint32))
+
+
+class Generator:
+    """A stream of keys: the n-th is a function of the seed and n.
+
+    Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (OOPSLA 2014).
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._lock = threading.Lock()
+        self.manual_seed(seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again from `seed`; returns self."""
+        self.seed, self.count = int(seed) & MASK, 0
+        return self
+
+    def next_key(self) -> Tensor:
+        """The next key."""
+        with self._lock:
+            count, self.count = self.count, self.count + 1
+        return wrap(_key_data(_mix(_mix(self.seed) ^ count)))
+
+    def initial_seed(self) -> int:
+        """The seed that the stream started from."""
+        return self.seed
+
+    def get_state(self) -> tuple[int, int]:
+        """(seed, keys taken), to be given to `set_state`."""
+        return self.seed, self.count
+
+    def set_state(self, state: tuple[int, int]) -> None:
+        """Go on from where `get_state` was called."""
+        self.seed, self.count = int(state[0]) & MASK, int(state[1])
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the global stream from `seed`.
+
+    Example:
+        >>> import ambos as am
+        >>> _ = am.manual_seed(7)
+        >>> first = am.rand(3)
+        >>> _ = am.manual_seed(7)
+        >>> am.array_equal(first, am.rand(3))
+        True
+    """
+    return default_generator.manual_seed(seed)
+
+
+def key(seed: int) -> Tensor:
+    """A key of its own, independent of the global stream."""
+    return wrap(_key_data(_mix(int(seed) & MASK)))
+
+
+def split(key: Any, num: int = 2) -> Tensor:
+    """`num` new keys from one, shape (num, 2); the old one should not be used again."""
+    words = draws.bits(_key("split", key), (num, 2))
+    return wrap(words)
+
+
+def fold_in(key: Any, data: int) -> Tensor:
+    """A new key from a key and an integer (a step number, a layer's index)."""
+    node = _key("fold_in", key)
+    mixed = _key_data(_mix(int(data) & MASK))
+    return wrap(draws.bits(ops.bitwise_xor(node, mixed), (2,)))
+
+
+def _key(op: str, key: Any) -> Node:
+    node = node_of(key)
+    if node.dtype is not uint32 or node.shape != (2,):
+        raise DTypeError(f"{op}: the key is {node.dtype.name}{list(node.shape)}; need uint32[2]: "
+                         "make one with am.random.key(seed)")  # fmt: skip
+    return node
+
+
+def _next(op: str, key: Any, generator: Generator | None) -> Node:
+    if key is not None:
+        return _key(op, key)
+    return (generator or default_generator).next_key()._node
+
+
+def _float(op: str, dtype: Any) -> Any:
+    found = as_dtype(dtype or float32)
+    if not found.is_floating:
+        raise DTypeError(f"{op}: dtype {found.name}; need a floating dtype")
+    return found
+
+
+def _finish(node: Node, requires_grad: bool) -> Tensor:
+    return Tensor(node, requires_grad=True) if requires_grad else wrap(node)
+
+
+@public
+def uniform(
+    key: Any = None, shape: Any = (), low: Any = 0.0, high: Any = 1.0, dtype: Any = float32,
+    generator: Generator | None = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Uniform in [low, high).
+
+    Example:
+        >>> import ambos as am
+        >>> am.random.uniform(am.random.key(0), (2, 3)).shape
+        (2, 3)
+    """
+    sizes = shape_of("uniform", (shape,))
+    kind = _float("uniform", dtype)
+    node = draws.uniform(_next("uniform", key, generator), sizes, kind)
+    return _finish(_scaled(node, low, high), requires_grad)
+
+
+def _scaled(node: Node, low: Any, high: Any) -> Node:
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+        if (low, high) == (0, 1):
+            return node
+        width = binary(ops.multiply, node, float(high) - float(low))
+        return binary(ops.add, width, float(low)) if low else width
+    bottom = operand_of(low)
+    width = binary(ops.subtract, operand_of(high), bottom)
+    return binary(ops.add, binary(ops.multiply, node, width), bottom)
+
+
+@public
+def normal(
+    key: Any = None, shape: Any = (), mean: Any = 0.0, std: Any = 1.0, dtype: Any = float32,
+    generator: Generator | None = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Normal with a mean and a standard deviation."""
+    kind = _float("normal", dtype)
+    node = draws.normal(_next("normal", key, generator), shape_of("normal", (shape,)), kind)
+    if not (isinstance(std, (int, float)) and std == 1):
+        node = binary(ops.multiply, node, operand_of(std))
+    if not (isinstance(mean, (int, float)) and mean == 0):
+        node = binary(ops.add, node, operand_of(mean))
+    return _finish(node, requires_grad)
+
+
+@public
+def bernoulli(
+    key: Any = None, p: Any = 0.5, shape: Any = None, generator: Generator | None = None
+) -> Tensor:
+    """True with probability p, bool; `shape` defaults to that of `p`."""
+    chance = floating(node_of(p))
+    sizes = chance.shape if shape is None else shape_of("bernoulli", (shape,))
+    kind = chance.dtype if chance.dtype is float64 else float32
+    drawn = draws.uniform(_next("bernoulli", key, generator), sizes, kind)
+    bound = scalar(p, kind) if isinstance(p, (int, float)) else convert(chance, kind)
+    return wrap(ops.less(drawn, expand_to(bound, sizes)))
+
+
+@public
+def integers(
+    key: Any = None, low: int = 0, high: int | None = None, shape: Any = (), dtype: Any = int64,
+    generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
+    """Uniform integers in [low, high); with one bound in [0, low).
+
+    The upper half of a product with random bits: 64 of them where the range has more than 16
+    bits, so that no number is preferred by more than one part in 2**16.
+    """
+    if high is None:
+        low, high = 0, low
+    span = high - low
+    kind = as_dtype(dtype)
+    if span < 1 or span > 1 << 63:
+        raise ArgumentError(f"integers: [{low}, {high}) holds no numbers; need low < high")
+    if not kind.is_integer or not kind.min <= low <= high - 1 <= kind.max:
+        raise ArgumentError(f"integers: [{low}, {high}) as {kind.name}; need an integer dtype that "
+                            "holds them")  # fmt: skip
+    sizes = shape_of("integers", (shape,))
+    node = _bounded(_next("integers", key, generator), sizes, span)
+    if low:
+        node = binary(ops.add, node, low)
+    return wrap(convert(node, kind))
+
+
+def _bounded(key: Node, shape: Shape, span: int) -> Node:
+    """Integers in [0, span), int64: floor(word * span / 2**bits)."""
+    words = convert(draws.bits(key, (2, *shape)), uint64)
+    high, low = (
+        reshaped(
+            slice_(
+                words, attrs=((i, *(0,) * len(shape)), (i + 1, *shape), (1,) * (len(shape) + 1))
+            ),
+            shape,
+        )
+        for i in (0, 1)
+    )
+
+    def times(node: Node, factor: int) -> Node:
+        return ops.multiply(node, scalar(factor, uint64, shape))
+
+    def upper(node: Node) -> Node:
+        return ops.bitwise_right_shift(node, scalar(32, uint64, shape))
+
+    def lower(node: Node) -> Node:
+        return ops.bitwise_and(node, scalar(0xFFFFFFFF, uint64, shape))
+
+    # The 128-bit product (high, low) * span, its upper 64 bits, by 32-bit digits.
+    small, large = span & 0xFFFFFFFF, span >> 32
+    carry = upper(times(low, small))
+    middle = ops.add(times(high, small), carry)
+    if not large:
+        return convert(upper(middle), int64)
+    cross = ops.add(times(low, large), lower(middle))
+    top = ops.add(times(high, large), ops.add(upper(middle), upper(cross)))
+    return convert(top, int64)
+
+
+@public
+def permutation(key: Any = None, x: Any = 0, generator: Generator | None = None) -> Tensor:
+    """A random order of range(x), or of the first axis of a tensor."""
+    node_key = _next("permutation", key, generator)
+    if isinstance(x, int):
+        return wrap(draws.permutation(node_key, x))
+    source = wrap(node_of(x))
+    if source.ndim == 0:
+        raise ShapeError("permutation: got a scalar tensor; need a count or at least one axis")
+    return getitem(source, wrap(draws.permutation(node_key, source.shape[0])))
+
+
+@public
+def choice(
+    key: Any = None, x: Any = 0, shape: Any = (), replace: bool = True, p: Any = None,
+    generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
+    """Elements of range(x) or of the first axis of a tensor; `p` weighs them (with replacement)."""
+    source = None if isinstance(x, int) else wrap(node_of(x))
+    count = x if source is None else source.shape[0]
+    sizes = shape_of("choice", (shape,))
+    node_key = _next("choice", key, generator)
+    if p is not None:
+        if not replace:
+            raise ArgumentError("choice: weights without replacement are not possible; need "
+                                "replace=True or p=None")  # fmt: skip
+        index = _weighted(node_key, node_of(p), sizes)
+    elif replace:
+        index = wrap(_bounded(node_key, sizes, count))
+    else:
+        if size_of(sizes) > count:
+            raise ArgumentError(f"choice: {size_of(sizes)} of {count} without replacement; need "
+                                "at most as many as there are")  # fmt: skip
+        order = draws.permutation(node_key, count)
+        cut = slice_(order, attrs=((0,), (size_of(sizes),), (1,)))
+        index = wrap(reshaped(cut, sizes))
+    return index if source is None else getitem(source, index)
+
+
+def _weighted(key: Node, weights: Node, shape: Shape) -> Tensor:
+    """Positions drawn by weight: the last axis' running total that a uniform number reaches."""
+    total = wrap(floating(weights)).cumsum(-1)
+    drawn = wrap(draws.uniform(key, shape, float32)).unsqueeze(-1) * total[-1]
+    found: Tensor = (total <= drawn).sum(-1).clip(maximum=weights.shape[-1] - 1)
+    return found
+
+
+@public
+def multinomial(
+    x: Any, num_samples: int, replacement: bool = False, generator: Generator | None = None
+) -> Tensor:
+    """Positions drawn from rows of weights (PyTorch's multinomial), int64."""
+    node = floating(node_of(x))
+    key = _next("multinomial", None, generator)
+    if replacement:
+        rows = wrap(node)
+        total = rows.cumsum(-1)
+        shape = (*node.shape[:-1], num_samples)
+        drawn = wrap(draws.uniform(key, shape, node.dtype)) * total[..., -1:]
+        hits = (total.unsqueeze(-2) <= drawn.unsqueeze(-1)).sum(-1)
+        return hits.clip(maximum=node.shape[-1] - 1)
+    # The largest of log(weight) plus Gumbel noise are a draw without replacement.
+    noise = wrap(draws.uniform(key, node.shape, node.dtype))
+    race = wrap(node) / -(1.0 - noise).log()
+    return race.topk(num_samples, -1).indices
+
+
+# --- PyTorch's names, on the global stream ----------------------------------------------------
+
+
+@public
+def rand(
+    *shape: Any, dtype: Any = float32, requires_grad: bool = False,
+    generator: Generator | None = None, device: Any = None,
+) -> Tensor:  # fmt: skip
+    """Uniform in [0, 1) from the global stream."""
+    return uniform(None, shape_of("rand", shape), dtype=dtype, generator=generator,
+                   requires_grad=requires_grad)  # fmt: skip
+
+
+@public
+def randn(
+    *shape: Any, dtype: Any = float32, requires_grad: bool = False,
+    generator: Generator | None = None, device: Any = None,
+) -> Tensor:  # fmt: skip
+    """Standard normal from the global stream."""
+    return normal(None, shape_of("randn", shape), dtype=dtype, generator=generator,
+                  requires_grad=requires_grad)  # fmt: skip
+
+
+@public
+def randint(
+    low: int, high: Any = None, shape: Any = None, dtype: Any = int64,
+    generator: Generator | None = None, device: Any = None,
+) -> Tensor:  # fmt: skip
+    """Uniform integers: randint(high, shape) or randint(low, high, shape)."""
+    if shape is None:
+        low, high, shape = 0, low, high
+    if shape is None:
+        raise ArgumentError("randint: no shape was given; need randint(low, high, shape)")
+    return integers(None, low, high, shape, dtype, generator)
+
+
+@public
+def randperm(n: int, dtype: Any = int64, generator: Generator | None = None) -> Tensor:
+    """A random order of range(n) from the global stream."""
+    return wrap(convert(permutation(None, n, generator)._node, as_dtype(dtype)))
+
+
+@public
+def rand_like(x: Any, dtype: Any = None) -> Tensor:
+    """Uniform in [0, 1) in the shape (and dtype) of `x`."""
+    node = node_of(x)
+    return rand(node.shape, dtype=dtype or node.dtype)
+
+
+@public
+def randn_like(x: Any, dtype: Any = None) -> Tensor:
+    """Standard normal in the shape (and dtype) of `x`."""
+    node = node_of(x)
+    return randn(node.shape, dtype=dtype or node.dtype)
+
+
+def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Uniform numbers from the global stream in every element."""
+    return self._rebind(uniform(None, self.shape, low, high, self.dtype)._node, "uniform_")
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Normal numbers from the global stream in every element."""
+    return self._rebind(normal(None, self.shape, mean, std, self.dtype)._node, "normal_")
+
+
+def bernoulli_(self: Tensor, p: float = 0.5) -> Tensor:
+    """1 with probability p, else 0, in every element."""
+    drawn = bernoulli(None, p, self.shape)
+    return self._rebind(convert(drawn._node, self.dtype), "bernoulli_")
+
+
+def seed() -> int:
+    """A seed from the operating system; also starts the global stream from it."""
+    found = secrets.randbits(64)
+    manual_seed(found)
+    return found
+
+
+__all__ = [
+    "Generator", "bernoulli", "default_generator", "manual_seed", "multinomial", "rand",
+    "rand_like", "randint", "randn", "randn_like", "randperm",
+]  # fmt: skip

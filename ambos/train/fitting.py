@@ -1,0 +1,142 @@
+"""One call of `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ambos.core.errors import ArgumentError
+from ambos.data.dataset import as_rows
+from ambos.train.callbacks import Callback
+from ambos.train.history import History
+from ambos.train.interrupt import Interrupt
+from ambos.train.loop import Batches, Plan, Totals, from_arrays, is_arrays, train_batch
+from ambos.train.progress import choose
+
+
+class Fit:
+    """Epochs over batches, with validation, callbacks and a display."""
+
+    def __init__(
+        self, model: Any, plan: Plan, epochs: int, callbacks: Sequence[Callback], verbose: Any
+    ) -> None:
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise ArgumentError(f"fit: epochs is {epochs!r}; need an integer of at least 1")
+        listed = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+        for callback in listed:
+            if not isinstance(callback, Callback):
+                raise ArgumentError(
+                    f"fit: a callback is {type(callback).__name__}; need objects of am.Callback"
+                )
+        self.model, self.plan, self.epochs = model, plan, epochs
+        self.callbacks, self.history = listed, History()
+        self.progress = choose(verbose, epochs)
+        overridden = (type(c).on_batch_end is not Callback.on_batch_end for c in listed)
+        self.every_batch = any(overridden)
+        self.held_out: tuple[Any, Any] | None = None
+        self.batch = 0
+
+    # Where batches come from
+
+    def batches(
+        self, x: Any, y: Any, batch_size: int, shuffle: bool, seed: int | None,
+        steps: int | None, split: float,
+    ) -> Batches:  # fmt: skip
+        """Training batches; sets the last part of the arrays aside where `split` asks for it."""
+        dtype = self.model.float_dtype
+        if not isinstance(split, (int, float)) or not 0 <= split < 1:
+            raise ArgumentError(f"fit: validation_split is {split!r}; need 0 <= split < 1")
+        if not is_arrays(x):
+            if y is not None:
+                raise ArgumentError("fit: got an iterable of batches and y; need y in its pairs")
+            if split:
+                raise ArgumentError(
+                    "fit: validation_split needs arrays; pass validation_data for an iterable"
+                )
+            return Batches(x, dtype, steps, "fit")
+        if y is None:
+            raise ArgumentError("fit: got x without y; need both, or an iterable of pairs (x, y)")
+        x, y = as_rows(x), as_rows(y)
+        if split:
+            kept = len(x) - round(len(x) * split)
+            if not 0 < kept < len(x):
+                raise ArgumentError(
+                    f"fit: validation_split={split} of {len(x)} examples leaves one side empty"
+                )
+            self.held_out = (x[kept:], y[kept:])
+            x, y = x[:kept], y[:kept]
+        found = from_arrays(x, y, dtype, batch_size, shuffle, seed, "fit")
+        found.limit = steps
+        return found
+
+    def validation(self, data: Any, batch_size: int) -> Batches | None:
+        """Validation batches, from `data` or from what was set aside."""
+        data = self.held_out if data is None else data
+        if data is None:
+            return None
+        dtype = self.model.float_dtype
+        if isinstance(data, (tuple, list)) and len(data) == 2 and is_arrays(data[0]):
+            size = max(batch_size, 128)
+            return from_arrays(data[0], data[1], dtype, size, False, None, "fit")
+        return Batches(data, dtype, None, "fit")
+
+    # Running
+
+    def __call__(self, batches: Batches, validation: Batches | None) -> History:
+        model, training = self.model, self.model.training
+        if not self.plan.optimizer.param_groups:
+            self.plan.optimizer.attach(model.parameters())
+        object.__setattr__(model, "stop_training", False)
+        for callback in self.callbacks:
+            callback.model = model
+        try:
+            with Interrupt() as interrupt:
+                self._tell("on_train_begin")
+                for epoch in range(self.epochs):
+                    self._epoch(epoch, batches, validation, interrupt)
+                    if model.stop_training:
+                        break
+        except KeyboardInterrupt:
+            self.history.interrupted = True
+            self.progress.close()
+            print(
+                f"interrupted in epoch {len(self.history.epoch) + 1} after batch {self.batch}: "
+                "the model keeps what it has learnt"
+            )
+        finally:
+            self.progress.close()
+            model.train(training)
+        self._tell("on_train_end")
+        return self.history
+
+    def _epoch(
+        self, epoch: int, batches: Batches, validation: Batches | None, interrupt: Interrupt
+    ) -> None:
+        totals = Totals(["loss", *self.plan.metrics])
+        self.batch = 0
+        self.progress.begin(epoch, batches.count())
+        self._tell("on_epoch_begin", epoch)
+        self.model.train()
+        buffers = list(self.model.buffers())
+        for number, (x, y) in enumerate(batches):
+            if number == 0:
+                object.__setattr__(self.model, "_example", x)
+            train_batch(self.model, self.plan, x, y, totals, buffers)
+            self.batch = number + 1
+            if self.progress.due():
+                self.progress.update(self.batch, totals.means())
+            if self.every_batch:
+                self._tell("on_batch_end", number, totals.means())
+            interrupt.check()
+        logs = totals.means()
+        if validation is not None:
+            measured = self.model.measure(self.plan, validation)
+            logs |= {f"val_{name}": value for name, value in measured.items()}
+        self.history.add(epoch, logs)
+        self._tell("on_epoch_end", epoch, logs)
+        self.progress.end(logs)
+        interrupt.check()
+
+    def _tell(self, event: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(*args)

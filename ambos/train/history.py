@@ -1,0 +1,29 @@
+"""What training leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass
+class History:
+    """One entry an epoch: `history["loss"]`, `history["val_accuracy"]`, ...
+
+    `interrupted` says that Ctrl-C ended the training; the epochs before it are all here.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    epoch: list[int] = field(default_factory=list)
+    interrupted: bool = False
+
+    def add(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Append the numbers of an epoch."""
+        self.epoch.append(epoch)
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {values[-1]:.4f}" for name, values in self.history.items())
+        flag = ", interrupted" if self.interrupted else ""
+        return f"History({len(self.epoch)} epochs{flag}{': ' if last else ''}{last})"

@@ -1,0 +1,139 @@
+"""Models to files and back: all or nothing in both directions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ambos.core.errors import AmbosError, FormatError
+from ambos.core.version import __version__
+from ambos.nn.parameter import UninitializedParameter
+from ambos.optim import BY_NAME
+from ambos.tensor.handle import Tensor
+from ambos.train import files
+from ambos.train.architecture import build, describe
+from ambos.train.names import LOSSES, METRICS
+
+OPTIMIZER = "optimizer/"
+
+
+def written_plan(loss: Any, metrics: Iterable[Any]) -> dict[str, Any]:
+    """Loss and metrics as names; None where one is a function of the user's own."""
+    names = [m if isinstance(m, str) else _name_of(m, METRICS) for m in metrics]
+    return {
+        "loss": loss if isinstance(loss, str) else _name_of(loss, LOSSES),
+        "metrics": None if None in names else names,
+    }
+
+
+def _name_of(function: Any, known: Mapping[str, Any]) -> str | None:
+    return next((name for name, value in known.items() if value is function), None)
+
+
+def save(model: Any, path: str | os.PathLike[str], include_optimizer: bool) -> str:
+    """Write `model`; returns where."""
+    place = files.place(path)
+    tensors = dict(model.state_dict())
+    config: dict[str, Any] = {
+        "version": __version__,
+        "architecture": describe(model.__dict__.get("network") or model),
+        "wrapped": model.__dict__.get("network") is not None,
+    }
+    plan = model.__dict__.get("_plan")
+    if plan is not None and include_optimizer:
+        rule = plan.optimizer
+        state = rule.state_dict()
+        config["plan"] = plan.config | {
+            "optimizer": type(rule).__name__.lower() if type(rule) in BY_NAME.values() else None,
+            "groups": state["param_groups"],
+            "steps": {},
+        }
+        for number, entries in state["state"].items():
+            for key, value in entries.items():
+                if isinstance(value, Tensor):
+                    tensors[f"{OPTIMIZER}{number}/{key}"] = value
+                else:
+                    config["plan"]["steps"][str(number)] = value
+    files.write(place, tensors, config)
+    return str(place)
+
+
+def load(
+    path: str | os.PathLike[str], classes: Mapping[str, type], wrap: Callable[[Any], Any]
+) -> Any:
+    """A new model from a file that `save` wrote; `wrap` makes a Model of a plain module.
+
+    Errors: FormatError where the file is damaged, foreign, or needs classes that are not given.
+    """
+    place = files.place(path)
+    tensors, config = files.read(place)
+    description = config.get("architecture")
+    if description is None:
+        raise FormatError(
+            f"load: {place} has weights but no architecture (its module cannot be described); "
+            "make the model as you did before and call model.load(path)"
+        )
+    module = build(description, classes)
+    model = wrap(module) if config.get("wrapped") else module
+    _restore(model, place, tensors, config)
+    return model
+
+
+def load_into(model: Any, path: str | os.PathLike[str]) -> Any:
+    """Weights and training state into an existing model, which is unchanged after an error."""
+    place = files.place(path)
+    tensors, config = files.read(place)
+    _restore(model, place, tensors, config)
+    return model
+
+
+def _restore(model: Any, place: Any, tensors: Mapping[str, Tensor], config: dict[str, Any]) -> None:
+    weights = {k: v for k, v in tensors.items() if not k.startswith(OPTIMIZER)}
+    before = model.state_dict() if not _unsized(model) else None
+    plan_before = {key: model.__dict__.get(key) for key in ("_plan", "optimizer")}
+    try:
+        model.load_state_dict(weights)
+        if config.get("plan"):
+            _restore_plan(model, tensors, config["plan"])
+    except (AmbosError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if before is not None:
+            model.load_state_dict(before)
+        for key, value in plan_before.items():
+            if value is None:
+                model.__dict__.pop(key, None)
+            else:
+                model.__dict__[key] = value
+        raise FormatError(
+            f"load: {place} does not fit {type(model).__name__}: {error}; nothing was changed"
+        ) from error
+
+
+def _unsized(model: Any) -> bool:
+    return any(isinstance(p, UninitializedParameter) for p in model.parameters())
+
+
+def _restore_plan(model: Any, tensors: Mapping[str, Tensor], plan: dict[str, Any]) -> None:
+    """Compile as before; functions of the user's own are not in the file."""
+    if plan["optimizer"] is None or plan["loss"] is None or plan["metrics"] is None:
+        return
+    model.compile(BY_NAME[plan["optimizer"]](), plan["loss"], plan["metrics"])
+    rule = model.optimizer
+    groups = [dict(group) for group in plan["groups"]]
+    for group in groups:
+        if "betas" in group:
+            group["betas"] = tuple(group["betas"])
+    if not groups:
+        return
+    parameters = list(model.parameters())
+    for group in groups:
+        numbers = group["params"]
+        settings = {key: value for key, value in group.items() if key != "params"}
+        rule.add_param_group({"params": [parameters[n] for n in numbers], **settings})
+    state: dict[int, dict[str, Any]] = {int(n): {"step": s} for n, s in plan["steps"].items()}
+    for name, value in tensors.items():
+        if name.startswith(OPTIMIZER):
+            number, key = name.removeprefix(OPTIMIZER).split("/")
+            state.setdefault(int(number), {})[key] = value
+    rule.load_state_dict({"state": state, "param_groups": groups})
+    rule.defaults.update({k: v for k, v in groups[0].items() if k != "params"})

@@ -1,0 +1,66 @@
+"""Creation against NumPy and torch."""
+
+import numpy as np
+import pytest
+import torch
+
+import ambos as am
+from ambos.core.errors import ArgumentError, ShapeError
+
+CALLS = [
+    "m.zeros(2, 3)", "m.ones((2, 3))", "m.full((2,), 7)", "m.full((2,), 0.5)", "m.full((2,), True)",
+    "m.arange(5)", "m.arange(2, 9, 3)", "m.arange(5.0)", "m.arange(0, 1, 0.1)", "m.arange(5, 0, -2)",
+    "m.arange(3, 1)", "m.linspace(0, 1, 5)", "m.linspace(-3, 7, 11)", "m.linspace(2, 2, 1)",
+    "m.eye(3)", "m.eye(2, 4)", "m.zeros(0, 2)", "m.zeros(2, dtype=m.int32)",
+    "m.ones(2, dtype=m.bool)", "m.arange(4, dtype=m.float32)", "m.zeros_like(x)", "m.ones_like(x)",
+    "m.full_like(x, 2.5)", "m.tril(x)", "m.triu(x, diagonal=1)", "m.zeros_like(x, dtype=m.int64)",
+    "m.empty(0)", "m.clone(x)", "m.scalar_none" if False else "m.ones(())",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_creation_matches_torch(call):
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    ours = eval(call, {"m": am, "x": am.tensor(x)})
+    theirs = eval(call, {"m": torch, "x": torch.tensor(x)})
+    assert ours.shape == tuple(theirs.shape)
+    assert ours.dtype.name == str(theirs.dtype).removeprefix("torch.")
+    np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_numpys_spellings():
+    np.testing.assert_array_equal(am.linspace(0, 1, num=4).numpy(), np.linspace(0, 1, 4, dtype="f4"))
+    np.testing.assert_array_equal(am.linspace(0, 1, 4, endpoint=False).numpy(),
+                                  np.linspace(0, 1, 4, False, dtype="f4"))  # fmt: skip
+    np.testing.assert_array_equal(am.eye(3, k=1).numpy(), np.eye(3, k=1))
+    np.testing.assert_array_equal(am.tril(np.ones((3, 3)), k=-1).numpy(), np.tri(3, k=-1))
+
+
+def test_asarray_copies_only_what_is_not_a_tensor():
+    x = am.ones(2)
+    assert am.asarray(x) is x
+    assert am.as_tensor(x, dtype=am.float32) is x
+    assert am.asarray(x, dtype=am.int64).dtype is am.int64
+    assert am.asarray([1, 2]).tolist() == [1, 2]
+    assert am.from_numpy(np.ones(2, np.int8)).dtype is am.int8
+    assert am.is_tensor(x)
+    assert not am.is_tensor(1)
+
+
+def test_relatives_of_a_tensor():
+    x = am.zeros(2, dtype=am.int16)
+    for made in (x.new_zeros(2, 3), x.new_ones((2, 3)), x.new_full((2, 3), 4)):
+        assert made.dtype is am.int16
+        assert made.shape == (2, 3)
+    assert x.new_tensor([1, 2]).dtype is am.int16
+
+
+def test_errors():
+    with pytest.raises(ShapeError, match="negative size"):
+        am.zeros(-1)
+    with pytest.raises(ArgumentError, match="the step is 0"):
+        am.arange(0, 1, 0)
+    with pytest.raises(ShapeError, match="need at least two dimensions"):
+        am.tril(am.ones(3))
+    with pytest.raises(ShapeError, match="need integers"):
+        am.zeros(2.5)

@@ -1,0 +1,124 @@
+"""Reading and adding at computed positions, and order, against NumPy and torch."""
+
+import numpy as np
+import pytest
+import torch
+
+import ambos as am
+from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(3, 4, 5)).astype(np.float32)
+T = torch.tensor(X)
+I = RNG.integers(0, 3, (2, 4, 5))  # noqa: E741
+
+
+def same(ours, theirs):
+    theirs = np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    np.testing.assert_array_equal(ours.numpy(), theirs)
+
+
+def test_take_matches_numpy():
+    i = np.array([[0, -1], [2, 1]])
+    same(am.take(X, i, axis=0), np.take(X, i, axis=0))
+    same(am.take(X, i, axis=1), np.take(X, i, axis=1))
+    same(am.take(X, i), np.take(X, i))
+    same(am.index_select(X, 1, am.tensor([3, 0])), torch.index_select(T, 1, torch.tensor([3, 0])))
+
+
+def test_gather_matches_torch():
+    same(am.gather(X, 0, I), torch.gather(T, 0, torch.tensor(I)))
+    same(am.tensor(X).gather(dim=-1, index=am.tensor(I)), T.gather(-1, torch.tensor(I)))
+    same(am.take_along_axis(X, np.argsort(X, 1), 1), np.take_along_axis(X, np.argsort(X, 1), 1))
+    same(am.take_along_axis(X, -1 - I[:, :1], 0), np.take_along_axis(X, -1 - I[:, :1], 0))
+
+
+def test_scatter_matches_torch():
+    u = RNG.normal(size=I.shape).astype(np.float32)
+    i, v = torch.tensor(I), torch.tensor(u)
+    np.testing.assert_allclose(am.scatter_add(X, 0, I, u), T.scatter_add(0, i, v), rtol=1e-6)
+    unique = np.argsort(RNG.normal(size=(3, 4, 5)), 0)[:2]
+    same(am.scatter(X, 0, unique, u), T.scatter(0, torch.tensor(unique), v))
+    same(am.tensor(X).scatter(0, unique, 7.0), T.scatter(0, torch.tensor(unique), 7.0))
+
+
+def test_index_add_and_fill_match_torch():
+    i, u = np.array([2, 0, 2]), RNG.normal(size=(3, 4, 5)).astype(np.float32)
+    np.testing.assert_allclose(
+        am.index_add(X, 0, i, u, alpha=2),
+        T.index_add(0, torch.tensor(i), torch.tensor(u), alpha=2), rtol=1e-6, atol=1e-6,
+    )  # fmt: skip
+    same(am.index_fill(X, 1, i, 9.0), T.index_fill(1, torch.tensor(i), 9.0))
+
+
+def test_masks_match_torch():
+    same(am.masked_fill(X, X > 0, -1.0), T.masked_fill(T > 0, -1.0))
+    same(am.masked_select(X, X > 0), torch.masked_select(T, T > 0))
+    same(am.nonzero(X > 0), torch.nonzero(T > 0))
+    for ours, theirs in zip(am.nonzero(X, as_tuple=True), np.nonzero(X), strict=True):
+        same(ours, theirs)
+
+
+def test_one_hot_matches_torch():
+    same(am.one_hot(I, 4), torch.nn.functional.one_hot(torch.tensor(I), 4))
+    assert am.one_hot(am.tensor([1]), 3, dtype=am.float32).dtype is am.float32
+    assert am.one_hot(am.tensor([[1, 0]]), 2, axis=0).tolist() == [[[0, 1]], [[1, 0]]]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_order_matches_torch(axis, descending):
+    x = np.round(X)  # with ties
+    found = am.tensor(x).sort(axis, descending=descending)
+    expected = torch.sort(torch.tensor(x), dim=axis, descending=descending, stable=True)
+    same(found.values, expected.values)
+    same(found.indices, expected.indices)
+    same(am.argsort(x, axis, descending), expected.indices)
+    same(am.sort(x, axis=axis, descending=descending), expected.values)
+
+
+@pytest.mark.parametrize("largest", [False, True])
+def test_topk_matches_torch(largest):
+    found, expected = am.topk(X, 3, 1, largest), torch.topk(T, 3, 1, largest)
+    same(found.values, expected.values)
+    same(found.indices, expected.indices)
+
+
+def test_median_matches_torch():
+    same(am.median(X), torch.median(T))
+    same(am.median(X, 1), torch.median(T, 1).values)
+
+
+@pytest.mark.parametrize("call", [
+    lambda m, x: m.gather(x, 0, m.tensor(I)), lambda m, x: m.index_select(x, 2, m.tensor([0, 0])),
+    lambda m, x: m.sort(x, 1)[0], lambda m, x: m.topk(x, 2, 1)[0],
+    lambda m, x: m.scatter_add(x, 0, m.tensor(I), x[:2] * 2),
+    lambda m, x: m.masked_fill(x, x > 0, 0.0),
+])  # fmt: skip
+def test_gradients_match_torch(call):
+    ours, theirs = am.tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
+    (call(am, ours) ** 2).sum().backward()
+    (call(torch, theirs) ** 2).sum().backward()
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_positions_outside_are_found_when_looked_at():
+    x = am.zeros(3, 4)
+    for bad in (
+        am.take(x, am.tensor([0, 3]), axis=0), x[am.tensor([-4])], x[[0, 3], [1, 1]],
+        am.gather(x, 1, am.tensor([[4]])), am.index_select(x, 0, am.tensor([-1])),
+    ):  # fmt: skip
+        with pytest.raises(IndexingError, match="out of range"):
+            bad.numpy()
+
+
+def test_errors():
+    with pytest.raises(DTypeError, match=r"indices are float32; need integers: use .long\(\)"):
+        am.take(X, am.ones(2))
+    with pytest.raises(ShapeError, match="need as many dimensions"):
+        am.gather(X, 0, am.tensor([0]))
+    with pytest.raises(ArgumentError, match="topk: k is 6 on an axis of 5"):
+        am.topk(X, 6)
+    with pytest.raises(DTypeError, match="the mask is float32; need bool"):
+        am.masked_fill(X, X, 0)

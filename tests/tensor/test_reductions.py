@@ -1,0 +1,136 @@
+"""Reductions against torch and NumPy."""
+
+import numpy as np
+import pytest
+import torch
+
+import ambos as am
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+
+X = np.random.default_rng(1).normal(size=(2, 3, 4)).astype(np.float32)
+T = torch.tensor(X)
+
+
+def close(ours, theirs):
+    theirs = np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    assert ours.dtype.name == theirs.dtype.name
+    np.testing.assert_allclose(ours.numpy(), theirs, rtol=3e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, -1, (0, 2)])
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("name", "sum mean amax amin logsumexp var std".split())
+def test_over_axes(name, axis, keep):
+    close(getattr(am, name)(X, axis=axis, keepdims=keep),
+          getattr(torch, name)(T, dim=axis, keepdim=keep))  # fmt: skip
+    close(getattr(am.tensor(X), name)(dim=axis, keepdim=keep),
+          getattr(T, name)(dim=axis, keepdim=keep))  # fmt: skip
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("name", "prod argmax argmin any all count_nonzero".split())
+def test_over_one_axis(name, axis):
+    close(getattr(am, name)(X, axis), getattr(torch, name)(T, axis))
+
+
+@pytest.mark.parametrize("name", "sum mean prod var std argmax argmin any all amax max min".split())
+def test_over_everything(name):
+    close(getattr(am, name)(X), getattr(torch, name)(T))
+
+
+def test_integers_sum_to_64_bits():
+    for kind in (np.int8, np.int32, np.uint8, bool):
+        x = np.array([1, 0, 1], kind)
+        assert am.sum(x).dtype is am.int64
+        close(am.sum(x), torch.tensor(x).sum())
+        close(am.prod(x), torch.tensor(x).prod())
+    assert am.sum(np.array([200, 200], np.uint8)).item() == 400
+    assert am.sum(np.array([1, 2], np.uint8), dtype=am.uint8).dtype is am.uint8
+
+
+def test_means_need_floats():
+    with pytest.raises(DTypeError, match=r"mean: got int64; need a floating dtype: use x.float\(\)"):
+        am.tensor([1, 2]).mean()
+    assert am.mean(am.tensor([1, 2]), dtype=am.float32).item() == 1.5
+
+
+@pytest.mark.parametrize("correction", [0, 1, 2])
+def test_corrections(correction):
+    close(am.var(X, 1, correction=correction), torch.var(T, 1, correction=correction))
+    close(am.std(X, axis=1, ddof=correction), X.std(axis=1, ddof=correction))
+    close(am.tensor(X).var(unbiased=False), T.var(unbiased=False))
+
+
+def test_max_speaks_numpy_and_torch():
+    x = am.tensor(X)
+    close(x.max(axis=1), X.max(axis=1))
+    values, indices = x.max(1)
+    expected = T.max(1)
+    close(values, expected.values)
+    close(indices, expected.indices)
+    close(am.min(x, dim=-1, keepdim=True).indices, T.min(-1, keepdim=True).indices)
+    close(x.max(am.zeros(4)), torch.maximum(T, torch.zeros(4)))
+    with pytest.raises(ArgumentError, match="need one axis"):
+        x.max(dim=(0, 1))
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_softmax(axis):
+    big = X * 100
+    close(am.softmax(big, axis), torch.softmax(torch.tensor(big), axis))
+    close(am.log_softmax(big, dim=axis), torch.log_softmax(torch.tensor(big), axis))
+
+
+def test_softmax_needs_an_axis():
+    with pytest.raises(ArgumentError, match="softmax: no axis was given"):
+        am.softmax(X)
+    with pytest.raises(ArgumentError, match="axis 3 does not exist in 3 dimensions"):
+        am.softmax(X, 3)
+
+
+def test_logsumexp_of_infinities():
+    x = np.array([[-np.inf, -np.inf], [np.inf, 0], [1, 2]], np.float32)
+    close(am.logsumexp(x, 1), torch.logsumexp(torch.tensor(x), 1))
+
+
+@pytest.mark.parametrize("p", [0, 1, 2, 3.5, float("inf"), -float("inf"), "fro"])
+def test_norms(p):
+    close(am.norm(X, p), torch.linalg.vector_norm(T, 2 if p == "fro" else p))
+    if p != "fro":
+        close(am.norm(X, p, axis=1), torch.linalg.vector_norm(T, p, dim=1))
+
+
+@pytest.mark.parametrize("name", "softmax log_softmax logsumexp".split())
+def test_gradients(name):
+    ours, theirs = am.tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
+    (getattr(ours, name)(1) ** 2).sum().backward()
+    (getattr(theirs, name)(1) ** 2).sum().backward()
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", "var std prod amax norm mean".split())
+def test_gradients_of_scalars(name):
+    ours, theirs = am.tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
+    getattr(ours, name)().backward()
+    getattr(theirs, name)().backward()
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad, rtol=2e-5, atol=1e-7)
+
+
+def test_empty_axes_and_scalars():
+    close(am.sum(np.float32(3)), np.float32(3))
+    close(am.sum(X, axis=()), X.sum(axis=()))
+    close(am.sum(np.zeros((0, 3), np.float32), 0), np.zeros(3, np.float32))
+    with pytest.raises(ShapeError, match="max: axis .* has no elements"):
+        am.amax(np.zeros((0, 3), np.float32), 0)
+    with pytest.raises(ArgumentError, match="names one axis twice"):
+        am.sum(X, axis=(0, 0))
+
+
+def test_paired_results():
+    for ours, theirs in zip(am.var_mean(X, 1), torch.var_mean(T, 1), strict=True):
+        close(ours, theirs)
+    for ours, theirs in zip(am.std_mean(X, 1), torch.std_mean(T, 1), strict=True):
+        close(ours, theirs)
+    for ours, theirs in zip(am.aminmax(X, 1), torch.aminmax(T, dim=1), strict=True):
+        close(ours, theirs)

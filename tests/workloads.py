@@ -1,0 +1,253 @@
+"""Graphs, with their gradients, that exercise every part of the compiler; used by several tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ambos.autodiff import gradients
+from ambos.core.dtype import as_dtype
+from ambos.core.shape import Shape
+from ambos.graph import Node
+from ambos.ops import constant, constant_like
+from ambos.ops.arithmetic import add, divide, equal, multiply, relu, subtract, where
+from ambos.ops.contraction import contract, conv, make_spec, plain
+from ambos.ops.functions import exp, log, rsqrt, sin, tanh
+from ambos.ops.indexing import argsort, scatter_add, take
+from ambos.ops.movement import concat, detach, expand, flip, pad, permute, reshape, slice_, window
+from ambos.ops.random import bits, normal, uniform
+from ambos.ops.reductions import argmax, kept, max_, prod, sum_
+from ambos.ops.sources import data, iota
+from ambos.tensor.array import Array
+
+
+class Maker:
+    """Seeded data leaves."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.random = np.random.default_rng(seed)
+
+    def __call__(self, *shape: int, dtype: str = "float32", tracked: bool = True) -> Node:
+        values = self.random.standard_normal(shape).astype(dtype)
+        return leaf(values, tracked)
+
+    def integers(self, high: int, *shape: int) -> Node:
+        return leaf(self.random.integers(0, high, shape))
+
+
+def leaf(values: np.ndarray, tracked: bool = False) -> Node:
+    values = np.asarray(values)
+    kind = as_dtype(values.dtype)
+    return data.leaf(Array.from_numpy(values), values.shape, kind, tracked)
+
+
+def with_gradients(output: Node, *wanted: Node, seed: int = 7) -> list[Node]:
+    """`output` and its gradients for a random seed gradient."""
+    g = leaf(np.random.default_rng(seed).standard_normal(output.shape).astype(output.dtype.name))
+    found = gradients([output], [g], wanted)
+    assert None not in found
+    return [output, *[n for n in found if n is not None]]
+
+
+def along(vector: Node, shape: Shape, axis: int) -> Node:
+    """`vector` along `axis` of `shape`, repeated elsewhere."""
+    single = tuple(n if a == axis else 1 for a, n in enumerate(shape))
+    return expand(reshape(vector, attrs=(single,)), attrs=(shape,))
+
+
+def scalar(node: Node, value: float) -> Node:
+    return constant_like(node, value)
+
+
+def softmax(x: Node) -> Node:
+    top = max_(x, attrs=((x.rank - 1,),))
+    e = exp(subtract(x, kept(top, detach(top))))
+    total = sum_(e, attrs=((x.rank - 1,),))
+    return divide(e, kept(total, total))
+
+
+def normalized(x: Node, axes: Shape) -> Node:
+    count = float(np.prod([x.shape[a] for a in axes]))
+    total = sum_(x, attrs=(axes,))
+    centred = subtract(x, kept(total, divide(total, scalar(total, count))))
+    squares = sum_(multiply(centred, centred), attrs=(axes,))
+    variance = add(divide(squares, scalar(squares, count)), scalar(squares, 1e-5))
+    return multiply(centred, kept(squares, rsqrt(variance)))
+
+
+def linear(x: Node, w: Node) -> Node:
+    sizes = dict(m=x.shape[0], k=x.shape[1], n=w.shape[0])
+    return contract(x, w, attrs=(make_spec(plain("mk"), "nk", "mn", "k", sizes),))
+
+
+def max_pool(x: Node) -> Node:
+    n, c, h, w = x.shape
+    return max_(reshape(x, attrs=((n, c, h // 2, 2, w // 2, 2),)), attrs=((3, 5),))
+
+
+def mlp(batch: int = 19) -> list[Node]:
+    make = Maker(1)
+    x, w1, b1, w2 = make(batch, 50), make(40, 50), make(40), make(10, 40)
+    h = relu(add(linear(x, w1), along(b1, (batch, 40), 1)))
+    logits = linear(h, w2)
+    loss = sum_(log(softmax(multiply(logits, scalar(logits, 0.03)))), attrs=((0, 1),))
+    return with_gradients(loss, x, w1, b1, w2)
+
+
+def cnn() -> list[Node]:
+    make = Maker(2)
+    x, k1, b1, k2, w = (
+        make(3, 2, 12, 12), make(8, 2, 3, 3), make(8), make(20, 8, 3, 3), make(10, 180),
+    )  # fmt: skip
+    one = (1, 1)
+    h = conv(x, k1, one, one, one, 1)
+    h = max_pool(relu(add(h, along(b1, h.shape, 1))))
+    h = max_pool(relu(conv(h, k2, one, one, one, 1)))
+    return with_gradients(linear(reshape(h, attrs=((3, 180),)), w), x, k1, b1, k2, w)
+
+
+def convolution(stride: Shape, padding: Shape, dilation: Shape, groups: int) -> list[Node]:
+    make = Maker(3)
+    x, k = make(2, 4, 9, 11), make(8, 4 // groups, 3, 3)
+    return with_gradients(relu(conv(x, k, stride, padding, dilation, groups)), x, k)
+
+
+def convolution_1d() -> list[Node]:
+    make = Maker(4)
+    x, k = make(2, 3, 40), make(5, 3, 4)
+    return with_gradients(conv(x, k, (3,), (2,), (2,), 1), x, k)
+
+
+def convolution_3d() -> list[Node]:
+    make = Maker(5)
+    x, k = make(2, 3, 5, 6, 7), make(4, 3, 2, 3, 2)
+    return with_gradients(conv(x, k, (1, 2, 1), (0, 1, 1), (1, 1, 2), 1), x, k)
+
+
+def layer_norm() -> list[Node]:
+    make = Maker(6)
+    x, gain, shift = make(6, 40), make(40), make(40)
+    y = add(multiply(normalized(x, (1,)), along(gain, x.shape, 1)), along(shift, x.shape, 1))
+    return with_gradients(y, x, gain, shift)
+
+
+def batch_norm() -> list[Node]:
+    make = Maker(7)
+    x, k = make(4, 3, 8, 8), make(16, 3, 3, 3)
+    y = conv(x, k, (1, 1), (1, 1), (1, 1), 1)
+    return with_gradients(relu(normalized(y, (0, 2, 3))), x, k)
+
+
+def attention() -> list[Node]:
+    make = Maker(8)
+    x, w = make(2, 17, 24), make(24, 72)
+    mixed = contract(
+        x, w, attrs=(make_spec(plain("btc"), "cn", "btn", "c", dict(b=2, t=17, c=24, n=72)),)
+    )
+    heads = permute(reshape(mixed, attrs=((2, 17, 3, 3, 8),)), attrs=((2, 0, 3, 1, 4),))
+    ones = (1, 1, 1, 1, 1)
+
+    def part(i: int) -> Node:
+        piece = slice_(heads, attrs=((i, 0, 0, 0, 0), (i + 1, 2, 3, 17, 8), ones))
+        return reshape(piece, attrs=((2, 3, 17, 8),))
+
+    sizes = dict(b=2, h=3, t=17, s=17, d=8)
+    scores = contract(
+        part(0), part(1), attrs=(make_spec(plain("bhtd"), "bhsd", "bhts", "d", sizes),)
+    )
+    mixed = contract(
+        softmax(scores), part(2),
+        attrs=(make_spec(plain("bhts"), "bhsd", "bhtd", "s", sizes),),
+    )  # fmt: skip
+    merged = reshape(permute(mixed, attrs=((0, 2, 1, 3),)), attrs=((2, 17, 24),))
+    return with_gradients(merged, x, w)
+
+
+def windows() -> list[Node]:
+    x = Maker(9)(2, 3, 9, 10)
+    seen = window(window(x, attrs=(2, 3, 2, 1)), attrs=(3, 2, 3, 2))
+    return [*with_gradients(max_(seen, attrs=((4, 5),)), x), *with_gradients(seen, x)]
+
+
+def indexing() -> list[Node]:
+    make = Maker(10)
+    table, line = make(20, 24), make(20)
+    where_to = leaf(np.array([[1, 2, 3], [3, 3, 19]]))
+    taken = with_gradients(take(table, where_to, attrs=(0,)), table)
+    column = with_gradients(take(line, where_to, attrs=(0,)), line)
+    last = take(table, where_to, attrs=(1,))
+    added = scatter_add(make(5, 7), leaf(np.array([4, 0, 4])), make(5, 3), attrs=(1,))
+    return [*taken, *column, *with_gradients(last, table), added, argsort(make(5, 33))]
+
+
+def movement() -> list[Node]:
+    make = Maker(11)
+    x, y = make(4, 6, 5), make(4, 6, 5)
+    joined = concat(x, exp(y), attrs=(1,))
+    moved = flip(permute(joined, attrs=((2, 0, 1),)), attrs=((0, 2),))
+    padded = pad(sin(moved), attrs=((1, 0, 2), (0, 3, 1)))
+    cut = slice_(padded, attrs=((0, 1, 1), (6, 6, 14), (2, 1, 3)))
+    return [*with_gradients(cut, x, y), tanh(reshape(moved, attrs=((30, 8),)))]
+
+
+def reductions() -> list[Node]:
+    make = Maker(12)
+    x, row = make(30, 40), make(30)
+    broadcast = multiply(x, along(row, x.shape, 0))
+    long = make(3, 9001)
+    turned = permute(make(40, 50), attrs=((1, 0),))
+    return [
+        *with_gradients(sum_(broadcast, attrs=((0, 1),)), x, row),
+        *with_gradients(prod(make(4, 3), attrs=((1,),))),
+        sum_(turned, attrs=((0, 1),)), sum_(long, attrs=((1,),)), sum_(long, attrs=((0, 1),)),
+        argmax(x, attrs=((0,),)), argmax(x, attrs=((0, 1),)), sum_(make(70, 33), attrs=((0,),)),
+        sum_(make(3, 7, 20, 11), attrs=((0, 2),)),
+    ]  # fmt: skip
+
+
+def randomness() -> list[Node]:
+    key = leaf(np.array([1234567, 89], np.uint32))
+    x = Maker(13)(33, 20)
+    mask = equal(constant(1, x.dtype, x.shape), where_below(uniform(key, x.shape, x.dtype), 0.5))
+    dropped = where(mask, x, scalar(x, 0))
+    return [
+        *with_gradients(dropped, x), bits(key, (100,)), normal(key, (7, 9), x.dtype),
+        add(iota(attrs=(9,)), iota(attrs=(9,))),
+    ]  # fmt: skip
+
+
+def where_below(x: Node, limit: float) -> Node:
+    from ambos.ops.arithmetic import less
+
+    return where(less(x, scalar(x, limit)), scalar(x, 1), scalar(x, 0))
+
+
+def halves() -> list[Node]:
+    make = Maker(14)
+    x, y = make(9, 33, dtype="float16"), make(9, 33, dtype="float16")
+    z = multiply(add(x, y), exp(x))
+    return [*with_gradients(z, x, y), sum_(z, attrs=((1,),)), linear(x, y)]
+
+
+WORKLOADS: dict[str, Callable[[], list[Node]]] = {
+    "mlp": mlp,
+    "cnn": cnn,
+    "conv": lambda: convolution((1, 1), (1, 1), (1, 1), 1),
+    "conv_stride": lambda: convolution((2, 2), (1, 1), (1, 1), 1),
+    "conv_dilation": lambda: convolution((2, 1), (0, 1), (1, 2), 1),
+    "conv_odd": lambda: convolution((3, 2), (2, 1), (2, 1), 1),
+    "conv_groups": lambda: convolution((1, 1), (1, 1), (1, 1), 2),
+    "conv_depthwise": lambda: convolution((2, 2), (0, 0), (1, 1), 4),
+    "conv_1d": convolution_1d,
+    "conv_3d": convolution_3d,
+    "layer_norm": layer_norm,
+    "batch_norm": batch_norm,
+    "attention": attention,
+    "windows": windows,
+    "indexing": indexing,
+    "movement": movement,
+    "reductions": reductions,
+    "randomness": randomness,
+    "halves": halves,
+}
