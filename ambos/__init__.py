@@ -24,7 +24,7 @@ from ambos.core.version import __version__
 
 # Rooms and names that are imported when they are first used.
 ROOMS = ("autograd", "nn", "optim", "data", "distributed", "export", "serve", "hub", "viz",
-         "testing", "train", "random", "tree", "linalg", "fft")  # fmt: skip
+         "testing", "train", "random", "tree")  # fmt: skip
 PLACES = {
     "autograd": "ambos.tensor.autograd", "random": "ambos.tensor.random",
     "tree": "ambos.core.tree",

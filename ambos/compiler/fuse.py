@@ -103,8 +103,8 @@ class Fusion:
             if kind in ("reduce", "contract", "sort") or node.op.name == "scatter_add":
                 keep.add(node)
             if kind == "contract" or kind == "sort":
-                for source in node.inputs:
-                    self.store_operand(source)
+                for source in node.inputs:  # a sort reads its keys row-major, never through a view
+                    self.store_operand(source, exact=kind == "sort")
             if node.op.name == "take":
                 self.store_operand(node.inputs[0], exact=True)
             if node.op.name == "scatter_add" and node.inputs[2].size > 1:
@@ -196,6 +196,8 @@ class Fusion:
         producers = sorted({self.group_of[s] for s in sources}, key=self.groups.index, reverse=True)
         if node not in self.forced:
             for group in producers:
+                if self.forced & set(group.members):
+                    continue  # it has a kernel of its own, or the reader would need it again
                 merged = self.merged_space(group, node, shape, reduced)
                 if merged is not None and self.can_join(group, node, reads, dims, sources, merged):
                     group.shape, group.reduced = merged

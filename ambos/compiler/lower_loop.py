@@ -115,7 +115,8 @@ def _kernel(
     for run in _adjacent(group.reduced):
         merged = axes.extend([a for d in run for a in space.axes_of(d)], expressions)
         if len(merged) > 1:
-            raise NeedsBuffer(next(iter(folds)).inputs[0])
+            inputs = [fold.inputs[0] for fold in folds]  # a forced one is row-major already
+            raise NeedsBuffer(next((n for n in inputs if n not in context.forced), inputs[0]))
         inner += merged
     map_axes: list[int] = list(inner)
     if not folds and len(outer) == 1:

@@ -82,3 +82,27 @@ class Checked(type):
             if hint:
                 problem = type(problem)(f"{str(problem).partition(' [')[0]}; {hint}")
             raise problem from None
+
+
+def positive(name: str, value: Any, least: int = 1) -> int:
+    """`value`, an integer of at least `least`, or an ArgumentError.
+
+    Example:
+        >>> positive("epochs", 3)
+        3
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+        raise ArgumentError(f"{name} is {value!r}; need an integer of at least {least}")
+    return int(value)
+
+
+def share(name: str, value: Any) -> float:
+    """`value`, a number from 0 to 1, or an ArgumentError.
+
+    Example:
+        >>> share("dropout: p", 0.5)
+        0.5
+    """
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ArgumentError(f"{name} is {value!r}; need a number from 0 to 1")
+    return float(value)

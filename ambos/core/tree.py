@@ -1,11 +1,13 @@
 """Trees: nested dicts, lists, tuples and named tuples; everything else (and None) is a leaf.
 
 Dict keys are visited in sorted order, so that equal dicts give equal trees however they were
-filled.
+filled (an OrderedDict means its own order).
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,10 +34,10 @@ LEAF = Structure(None)
 def _parts(tree: Any) -> tuple[tuple[Any, ...], list[Any]] | None:
     """(keys, children) of a container, or None for a leaf."""
     if isinstance(tree, dict):
-        try:
-            keys = tuple(sorted(tree))
-        except TypeError:  # keys of several types: insertion order
-            keys = tuple(tree)
+        keys = tuple(tree)
+        if not isinstance(tree, OrderedDict):
+            with contextlib.suppress(TypeError):  # keys of several types keep their order
+                keys = tuple(sorted(keys))
         return keys, [tree[k] for k in keys]
     if isinstance(tree, (list, tuple)):
         return (), list(tree)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambos.core.arguments import Checked
+from ambos.core.arguments import Checked, positive
 from ambos.core.errors import ArgumentError
 from ambos.data.dataset import ArrayDataset, Dataset, stack
 from ambos.tensor.handle import Tensor
@@ -38,8 +38,7 @@ class DataLoader(metaclass=Checked):
         seed: int | None = None,
         drop_last: bool = False,
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ArgumentError(f"DataLoader: batch_size is {batch_size!r}; need at least 1")
+        batch_size = positive("DataLoader: batch_size", batch_size)
         self.single = not isinstance(dataset, (tuple, Dataset)) and hasattr(dataset, "shape")
         if isinstance(dataset, tuple):
             dataset = ArrayDataset(*dataset)

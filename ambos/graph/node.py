@@ -1,4 +1,4 @@
-"""Node: one immutable, hash-consed expression. A graph is whatever a node reaches through inputs."""
+"""Node: one immutable, hash-consed expression. A graph is what a node reaches through inputs."""
 
 from __future__ import annotations
 
@@ -123,30 +123,46 @@ def exact(attrs: Attrs) -> Any:
 
 
 def toposort(
-    roots: Iterable[Node], stop: Callable[[Node], bool] = lambda node: False
+    roots: Iterable[Node], stop: Callable[[Node], bool] | None = None
 ) -> list[Node]:
     """Every node below `roots`, inputs first, each once. Nodes where `stop` holds are listed but
     not entered. Iterative: graphs may be deeper than Python's stack."""
     order: list[Node] = []
-    done: set[int] = set()
-    for root in roots:
-        if id(root) in done:
-            continue
-        stack: list[tuple[Node, int]] = [(root, 0)]
-        done.add(id(root))
-        while stack:
-            node, position = stack.pop()
-            inputs = () if stop(node) else node.inputs
-            while position < len(inputs):
-                child = inputs[position]
-                position += 1
-                if id(child) not in done:
-                    done.add(id(child))
-                    stack.append((node, position))
-                    stack.append((child, 0))
-                    break
-            else:
+    seen: set[Node] = set()
+    stack: list[Node | None] = list(roots)
+    stack.reverse()
+    while stack:
+        node = stack.pop()
+        if node is None:  # everything below the next one is listed
+            order.append(stack.pop())  # type: ignore[arg-type]
+        elif node not in seen:
+            seen.add(node)
+            inputs = node.inputs
+            if not inputs or (stop is not None and stop(node)):
                 order.append(node)
+            else:
+                stack += (node, None)
+                stack += inputs[::-1]
+    return order
+
+
+def pending(roots: Iterable[Node]) -> list[Node]:
+    """`toposort` that stops at nodes with a value: what has to be computed, and from what."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack: list[Node | None] = list(roots)
+    stack.reverse()
+    while stack:
+        node = stack.pop()
+        if node is None:
+            order.append(stack.pop())  # type: ignore[arg-type]
+        elif node not in seen:
+            seen.add(node)
+            if node.value is not None or not node.inputs:
+                order.append(node)
+            else:
+                stack += (node, None)
+                stack += node.inputs[::-1]
     return order
 
 

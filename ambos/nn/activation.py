@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ambos.core.arguments import share
 from ambos.core.errors import ArgumentError
 from ambos.nn import functional as F
 from ambos.nn.module import Module
@@ -105,9 +106,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not isinstance(p, (int, float)) or not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout: p is {p!r}; need 0 <= p <= 1")
-        self.p, self.inplace = p, inplace
+        self.p, self.inplace = share("Dropout: p", p), inplace
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.p, self.training)

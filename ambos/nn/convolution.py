@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.nn import functional as F
 from ambos.nn import init
-from ambos.nn.checks import positive
 from ambos.nn.functional.shared import per_axis
 from ambos.nn.lazy import Lazy, weight_and_bias
 from ambos.nn.module import Module

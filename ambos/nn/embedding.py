@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError
 from ambos.nn import functional as F
 from ambos.nn import init
-from ambos.nn.checks import positive
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter, assign
 from ambos.tensor.handle import Tensor

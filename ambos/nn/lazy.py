@@ -24,19 +24,22 @@ class Lazy:
     def forward(self, x: Tensor) -> Any:
         """Learn the sizes, become the ordinary layer, and go on as that."""
         layer: Any = self
-        weight = layer.weight
-        if isinstance(weight, UninitializedParameter):
-            shapes = layer.settle(layer.features_of(x))
-            for name, shape in shapes.items():
-                parameter = layer._parameters[name]
-                if isinstance(parameter, UninitializedParameter):
-                    parameter.materialize(Tensor(np.zeros(shape, np.float32)))
-            layer.reset_parameters()
-            evaluate(layer._parameters[name] for name in shapes)
-        else:  # a state was loaded before the first call
-            layer.settle(layer.features_in(weight.shape))
+        shapes = layer.settle(layer.features_of(x))
+        for name, shape in shapes.items():
+            parameter = layer._parameters[name]
+            if isinstance(parameter, UninitializedParameter):
+                parameter.materialize(Tensor(np.zeros(shape, np.float32)))
+        layer.reset_parameters()
+        evaluate(layer._parameters[name] for name in shapes)
         self.__class__ = self.becomes
         return layer.forward(x)
+
+    def after_load(self) -> None:
+        """A loaded state has the sizes: become the ordinary layer."""
+        layer: Any = self
+        if not isinstance(layer.weight, UninitializedParameter):
+            layer.settle(layer.features_in(layer.weight.shape))
+            self.__class__ = self.becomes
 
 
 def weight_and_bias(weight: Shape | None, bias: Shape | None) -> tuple[Parameter, Parameter | None]:

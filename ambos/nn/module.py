@@ -179,7 +179,7 @@ class Module(metaclass=ModuleType):
         self._claim(name)
         self._modules[name] = module
 
-    def _claim(self, name: str) -> None:
+    def _claim(self, name: Any) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise ArgumentError(
                 f"{type(self).__name__}: the name is {name!r}; need a word without dots"
@@ -312,7 +312,13 @@ class Module(metaclass=ModuleType):
         Errors: ArgumentError that names missing and unexpected keys (unless not `strict`) and
             ShapeError for shapes that differ; the module is unchanged after an error.
         """
-        return state.load(self, state_dict, strict)
+        found = state.load(self, state_dict, strict)
+        for module in self.modules():
+            module.after_load()
+        return found
+
+    def after_load(self) -> None:
+        """Called when a state was loaded; lazy layers take their sizes from it."""
 
     # Printing
 

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from ambos.core.arguments import positive
 from ambos.core.errors import ShapeError
 from ambos.nn import functional as F
-from ambos.nn.checks import positive
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter
 from ambos.tensor.handle import Tensor

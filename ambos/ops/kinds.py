@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from ambos.core.dtype import DType, bool_
@@ -171,6 +172,14 @@ class Source(Op, abstract=True):
 
 def constant(value: bool | int | float, dtype: DType, shape: Shape = ()) -> Node:
     """`value` everywhere."""
+    # repr tells apart what compares equal: 0.0 and -0.0, 1 and 1.0 and True.
+    return _constant(repr(value), value, dtype, shape)
+
+
+@lru_cache(maxsize=1024)
+def _constant(exact: str, value: bool | int | float, dtype: DType, shape: Shape) -> Node:
+    """Three nodes, asked for again at every step of a training loop: kept for a while."""
+    del exact
     node = op("constant")(attrs=(value, dtype))
     if not shape:
         return node

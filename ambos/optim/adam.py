@@ -8,7 +8,6 @@ from typing import Any
 from ambos.core.errors import ArgumentError
 from ambos.optim.optimizer import Group, Optimizer, State, rates
 from ambos.tensor.handle import Tensor
-from ambos.tensor.pointwise import maximum
 
 
 class Adam(Optimizer):
@@ -24,7 +23,7 @@ class Adam(Optimizer):
         >>> optimizer = Adam([weight], lr=0.5)
         >>> (weight * weight).sum().backward()
         >>> optimizer.step()
-        >>> weight.numpy()
+        >>> weight.numpy().round(3)  # the first step is the learning rate, whatever the gradient
         array([0.5, 1.5], dtype=float32)
     """
 
@@ -78,7 +77,7 @@ class Adam(Optimizer):
         first = state["exp_avg"] = first + (grad - first) * (1 - beta1)
         second = state["exp_avg_sq"] = second * beta2 + grad * (1 - beta2) * grad
         if group["amsgrad"]:
-            second = state["max_exp_avg_sq"] = maximum(state["max_exp_avg_sq"], second)
+            second = state["max_exp_avg_sq"] = state["max_exp_avg_sq"].maximum(second)
         size = lr / (1.0 - beta1**step)
         spread = (1.0 - beta2**step).sqrt()
         scale = second.sqrt() / spread.to(dtype) + group["eps"]

@@ -72,6 +72,8 @@ def _place(node: Node, parts: list[Any], value: Node) -> Node:
     flips, region = [], []
     axis = 0
     for part in parts:
+        if part is ...:
+            continue
         if part is None:
             region.append(1)
             continue

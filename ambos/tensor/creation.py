@@ -39,7 +39,9 @@ def asarray(x: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device("asarray", device)
     if isinstance(x, Tensor) and (dtype is None or as_dtype(dtype) is x.dtype):
         return x
-    return Tensor(x, dtype) if not isinstance(x, Tensor) else wrap(convert(x._node, as_dtype(dtype)))
+    return (
+        Tensor(x, dtype) if not isinstance(x, Tensor) else wrap(convert(x._node, as_dtype(dtype)))
+    )
 
 
 as_tensor = asarray

@@ -237,7 +237,7 @@ def _last(node: Node, axis: int) -> tuple[Node, Shape]:
     """`node` with `axis` last, and the axes that bring it back."""
     order = (*(a for a in range(node.rank) if a != axis), axis)
     back = tuple(sorted(range(node.rank), key=order.__getitem__))
-    return (node if order == back else permute(node, attrs=(order,))), back
+    return (node if axis == node.rank - 1 else permute(node, attrs=(order,))), back
 
 
 def order_of(node: Node, axis: int, descending: bool) -> Node:
@@ -250,7 +250,7 @@ def order_of(node: Node, axis: int, descending: bool) -> Node:
         last = (node.rank - 1,)
         mirrored = flip(index_ops.argsort(flip(moved, attrs=(last,))), attrs=(last,))
         found = ops.subtract(scalar(node.shape[axis] - 1, int64, mirrored.shape), mirrored)
-    return found if back == tuple(range(node.rank)) else permute(found, attrs=(back,))
+    return found if axis == node.rank - 1 else permute(found, attrs=(back,))
 
 
 @public

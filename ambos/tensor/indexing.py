@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import operator
 from collections.abc import Sequence
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
 from ambos.tensor.operands import convert, expand_to, scalar
 
-Part = int | slice | None | Node  # one entry of an index, after reading
+Part = int | slice | None | EllipsisType | Node  # one entry of an index, after reading
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
@@ -53,8 +54,15 @@ def select(node: Node, index: Any) -> Node:
     if builtins.any(isinstance(p, Node) for p in parts):
         # NumPy: beside an index array an integer is one as well.
         parts = [_as_index(p) if isinstance(p, int) else p for p in parts]
+    separated = _are_separated(parts)
     node, arrays = _basic(node, parts)
-    return _gather(node, arrays) if arrays else node
+    return _gather(node, arrays, separated) if arrays else node
+
+
+def _are_separated(parts: list[Part]) -> bool:
+    """Is there anything between index arrays?"""
+    places = [i for i, part in enumerate(parts) if isinstance(part, Node)]
+    return bool(places) and places[-1] - places[0] >= len(places)
 
 
 def _as_index(value: int) -> Node:
@@ -62,7 +70,10 @@ def _as_index(value: int) -> Node:
 
 
 def read(index: Any, shape: Shape) -> list[Part]:
-    """The entries of an index, `...` and masks resolved, one an axis of `shape` (and Nones)."""
+    """The entries of an index, `...` and masks resolved, one an axis of `shape` (and Nones).
+
+    A `...` that stands for no axis stays: to NumPy it still separates index arrays.
+    """
     entries = list(index) if isinstance(index, tuple) else [index]
     parts: list[Any] = []
     for entry in entries:
@@ -73,7 +84,7 @@ def read(index: Any, shape: Shape) -> list[Part]:
         raise IndexingError("index: more than one ellipsis ('...'); need at most one")
     if used > len(shape):
         raise IndexingError(f"index: {used} indices for {shape}; need at most {len(shape)}")
-    fill: list[Any] = [slice(None)] * (len(shape) - used)
+    fill: list[Any] = [slice(None)] * (len(shape) - used) or [...] * dots
     at = next((i for i, p in enumerate(parts) if p is ...), None)
     parts = parts + fill if at is None else parts[:at] + fill + parts[at + 1 :]
     _check_masks(entries, shape)
@@ -108,33 +119,36 @@ def _empty_list(entry: list[Any]) -> Node:
 
 def _check_masks(entries: Sequence[Any], shape: Shape) -> None:
     """A mask must have the shape of the axes that it stands for."""
-    axis, passed_dots = 0, False
-    for entry in entries:
-        if entry is ...:
-            passed_dots = True
-        if entry is None or entry is ...:
+    widths = [_width(entry) for entry in entries]
+    dots = next((i for i, entry in enumerate(entries) if entry is ...), len(entries))
+    for i, entry in enumerate(entries):
+        if not _is_mask(entry):
             continue
-        width = 1
-        if isinstance(entry, (Tensor, np.ndarray, list)) and len(np.shape(entry_shape(entry))):
-            sizes, is_mask = entry_shape(entry), _is_mask(entry)
-            if is_mask:
-                width = len(sizes)
-                if not passed_dots and sizes != shape[axis : axis + width]:
-                    raise IndexingError(
-                        f"index: a mask of {sizes} for axes {axis}..{axis + width - 1} of {shape}; "
-                        "need equal sizes"
-                    )
-        axis += width
+        # Before the dots axes count from the front, after them from the end.
+        axis = builtins.sum(widths[:i]) if i < dots else len(shape) - builtins.sum(widths[i:])
+        sizes = _sizes(entry)
+        if sizes != shape[axis : axis + widths[i]]:
+            raise IndexingError(
+                f"index: a mask of {sizes} for axes {axis}..{axis + widths[i] - 1} of {shape}; "
+                "need equal sizes"
+            )
 
 
-def entry_shape(entry: Any) -> Shape:
-    return entry.shape if hasattr(entry, "shape") else np.shape(entry)
+def _width(entry: Any) -> int:
+    """How many axes an entry stands for."""
+    if entry is None or entry is ...:
+        return 0
+    return len(_sizes(entry)) if _is_mask(entry) else 1
+
+
+def _sizes(mask: Any) -> Shape:
+    return np.shape(mask) if isinstance(mask, list) else mask.shape
 
 
 def _is_mask(entry: Any) -> bool:
     if isinstance(entry, Tensor):
         return entry.dtype is bool_
-    return np.asarray(entry).dtype == np.bool_
+    return isinstance(entry, (np.ndarray, list)) and np.asarray(entry).dtype == np.bool_
 
 
 def _basic(node: Node, parts: list[Part]) -> tuple[Node, list[tuple[int, Node]]]:
@@ -143,6 +157,8 @@ def _basic(node: Node, parts: list[Part]) -> tuple[Node, list[tuple[int, Node]]]
     arrays: list[tuple[int, Node]] = []
     axis = 0  # of the node
     for part in parts:
+        if part is ...:
+            continue
         if part is None:
             kept.append(1)
             continue
@@ -200,15 +216,14 @@ def wrapped(index: Node, extent: int) -> Node:
     return ops.where(ops.less(index, zero), ops.add(index, size), index)
 
 
-def _gather(node: Node, arrays: list[tuple[int, Node]]) -> Node:
+def _gather(node: Node, arrays: list[tuple[int, Node]], separated: bool) -> Node:
     """Index tensors: their axes replace the indexed axes, in place if those were neighbours,
     else in front (NumPy's rule)."""
     axes = [axis for axis, _ in arrays]
     shape = broadcast("index", *(index.shape for _, index in arrays))
     if len(arrays) == 1:
         return take_op(node, arrays[0][1], attrs=(axes[0],))
-    adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
-    place = axes[0] if adjacent else 0
+    place = 0 if separated else axes[0]
     rest = [a for a in range(node.rank) if a not in axes]
     order = (*rest[:place], *axes, *rest[place:])
     if order != tuple(range(node.rank)):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
-from ambos.core.shape import broadcast, normalize_axes
+from ambos.core.shape import Shape, broadcast, normalize_axes
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
-from ambos.ops.contraction import contract, make_spec, plain
+from ambos.ops.contraction import Spec, contract, make_spec, plain
 from ambos.ops.movement import permute
 from ambos.ops.reductions import sum_
 from ambos.tensor.einsum import contract_all
@@ -44,39 +44,41 @@ def matmul(x: Any, y: Any) -> Tensor:
 
 
 def matmul_nodes(a: Node, b: Node) -> Node:
+    """The product of two nodes of one dtype."""
     if a.rank == 0 or b.rank == 0:
         raise ShapeError(f"matmul: got shapes {a.shape} and {b.shape}; need at least one "
                          "dimension each: use * with scalars")  # fmt: skip
-    inner = b.shape[-2] if b.rank > 1 else b.shape[0]
-    if a.shape[-1] != inner:
+    if a.shape[-1] != (b.shape[-2] if b.rank > 1 else b.shape[0]):
         raise ShapeError(_mismatch(a, b))
-    left = [] if a.rank == 1 else ["m"]
-    right = [] if b.rank == 1 else ["n"]
-    shape = broadcast("matmul", a.shape[:-2], b.shape[:-2])
-    sizes = {"k": inner, "m": a.shape[-2] if left else 1, "n": b.shape[-1] if right else 1}
+    left, right, spec, shape = _plan(a.shape, b.shape)
+    return reshaped(contract(reshaped(a, left), reshaped(b, right), attrs=(spec,)), shape)
+
+
+@lru_cache(maxsize=4096)
+def _plan(a: Shape, b: Shape) -> tuple[Shape, Shape, Spec, Shape]:
+    """How shapes multiply: the operands' without broadcast axes, the contraction, the result's."""
+    left = [] if len(a) == 1 else ["m"]
+    right = [] if len(b) == 1 else ["n"]
+    shape = broadcast("matmul", a[:-2], b[:-2])
+    sizes = {"k": a[-1], "m": a[-2] if left else 1, "n": b[-1] if right else 1}
     labels = [f"b{i}" for i in range(len(shape))]
     sizes |= dict(zip(labels, shape, strict=True))
     # Broadcast axes of size 1 carry no label: nothing is repeated in memory.
-    a, a_batch = _drop_single(a, a.rank - 1 - len(left), labels, shape)
-    b, b_batch = _drop_single(b, b.rank - 1 - len(right), labels, shape)
+    a_shape, a_batch = _drop_single(a, len(a) - 1 - len(left), labels)
+    b_shape, b_batch = _drop_single(b, len(b) - 1 - len(right), labels)
     present = [label for label in labels if label in a_batch or label in b_batch]
     spec = make_spec(
         plain([*a_batch, *left, "k"]), [*b_batch, "k", *right], [*present, *left, *right], ["k"],
         sizes,
     )  # fmt: skip
-    result = contract(a, b, attrs=(spec,))
-    tail = tuple(sizes[label] for label in (*left, *right))
-    return reshaped(result, (*shape, *tail))
+    return a_shape, b_shape, spec, (*shape, *(sizes[label] for label in (*left, *right)))
 
 
-def _drop_single(
-    node: Node, count: int, labels: list[str], shape: Sequence[int]
-) -> tuple[Node, list[str]]:
-    """`node` without leading axes of size 1, and the labels of those that are left."""
+def _drop_single(shape: Shape, count: int, labels: list[str]) -> tuple[Shape, list[str]]:
+    """`shape` without leading axes of size 1, and the labels of those that are left."""
     used = labels[len(labels) - count :]
-    kept = [i for i in range(count) if node.shape[i] != 1]
-    sizes = (*(node.shape[i] for i in kept), *node.shape[count:])
-    return reshaped(node, sizes), [used[i] for i in kept]
+    kept = [i for i in range(count) if shape[i] != 1]
+    return (*(shape[i] for i in kept), *shape[count:]), [used[i] for i in kept]
 
 
 def _mismatch(a: Node, b: Node) -> str:

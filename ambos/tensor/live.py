@@ -6,12 +6,13 @@ the user still holds is never computed twice, and a temporary that nobody holds 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
 
-from ambos.core.errors import GradientError
+from ambos.core.errors import AmbosError, GradientError
 from ambos.graph.node import Node, leaf, toposort
 from ambos.ops.movement import detach
 from ambos.ops.sources import data
@@ -89,24 +90,42 @@ def is_ready(node: Node) -> bool:
 def evaluate(handles: Iterable[Handle]) -> None:
     """Compute `handles`, and with them every live handle that shares pending work."""
     asked = list(handles)
-    roots = {h._node: None for h in asked if h._node.value is None}
+    roots = list(dict.fromkeys(h._node for h in asked if h._node.value is None))
     if roots:
-        _compute(roots, _connected(roots))
+        others = _connected(roots)
+        nodes = dict.fromkeys([*roots, *(h._node for h in others)])
+        try:
+            _realize(list(nodes))
+        except AmbosError:
+            # Whoever is to blame hears of it when it is looked at itself.
+            if len(nodes) == len(roots):
+                raise
+            _realize(roots)
+        _settle_all(others)
     for handle in asked:
         settle(handle)
 
 
 def flush() -> None:
-    """Compute every live pending handle."""
-    _compute({}, _connected(()))
+    """Compute every live pending handle. What cannot be computed fails when it is looked at."""
+    handles = _connected(())
+    try:
+        _realize(list(dict.fromkeys(handle._node for handle in handles)))
+    except AmbosError:
+        for handle in handles:
+            with contextlib.suppress(AmbosError):
+                _realize([handle._node])
+    _settle_all(handles)
+    _pending.clear()
 
 
-def _compute(roots: dict[Node, None], handles: list[Handle]) -> None:
-    for handle in handles:
-        roots[handle._node] = None
+def _realize(nodes: list[Node]) -> None:
     from ambos.tensor.realize import realize  # the compiler is loaded when it is first needed
 
-    realize(list(roots))
+    realize(nodes)
+
+
+def _settle_all(handles: list[Handle]) -> None:
     for handle in handles:
         settle(handle)
     _pending[:] = [ref(handle) for handle in _live()]
@@ -126,7 +145,7 @@ CONSTANTS = ("constant", "iota")
 APART, SHARED, ABSTRACT = 0, 1, 2  # unrelated work, work that is due, a traced function's value
 
 
-def _connected(roots: Iterable[Node]) -> list[Handle]:
+def _connected(roots: Sequence[Node]) -> list[Handle]:
     """The live pending handles that share work with `roots`; without roots all of them.
 
     Constants alone are not work: two graphs that both use 2.0 have nothing to do with each other.

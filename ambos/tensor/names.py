@@ -19,9 +19,9 @@ SPELLINGS = {
     "ddof": "correction", "size": "shape", "sizes": "shape", "tensors": "arrays",
     "sections": "indices_or_sections", "split_size": "indices_or_sections",
     "split_size_or_sections": "indices_or_sections", "shifts": "shift", "reps": "repeats",
-    "dim0": "axis0", "dim1": "axis1", "axis1": "axis0", "axis2": "axis1", "obj": "indices",
+    "dim0": "axis0", "dim1": "axis1", "obj": "indices",
     "index": "indices", "src": "updates", "source": "updates", "exponent": "y", "ord": "p",
-    "descending": "descending", "mask": "mask", "fill": "value", "fill_value": "value",
+    "fill": "value", "fill_value": "value",
     "newshape": "shape", "pad_width": "padding", "constant_values": "value",
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from ambos.core import tree
@@ -13,6 +13,7 @@ from ambos.tensor import (
     creation,
     gather,
     joining,
+    limits,
     linear,
     live,
     methods,
@@ -29,7 +30,7 @@ from ambos.tensor import (
 from ambos.tensor.handle import Tensor
 
 MODULES = (pointwise, composite, movement, padding, joining, reductions, running, gather, linear,
-           convolution, creation, random, transforms)  # fmt: skip
+           convolution, creation, limits, random, transforms)  # fmt: skip
 
 
 def evaluate(*tensors: Any) -> Any:
@@ -46,9 +47,9 @@ def evaluate(*tensors: Any) -> Any:
     return tensors[0] if len(tensors) == 1 else tensors
 
 
-def names() -> dict[str, Callable[..., Any]]:
-    """The public functions and classes by name."""
-    found = methods.functions(*MODULES)
+def names() -> dict[str, Any]:
+    """The public functions, classes and numbers by name."""
+    found: dict[str, Any] = methods.functions(*MODULES)
     found |= {
         name: getattr(modes, name)
         for name in (
@@ -59,6 +60,7 @@ def names() -> dict[str, Callable[..., Any]]:
             "set_grad_enabled",
         )
     }
+    found |= {name: getattr(limits, name) for name in ("pi", "e", "inf", "nan", "newaxis")}
     found |= {"Tensor": Tensor, "evaluate": evaluate, "set_printoptions": show.set_printoptions}
     return found
 

@@ -14,8 +14,8 @@ from typing import Any
 from ambos.compiler.pipeline import Compiled, compile_graph
 from ambos.core.config import config
 from ambos.core.errors import IndexingError
-from ambos.graph import Node, substitute, toposort
-from ambos.graph.node import exact
+from ambos.graph import Node, substitute
+from ambos.graph.node import exact, pending
 from ambos.ops.arithmetic import add, greater_equal, less
 from ambos.ops.indexing import Index
 from ambos.ops.kinds import constant_like
@@ -52,21 +52,17 @@ def realize(nodes: Sequence[Node]) -> None:
     if config.fuse:
         compute(roots)
         return
-    for node in toposort(roots, is_ready):
+    for node in pending(roots):
         if node.value is None:
             compute([node])
 
 
-def is_ready(node: Node) -> bool:
-    return node.value is not None
-
-
 def compute(roots: Sequence[Node]) -> None:
     """Run the graph below `roots` down to nodes that have a value."""
-    order = toposort(roots, is_ready)
+    order = pending(roots)
     checks = out_of_range(order)
     if checks:
-        order = toposort([*roots, *checks], is_ready)
+        order = pending([*roots, *checks])
     leaves, signature = sign(order)
     number = {node: i for i, node in enumerate(order)}
     wanted = [*roots, *checks]

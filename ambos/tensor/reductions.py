@@ -91,8 +91,13 @@ def _float_input(op: str, x: Any, dtype: Any = None) -> Node:
     return node
 
 
+def computed_in(node: Node) -> Node:
+    """`node` in the dtype that arithmetic runs in: half precisions round once, at the end."""
+    return convert(node, node.dtype.compute)
+
+
 def mean_node(node: Node, axis: Axis, keepdims: bool) -> Node:
-    """The mean of a floating node: the sum times 1 / count, or over it where that is exact."""
+    """The mean of a floating node."""
     axes = normalize_axes("mean", axis, node.rank)
     count = math.prod(node.shape[a] for a in axes)
     total = fold(folds.sum_, node, axes, keepdims)
@@ -105,7 +110,8 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -
 
     Errors: DTypeError for integers: say x.float() or dtype=.
     """
-    return wrap(mean_node(_float_input("mean", x, dtype), axis, keepdims))
+    node = _float_input("mean", x, dtype)
+    return wrap(convert(mean_node(computed_in(node), axis, keepdims), node.dtype))
 
 
 def variance_node(node: Node, axis: Axis, correction: float, keepdims: bool) -> Node:
@@ -124,7 +130,9 @@ def var(
     """Variance over axes; `correction` (1, as in PyTorch; NumPy's ddof is 0) is taken off the
     count. `unbiased=False` is correction 0."""
     correction = correction if unbiased is None else int(unbiased)
-    return wrap(variance_node(_float_input("var", x), axis, correction, keepdims))
+    node = _float_input("var", x)
+    found = variance_node(computed_in(node), axis, correction, keepdims)
+    return wrap(convert(found, node.dtype))
 
 
 @public
@@ -134,8 +142,9 @@ def std(
 ) -> Tensor:  # fmt: skip
     """Standard deviation over axes; see `var` for `correction`."""
     correction = correction if unbiased is None else int(unbiased)
-    node = variance_node(_float_input("std", x), axis, correction, keepdims)
-    return wrap(functions.sqrt(node))
+    node = _float_input("std", x)
+    found = functions.sqrt(variance_node(computed_in(node), axis, correction, keepdims))
+    return wrap(convert(found, node.dtype))
 
 
 @public
@@ -254,8 +263,9 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))) over axes, without overflow."""
     node = floating(node_of(x))
     axes = normalize_axes("logsumexp", axis, node.rank)
-    powers, top = _shifted(node, axes)
+    powers, top = _shifted(computed_in(node), axes)
     total = ops.add(functions.log(fold(folds.sum_, powers, axes, True)), top)
+    total = convert(total, node.dtype)
     if keepdims:
         return wrap(total)
     return wrap(reshaped(total, tuple(n for a, n in enumerate(node.shape) if a not in axes)))
@@ -264,20 +274,23 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @public
 def softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis, without overflow."""
-    node = _soft_input("softmax", x, axis, dtype)
+    given = _soft_input("softmax", x, axis, dtype)
+    node = computed_in(given)
     top = detach(fold(folds.max_, node, axis, True))
     powers = functions.exp(binary(ops.subtract, node, top))
-    return wrap(binary(ops.divide, powers, fold(folds.sum_, powers, axis, True)))
+    found = binary(ops.divide, powers, fold(folds.sum_, powers, axis, True))
+    return wrap(convert(found, given.dtype))
 
 
 @public
 def log_softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along an axis, without overflow or cancellation."""
-    node = _soft_input("log_softmax", x, axis, dtype)
+    given = _soft_input("log_softmax", x, axis, dtype)
+    node = computed_in(given)
     top = detach(fold(folds.max_, node, axis, True))
     shifted = binary(ops.subtract, node, top)
     total = functions.log(fold(folds.sum_, functions.exp(shifted), axis, True))
-    return wrap(binary(ops.subtract, shifted, total))
+    return wrap(convert(binary(ops.subtract, shifted, total), given.dtype))
 
 
 def _soft_input(op: str, x: Any, axis: int | None, dtype: Any) -> Node:
@@ -297,19 +310,28 @@ def norm(x: Any, p: float | str = 2, axis: Axis = None, keepdims: bool = False) 
         p = 2
     if not isinstance(p, (int, float)):
         raise ArgumentError(f"norm: order {p!r}; need a number or 'fro'")
+    return wrap(convert(_norm_node(computed_in(node), p, axis, keepdims), node.dtype))
+
+
+def _norm_node(node: Node, p: float, axis: Axis, keepdims: bool) -> Node:
     size = ops.absolute(node)
-    if p == math.inf:
-        return wrap(fold(folds.max_, size, axis, keepdims))
-    if p == -math.inf:
-        return wrap(fold(folds.min_, size, axis, keepdims))
+    if p in (math.inf, -math.inf):
+        return fold(folds.max_ if p > 0 else folds.min_, size, axis, keepdims)
     if p == 0:
-        return wrap(fold(folds.sum_, convert(convert(node, bool_), node.dtype), axis, keepdims))
+        return fold(folds.sum_, convert(convert(node, bool_), node.dtype), axis, keepdims)
     if p == 1:
-        return wrap(fold(folds.sum_, size, axis, keepdims))
+        return fold(folds.sum_, size, axis, keepdims)
     if p == 2:
-        return wrap(functions.sqrt(fold(folds.sum_, ops.multiply(node, node), axis, keepdims)))
+        return _root(fold(folds.sum_, ops.multiply(node, node), axis, keepdims))
     total = fold(folds.sum_, binary(functions.power, size, float(p)), axis, keepdims)
-    return wrap(binary(functions.power, total, 1 / p))
+    return binary(functions.power, total, 1 / p)
+
+
+def _root(node: Node) -> Node:
+    """The square root, whose gradient at 0 is 0 (as PyTorch's norm has it) and not infinite."""
+    zero, one = scalar(0, node.dtype, node.shape), scalar(1, node.dtype, node.shape)
+    none = ops.equal(node, zero)
+    return ops.where(none, zero, functions.sqrt(ops.where(none, one, node)))
 
 
 __all__ = [

@@ -76,7 +76,7 @@ def build(description: Json, classes: Mapping[str, type]) -> nn.Module:
     known = LAYERS | dict(classes)
     try:
         return _build(description, known)
-    except (KeyError, TypeError, ValueError, AttributeError, AmbosError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, AmbosError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"load: the architecture in the file does not fit: {error}") from error

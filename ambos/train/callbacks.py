@@ -71,7 +71,8 @@ class EarlyStopping(_Monitor):
         self.patience, self.restore = patience, restore_best_weights
 
     def on_train_begin(self) -> None:
-        self.best, self.waited, self.stopped_epoch = math.inf, 0, None
+        self.best, self.waited = math.inf, 0
+        self.stopped_epoch: int | None = None
         self.weights: dict[str, Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:

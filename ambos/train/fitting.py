@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ambos.core.arguments import positive, share
 from ambos.core.errors import ArgumentError
 from ambos.data.dataset import as_rows
 from ambos.train.callbacks import Callback
@@ -20,8 +21,7 @@ class Fit:
     def __init__(
         self, model: Any, plan: Plan, epochs: int, callbacks: Sequence[Callback], verbose: Any
     ) -> None:
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-            raise ArgumentError(f"fit: epochs is {epochs!r}; need an integer of at least 1")
+        positive("fit: epochs", epochs)
         listed = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
         for callback in listed:
             if not isinstance(callback, Callback):
@@ -44,8 +44,7 @@ class Fit:
     ) -> Batches:  # fmt: skip
         """Training batches; sets the last part of the arrays aside where `split` asks for it."""
         dtype = self.model.float_dtype
-        if not isinstance(split, (int, float)) or not 0 <= split < 1:
-            raise ArgumentError(f"fit: validation_split is {split!r}; need 0 <= split < 1")
+        share("fit: validation_split", split)
         if not is_arrays(x):
             if y is not None:
                 raise ArgumentError("fit: got an iterable of batches and y; need y in its pairs")

@@ -75,13 +75,13 @@ test_batch.__test__ = False  # type: ignore[attr-defined]  # its name is no test
 
 def _scores(model: Any, plan: Plan, x: Any, y: Any) -> dict[str, Tensor]:
     output = call(model, x)
-    loss = plan.loss(output, y)
+    loss: Any = plan.loss(output, y)
     if not isinstance(loss, Tensor) or loss.shape != ():
         got = f"a tensor of shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ArgumentError(f"fit: the loss is {got}; need one number: use reduction='mean'")
     with no_grad():
         detached = output.detach() if isinstance(output, Tensor) else output
-        return {"loss": loss} | {name: m(detached, y) for name, m in plan.metrics.items()}
+        return {"loss": loss, **{name: m(detached, y) for name, m in plan.metrics.items()}}
 
 
 def call(model: Any, x: Any) -> Any:
@@ -128,15 +128,11 @@ class Batches:
             if found == self.limit:
                 return
         if not found:
-            raise ArgumentError(
-                f"{self.op}: no batches"
-                + (
-                    ": a generator can be read once; need a list, a DataLoader, or steps_per_epoch "
-                    "with a generator that does not end"
-                    if self.once is not None
-                    else "; need at least one"
-                )  # fmt: skip
-            )
+            fix = "need at least one"
+            if self.once is not None:
+                fix = ("a generator can be read once: need a list, a DataLoader, or "
+                       "steps_per_epoch with a generator that does not end")  # fmt: skip
+            raise ArgumentError(f"{self.op}: no batches; {fix}")
 
     def _ready(self, value: Any) -> Any:
         """A tensor; float64, NumPy's default, becomes the model's dtype."""

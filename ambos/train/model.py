@@ -83,10 +83,10 @@ class Model(nn.Module):
     @checked
     def compile(
         self, optimizer: Any = "adam", loss: Any = None, metrics: Sequence[Any] = ()
-    ) -> Self:
+    ) -> None:
         """Settle how to train: names ("adam", "cross_entropy", "accuracy") or objects.
 
-        An optimizer without parameters, `SGD(lr=0.1)`, gets the model's. Returns self.
+        An optimizer without parameters, `SGD(lr=0.1)`, gets the model's.
         Errors: ArgumentError for unknown names; UnknownNameError for a misspelt keyword.
         """
         if loss is None:
@@ -107,7 +107,6 @@ class Model(nn.Module):
             rule, find_loss(loss), found, saving.written_plan(loss, metrics)
         )
         self.__dict__["optimizer"] = rule
-        return self
 
     @property
     def plan(self) -> Plan:
@@ -273,7 +272,8 @@ class Load:
             return partial(saving.load_into, model)
 
         def load(path: str | os.PathLike[str], classes: Iterable[type] = ()) -> Model:
-            known = {name_of(cls): cls for cls in (Model, Sequential, owner, *classes)}
+            kinds: list[type] = [Model, Sequential, owner, *classes]
+            known = {name_of(cls): cls for cls in kinds}
             found: Model = saving.load(path, known, Model)
             return found
 

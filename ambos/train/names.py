@@ -83,7 +83,7 @@ def find_loss(loss: Any) -> Score:
     Errors: ArgumentError for an unknown name.
     """
     if callable(loss):
-        return loss() if isinstance(loss, type) else loss  # type: ignore[no-any-return]
+        return loss() if isinstance(loss, type) else loss
     if loss in ON_PROBABILITIES:
         raise ArgumentError(
             f"compile: loss {loss!r} takes probabilities; ambos's take logits: leave the softmax "

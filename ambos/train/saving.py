@@ -96,7 +96,7 @@ def _restore(model: Any, place: Any, tensors: Mapping[str, Tensor], config: dict
         model.load_state_dict(weights)
         if config.get("plan"):
             _restore_plan(model, tensors, config["plan"])
-    except (AmbosError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (AmbosError, LookupError, TypeError, ValueError, AttributeError) as error:
         if before is not None:
             model.load_state_dict(before)
         for key, value in plan_before.items():

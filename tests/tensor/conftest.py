@@ -20,6 +20,14 @@ def realize_by_reference(nodes):
 
 @pytest.fixture
 def reference(monkeypatch):
+    """Values by the ops' declared rules: what an index or a composition means, no compiler."""
     module = types.ModuleType("ambos.tensor.realize")
     module.realize = realize_by_reference
     monkeypatch.setitem(sys.modules, "ambos.tensor.realize", module)
+
+
+@pytest.fixture(params=["compiled", "reference"])
+def either(request):
+    """Both ways."""
+    if request.param == "reference":
+        request.getfixturevalue("reference")

@@ -7,7 +7,7 @@ import torch
 import ambos as am
 from ambos.core.errors import ArgumentError, ShapeError
 
-pytestmark = pytest.mark.usefixtures("reference")
+pytestmark = pytest.mark.usefixtures("either")
 X = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 T = torch.tensor(X)
 A = am.tensor(X)
@@ -53,7 +53,9 @@ FUNCTIONS = [
 
 @pytest.mark.parametrize("call", FUNCTIONS)
 def test_functions_match_torch(call):
-    same(eval(call, {"m": am, "x": A, "v": A[0, 0]}), eval(call, {"m": torch, "x": T, "v": T[0, 0]}))
+    same(
+        eval(call, {"m": am, "x": A, "v": A[0, 0]}), eval(call, {"m": torch, "x": T, "v": T[0, 0]})
+    )
 
 
 @pytest.mark.parametrize(

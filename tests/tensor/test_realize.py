@@ -11,13 +11,14 @@ from ambos.compiler.layout import Memory, Ref, TableRef
 from ambos.compiler.pipeline import lower_graph, rule_of
 from ambos.core.errors import IndexingError
 from ambos.graph import Node, substitute, toposort
+from ambos.graph.node import pending
 from ambos.ops.arithmetic import add
 from ambos.ops.indexing import take
 from ambos.ops.movement import permute, reshape, slice_
 from ambos.ops.sources import input_
 from ambos.runtime.loader import statistics
 from ambos.runtime.machine import host_features
-from ambos.tensor.realize import is_ready, realize, sign
+from ambos.tensor.realize import realize, sign
 from ambos.testing.interpret import interpret
 from ambos.testing.reference import evaluate
 from tests.workloads import WORKLOADS, Maker, leaf, linear, mlp
@@ -42,7 +43,7 @@ def test_matches_the_reference(name: str) -> None:
 
 def interpreted(roots: Sequence[Node]) -> list[bytes]:
     """What the loop interpreter makes of the lowered graph."""
-    leaves, _ = sign(toposort(roots, is_ready))
+    leaves, _ = sign(pending(roots))
     numbered = {n: input_.leaf(i, n.value.strides, n.shape, n.dtype) for i, n in enumerate(leaves)}
     graph, steps, context = lower_graph(substitute(roots, numbered), host_features(), 1)
     held: dict[int, np.ndarray] = {

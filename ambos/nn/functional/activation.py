@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ambos.core.arguments import share
 from ambos.core.errors import ArgumentError
 from ambos.nn.functional.shared import floating, nodes
 from ambos.ops.arithmetic import (
@@ -95,8 +96,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:
     """
     (x,) = nodes(input)
     floating("dropout", x)
-    if not isinstance(p, (int, float)) or not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: p is {p!r}; need 0 <= p <= 1")
+    p = share("dropout: p", p)
     if not training or p == 0:
         return input if isinstance(input, Tensor) else wrap(x)
     zero = constant_like(x, 0.0)

@@ -81,7 +81,7 @@ def avg_pool2d(
     return _result(divide(total, constant_like(total, float(size_of(kernel)))), alone)
 
 
-def adaptive_avg_pool2d(input: Any, output_size: Sizes | Sequence[int | None]) -> Tensor:
+def adaptive_avg_pool2d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
     """Averages over a grid of `output_size` cells; None keeps an axis as it is.
 
     Shapes: (N, C, H, W) or (C, H, W) gives (..., *output_size). Cell i of n covers
@@ -89,7 +89,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Sizes | Sequence[int | None]) -
     Errors: ShapeError, ArgumentError.
     """
     x, alone = _images("adaptive_avg_pool2d", input)
-    asked = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
+    asked = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * 2
     if len(asked) != 2:
         raise ArgumentError(f"adaptive_avg_pool2d: output_size is {output_size!r}; need 1 or 2 "
                             "integers")  # fmt: skip

@@ -1,0 +1,94 @@
+"""Batches: every example once, the same order for the same seed, structures kept."""
+
+import numpy as np
+import pytest
+import torch
+
+import ambos as am
+from ambos.data import ArrayDataset, DataLoader, Dataset
+
+X, Y = np.arange(20, dtype=np.float32).reshape(10, 2), np.arange(10)
+
+
+class Squares(Dataset):
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        return {"x": np.float32([index]), "y": index * index}
+
+
+def labels(loader):
+    return [y.tolist() for _, y in loader]
+
+
+def test_batches_in_order_with_a_short_last_one():
+    loader = DataLoader((X, Y), batch_size=4)
+    assert labels(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert len(loader) == 3
+    x, y = next(iter(loader))
+    np.testing.assert_array_equal(x.numpy(), X[:4])
+    assert (x.dtype.name, y.dtype.name) == ("float32", "int64")
+    assert labels(DataLoader((X, Y), batch_size=4, drop_last=True)) == labels(loader)[:2]
+
+
+def test_shuffles_are_seeded_and_differ_between_epochs():
+    loader = DataLoader((X, Y), batch_size=3, shuffle=True, seed=7)
+    first, second = labels(loader), labels(loader)
+    assert sorted(label for batch in first for label in batch) == list(range(10))
+    assert first != second
+    again = DataLoader((X, Y), batch_size=3, shuffle=True, seed=7)
+    assert [labels(again), labels(again)] == [first, second]
+    assert labels(DataLoader((X, Y), batch_size=3, shuffle=True, seed=8)) != first
+
+
+def test_the_global_seed_drives_unseeded_shuffles():
+    am.manual_seed(3)
+    first = labels(DataLoader((X, Y), batch_size=5, shuffle=True))
+    other = labels(DataLoader((X, Y), batch_size=5, shuffle=True))
+    am.manual_seed(3)
+    assert labels(DataLoader((X, Y), batch_size=5, shuffle=True)) == first
+    assert first != other
+
+
+def test_rows_stay_together():
+    for x, y in DataLoader((X, Y), batch_size=3, shuffle=True, seed=0):
+        np.testing.assert_array_equal(x.numpy(), X[y.numpy()])
+
+
+def test_what_counts_as_arrays():
+    for x in (am.tensor(X), torch.tensor(X), X.tolist()):
+        loader = DataLoader((x, list(range(10))), batch_size=10)
+        ((bx, by),) = loader
+        np.testing.assert_array_equal(bx.numpy(), X)
+        assert bx.dtype.name == "float32"
+        assert by.tolist() == list(range(10))
+    (single,) = DataLoader(X, batch_size=10)
+    assert single.shape == (10, 2)
+    (batch,) = DataLoader(Squares(), batch_size=5)
+    assert batch["y"].tolist() == [0, 1, 4, 9, 16]
+    assert batch["x"].shape == (5, 1)
+
+
+def test_dataset_indexing():
+    data = ArrayDataset(X, Y)
+    assert data[-1][1] == 9
+    with pytest.raises(IndexError, match="index 10 of 10"):
+        data[10]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DataLoader((X, Y[:3])), "10 and 3 rows"),
+        (lambda: DataLoader((X, Y), batch_size=0), "batch_size is 0"),
+        (lambda: DataLoader((X, Y), batchsize=2), "Did you mean 'batch_size'"),
+        (lambda: DataLoader(3), "got int"),
+        (lambda: DataLoader((np.array(["a", "b"]),)), "need numbers"),
+        (lambda: ArrayDataset(np.float32(1)), "single number"),
+        (lambda: ArrayDataset(), "no arrays"),
+    ],
+)
+def test_mistakes_are_named(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()

@@ -1,0 +1,205 @@
+"""Update rules against PyTorch over 50 steps, and their state, settings and mistakes."""
+
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+
+import ambos as am
+from ambos import optim
+from ambos.tensor import realize
+
+RULES = [
+    ("SGD", {"lr": 0.05}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    ("Adam", {"lr": 0.05}),
+    ("Adam", {"lr": 0.05, "weight_decay": 0.1, "betas": (0.8, 0.9), "eps": 1e-3}),
+    ("Adam", {"lr": 0.05, "amsgrad": True}),
+    ("AdamW", {"lr": 0.05}),
+    ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "amsgrad": True}),
+]
+
+
+def problem():
+    """Two parameters, of which the second sometimes has no gradient."""
+    stream = np.random.RandomState(0)
+    return [stream.randn(3, 4).astype(np.float32), stream.randn(5).astype(np.float32)]
+
+
+def loss_of(framework, params, step):
+    x = framework.tensor(np.random.RandomState(step).randn(4, 3).astype(np.float32))
+    loss = (x @ params[0]).tanh().sum() * 0.3 + (params[0] * params[0]).sum() * 0.1
+    if step % 3:
+        loss = loss + (params[1] * params[1]).sin().sum()
+    return loss
+
+
+@pytest.mark.parametrize(("name", "settings"), RULES)
+def test_fifty_steps_equal_pytorchs(name, settings):
+    ours = [am.tensor(v, requires_grad=True) for v in problem()]
+    theirs = [torch.tensor(v, requires_grad=True) for v in problem()]
+    a, b = getattr(optim, name)(ours, **settings), getattr(torch.optim, name)(theirs, **settings)
+    for step in range(50):
+        for framework, params, rule in ((am, ours, a), (torch, theirs, b)):
+            rule.zero_grad()
+            loss_of(framework, params, step).backward()
+            rule.step()
+        if step == 30:
+            for group in (*a.param_groups, *b.param_groups):
+                group["lr"] = 0.02
+        for p, q in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=2e-4, atol=2e-5)
+
+
+def test_groups_with_their_own_settings():
+    ours = [am.tensor(v, requires_grad=True) for v in problem()]
+    theirs = [torch.tensor(v, requires_grad=True) for v in problem()]
+
+    def groups(p):
+        return [{"params": [p[0]], "lr": 0.1}, {"params": p[1], "weight_decay": 0.5}]
+
+    a, b = optim.SGD(groups(ours), lr=0.01), torch.optim.SGD(groups(theirs), lr=0.01)
+    for step in range(1, 4):
+        for framework, params, rule in ((am, ours, a), (torch, theirs, b)):
+            rule.zero_grad()
+            loss_of(framework, params, step).backward()
+            rule.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "settings"), RULES)
+def test_every_step_has_one_graph(name, settings, monkeypatch):
+    """After the first two steps nothing is planned again, also when the learning rate changes."""
+    params = [am.tensor(v, requires_grad=True) for v in problem()]
+    rule = getattr(optim, name)(params, **settings)
+    planned = []
+    prepare = realize.prepare
+    monkeypatch.setattr(realize, "_plans", OrderedDict())
+    monkeypatch.setattr(realize, "prepare", lambda *a: planned.append(1) or prepare(*a))
+    counts = []
+    for _ in range(6):
+        rule.zero_grad()
+        loss_of(am, params, 1).backward()
+        rule.step()
+        rule.lr *= 0.9
+        counts.append(len(planned))
+    assert counts[2] == counts[-1]
+    assert counts[0] >= 1
+
+
+def test_state_goes_out_and_in():
+    def train(rule, params, steps):
+        for step in steps:
+            rule.zero_grad()
+            loss_of(am, params, step).backward()
+            rule.step()
+
+    params = [am.tensor(v, requires_grad=True) for v in problem()]
+    rule = optim.AdamW(params, lr=0.05)
+    train(rule, params, range(4))
+    saved, values = rule.state_dict(), [p.numpy() for p in params]
+    train(rule, params, range(4, 8))
+
+    again = [am.tensor(v, requires_grad=True) for v in values]
+    other = optim.AdamW(again, lr=0.5)
+    other.load_state_dict(saved)
+    assert other.lr == 0.05
+    train(other, again, range(4, 8))
+    for p, q in zip(params, again, strict=True):
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
+
+
+def test_torch_reads_our_state_and_we_torchs():
+    ours = [am.tensor(v, requires_grad=True) for v in problem()]
+    theirs = [torch.tensor(v, requires_grad=True) for v in problem()]
+    a, b = optim.Adam(ours, lr=0.05), torch.optim.Adam(theirs, lr=0.05)
+    for step in range(1, 3):
+        loss_of(torch, theirs, step).backward()
+        b.step()
+        b.zero_grad()
+    a.load_state_dict(b.state_dict())
+    with am.no_grad():
+        for p, q in zip(ours, theirs, strict=True):
+            p.copy_(am.tensor(q.detach().numpy()))
+    for framework, params, rule in ((am, ours, a), (torch, theirs, b)):
+        loss_of(framework, params, 4).backward()
+        rule.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    rule = optim.Adam([am.ones(3, requires_grad=True)])
+    other = optim.Adam([am.ones(4, requires_grad=True)])
+    (other.param_groups[0]["params"][0] * 2).sum().backward()
+    other.step()
+    with pytest.raises(ValueError, match=r"exp_avg of parameter 0 is \(4,\); need \(3,\)"):
+        rule.load_state_dict(other.state_dict())
+    with pytest.raises(ValueError, match="made by state_dict"):
+        rule.load_state_dict({"state": {}})
+    assert rule.state == {}
+
+
+def test_step_computes_what_is_pending_in_one_go(monkeypatch):
+    runs = []
+    compute = realize.compute
+    monkeypatch.setattr(realize, "compute", lambda roots: runs.append(len(roots)) or compute(roots))
+    w = am.tensor([1.0, 2.0], requires_grad=True)
+    rule = optim.Adam([w])
+    loss = (w * w).sum().exp()
+    loss.backward()
+    runs.clear()
+    rule.step()
+    assert len(runs) == 1
+    assert loss.item() == pytest.approx(np.exp(5), rel=1e-6)
+    assert len(runs) == 1  # the loss was live, so it came along
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: optim.SGD(p, lrr=0.1), "Did you mean 'lr'"),
+        (lambda p: optim.Adam(p, learning_rat=0.1), "Did you mean 'learning_rate'"),
+        (lambda p: optim.SGD(p, lr=0.1, learning_rate=0.2), "differ"),
+        (lambda p: optim.SGD(p, lr=-1), "lr is -1"),
+        (lambda p: optim.SGD(p, lr=float("nan")), "lr is nan"),
+        (lambda p: optim.SGD(p, nesterov=True), "nesterov with momentum=0.0"),
+        (lambda p: optim.Adam(p, betas=(0.9, 1.0)), "betas is"),
+        (lambda p: optim.SGD([]), "no parameters"),
+        (lambda p: optim.SGD(p[0]), "one tensor"),
+        (lambda p: optim.SGD([*p, *p]), "given twice"),
+        (lambda p: optim.SGD([3.0]), "need tensors"),
+        (lambda p: optim.SGD([{"params": p, "momentun": 1}]), "Did you mean 'momentum'"),
+        (lambda p: optim.SGD().step(), "has no parameters"),
+        (lambda p: optim.by_name("adm"), "Did you mean 'adam'"),
+    ],
+)
+def test_mistakes_are_named(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make([am.ones(2, requires_grad=True)])
+
+
+def test_learning_rate_has_two_names():
+    rule = optim.SGD([am.ones(1, requires_grad=True)], learning_rate=0.25)
+    assert (rule.lr, rule.learning_rate, rule.param_groups[0]["lr"]) == (0.25, 0.25, 0.25)
+    rule.learning_rate = 0.5
+    assert rule.lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "args"), [("StepLR", (3, 0.5)), ("CosineAnnealingLR", (10, 0.01))]
+)
+def test_schedules_equal_pytorchs(name, args):
+    ours = optim.SGD([am.ones(1, requires_grad=True)], lr=0.1)
+    theirs = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.1)
+    a = getattr(optim, name)(ours, *args)
+    b = getattr(torch.optim.lr_scheduler, name)(theirs, *args)
+    for _ in range(10):
+        theirs.step()
+        a.step(), b.step()
+        assert a.get_last_lr() == pytest.approx(b.get_last_lr(), rel=1e-9)
+    assert ours.lr == a.get_last_lr()[0]

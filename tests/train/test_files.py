@@ -1,0 +1,233 @@
+"""Model files: what comes back is what went in; what is damaged or foreign changes nothing."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+
+import ambos as am
+from ambos import nn, optim
+from ambos.core.errors import FormatError
+from ambos.train import files
+
+
+def trained(seed=0):
+    am.manual_seed(seed)
+    model = am.Sequential([
+        nn.LazyConv2d(4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Dropout(0.1), nn.LazyLinear(3),
+    ])  # fmt: skip
+    model.compile(optim.AdamW(lr=0.01, betas=(0.8, 0.99)), "cross_entropy", ["accuracy"])
+    x, y = data()
+    model.fit(x, y, batch_size=8, verbose=0, seed=1)
+    return model
+
+
+def data():
+    stream = np.random.RandomState(0)
+    return stream.randn(20, 1, 6, 6).astype(np.float32), stream.randint(0, 3, 20)
+
+
+def test_a_loaded_model_predicts_the_same_bits_and_trains_on(tmp_path):
+    model, (x, y) = trained(), data()
+    path = model.save(tmp_path / "model")
+    assert path.endswith("model.safetensors")
+    again = am.Model.load(path)
+    assert repr(again) == repr(model)
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    assert repr(again.optimizer) == repr(model.optimizer)
+    for m in (model, again):
+        am.manual_seed(7)
+        m.fit(x, y, batch_size=8, verbose=0, seed=2)
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    assert again.evaluate(x, y) == model.evaluate(x, y)
+
+
+def test_into_an_existing_model(tmp_path):
+    model, (x, _) = trained(), data()
+    path = model.save(tmp_path / "m.safetensors")
+    other = trained(seed=1)
+    assert (other.predict(x) != model.predict(x)).any()
+    assert other.load(path) is other
+    np.testing.assert_array_equal(other.predict(x), model.predict(x))
+
+
+def test_other_readers_find_the_weights(tmp_path):
+    model = am.Model(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    path = model.save(tmp_path / "plain")
+    theirs = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    found = safetensors.numpy.load_file(path)
+    theirs.load_state_dict({k: torch.tensor(v) for k, v in found.items()})
+    x = np.ones((1, 4), np.float32)
+    np.testing.assert_allclose(
+        model.predict(x), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-6, atol=1e-6
+    )
+    assert type(am.Model.load(path)) is am.Model
+
+
+def test_every_dtype_survives(tmp_path):
+    values = {
+        name: am.tensor([0, 1, 3]).to(name)
+        for name in files.CODES
+    }  # fmt: skip
+    values["scalar"], values["empty"] = am.tensor(np.float64(2.5)), am.zeros(0, 3)
+    files.write(tmp_path / "all", values, {"a": 1})
+    tensors, config = files.read(tmp_path / "all")
+    assert config == {"a": 1}
+    for name, value in values.items():
+        assert tensors[name].dtype is value.dtype
+        assert tensors[name].shape == value.shape
+        np.testing.assert_array_equal(tensors[name].numpy(), value.numpy())
+
+
+class Mine(am.Model):
+    def __init__(self, width, depth=1):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, width)] + [nn.Linear(width, width)] * depth)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def test_classes_of_ones_own(tmp_path):
+    model, x = Mine(5, depth=2), np.ones((2, 4), np.float32)
+    path = model.save(tmp_path / "mine")
+    with pytest.raises(FormatError, match=r"holds a 'Mine'.*classes=\[Mine\]"):
+        am.Model.load(path)
+    for again in (Mine.load(path), am.Model.load(path, classes=[Mine])):
+        assert type(again) is Mine
+        np.testing.assert_array_equal(again.predict(x), model.predict(x))
+
+
+def contents(model):
+    return {k: v.numpy() for k, v in model.state_dict().items()}
+
+
+def damage_flip_header(blob):
+    return blob[:12] + b"\xff\xfe" + blob[14:]
+
+
+DAMAGES = {
+    "empty": lambda blob: b"",
+    "cut": lambda blob: blob[:-7],
+    "half": lambda blob: blob[: len(blob) // 2],
+    "longer": lambda blob: blob + b"more",
+    "header": damage_flip_header,
+    "length": lambda blob: (2**60).to_bytes(8, "little") + blob[8:],
+    "text": lambda blob: b"hello, I am a text file, not a model",
+    "pickle": lambda blob: b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x94",
+    "zip": lambda blob: b"PK\x03\x04" + bytes(100),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damaged_files_change_nothing(tmp_path, kind):
+    model = trained()
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    path.write_bytes(DAMAGES[kind](path.read_bytes()))
+    before, rule = contents(model), model.optimizer
+    for load in (model.load, am.Model.load):
+        with pytest.raises(FormatError, match="load: "):
+            load(path)
+    for key, value in contents(model).items():
+        np.testing.assert_array_equal(value, before[key])
+    assert model.optimizer is rule
+
+
+def test_foreign_and_missing_files(tmp_path):
+    model = trained()
+    foreign = tmp_path / "foreign.safetensors"
+    safetensors.numpy.save_file({"weight": np.ones(3, np.float32)}, foreign)
+    with pytest.raises(FormatError, match="not written by ambos"):
+        model.load(foreign)
+    with pytest.raises(FormatError, match="cannot read"):
+        model.load(tmp_path / "none")
+    with pytest.raises(FormatError, match="cannot read"):
+        model.load(tmp_path)
+
+
+def rewrite(path, change):
+    tensors, config = files.read(path)
+    change(tensors, config)
+    files.write(path, tensors, config)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t, c: t.pop("0.weight"),
+        lambda t, c: t.update({"6.weight": am.ones(2, 2)}),
+        lambda t, c: t.update({"extra": am.ones(2)}),
+        lambda t, c: t.update({"optimizer/0/exp_avg": am.ones(1)}),
+        lambda t, c: t.update({"optimizer/99/exp_avg": am.ones(1)}),
+        lambda t, c: t.update({"optimizer/x": am.ones(1)}),
+        lambda t, c: c["plan"].update(optimizer="rmsprop"),
+        lambda t, c: c["plan"].update(loss="nothing"),
+        lambda t, c: c["plan"]["groups"][0].update(params=[77]),
+        lambda t, c: c["plan"]["groups"][0].update(lr="fast"),
+        lambda t, c: c.update(plan=[1]),
+    ],
+)
+def test_files_that_do_not_fit_change_nothing(tmp_path, change):
+    model = trained()
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    rewrite(path, change)
+    other = trained(seed=1)
+    before, rule = contents(other), repr(other.optimizer)
+    with pytest.raises(FormatError, match="nothing was changed"):
+        other.load(path)
+    for key, value in contents(other).items():
+        np.testing.assert_array_equal(value, before[key])
+    assert repr(other.optimizer) == rule
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [{"class": "os.system"}, {"class": "Linear", "args": [1, 2, 3, 4, 5], "kwargs": {}},
+     {"class": "Linear"}, 3, {"layers": {}}, {"class": "Sequential", "layers": {"0": None}}],
+)  # fmt: skip
+def test_an_architecture_that_makes_no_sense(tmp_path, architecture):
+    path = tmp_path / "m.safetensors"
+    trained().save(path)
+    rewrite(path, lambda t, c: c.update(architecture=architecture))
+    with pytest.raises(FormatError, match="load: "):
+        am.Model.load(path)
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    model = trained()
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        model.save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_unsized_models_cannot_be_saved(tmp_path):
+    model = am.Sequential([nn.LazyLinear(3)])
+    with pytest.raises(ValueError, match=r"0.weight, 0.bias have no sizes yet"):
+        model.save(tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_header_is_plain_json(tmp_path):
+    path = trained().save(tmp_path / "m")
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+    config = json.loads(header["__metadata__"]["ambos"])
+    assert config["architecture"]["class"] == "am.Sequential"
+    assert config["plan"]["optimizer"] == "adamw"

@@ -1,0 +1,318 @@
+"""compile, fit, evaluate, predict: numbers, sources of batches, display, interruption."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+import ambos as am
+from ambos import nn, optim
+from ambos.data import DataLoader
+from ambos.tensor import realize
+from ambos.train import Callback, EarlyStopping, ModelCheckpoint
+
+
+def problem(count=50, seed=0):
+    x = np.random.RandomState(seed).randn(count, 4)
+    return x, (x[:, 0] + x[:, 1] > 0).astype(np.int64)
+
+
+def network(seed=0, **options):
+    am.manual_seed(seed)
+    model = am.Sequential([nn.LazyLinear(8), nn.Tanh(), nn.LazyLinear(2)])
+    chosen = {"optimizer": optim.Adam(lr=0.05), "loss": "cross_entropy", "metrics": ["accuracy"]}
+    model.compile(**{**chosen, **options})
+    return model
+
+
+def test_fit_learns_and_evaluate_agrees_with_predict():
+    x, y = problem(200)
+    model = network()
+    history = model.fit(x, y, epochs=12, batch_size=32, seed=0, verbose=0)
+    assert history.epoch == list(range(12))
+    assert history.history["loss"][-1] < 0.25 * history.history["loss"][0]
+    found = model.evaluate(x, y, batch_size=33)
+    scores = model.predict(x, batch_size=17)
+    assert found["accuracy"] == pytest.approx((scores.argmax(1) == y).mean())
+    assert found["accuracy"] > 0.95
+    shifted = scores - scores.max(1, keepdims=True)
+    logp = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    assert found["loss"] == pytest.approx(-logp[np.arange(200), y].mean(), rel=1e-4)
+    assert model.evaluate(x, y, return_dict=False) == list(model.evaluate(x, y).values())
+    assert not history.interrupted
+
+
+def test_epoch_numbers_are_weighted_by_batch_size():
+    """Without learning, the epoch's loss is the loss of all examples, short last batch or not."""
+    x, y = problem(50)
+    model = network(optimizer=optim.SGD(lr=0.0))
+    history = model.fit(x, y, batch_size=16, shuffle=False, verbose=0)
+    whole = model.evaluate(x, y, batch_size=50)
+    assert history.history["loss"][0] == pytest.approx(whole["loss"], rel=1e-5)
+    assert history.history["accuracy"][0] == pytest.approx(whole["accuracy"], rel=1e-6)
+
+
+def test_sources_of_batches_are_equivalent():
+    x, y = problem(40)
+    x = x.astype(np.float32)
+    pairs = [(x[i : i + 16], y[i : i + 16]) for i in range(0, 40, 16)]
+    sources = [
+        (x, y), (am.tensor(x), am.tensor(y)), (x.tolist(), y.tolist()),
+        (pairs,), (DataLoader((x, y), batch_size=16),), (iter(pairs * 2),),
+    ]  # fmt: skip
+    losses = []
+    for source in sources:
+        once = {"steps_per_epoch": 3} if len(source) == 1 and hasattr(source[0], "send") else {}
+        if len(source) == 1 and hasattr(source[0], "__next__"):
+            once = {"steps_per_epoch": 3}
+        model = network()
+        history = model.fit(*source, epochs=2, batch_size=16, shuffle=False, verbose=0, **once)
+        losses.append(history.history["loss"])
+    for other in losses[1:]:
+        assert other == losses[0]
+
+
+def test_the_same_seed_trains_the_same_bits():
+    x, y = problem(50)
+    runs = []
+    for _ in range(2):
+        model = network(seed=5)
+        model.fit(x, y, epochs=2, batch_size=16, verbose=0)
+        runs.append([p.numpy() for p in model.parameters()])
+    for a, b in zip(*runs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_fit_equals_a_loop_written_by_hand():
+    x, y = problem(50)
+    x = x.astype(np.float32)
+    model = network()
+    history = model.fit(x, y, epochs=2, batch_size=16, seed=3, verbose=0)
+    am.manual_seed(0)
+    twin = nn.Sequential(nn.LazyLinear(8), nn.Tanh(), nn.LazyLinear(2))
+    rule = optim.Adam(twin.parameters(), lr=0.05)
+    loader = DataLoader((x, y), batch_size=16, shuffle=True, seed=3)
+    means = []
+    for _ in range(2):
+        total = 0.0
+        for bx, by in loader:
+            loss = nn.functional.cross_entropy(twin(bx), by)
+            rule.zero_grad()
+            loss.backward()
+            rule.step()
+            total += loss.item() * len(by)
+        means.append(total / len(x))
+    assert history.history["loss"] == pytest.approx(means, rel=1e-6)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
+
+
+def test_one_evaluation_a_batch(monkeypatch):
+    x, y = problem(64)
+    model = network()
+    model.fit(x, y, batch_size=16, verbose=0)
+    runs = []
+    compute = realize.compute
+    monkeypatch.setattr(realize, "compute", lambda roots: runs.append(1) or compute(roots))
+    model.fit(x, y, epochs=2, batch_size=16, verbose=0)
+    assert len(runs) == 2 * 4
+
+
+def test_validation():
+    x, y = problem(50)
+    seen = []
+
+    class Watch(nn.Module):
+        def forward(self, x):
+            seen.append((self.training, x.shape[0]))
+            return x
+
+    model = am.Sequential([Watch(), nn.Linear(4, 2)])
+    model.compile("sgd", "cross_entropy", ["accuracy"])
+    history = model.fit(x, y, validation_split=0.2, batch_size=40, verbose=0)
+    assert seen == [(True, 40), (False, 10)]
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    held = model.evaluate(x[40:], y[40:])
+    assert history.history["val_loss"][0] == pytest.approx(held["loss"], rel=1e-6)
+    other = model.fit(x, y, validation_data=(x[:10], y[:10]), verbose=0)
+    assert other.history["val_loss"][0] == model.evaluate(x[:10], y[:10])["loss"]
+    assert model.training
+
+
+def test_piped_output_is_one_line_an_epoch(capsys):
+    x, y = problem(20)
+    network().fit(x, y, epochs=2, validation_split=0.5)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all("\r" not in line and "\x1b" not in line for line in lines)
+    assert lines[1].startswith("epoch 2/2 ")
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert f" {name} " in lines[1]
+    network().fit(x, y, verbose=0)
+    assert capsys.readouterr().out == ""
+
+
+def test_keyboard_interrupt_keeps_the_model_and_its_history(capsys):
+    x, y = problem(64)
+
+    class Stop(Callback):
+        ended = False
+
+        def on_batch_end(self, batch, logs):
+            assert logs["loss"] > 0
+            if (len(self.model_history), batch) == (2, 1):
+                raise KeyboardInterrupt
+
+        def on_epoch_end(self, epoch, logs):
+            self.model_history.append(logs)
+
+        def on_train_end(self):
+            self.ended = True
+
+    stop = Stop()
+    stop.model_history = []
+    model = network()
+    history = model.fit(x, y, epochs=9, batch_size=16, callbacks=[stop])
+    assert history.interrupted
+    assert history.epoch == [0, 1]
+    assert stop.ended
+    assert "interrupted in epoch 3" in capsys.readouterr().out
+    assert model.training
+    assert model.predict(x).shape == (64, 2)
+    assert not model.fit(x, y, verbose=0).interrupted
+
+
+def test_a_real_ctrl_c_waits_for_the_end_of_the_batch():
+    x, y = problem(64)
+    batches = []
+
+    def source():
+        for start in range(0, 64, 16):
+            if start == 32:
+                os.kill(os.getpid(), signal.SIGINT)
+            batches.append(start)
+            yield x[start : start + 16], y[start : start + 16]
+
+    model = network()
+    history = model.fit(source(), steps_per_epoch=4, verbose=0)
+    assert history.interrupted
+    assert batches == [0, 16, 32]  # the third batch was finished
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_early_stopping_restores_the_best(tmp_path):
+    x, y = problem(40)
+    model = network(optimizer=optim.SGD(lr=0.5))
+    x_val, y_val = problem(20, seed=9)
+    stop = EarlyStopping(patience=2, restore_best_weights=True)
+    keep = ModelCheckpoint(tmp_path / "best-{epoch}", save_best_only=True)
+    y_bad = 1 - y_val  # what is learnt makes this worse
+    history = model.fit(
+        x, y, epochs=30, validation_data=(x_val, y_bad), callbacks=[stop, keep], verbose=0
+    )
+    assert len(history.epoch) == 3
+    assert model.evaluate(x_val, y_bad)["loss"] == pytest.approx(
+        min(history.history["val_loss"]), rel=1e-6
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["best-1.safetensors"]
+    with pytest.raises(ValueError, match="Did you mean 'loss'"):
+        model.fit(x, y, callbacks=[EarlyStopping("los")], verbose=0)
+
+
+def test_model_wraps_and_subclasses():
+    x, y = problem(30)
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2))
+    model = am.Model(net)
+    assert list(model.state_dict()) == list(net.state_dict())
+    assert next(model.parameters()) is net[0].weight
+    before = net[0].weight.numpy()
+    model.compile("adam", "cross_entropy")
+    model.fit(x, y, verbose=0)
+    assert (net[0].weight.numpy() != before).any()
+    model.eval()
+    assert not net.training
+    np.testing.assert_array_equal(model.predict(x), net(am.tensor(x.astype(np.float32))).numpy())
+
+    class Mine(am.Model):
+        def __init__(self, width):
+            super().__init__()
+            self.body = nn.Linear(4, width)
+            self.head = nn.LazyLinear(2)
+
+        def forward(self, x):
+            return self.head(self.body(x).relu())
+
+    mine = Mine(6)
+    mine.compile(loss=nn.CrossEntropyLoss(), optimizer=optim.SGD)
+    assert len(mine.fit(x, y, epochs=2, verbose=0).history["loss"]) == 2
+
+
+def test_regression_with_mae():
+    x = np.random.RandomState(0).randn(40, 3)
+    y = x @ np.array([[1.0], [2.0], [-1.0]])
+    model = am.Sequential([nn.Linear(3, 1)])
+    model.compile(optim.SGD(lr=0.1), "mse", ["mae"])
+    history = model.fit(x, y, epochs=40, verbose=0)
+    assert history.history["mae"][-1] < 0.02
+    with pytest.raises(ValueError, match="never broadcast"):
+        model.fit(x, y[:, 0], verbose=0)
+
+
+def test_metrics():
+    scores, wanted = am.tensor([[2.0, 1.0], [0.0, 3.0]]), am.tensor([0, 0])
+    accuracy = am.train.names.accuracy
+    assert accuracy(scores, wanted).item() == 0.5
+    assert accuracy(scores, am.tensor([[1.0, 0.0], [0.0, 1.0]])).item() == 1
+    assert accuracy(am.tensor([[1.0], [-1.0]]), am.tensor([[1.0], [1.0]])).item() == 0.5
+    with pytest.raises(ValueError, match="accuracy: the output is"):
+        accuracy(scores, am.tensor([[0], [0]]))
+
+
+@pytest.mark.parametrize(
+    ("do", "message"),
+    [
+        (lambda m, x, y: m.fit(x, y, epoch=3), "Did you mean 'epochs'"),
+        (lambda m, x, y: m.fit(x, y, batchsize=3), "Did you mean 'batch_size'"),
+        (lambda m, x, y: m.compile(optimiser="sgd", loss="mse"), "Did you mean 'optimizer'"),
+        (lambda m, x, y: m.compile(loss="cross_entrpy"), "Did you mean 'cross_entropy'"),
+        (lambda m, x, y: m.compile(loss="mse", metrics=["acuracy"]), "Did you mean 'accuracy'"),
+        (lambda m, x, y: m.compile(loss="mse", metrics="accuracy"), "need a list"),
+        (lambda m, x, y: m.compile("adm", "mse"), "Did you mean 'adam'"),
+        (lambda m, x, y: m.compile(3, "mse"), "the optimizer is int"),
+        (lambda m, x, y: m.compile("adam"), "no loss"),
+        (lambda m, x, y: m.compile(loss="sparse_categorical_crossentropy"), "take logits"),
+        (lambda m, x, y: m.fit(x), "x without y"),
+        (lambda m, x, y: m.fit(x, y[:3]), "50 and 3 rows"),
+        (lambda m, x, y: m.fit(x, y, epochs=0), "epochs is 0"),
+        (lambda m, x, y: m.fit(x, y, validation_split=2), "validation_split is 2"),
+        (lambda m, x, y: m.fit(x, y, validation_split=0.001), "one side empty"),
+        (lambda m, x, y: m.fit([(x, y)], y), "y in its pairs"),
+        (lambda m, x, y: m.fit([(x, y, y)]), "need pairs"),
+        (lambda m, x, y: m.fit(iter([]), verbose=0), "no batches"),
+        (lambda m, x, y: m.fit(iter([(x, y)]), epochs=2, verbose=0), "can be read once"),
+        (lambda m, x, y: m.fit(x, y, callbacks=[print]), "a callback is"),
+        (lambda m, x, y: m.fit(x[:0], y[:0]), "no rows"),
+        (lambda m, x, y: am.Model(3), "got int"),
+        (lambda m, x, y: am.Model(nn.Linear(4, 2)).fit(x, y), "not compiled yet"),
+    ],
+)
+def test_mistakes_are_named(do, message):
+    x, y = problem(50)
+    with pytest.raises((ValueError, TypeError), match=message):
+        do(network(), x, y)
+
+
+def test_summary_is_an_aligned_table(capsys):
+    model = am.Sequential([
+        nn.LazyConv2d(4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10),
+    ])  # fmt: skip
+    model.summary()
+    assert "and some without sizes" in capsys.readouterr().out
+    model.summary((3, 8, 8))
+    text = capsys.readouterr().out
+    rows = text.splitlines()
+    assert len({len(row) for row in rows[1:-1]}) == 1
+    assert "4 (Linear)       (N, 10)            1,450" in text
+    count = sum(p.numel() for p in model.parameters())
+    assert rows[-1] == f"parameters {count:,} ({count:,} trained)"
