@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ambos.core.dtype import (
     bfloat16,
@@ -21,6 +21,9 @@ from ambos.core.dtype import (
     uint64,
 )
 from ambos.core.version import __version__
+
+if TYPE_CHECKING:  # the function, which hides the room of the same name
+    from ambos.tensor.creation import tensor as tensor
 
 # Rooms and names that are imported when they are first used.
 ROOMS = ("autograd", "nn", "optim", "data", "distributed", "export", "serve", "hub", "viz",

@@ -77,7 +77,7 @@ def normalized(x: Node, axes: Shape) -> Node:
 
 
 def linear(x: Node, w: Node) -> Node:
-    sizes = dict(m=x.shape[0], k=x.shape[1], n=w.shape[0])
+    sizes = {"m": x.shape[0], "k": x.shape[1], "n": w.shape[0]}
     return contract(x, w, attrs=(make_spec(plain("mk"), "nk", "mn", "k", sizes),))
 
 
@@ -143,7 +143,9 @@ def attention() -> list[Node]:
     make = Maker(8)
     x, w = make(2, 17, 24), make(24, 72)
     mixed = contract(
-        x, w, attrs=(make_spec(plain("btc"), "cn", "btn", "c", dict(b=2, t=17, c=24, n=72)),)
+        x,
+        w,
+        attrs=(make_spec(plain("btc"), "cn", "btn", "c", {"b": 2, "t": 17, "c": 24, "n": 72}),),
     )
     heads = permute(reshape(mixed, attrs=((2, 17, 3, 3, 8),)), attrs=((2, 0, 3, 1, 4),))
     ones = (1, 1, 1, 1, 1)
@@ -152,7 +154,7 @@ def attention() -> list[Node]:
         piece = slice_(heads, attrs=((i, 0, 0, 0, 0), (i + 1, 2, 3, 17, 8), ones))
         return reshape(piece, attrs=((2, 3, 17, 8),))
 
-    sizes = dict(b=2, h=3, t=17, s=17, d=8)
+    sizes = {"b": 2, "h": 3, "t": 17, "s": 17, "d": 8}
     scores = contract(
         part(0), part(1), attrs=(make_spec(plain("bhtd"), "bhsd", "bhts", "d", sizes),)
     )

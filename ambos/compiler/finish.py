@@ -96,8 +96,8 @@ class Finisher:
                     number = self.load(symbol)
                 case Where(value):
                     number = self.integer(value)
-                case Number(value, dtype):
-                    plain = value in PLAIN or not math.isfinite(value)
+                case Number(value, dtype, text):
+                    plain = text in PLAIN or not math.isfinite(value)
                     number = self.put(
                         loops.Literal(value, dtype)
                         if plain

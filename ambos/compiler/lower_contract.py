@@ -10,12 +10,13 @@ from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, address_of, expressions_of
 from ambos.compiler.fuse import Group
 from ambos.compiler.launches import Context, Step, assemble, outline
-from ambos.compiler.layout import Memory, TableRef, row_major, strides_in_order
+from ambos.compiler.layout import Memory, TableRef, strides_in_order
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder
 from ambos.compiler.tiles import choose_tile, row_block
 from ambos.core.affine import Affine, Misaligned
 from ambos.core.dtype import bool_
+from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.contraction import Spec, plain
 
@@ -81,8 +82,7 @@ class Contraction:
                 self.build_epilogue()
                 return
             except Misaligned as problem:
-                assert problem.axis is not None
-                self.space.cut(problem.axis, problem.extent)
+                self.space.refine(problem)
 
     def builder(self, anchors: dict[Node, tuple[Affine, ...]] | None = None) -> TapeBuilder:
         members = set(self.group.members)

@@ -85,14 +85,29 @@ def decode(b: Writer, bits: str, dtype: DType, vector: bool, depth: int) -> Valu
 
 def encode(b: Writer, x: Value, dtype: DType) -> str:
     """The i16 register with float32 `x` rounded to `dtype`. NaN stays NaN."""
+    if dtype is float16 and x.vector:
+        half = b.pure(f"fptrunc <{LANES} x float> {x.text} to <{LANES} x half>", x.depth)
+        return b.pure(f"bitcast <{LANES} x half> {half} to <{LANES} x i16>", x.depth)
     if dtype is float16:
-        kind, end = (f"<{LANES} x ", ">") if x.vector else ("", "")
-        half = b.pure(f"fptrunc {kind}float{end} {x.text} to {kind}half{end}", x.depth)
-        return b.pure(f"bitcast {kind}half{end} {half} to {kind}i16{end}", x.depth)
+        return _encode_half(b, x)
     bits = b.bitcast(x, uint32)
     rounded = bits + ((bits >> 16) & 1) + 0x7FFF
     quiet = bits | 0x400000
     return b.convert(b.select(x.ne(x), quiet, rounded) >> 16, uint16).text
+
+
+def _encode_half(b: Writer, x: Value) -> str:
+    """One float32 rounded to float16 by integers: of a scalar that came from float64, LLVM would
+    make a single rounding, in a library function that a JIT does not have."""
+    bits = b.bitcast(x, uint32)
+    sign, size = bits & 0x80000000, bits & 0x7FFFFFFF
+    normal = (size + (0xC8000FFF + ((size >> 13) & 1))) >> 13  # exponent bias 127 -> 15, to even
+    # Adding 1/2 moves the last place of a float16 subnormal to that of a float32, which rounds.
+    subnormal = b.bitcast(b.bitcast(size, float32) + 0.5, uint32) - 0x3F000000
+    huge = b.select(size > 0x7F800000, b.const(0x7E00, uint32), b.const(0x7C00, uint32))
+    half = b.select(size < 0x38800000, subnormal, normal)
+    half = b.select(size >= 0x47800000, huge, half)
+    return b.convert(half | (sign >> 16), uint16).text
 
 
 def narrow(b: Writer, x: Value, dtype: DType) -> Value:
@@ -174,8 +189,8 @@ def _exponent(b: Writer, x: Value) -> Value:
 
 
 def _scale(b: Writer, x: Value, power: Value) -> Value:
-    """x * 2**power for 0 <= power < 2100, in two exact steps."""
-    half = power >> 1
-    for part in (half, power - half):
+    """x * 2**power for 0 <= power < 2100, in three exact steps (2**1023 is the largest factor)."""
+    third = power / 3
+    for part in (third, third, power - third * 2):
         x = x * b.bitcast((part + 1023) << 52, float64)
     return x

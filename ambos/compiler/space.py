@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ambos.core.affine import Affine
+from ambos.core.affine import Affine, Misaligned
+from ambos.core.errors import CompilerError
 from ambos.core.shape import Shape
 
 
@@ -16,6 +17,12 @@ class Space:
         self.shape: Shape = tuple(shape)
         self.extents: list[int] = list(shape)
         self.dims: list[Affine] = [Affine.axis(d) for d in range(len(shape))]
+
+    def refine(self, problem: Misaligned) -> None:
+        """Cut the axis that does not line up."""
+        if problem.axis is None:
+            raise CompilerError("reshape: no cut of an axis makes the index line up")
+        self.cut(problem.axis, problem.extent)
 
     def cut(self, axis: int, inner: int) -> None:
         """Axis becomes (outer, inner): the old number is the inner part, a new one the outer."""

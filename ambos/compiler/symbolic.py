@@ -17,7 +17,7 @@ from ambos.graph.node import Node
 from ambos.ops.kinds import Move, Op
 
 Place = tuple[Affine, ...]
-PLAIN = (0, 1)  # constants that are part of the code; all others are run-time words
+PLAIN = ("0", "1", "0.0", "1.0", "True", "False")  # part of the code; others are run-time words
 
 
 class NeedsBuffer(Exception):
@@ -48,10 +48,11 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A constant."""
+    """A constant; `text` tells apart values that compare equal (0.0 and -0.0)."""
 
     value: bool | int | float
     dtype: DType
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,9 @@ class TapeBuilder:
             return [(node.inputs[1], place[axis : axis + rank], mask)]
         return [(source, place, mask) for source in node.inputs]
 
+    def number(self, value: bool | int | float, dtype: DType) -> int:
+        return self.emit(Number(value, dtype, repr(value)))
+
     def reads_directly(self, node: Node, place: Place) -> bool:
         return self.is_anchored(node, place) or self.is_stored(node) or not node.inputs
 
@@ -151,7 +155,7 @@ class TapeBuilder:
         if self.is_anchored(node, place):
             return self.emit(Reduced(node, node.dtype))
         if op.name == "constant":
-            return self.emit(Number(node.attrs[0], node.dtype))
+            return self.number(node.attrs[0], node.dtype)
         if op.name == "iota":
             return self.emit(Where(place[0]))
         if self.is_stored(node):
@@ -206,11 +210,11 @@ class TapeBuilder:
             if result is None and isinstance(self.tape[value], Read):
                 result = value  # a masked load is zero outside
                 continue
-            other = result if result is not None else self.emit(Number(0, node.dtype))
+            other = result if result is not None else self.number(0, node.dtype)
             assert guard is not None
             result = self.emit(Do("where", (guard, value, other), node.dtype))
         if result is None:
-            result = self.emit(Number(0, node.dtype))
+            result = self.number(0, node.dtype)
         return result
 
     def guard(self, conditions: Sequence[tuple[Affine, int]], mask: int | None) -> int | None:
@@ -258,5 +262,4 @@ def build(
         try:
             return builder, wanted(builder)
         except Misaligned as problem:
-            assert problem.axis is not None
-            space.cut(problem.axis, problem.extent)
+            space.refine(problem)

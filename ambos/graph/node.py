@@ -122,9 +122,7 @@ def exact(attrs: Attrs) -> Any:
     return tuple((type(a), math.copysign(1, a)) if isinstance(a, float) else type(a) for a in attrs)
 
 
-def toposort(
-    roots: Iterable[Node], stop: Callable[[Node], bool] | None = None
-) -> list[Node]:
+def toposort(roots: Iterable[Node], stop: Callable[[Node], bool] | None = None) -> list[Node]:
     """Every node below `roots`, inputs first, each once. Nodes where `stop` holds are listed but
     not entered. Iterative: graphs may be deeper than Python's stack."""
     order: list[Node] = []

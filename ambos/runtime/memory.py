@@ -174,7 +174,8 @@ class Storage:
         return self.numpy("uint8", (self.nbytes,), readonly=readonly).data
 
     def __del__(self) -> None:
-        if self._block is not None:
+        # As the interpreter ends, this module's names may be gone before the last Storage.
+        if self._block is not None and _give_back is not None:
             _give_back(self._block)
 
     def __reduce__(self) -> tuple[Any, ...]:

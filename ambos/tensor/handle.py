@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -226,6 +226,13 @@ class Tensor(Looking):
                                f"method{suggest(name, known)}")  # fmt: skip
 
     # --- operators --------------------------------------------------------------------------
+
+    if TYPE_CHECKING:  # attached by tensor.methods, which builds on this class
+
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
 
     def __add__(self, other: Any) -> Tensor:
         return infix(ops.add, self, other)

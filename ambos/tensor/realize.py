@@ -119,7 +119,7 @@ def execute(plan: Plan, leaves: Sequence[Node]) -> list[Array]:
     return [
         Array(outputs[r.output], 0, r.shape, r.strides, r.dtype)
         if r.output is not None
-        else leaves[r.input].value
+        else leaves[r.input or 0].value
         for r in plan.compiled.results
     ]
 

@@ -68,9 +68,15 @@ def images(count=12):
 
 def test_pytorch_style():
     x, y = images()
-    net = Net()
-    optimizer = optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
-    losses = []
+    net, t = Net(), torch.nn
+    twin = t.Sequential(
+        t.Conv2d(3, 64, 5), t.ReLU(), t.MaxPool2d(2), t.Flatten(), t.Linear(12544, 10)
+    )
+    values = [torch.tensor(v.numpy()) for v in net.state_dict().values()]
+    twin.load_state_dict(dict(zip(twin.state_dict(), values, strict=True)))
+    optimizer = optim.SGD(net.parameters(), lr=0.001, momentum=0.9)
+    theirs = torch.optim.SGD(twin.parameters(), lr=0.001, momentum=0.9)
+    losses, wanted = [], []
     for _ in range(3):
         for start in range(0, 12, 5):  # the last batch is short
             inputs, labels = am.tensor(x[start : start + 5]), am.tensor(y[start : start + 5])
@@ -79,7 +85,13 @@ def test_pytorch_style():
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-    assert losses[-1] < losses[0]
+            theirs.zero_grad()
+            outputs = twin(torch.tensor(x[start : start + 5]))
+            other = t.functional.cross_entropy(outputs, torch.tensor(y[start : start + 5]))
+            other.backward()
+            theirs.step()
+            wanted.append(other.item())
+    np.testing.assert_allclose(losses, wanted, rtol=1e-4)
 
 
 def test_a_linear_that_does_not_fit_is_named_with_the_value_to_use():
