@@ -194,7 +194,7 @@ class Tensor(Looking):
     def __iter__(self) -> Iterator[Tensor]:
         if not self._node.shape:
             raise ShapeError("iteration: got a scalar; need at least one dimension")
-        return (self[i] for i in range(self._node.shape[0]))  # type: ignore[index]
+        return (self[i] for i in range(self._node.shape[0]))
 
     def __contains__(self, value: Any) -> bool:
         return bool((self == value).any())

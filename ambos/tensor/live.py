@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
 
 from ambos.core.errors import AmbosError, GradientError
-from ambos.graph.node import Node, leaf, toposort
+from ambos.graph.node import Node, leaf, pending
 from ambos.ops.movement import detach
 from ambos.ops.sources import data
 
@@ -83,10 +83,6 @@ def settle(handle: Handle) -> None:
         register_leaf(handle)
 
 
-def is_ready(node: Node) -> bool:
-    return node.value is not None
-
-
 def evaluate(handles: Iterable[Handle]) -> None:
     """Compute `handles`, and with them every live handle that shares pending work."""
     asked = list(handles)
@@ -152,7 +148,7 @@ def _connected(roots: Sequence[Node]) -> list[Handle]:
     """
     everything = not roots
     state: dict[Node, int] = {}
-    for node in toposort(roots, is_ready):
+    for node in pending(roots):
         state[node] = SHARED
         if node.op.name in CONSTANTS:
             state[node] = APART
@@ -164,11 +160,12 @@ def _connected(roots: Sequence[Node]) -> list[Handle]:
         elif node.inputs and node.value is None:
             state[node] = max(_work(source, state) for source in node.inputs)
     found = []
-    for handle in _live():
-        for node in toposort([handle._node], lambda n: n in state or n.value is not None):
-            if node not in state:
-                abstract = node.op.name == "input" and node.value is None
-                state[node] = ABSTRACT if abstract else _inherited(node, state)
+    live = _live()
+    for node in pending(handle._node for handle in live):
+        if node not in state:
+            abstract = node.op.name == "input" and node.value is None
+            state[node] = ABSTRACT if abstract else _inherited(node, state)
+    for handle in live:
         due = state[handle._node] == SHARED or handle._node in roots
         if due or (everything and state[handle._node] != ABSTRACT):
             found.append(handle)
