@@ -119,16 +119,18 @@ class Finisher:
             (self.numbers[value], self.words.add(memory.strides[dim]))
             for value, dim in read.gathers
         )
-        buffer, index = self.place(memory, address, gathers)
+        buffer, index = self.place(memory, address, gathers, read.mask is not None)
         mask = None if read.mask is None else self.numbers[read.mask]
         return self.put(loops.Load(buffer, index, mask))
 
     def place(
-        self, memory: Memory, address: Affine, gathers: tuple[tuple[int, int], ...] = ()
-    ) -> tuple[loops.Buffer, loops.Index]:
+        self, memory: Memory, address: Affine, gathers: tuple[tuple[int, int], ...] = (),
+        masked: bool = False,
+    ) -> tuple[loops.Buffer, loops.Index]:  # fmt: skip
         """Buffer and Index of an affine address. An offset is part of the pointer, except where
-        addresses run backwards from it (a flip) or begin before the block (a pad)."""
-        back = address.offset < 0 or any(step < 0 for _, step in address.terms)
+        addresses run backwards from it (a flip) or where it may lie outside the block (a mask
+        then keeps the elements inside)."""
+        back = masked or address.offset < 0 or any(step < 0 for _, step in address.terms)
         pointer = self.words.pointer(memory, 0 if back else address.offset)
         offset = self.words.add(address.offset) if back else None
         terms = []

@@ -26,7 +26,7 @@ from ambos.core.dtype import DType
 from ambos.core.errors import CompilerError
 from ambos.core.features import Features
 from ambos.core.program import Kernel, Launch, Program
-from ambos.core.shape import Shape
+from ambos.core.shape import Shape, row_major
 from ambos.graph import Node, show, substitute, verify
 from ambos.ops import registry
 from ambos.ops.movement import detach
@@ -80,22 +80,21 @@ def lower_graph(
         try:
             return (roots, *schedule(roots, forced, features, threads))
         except NeedsBuffer as problem:
-            roots, node = force(roots, problem.node, forced)
-            forced.add(node)
+            roots, forced = force(roots, problem.nodes, forced)
     raise CompilerError(f"compile: {MAX_RETRIES} nodes need a buffer; the graph does not settle")
 
 
-def force(roots: Sequence[Node], node: Node, forced: set[Node]) -> tuple[list[Node], Node]:
-    """Make sure that `node` can be stored row-major: an input is copied first."""
-    if node.op.name == "input" or node in forced:
-        copy = detach(node)
-        return substitute_readers(roots, node, copy), copy
-    return list(roots), node
-
-
-def substitute_readers(roots: Sequence[Node], node: Node, copy: Node) -> list[Node]:
-    """`roots` reading `copy` (which reads `node`) instead of `node`."""
-    return substitute(roots, {node: copy, copy: copy})
+def force(
+    roots: Sequence[Node], nodes: Sequence[Node], forced: set[Node]
+) -> tuple[list[Node], set[Node]]:
+    """Roots and forced nodes of a graph in which `nodes` can be stored row-major: an input, or a
+    node whose buffer did not help, is copied first."""
+    copies = {n: detach(n) for n in nodes if n.op.name == "input" or n in forced}
+    kept = [*forced, *(n for n in nodes if n not in copies)]
+    unchanged = {copy: copy for copy in copies.values()}
+    new = substitute([*roots, *kept], {**copies, **unchanged})
+    again = {n for n in copies if n in forced}
+    return new[: len(roots)], {*new[len(roots) :], *unchanged, *again}
 
 
 def schedule(
@@ -111,8 +110,18 @@ def schedule(
         number, strides = node.attrs
         context.memories[node] = Memory(node.dtype, node.shape, strides, input=number)
     steps: list[Step] = []
+    missing: list[Node] = []
     for group in groups:
-        steps += LOWER[group.kind](group, context)
+        try:
+            steps += LOWER[group.kind](group, context)
+        except NeedsBuffer as problem:
+            # Go on as if it had worked, to find in one pass all that is missing.
+            missing += problem.nodes
+            for member in group.members:
+                if member in context.needed and member not in context.memories:
+                    context.allocate(member, row_major(member.shape))
+    if missing:
+        raise NeedsBuffer(*dict.fromkeys(missing))
     return steps, context
 
 

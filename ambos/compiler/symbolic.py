@@ -21,11 +21,15 @@ PLAIN = ("0", "1", "0.0", "1.0", "True", "False")  # part of the code; others ar
 
 
 class NeedsBuffer(Exception):
-    """`node` must be stored, row-major, before the node that reads it can be lowered."""
+    """`nodes` must be stored, row-major, before those that read them can be lowered."""
 
-    def __init__(self, node: Node) -> None:
-        super().__init__(repr(node))
-        self.node = node
+    def __init__(self, *nodes: Node) -> None:
+        super().__init__(*map(repr, nodes))
+        self.nodes = nodes
+
+    @property
+    def node(self) -> Node:
+        return self.nodes[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +208,7 @@ class TapeBuilder:
         for number, source, conditions in reversed(cases):
             guard = self.guard(conditions, mask)
             value = self.memo[node.inputs[number], source, guard]
-            if result is None and guard == mask:
+            if guard == mask:  # this case always holds
                 result = value
                 continue
             if result is None and isinstance(self.tape[value], Read):

@@ -66,6 +66,7 @@ def user_line() -> str:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`". Did you mean 'epochs'?"` for the nearest known name, or ""."""
-    near = difflib.get_close_matches(name, [str(k) for k in known], n=1, cutoff=0.6)
+    """`". Did you mean 'epochs'?"` for the nearest known public name, or ""."""
+    offered = [k for k in map(str, known) if not k.startswith("_")]
+    near = difflib.get_close_matches(name, offered, n=1, cutoff=0.6)
     return f". Did you mean {near[0]!r}?" if near else ""

@@ -14,14 +14,18 @@ from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops.kinds import op as op_named
 from ambos.ops.sources import iota
+from ambos.tensor.casting import recast
 from ambos.tensor.handle import Tensor, node_of, reshaped, shape_of, wrap
 from ambos.tensor.names import check_device, public
 from ambos.tensor.operands import convert, expand_to, scalar
 
 
+@public
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A tensor with a copy of `data`: numbers, nested lists, NumPy arrays, anything with
     `__array__`. Python numbers become bool, int64 or float32.
+
+    Errors: DTypeError where a value does not survive in `dtype`: NaN, a fraction, an overflow.
 
     Example:
         >>> import ambos as am
@@ -39,19 +43,19 @@ def asarray(x: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device("asarray", device)
     if isinstance(x, Tensor) and (dtype is None or as_dtype(dtype) is x.dtype):
         return x
-    return (
-        Tensor(x, dtype) if not isinstance(x, Tensor) else wrap(convert(x._node, as_dtype(dtype)))
-    )
+    return astype(x, dtype) if isinstance(x, Tensor) else Tensor(x, dtype)
 
 
 as_tensor = asarray
 
 
+@public
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     """A tensor with a copy of a NumPy array (tensors never share memory that others may change)."""
     return asarray(array)
 
 
+@public
 def from_dlpack(x: Any) -> Tensor:
     """A tensor with a copy of any array that speaks DLPack (torch, JAX, CuPy on the CPU)."""
     return asarray(np.from_dlpack(x))
@@ -239,10 +243,20 @@ def clone(x: Any) -> Tensor:
 
 @public
 def astype(x: Any, dtype: Any) -> Tensor:
-    """`x` as another dtype. Floats truncate towards zero into integers."""
-    return wrap(convert(node_of(x), as_dtype(dtype)))
+    """`x` as another dtype. Floats truncate towards zero into integers.
+
+    Errors: DTypeError for NaN, or a float outside the integers' range, where `x` is small and
+        already computed. What is still to be computed saturates, and NaN becomes 0.
+
+    Example:
+        >>> import ambos as am
+        >>> am.astype(am.tensor([-1.5, 2.5]), "int32").tolist()
+        [-1, 2]
+    """
+    return wrap(recast(node_of(x), as_dtype(dtype)))
 
 
+@public
 def is_tensor(x: Any) -> bool:
     """Is `x` a Tensor?"""
     return isinstance(x, Tensor)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core.dtype import as_dtype, bool_, int64
-from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from ambos.core.shape import Shape, broadcast, normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
@@ -216,11 +216,15 @@ def one_hot(x: Any, num_classes: int, dtype: Any = int64, axis: int = -1) -> Ten
     """1 at the position that each element names along a new axis, 0 elsewhere (int64, as in
     PyTorch; say dtype=am.float32 for targets).
 
+    Errors: IndexingError for a class below 0 or above num_classes - 1, where `x` is already
+        computed. (One that is still to be computed gives zeros.)
+
     Example:
         >>> import ambos as am
         >>> am.one_hot(am.tensor([0, 2]), 3).tolist()
         [[1, 0, 0], [0, 0, 1]]
     """
+    _check_classes(node_of(x), num_classes)
     index = _indices("one_hot", x)
     at = normalize_axis("one_hot", axis, index.rank + 1)
     shape = (*index.shape[:at], num_classes, *index.shape[at:])
@@ -228,6 +232,16 @@ def one_hot(x: Any, num_classes: int, dtype: Any = int64, axis: int = -1) -> Ten
     line = reshaped(iota(attrs=(num_classes,)), (num_classes,) + (1,) * (index.rank - at))
     same = ops.equal(expand_to(reshaped(index, single), shape), expand_to(line, shape))
     return wrap(convert(same, as_dtype(dtype)))
+
+
+def _check_classes(node: Node, count: int) -> None:
+    if node.value is None or not node.dtype.is_integer:
+        return
+    values = node.value.numpy()
+    bad = values[(values < 0) | (values >= count)]
+    if bad.size:
+        raise IndexingError(f"one_hot: class {bad[0]} with {count} classes; need 0 <= class < "
+                            f"{count}")  # fmt: skip
 
 
 # --- order ------------------------------------------------------------------------------------
@@ -262,6 +276,7 @@ def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = Tru
     return wrap(order_of(node, normalize_axis("argsort", axis, node.rank), descending))
 
 
+@public
 def sort(
     x: Any, dim: int = -1, descending: bool = False, *, axis: Any = None, stable: bool = True
 ) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ambos.core.dtype import PYTHON, DType, as_dtype
+from ambos.core.dtype import PYTHON, DType, as_dtype, float32
 from ambos.core.errors import DTypeError, GradientError, ShapeError, UnknownNameError, suggest
 from ambos.core.shape import Shape
 from ambos.graph.node import Node, tracking
@@ -21,6 +21,7 @@ from ambos.ops.functions import power
 from ambos.ops.movement import permute, reshape
 from ambos.ops.sources import data as data_op
 from ambos.tensor.array import Array
+from ambos.tensor.casting import fitted, recast
 from ambos.tensor.live import leaf_handle, leaf_node, register, register_leaf
 from ambos.tensor.looking import Looking
 from ambos.tensor.names import check_device
@@ -42,7 +43,10 @@ class Tensor(Looking):
                 [16., 23.]])
     """
 
-    __slots__ = ("__weakref__", "_node", "_retains_grad", "grad")
+    __slots__ = {  # noqa: RUF023 (a dict documents its slots)
+        "__weakref__": "", "_node": "The expression.", "_retains_grad": "See `retain_grad`.",
+        "grad": "What `backward()` has added up for this leaf; None before the first.",
+    }  # fmt: skip
     __array_priority__ = 1000
 
     _node: Node
@@ -57,10 +61,11 @@ class Tensor(Looking):
         device: object = None,
     ) -> None:
         check_device("tensor", device)
+        wanted = None if dtype is None else as_dtype(dtype)
         # A number is data here, not a constant: another number makes no other graph.
-        node = data_of(data) if isinstance(data, (bool, int, float)) else node_of(data)
-        if dtype is not None:
-            node = convert(node, as_dtype(dtype))
+        node = node_of(data) if isinstance(data, (Tensor, Node)) else data_of(data, wanted)
+        if wanted is not None:
+            node = recast(node, wanted)
         if node.tracked or requires_grad:
             node = leaf_node(node, requires_grad and _differentiable(node.dtype))
         self.grad = None
@@ -372,8 +377,8 @@ def node_of(value: Any) -> Node:
     return data_of(value)
 
 
-def data_of(value: Any) -> Node:
-    """A fresh Data leaf with a copy of `value`."""
+def data_of(value: Any, dtype: DType | None = None) -> Node:
+    """A fresh Data leaf with a copy of `value`, whose values have to fit a `dtype` asked for."""
     if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
         value = [v.numpy() if isinstance(v, Tensor) else v for v in value]
     given = isinstance(value, np.ndarray) or hasattr(value, "dtype")
@@ -386,9 +391,11 @@ def data_of(value: Any) -> Node:
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise DTypeError(f"tensor: got {_kind_of(value, array)}; need numbers or bools, or a "
                          "nest of lists of them")  # fmt: skip
-    if not given and array.dtype == np.float64:
-        array = array.astype(np.float32)
+    if dtype is None and not given and array.dtype == np.float64:
+        dtype = float32
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if dtype is not None and array.dtype.name != dtype.name:
+        array = fitted(array, dtype)
     return data_op.leaf(Array.from_numpy(array), array.shape, as_dtype(array.dtype))
 
 
@@ -400,20 +407,26 @@ def _kind_of(value: Any, array: np.ndarray[Any, Any]) -> str:
 
 
 def infix(op: Any, a: Any, b: Any, rule: Any = binary) -> Tensor:
-    """What an operator records, or NotImplemented where an operand is no number."""
+    """What an operator records; text and None are equal to no tensor, and else an error."""
     if isinstance(a, Tensor):
         a = a._node
     elif a is None or isinstance(a, str):
-        return NotImplemented
+        return _no_operand(op, a)
     else:
         a = operand_of(a)
     if isinstance(b, Tensor):
         b = b._node
     elif b is None or isinstance(b, str):
-        return NotImplemented
+        return _no_operand(op, b)
     else:
         b = operand_of(b)
     return wrap(rule(op, a, b))
+
+
+def _no_operand(op: Any, value: str | None) -> Any:
+    if op in (ops.equal, ops.not_equal):
+        return NotImplemented
+    raise DTypeError(f"{op.name}: an operand is {value!r}; need tensors, arrays or numbers")
 
 
 def _differentiable(dtype: DType) -> bool:

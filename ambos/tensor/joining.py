@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
@@ -19,6 +19,8 @@ def _aligned(op: str, arrays: Any) -> list[Node]:
     """Operands of one dtype (shapes are the op's to check)."""
     if isinstance(arrays, Tensor):
         arrays = list(arrays)
+    if not isinstance(arrays, Iterable) or isinstance(arrays, str):
+        raise ArgumentError(f"{op}: got {arrays!r}; need a list of tensors: am.{op}([a, b])")
     operands = [operand_of(a) for a in arrays]
     if not operands:
         raise ArgumentError(f"{op}: got no tensors; need at least one")

@@ -8,6 +8,7 @@ from typing import Any
 
 from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import DTypeError
+from ambos.tensor.names import public
 
 pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
 DIGITS = {"float16": (10, 15), "bfloat16": (7, 127), "float32": (23, 127), "float64": (52, 1023)}
@@ -37,6 +38,7 @@ class IntegerLimits:
     max: int
 
 
+@public
 def finfo(dtype: Any) -> FloatLimits:
     """Limits of a floating dtype (or of a tensor's).
 
@@ -54,6 +56,7 @@ def finfo(dtype: Any) -> FloatLimits:
     return FloatLimits(found, found.bits, eps, largest, -largest, tiny, tiny, tiny * eps)
 
 
+@public
 def iinfo(dtype: Any) -> IntegerLimits:
     """Limits of an integer dtype (or of a tensor's)."""
     found = as_dtype(getattr(dtype, "dtype", dtype))

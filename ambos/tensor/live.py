@@ -28,7 +28,7 @@ class Settings:
     """`limit`: so many recorded handles since the last look make the graph flush by itself, so
     that a loop that never looks neither grows without bound nor outgrows the compiler."""
 
-    limit: int = int(os.environ.get("AMBOS_PENDING") or 10_000)
+    limit: int = int(os.environ.get("AMBOS_PENDING") or 4_000)
 
 
 settings = Settings()

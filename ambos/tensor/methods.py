@@ -15,7 +15,6 @@ from ambos.tensor import (
     assignment,
     backward,
     composite,
-    convolution,
     creation,
     gather,
     indexing,
@@ -28,6 +27,7 @@ from ambos.tensor import (
     random,
     reductions,
     running,
+    windows,
 )
 from ambos.tensor.handle import Tensor
 from ambos.tensor.names import check_device
@@ -159,7 +159,7 @@ OWN: dict[str, Any] = {
     "astype": creation.astype, "tril": creation.tril, "triu": creation.triu,
     "backward": backward.backward, "fill_": inplace.fill_, "zero_": inplace.zero_,
     "copy_": inplace.copy_, "__getitem__": indexing.getitem, "__setitem__": assignment.setitem,
-    "unfold": convolution.unfold, "uniform_": random.uniform_, "normal_": random.normal_,
+    "unfold": windows.unfold, "uniform_": random.uniform_, "normal_": random.normal_,
     "bernoulli_": random.bernoulli_, "multinomial": random.multinomial,
     "__array_ufunc__": array_ufunc, "__matmul__": _matmul, "__rmatmul__": _rmatmul,
 }  # fmt: skip

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ambos.core import tree
+from ambos.core.arguments import checked
 from ambos.core.errors import UnknownNameError, suggest
 from ambos.tensor import (
     composite,
-    convolution,
     creation,
     gather,
     joining,
@@ -26,13 +26,15 @@ from ambos.tensor import (
     running,
     show,
     transforms,
+    windows,
 )
 from ambos.tensor.handle import Tensor
 
 MODULES = (pointwise, composite, movement, padding, joining, reductions, running, gather, linear,
-           convolution, creation, limits, random, transforms)  # fmt: skip
+           windows, creation, limits, random, transforms)  # fmt: skip
 
 
+@checked
 def evaluate(*tensors: Any) -> Any:
     """Compute tensors (and trees of them) now, in one Program; returns what it was given.
 

@@ -6,6 +6,7 @@ call takes the next key, which is data, so a training step has the same graph ev
 
 from __future__ import annotations
 
+import operator
 import secrets
 import threading
 from typing import Any
@@ -35,6 +36,14 @@ def _mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
+def _word(op: str, name: str, value: Any) -> int:
+    """An integer as 64 bits."""
+    try:
+        return operator.index(value) & MASK
+    except TypeError:
+        raise ArgumentError(f"{op}: {name} is {value!r}; need an integer") from None
+
+
 def _key_data(word: int) -> Node:
     return node_of(np.array([word & 0xFFFFFFFF, word >> 32], np.uint32))
 
@@ -51,7 +60,7 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from `seed`; returns self."""
-        self.seed, self.count = int(seed) & MASK, 0
+        self.seed, self.count = _word("manual_seed", "seed", seed), 0
         return self
 
     def next_key(self) -> Tensor:
@@ -92,7 +101,7 @@ def manual_seed(seed: int) -> Generator:
 
 def key(seed: int) -> Tensor:
     """A key of its own, independent of the global stream."""
-    return wrap(_key_data(_mix(int(seed) & MASK)))
+    return wrap(_key_data(_mix(_word("key", "seed", seed))))
 
 
 def split(key: Any, num: int = 2) -> Tensor:
@@ -104,7 +113,7 @@ def split(key: Any, num: int = 2) -> Tensor:
 def fold_in(key: Any, data: int) -> Tensor:
     """A new key from a key and an integer (a step number, a layer's index)."""
     node = _key("fold_in", key)
-    mixed = _key_data(_mix(int(data) & MASK))
+    mixed = _key_data(_mix(_word("fold_in", "data", data)))
     return wrap(draws.bits(ops.bitwise_xor(node, mixed), (2,)))
 
 

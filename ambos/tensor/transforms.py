@@ -17,9 +17,11 @@ from ambos.graph.node import Node, leaf, toposort, tracking
 from ambos.ops.movement import reshape
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.modes import enable_grad, set_grad_enabled
+from ambos.tensor.names import public
 from ambos.tensor.operands import scalar
 
 
+@public
 def value_and_grad(
     fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
@@ -35,6 +37,7 @@ def value_and_grad(
         >>> am.value_and_grad(lambda x: (x**2).sum())(am.tensor([1.0, 2.0]))
         (tensor(5.), tensor([2., 4.]))
     """
+    _require_function("value_and_grad", fn)
     single = isinstance(argnums, int)
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
@@ -63,6 +66,7 @@ def value_and_grad(
     return transformed
 
 
+@public
 def grad(
     fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
@@ -74,6 +78,7 @@ def grad(
         >>> am.grad(am.grad(lambda x: x**3))(am.tensor(2.0)).item()
         12.0
     """
+    _require_function("grad", fn)
     both = value_and_grad(fn, argnums, has_aux)
 
     @functools.wraps(fn)
@@ -82,6 +87,12 @@ def grad(
         return (grads, value[1]) if has_aux else grads
 
     return transformed
+
+
+def _require_function(op: str, fn: Any) -> None:
+    if not callable(fn):
+        raise ArgumentError(f"{op}: got {type(fn).__name__}; need a function: am.{op}(f)(x), or "
+                            "y.backward() for a tensor")  # fmt: skip
 
 
 def _place(number: int, count: int) -> int:

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 
+import ambos as am
+from ambos.compiler import pipeline
 from ambos.compiler.layout import Memory, Ref, TableRef
 from ambos.compiler.pipeline import lower_graph, rule_of
 from ambos.core.errors import IndexingError
@@ -151,3 +154,32 @@ def test_deep_graphs() -> None:
         y = add(y, x)
     realize([y])
     assert np.isfinite(y.value.numpy()).all()
+
+
+@pytest.mark.parametrize("shape", [(17,), (17, 5), (17, 1, 5)])
+def test_a_masked_read_may_start_outside_its_block(shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    x = am.tensor(values, requires_grad=True)
+    loss = (am.cumsum(x, 0) ** 2).mean()
+    loss.backward()
+    loss.item()
+    twin = torch.tensor(values, requires_grad=True)
+    (twin.cumsum(0) ** 2).mean().backward()
+    np.testing.assert_allclose(x.grad.numpy(), twin.grad.numpy(), atol=1e-6)
+
+
+def test_planning_does_not_start_again_for_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers that lowering finds missing are collected over the whole graph, then forced."""
+    passes = []
+    original = pipeline.schedule
+    monkeypatch.setattr(pipeline, "schedule", lambda *args: (passes.append(1), original(*args))[1])
+    layers = [
+        part
+        for _ in range(6)
+        for part in (am.nn.Conv2d(4, 4, 3, 2, padding=1), am.nn.BatchNorm2d(4), am.nn.ReLU())
+    ]
+    net = am.nn.Sequential(*layers, am.nn.Flatten())
+    loss = net(am.tensor(np.ones((2, 4, 64, 64), np.float32))).sum()
+    loss.backward()
+    am.evaluate(loss, *[p.grad for p in net.parameters()])
+    assert len(passes) <= 6

@@ -10,7 +10,15 @@ from ambos.nn.functional.activation import (
     softmax,
     tanh,
 )
-from ambos.nn.functional.convolution import conv1d, conv2d, conv3d, pad
+from ambos.nn.functional.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    pad,
+)
 from ambos.nn.functional.linear import embedding, linear, one_hot
 from ambos.nn.functional.losses import (
     binary_cross_entropy_with_logits,
@@ -20,11 +28,27 @@ from ambos.nn.functional.losses import (
     nll_loss,
 )
 from ambos.nn.functional.normalization import batch_norm, layer_norm
-from ambos.nn.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from ambos.nn.functional.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 
 __all__ = [
-    "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits",
-    "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "embedding", "gelu", "l1_loss",
-    "layer_norm", "linear", "log_softmax", "max_pool2d", "mse_loss", "nll_loss", "one_hot", "pad",
-    "relu", "sigmoid", "silu", "softmax", "tanh",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+    "batch_norm", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout",
+    "embedding", "gelu", "l1_loss", "layer_norm", "linear", "log_softmax", "max_pool1d",
+    "max_pool2d", "max_pool3d", "mse_loss", "nll_loss", "one_hot", "pad", "relu", "sigmoid", "silu",
+    "softmax", "tanh",
 ]  # fmt: skip

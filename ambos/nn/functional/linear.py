@@ -16,6 +16,7 @@ from ambos.ops.kinds import constant
 from ambos.ops.movement import detach, expand, reshape
 from ambos.ops.reductions import max_
 from ambos.ops.sources import iota
+from ambos.tensor import gather
 from ambos.tensor.handle import Tensor, wrap
 
 
@@ -95,10 +96,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
         num_classes = int(wrap(max_(index, attrs=(tuple(range(index.rank)),)))) + 1
     if num_classes < 1:
         raise ArgumentError(f"one_hot: num_classes is {num_classes}; need at least 1, or -1")
-    shape = (*index.shape, num_classes)
-    wanted = expand(reshape(index, attrs=((*index.shape, 1),)), attrs=(shape,))
-    place = along(iota(attrs=(num_classes,)), len(shape) - 1, shape)
-    return wrap(as_type(equal(wanted, place), int64))
+    return gather.one_hot(tensor, num_classes)
 
 
 def _indices(name: str, index: Node) -> Node:

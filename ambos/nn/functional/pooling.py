@@ -1,4 +1,4 @@
-"""Pooling over images: windows as movement, then one reduction."""
+"""Pooling over one, two or three spatial axes: windows as movement, then one reduction."""
 
 from __future__ import annotations
 
@@ -22,12 +22,27 @@ from ambos.ops.arithmetic import (
 )
 from ambos.ops.contraction import contract, make_spec, plain
 from ambos.ops.kinds import constant, constant_like
-from ambos.ops.movement import expand, reshape, slice_, window
+from ambos.ops.movement import concat, expand, reshape, slice_, window
 from ambos.ops.reductions import max_, sum_
 from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, wrap
 
 Sizes = int | Sequence[int]
+
+
+SPACE = ("depth", "height", "width")
+
+
+def max_pool1d(
+    input: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
+    dilation: Sizes = 1, ceil_mode: bool = False,
+) -> Tensor:  # fmt: skip
+    """The largest element of each window along one axis.
+
+    Shapes: (N, C, L) or (C, L); sizes as `max_pool2d`.
+    Errors: ShapeError, ArgumentError.
+    """
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool2d(
@@ -46,13 +61,46 @@ def max_pool2d(
         array([[ 5.,  7.],
                [13., 15.]], dtype=float32)
     """
-    x, alone = _images("max_pool2d", input)
-    kernel, steps, around = _sizes("max_pool2d", kernel_size, stride, padding)
-    gaps = per_axis("max_pool2d", "dilation", dilation, 2)
-    after = _after("max_pool2d", x.shape[2:], kernel, steps, around, gaps, ceil_mode)
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool3d(
+    input: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
+    dilation: Sizes = 1, ceil_mode: bool = False,
+) -> Tensor:  # fmt: skip
+    """The largest element of each window of a volume.
+
+    Shapes: (N, C, D, H, W) or (C, D, H, W); sizes as `max_pool2d`.
+    Errors: ShapeError, ArgumentError.
+    """
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def _max_pool(
+    rank: int, input: Any, kernel_size: Sizes, stride: Sizes | None, padding: Sizes,
+    dilation: Sizes, ceil_mode: bool,
+) -> Tensor:  # fmt: skip
+    name = f"max_pool{rank}d"
+    x, alone = _batched(name, rank, input)
+    kernel, steps, around = _sizes(name, rank, kernel_size, stride, padding)
+    gaps = per_axis(name, "dilation", dilation, rank)
+    after = _after(name, x.shape[2:], kernel, steps, around, gaps, ceil_mode)
     x = pad_with(x, (0, 0, *around), (0, 0, *after), x.dtype.min)
     windows, axes = _windows(x, kernel, steps, gaps)
     return _result(max_(windows, attrs=(axes,)), alone)
+
+
+def avg_pool1d(
+    input: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
+    ceil_mode: bool = False, count_include_pad: bool = True,
+) -> Tensor:  # fmt: skip
+    """The average of each window along one axis; padding counts unless told otherwise.
+
+    Shapes: as `max_pool1d`.
+    Errors: ShapeError, ArgumentError.
+    """
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                     None)  # fmt: skip
 
 
 def avg_pool2d(
@@ -65,11 +113,34 @@ def avg_pool2d(
     Shapes: as `max_pool2d`.
     Errors: ShapeError, ArgumentError.
     """
-    x, alone = _images("avg_pool2d", input)
-    kernel, steps, around = _sizes("avg_pool2d", kernel_size, stride, padding)
-    after = _after("avg_pool2d", x.shape[2:], kernel, steps, around, (1, 1), ceil_mode)
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                     divisor_override)  # fmt: skip
+
+
+def avg_pool3d(
+    input: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
+    ceil_mode: bool = False, count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:  # fmt: skip
+    """The average of each window of a volume; padding counts unless told otherwise.
+
+    Shapes: as `max_pool3d`.
+    Errors: ShapeError, ArgumentError.
+    """
+    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                     divisor_override)  # fmt: skip
+
+
+def _avg_pool(
+    rank: int, input: Any, kernel_size: Sizes, stride: Sizes | None, padding: Sizes,
+    ceil_mode: bool, count_include_pad: bool, divisor_override: int | None,
+) -> Tensor:  # fmt: skip
+    name, ones = f"avg_pool{rank}d", (1,) * rank
+    x, alone = _batched(name, rank, input)
+    kernel, steps, around = _sizes(name, rank, kernel_size, stride, padding)
+    after = _after(name, x.shape[2:], kernel, steps, around, ones, ceil_mode)
     padded = pad_with(x, (0, 0, *around), (0, 0, *after))
-    windows, axes = _windows(padded, kernel, steps, (1, 1))
+    windows, axes = _windows(padded, kernel, steps, ones)
     total = sum_(windows, attrs=(axes,))
     if divisor_override is not None:
         return _result(divide(total, constant_like(total, divisor_override)), alone)
@@ -81,6 +152,15 @@ def avg_pool2d(
     return _result(divide(total, constant_like(total, float(size_of(kernel)))), alone)
 
 
+def adaptive_avg_pool1d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
+    """Averages over `output_size` cells of one axis.
+
+    Shapes: (N, C, L) or (C, L); cells as `adaptive_avg_pool2d`.
+    Errors: ShapeError, ArgumentError.
+    """
+    return _adaptive_avg_pool(1, input, output_size)
+
+
 def adaptive_avg_pool2d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
     """Averages over a grid of `output_size` cells; None keeps an axis as it is.
 
@@ -88,21 +168,100 @@ def adaptive_avg_pool2d(input: Any, output_size: int | Sequence[int | None] | No
         floor(i H / n) up to ceil((i + 1) H / n).
     Errors: ShapeError, ArgumentError.
     """
-    x, alone = _images("adaptive_avg_pool2d", input)
-    asked = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * 2
-    if len(asked) != 2:
-        raise ArgumentError(f"adaptive_avg_pool2d: output_size is {output_size!r}; need 1 or 2 "
-                            "integers")  # fmt: skip
-    sizes = tuple(n if out is None else out for n, out in zip(x.shape[2:], asked, strict=True))
-    grid = per_axis("adaptive_avg_pool2d", "output_size", sizes, 2)
-    if all(n and n % out == 0 for n, out in zip(x.shape[2:], grid, strict=True)):
-        kernel = (x.shape[2] // grid[0], x.shape[3] // grid[1])
-        windows, axes = _windows(x, kernel, kernel, (1, 1))
+    return _adaptive_avg_pool(2, input, output_size)
+
+
+def adaptive_avg_pool3d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
+    """Averages over a grid of `output_size` cells of a volume.
+
+    Shapes: (N, C, D, H, W) or (C, D, H, W); cells as `adaptive_avg_pool2d`.
+    Errors: ShapeError, ArgumentError.
+    """
+    return _adaptive_avg_pool(3, input, output_size)
+
+
+def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Tensor:
+    x, alone, grid = _grid(f"adaptive_avg_pool{rank}d", rank, input, output_size)
+    kernel = _tiles(x.shape[2:], grid)
+    if kernel:
+        windows, axes = _windows(x, kernel, kernel, (1,) * rank)
         total = sum_(windows, attrs=(axes,))
         return _result(divide(total, constant_like(total, float(size_of(kernel)))), alone)
-    for axis, out in zip((2, 3), grid, strict=True):
-        x = _average_cells(x, axis, out)
+    for axis, cells in enumerate(grid, start=2):
+        x = _average_cells(x, axis, cells)
     return _result(x, alone)
+
+
+def adaptive_max_pool1d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
+    """The largest elements of `output_size` cells of one axis.
+
+    Shapes: (N, C, L) or (C, L); cells as `adaptive_avg_pool2d`.
+    Errors: ShapeError, ArgumentError.
+    """
+    return _adaptive_max_pool(1, input, output_size)
+
+
+def adaptive_max_pool2d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
+    """The largest elements of a grid of `output_size` cells.
+
+    Shapes: (N, C, H, W) or (C, H, W); cells as `adaptive_avg_pool2d`.
+    Errors: ShapeError, ArgumentError.
+    """
+    return _adaptive_max_pool(2, input, output_size)
+
+
+def adaptive_max_pool3d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
+    """The largest elements of a grid of `output_size` cells of a volume.
+
+    Shapes: (N, C, D, H, W) or (C, D, H, W); cells as
+        `adaptive_avg_pool2d`.
+    Errors: ShapeError, ArgumentError.
+    """
+    return _adaptive_max_pool(3, input, output_size)
+
+
+def _adaptive_max_pool(rank: int, input: Any, output_size: Any) -> Tensor:
+    x, alone, grid = _grid(f"adaptive_max_pool{rank}d", rank, input, output_size)
+    kernel = _tiles(x.shape[2:], grid)
+    if kernel:
+        windows, axes = _windows(x, kernel, kernel, (1,) * rank)
+        return _result(max_(windows, attrs=(axes,)), alone)
+    # From the last axis on: then the gradient goes to the first of equals, as in `max_pool2d`.
+    for axis in range(rank + 1, 1, -1):
+        x = _largest_cells(x, axis, grid[axis - 2])
+    return _result(x, alone)
+
+
+def _grid(name: str, rank: int, input: Any, output_size: Any) -> tuple[Node, bool, Shape]:
+    """The input with a batch axis, whether it came without, and the cells along each axis."""
+    x, alone = _batched(name, rank, input)
+    asked = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * rank
+    if len(asked) != rank:
+        raise ArgumentError(f"{name}: output_size is {output_size!r}; need one integer"
+                            + (f" or {rank} of them" if rank > 1 else ""))  # fmt: skip
+    if not all(x.shape[2:]):
+        raise ShapeError(f"{name}: the input is {x.shape}; need at least one element an axis")
+    sizes = tuple(n if cells is None else cells for n, cells in zip(x.shape[2:], asked, strict=True))
+    return x, alone, per_axis(name, "output_size", sizes, rank)
+
+
+def _tiles(space: Shape, grid: Shape) -> Shape | None:
+    """The size of a cell where all cells are equal, which makes pooling a reshape."""
+    if any(n % cells for n, cells in zip(space, grid, strict=True)):
+        return None
+    return tuple(n // cells for n, cells in zip(space, grid, strict=True))
+
+
+def _largest_cells(x: Node, axis: int, cells: int) -> Node:
+    """The largest elements of each cell along one axis."""
+    extent, ones, parts = x.shape[axis], (1,) * x.rank, []
+    for i in range(cells):
+        start, stop = [0] * x.rank, list(x.shape)
+        start[axis], stop[axis] = i * extent // cells, -(-(i + 1) * extent // cells)
+        cell = slice_(x, attrs=(tuple(start), tuple(stop), ones))
+        shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+        parts.append(reshape(max_(cell, attrs=((axis,),)), attrs=(shape,)))
+    return concat(*parts, attrs=(axis,)) if cells > 1 else parts[0]
 
 
 def _average_cells(x: Node, axis: int, cells: int) -> Node:
@@ -120,7 +279,7 @@ def _average_cells(x: Node, axis: int, cells: int) -> Node:
     stop = floor_divide(add(end, whole(cells - 1)), whole(cells))
     inside = bitwise_and(greater_equal(place, start), less(place, stop))
     share = divide(as_type(inside, x.dtype), as_type(subtract(stop, start), x.dtype))
-    labels = ["n", "c", "h", "w"]
+    labels = ["n", "c", *(f"s{i}" for i in range(x.rank - 2))]
     moved, out = labels[axis], list(labels)
     out[axis] = "o"
     sizes = dict(zip(labels, x.shape, strict=True)) | {"o": cells}
@@ -128,12 +287,13 @@ def _average_cells(x: Node, axis: int, cells: int) -> Node:
     return contract(x, share, attrs=(spec,))
 
 
-def _images(name: str, input: Any) -> tuple[Node, bool]:
+def _batched(name: str, rank: int, input: Any) -> tuple[Node, bool]:
     """The input with a batch axis, and whether it came without."""
     x = floating(name, nodes(input)[0])
-    if x.rank not in (3, 4):
-        raise ShapeError(f"{name}: the input is {x.shape}; need (batch, channels, height, width)")
-    return (reshape(x, attrs=((1, *x.shape),)), True) if x.rank == 3 else (x, False)
+    if x.rank not in (rank + 1, rank + 2):
+        space = ", ".join(SPACE[-rank:]) if rank > 1 else "length"
+        raise ShapeError(f"{name}: the input is {x.shape}; need (batch, channels, {space})")
+    return (reshape(x, attrs=((1, *x.shape),)), True) if x.rank == rank + 1 else (x, False)
 
 
 def _result(y: Node, alone: bool) -> Tensor:
@@ -141,11 +301,11 @@ def _result(y: Node, alone: bool) -> Tensor:
 
 
 def _sizes(
-    name: str, kernel_size: Sizes, stride: Sizes | None, padding: Sizes
+    name: str, rank: int, kernel_size: Sizes, stride: Sizes | None, padding: Sizes
 ) -> tuple[Shape, Shape, Shape]:
-    kernel = per_axis(name, "kernel_size", kernel_size, 2)
-    steps = kernel if stride is None else per_axis(name, "stride", stride, 2)
-    around = per_axis(name, "padding", padding, 2, least=0)
+    kernel = per_axis(name, "kernel_size", kernel_size, rank)
+    steps = kernel if stride is None else per_axis(name, "stride", stride, rank)
+    around = per_axis(name, "padding", padding, rank, least=0)
     if any(2 * p > k for p, k in zip(around, kernel, strict=True)):
         raise ArgumentError(f"{name}: padding is {around} for kernel_size {kernel}; need at most "
                             "half the kernel")  # fmt: skip
@@ -173,30 +333,32 @@ def _after(
 
 
 def _windows(x: Node, kernel: Shape, steps: Shape, gaps: Shape) -> tuple[Node, Shape]:
-    """Windows of the last two axes, and the axes that run within a window.
+    """Windows of the spatial axes, and the axes that run within a window.
 
-    Windows that tile the image are a reshape, which costs nothing and fuses with anything.
+    Windows that tile the input are a reshape, which costs nothing and fuses with anything.
     """
-    if kernel == steps and gaps == (1, 1):
-        rows, columns = (n // k for n, k in zip(x.shape[2:], kernel, strict=True))
-        stop = (*x.shape[:2], rows * kernel[0], columns * kernel[1])
+    rank = len(kernel)
+    if kernel == steps and all(gap == 1 for gap in gaps):
+        counts = [n // k for n, k in zip(x.shape[2:], kernel, strict=True)]
+        stop = (*x.shape[:2], *(n * k for n, k in zip(counts, kernel, strict=True)))
         if stop != x.shape:
-            x = slice_(x, attrs=((0,) * 4, stop, (1,) * 4))
-        shape = (*x.shape[:2], rows, kernel[0], columns, kernel[1])
-        return reshape(x, attrs=(shape,)), (3, 5)
-    for axis in (2, 3):
-        x = window(x, attrs=(axis, kernel[axis - 2], steps[axis - 2], gaps[axis - 2]))
-    return x, (4, 5)
+            x = slice_(x, attrs=((0,) * x.rank, stop, (1,) * x.rank))
+        split = [size for pair in zip(counts, kernel, strict=True) for size in pair]
+        return reshape(x, attrs=((*x.shape[:2], *split),)), tuple(range(3, 3 + 2 * rank, 2))
+    for i in range(rank):
+        x = window(x, attrs=(2 + i, kernel[i], steps[i], gaps[i]))
+    return x, tuple(range(2 + rank, 2 + 2 * rank))
 
 
 def _counted(
     x: Node, kernel: Shape, steps: Shape, around: Shape, after: Shape, include_pad: bool
 ) -> Node:
-    """How many elements of each window count, shaped (1, 1, H', W')."""
-    inner = around if include_pad else (0, 0)
+    """How many elements of each window count, shaped (1, 1, *space')."""
+    inner = around if include_pad else (0,) * len(kernel)
     space = tuple(n + 2 * p for n, p in zip(x.shape[2:], inner, strict=True))
     ones = constant(1.0, x.dtype, (1, 1, *space))
     outer = [p - i for p, i in zip(around, inner, strict=True)]
     behind = [a - i for a, i in zip(after, inner, strict=True)]
-    windows, axes = _windows(pad_with(ones, (0, 0, *outer), (0, 0, *behind)), kernel, steps, (1, 1))
+    padded = pad_with(ones, (0, 0, *outer), (0, 0, *behind))
+    windows, axes = _windows(padded, kernel, steps, (1,) * len(kernel))
     return sum_(windows, attrs=(axes,))

@@ -1,0 +1,19 @@
+"""Sliding windows and their transpose against torch."""
+
+import numpy as np
+import pytest
+import torch
+
+import ambos as am
+
+
+@pytest.mark.parametrize(("axis", "size", "step"), [(0, 2, 1), (1, 3, 2), (-1, 2, 3), (1, 7, 1)])
+def test_windows_and_their_transpose(axis, size, step):
+    x = np.random.default_rng(5).integers(-9, 10, (4, 7, 6)).astype(np.float32)
+    source = torch.tensor(x, requires_grad=True)
+    theirs = source.unfold(axis, size, step)
+    ours = am.unfold(am.tensor(x), axis, size, step)
+    np.testing.assert_array_equal(ours.numpy(), theirs.detach())
+    theirs.backward(theirs.detach())
+    folded = am.fold_windows(ours, axis, x.shape[axis], step)
+    np.testing.assert_array_equal(folded.numpy(), source.grad)
