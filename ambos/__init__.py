@@ -34,6 +34,12 @@ PLACES = {
 }  # fmt: skip
 NAMES = {
     "Model": "ambos.train", "Sequential": "ambos.train", "DataLoader": "ambos.data",
+    "Callback": "ambos.train", "EarlyStopping": "ambos.train", "ModelCheckpoint": "ambos.train",
+    "History": "ambos.train",
+}  # fmt: skip
+# What people look for here, and where it is.
+ELSEWHERE = {
+    "load": "am.Model.load(path)", "save": "am.Model.save: model.save(path)",
 }  # fmt: skip
 DTYPES = {
     "half": float16, "double": float64, "long": int64, "short": int16, "int": int32,
@@ -55,6 +61,7 @@ def _load() -> dict[str, Any]:
 
 globals().update(_load())
 globals().update(DTYPES)
+_PUBLIC = sorted({*__all__, *_load(), *DTYPES, *ROOMS, *NAMES})
 
 
 def __getattr__(name: str) -> Any:
@@ -67,10 +74,10 @@ def __getattr__(name: str) -> Any:
     else:
         from ambos.tensor.public import unknown
 
-        raise unknown(name, __dir__())
+        raise unknown(name, _PUBLIC, ELSEWHERE.get(name))
     globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *ROOMS, *NAMES})
+    return _PUBLIC

@@ -1,5 +1,8 @@
 """The command line: info, mistakes, and a short demo."""
 
+import io
+import re
+
 import numpy as np
 import pytest
 
@@ -47,7 +50,11 @@ def test_the_demo_keeps_its_promises(tmp_path, capsys):
                  "learning-curve.png", "kernels"):  # fmt: skip
         assert part in text
     assert (tmp_path / "learning-curve.png").read_bytes().startswith(b"\x89PNG")
-    assert all(len(line) <= 80 for line in text.splitlines() if "/" not in line)
+    assert all(
+        len(line) <= 80
+        for line in text.splitlines()
+        if "epoch " not in line and str(tmp_path) not in line
+    )
     assert text.count("says ") == demo.SHOWN
     assert "\x1b" not in text
 
@@ -61,9 +68,23 @@ def test_a_demo_that_misses_its_goal_fails(tmp_path, capsys, monkeypatch):
 def test_digits_are_drawn_as_they_are():
     image = np.zeros((8, 8), np.float32)
     image[:, 3:5] = 1  # a vertical stroke
-    lines = demo.draw(image, colours=False)
-    assert lines == ["      ████      "] * 8
-    assert len(demo.draw(image, colours=True)) == 8
+    assert demo.draw(image) == ["      ████      "] * 8
+
+
+def test_colours_only_add_to_the_drawn_digits():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    image = np.zeros((2, 1, 8, 8), np.float32)
+    image[:, :, :, 3:5] = 1
+    scores, labels = np.eye(10)[[1, 1]], np.array([1, 7])
+    plain = demo.picture(image, scores, labels, io.StringIO())
+    coloured = demo.picture(image, scores, labels, Terminal())
+    assert "says 1, is 7 ✗" in plain
+    assert demo.RIGHT in coloured
+    assert demo.WRONG in coloured
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
 
 
 def test_enlarging_keeps_the_mean():

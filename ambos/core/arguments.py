@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from ambos.core.errors import AmbosError, ArgumentError, UnknownNameError, suggest
 
@@ -82,6 +82,32 @@ class Checked(type):
             if hint:
                 problem = type(problem)(f"{str(problem).partition(' [')[0]}; {hint}")
             raise problem from None
+
+
+def checked_all(names: Iterable[str], namespace: dict[str, Any]) -> None:
+    """`checked` for the functions that a room exports."""
+    for name in names:
+        namespace[name] = checked(namespace[name])
+
+
+def answering(room: str, names: Iterable[str]) -> Callable[[str], NoReturn]:
+    """A room's `__getattr__`, which answers an unknown name with the nearest.
+
+    Example:
+        >>> answering("ambos.nn", ["Linear"])("Liner")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ambos.core.errors.UnknownNameError: ambos.nn: has no attribute 'Liner'; need an existing \
+name. Did you mean 'Linear'? [...]
+    """
+
+    def missing(name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        raise UnknownNameError(
+            f"{room}: has no attribute {name!r}; need an existing name{suggest(name, names)}"
+        )
+
+    return missing
 
 
 def positive(name: str, value: Any, least: int = 1) -> int:

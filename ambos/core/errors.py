@@ -59,7 +59,9 @@ def user_line() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
-        if not path.startswith(PACKAGE) and not path.startswith("<frozen"):
+        # A dataclass's __init__ comes from "<string>", with the globals of its module.
+        generated = path == "<string>" and frame.f_globals["__name__"].startswith("ambos.")
+        if not path.startswith((PACKAGE, "<frozen")) and not generated:
             return f"{os.path.basename(path)}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return ""

@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError, FormatError
 
 FILE = Path(__file__).with_name("digits.npz")
@@ -29,6 +30,7 @@ Examples = tuple[Images, Labels]
 def digits(test_fraction: None = None, seed: int = 0) -> Examples: ...
 @overload
 def digits(test_fraction: float, seed: int = 0) -> tuple[Examples, Examples]: ...
+@checked
 def digits(
     test_fraction: float | None = None, seed: int = 0
 ) -> Examples | tuple[Examples, Examples]:

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from ambos.core.dtype import DType
+from ambos.core.errors import ShapeError
 from ambos.core.shape import Shape, size_of
 
 Attrs = tuple[Any, ...]
+MAX_BYTES = 1 << 62  # sizes and offsets stay well within the kernels' 64 bits
 
 
 class OpLike(Protocol):
@@ -109,6 +111,9 @@ def _build(
     tracked: bool,
     value: Any = None,
 ) -> Node:
+    if math.prod(shape) * dtype.itemsize > MAX_BYTES:
+        raise ShapeError(f"{op.name}: {shape} of {dtype.name} is too large; need less than 2**62 "
+                         "bytes")  # fmt: skip
     node = Node.__new__(Node)
     node.op, node.inputs, node.attrs = op, inputs, attrs
     node.shape, node.dtype, node.tracked, node.value = shape, dtype, tracked, value

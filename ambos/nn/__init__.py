@@ -1,5 +1,8 @@
 """Layers, losses and their functions, under PyTorch's names."""
 
+from typing import TYPE_CHECKING
+
+from ambos.core.arguments import answering
 from ambos.nn import functional, init
 from ambos.nn.activation import (
     GELU,
@@ -61,3 +64,6 @@ __all__ = [
     "functional",
     "init",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name
+    __getattr__ = answering(__name__, __all__)

@@ -10,7 +10,13 @@ from ambos.tensor.handle import Tensor
 
 
 class Identity(Module):
-    """The input; takes and ignores any arguments."""
+    """The input; takes and ignores any arguments.
+
+    Example:
+        >>> import ambos as am
+        >>> Identity()(am.tensor([1.0, 2.0]))
+        tensor([1., 2.])
+    """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__()
@@ -20,7 +26,13 @@ class Identity(Module):
 
 
 class ReLU(Module):
-    """max(x, 0). `inplace` is accepted and changes nothing: values never alias."""
+    """max(x, 0). `inplace` is accepted and changes nothing: values never alias.
+
+    Example:
+        >>> import ambos as am
+        >>> ReLU()(am.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -34,7 +46,15 @@ class ReLU(Module):
 
 
 class GELU(Module):
-    """x times the normal distribution function of x."""
+    """x times the normal distribution function of x.
+
+    Errors: ArgumentError for another `approximate`; DTypeError unless the input is floating.
+
+    Example:
+        >>> import ambos as am
+        >>> GELU("tanh")(am.tensor([0.0, 1.0])).numpy().round(3)
+        array([0.   , 0.841], dtype=float32)
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -50,7 +70,15 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """x * sigmoid(x)."""
+    """x * sigmoid(x).
+
+    Errors: DTypeError unless the input is floating.
+
+    Example:
+        >>> import ambos as am
+        >>> SiLU()(am.tensor([0.0, 1.0]))
+        tensor([0.    , 0.7311])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -64,14 +92,30 @@ class SiLU(Module):
 
 
 class Tanh(Module):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    Errors: DTypeError unless the input is floating.
+
+    Example:
+        >>> import ambos as am
+        >>> Tanh()(am.tensor([0.0, 1.0]))
+        tensor([0.    , 0.7616])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.tanh(x)
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    Errors: DTypeError unless the input is floating.
+
+    Example:
+        >>> import ambos as am
+        >>> Sigmoid()(am.tensor([0.0, 1.0]))
+        tensor([0.5   , 0.7311])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.sigmoid(x)
@@ -81,6 +125,13 @@ class Softmax(Module):
     """exp(x), scaled to sum 1 along `dim`.
 
     Without `dim` it is the last axis (PyTorch guesses an axis from the rank and warns).
+
+    Errors: ArgumentError for an axis that the input lacks; DTypeError unless it is floating.
+
+    Example:
+        >>> import ambos as am
+        >>> Softmax()(am.tensor([1.0, 1.0]))
+        tensor([0.5, 0.5])
     """
 
     def __init__(self, dim: int | None = None) -> None:
@@ -95,14 +146,30 @@ class Softmax(Module):
 
 
 class LogSoftmax(Softmax):
-    """The logarithm of Softmax, stable."""
+    """The logarithm of Softmax, stable.
+
+    Errors: as Softmax.
+
+    Example:
+        >>> import ambos as am
+        >>> LogSoftmax()(am.tensor([1.0, 1.0]))
+        tensor([-0.6931, -0.6931])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.log_softmax(x, -1 if self.dim is None else self.dim)
 
 
 class Dropout(Module):
-    """In training, zeros with probability `p`, the rest divided by 1 - p; otherwise the input."""
+    """In training, zeros with probability `p`, the rest divided by 1 - p; otherwise the input.
+
+    Errors: ArgumentError unless 0 <= p <= 1; DTypeError unless the input is floating.
+
+    Example:
+        >>> import ambos as am
+        >>> Dropout(0.5).eval()(am.tensor([1.0, 2.0]))
+        tensor([1., 2.])
+    """
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()

@@ -12,6 +12,8 @@ from ambos.nn.module import Module
 class Sequential(Module):
     """Layers one after the other: given as arguments, as one list, or as a dictionary of names.
 
+    Errors: ArgumentError for what is no module; IndexingError for an index out of range.
+
     Example:
         >>> from ambos import nn
         >>> nn.Sequential(nn.Linear(4, 8), nn.ReLU())
@@ -68,7 +70,16 @@ class Sequential(Module):
 
 
 class ModuleList(Module):
-    """A list whose modules are found by `parameters()`; the forward is yours."""
+    """A list whose modules are found by `parameters()`; the forward is yours.
+
+    Errors: ArgumentError for what is no module; IndexingError for an index out of range.
+
+    Example:
+        >>> from ambos import nn
+        >>> layers = ModuleList([nn.Linear(2, 2), nn.ReLU()])
+        >>> len(layers), layers[1]
+        (2, ReLU())
+    """
 
     def __init__(self, modules: Iterable[Module] = ()) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.nn import functional as F
 from ambos.nn import init
-from ambos.nn.functional.shared import per_axis
+from ambos.nn.functional.shared import as_tensor, per_axis
 from ambos.nn.lazy import Lazy, weight_and_bias
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter
@@ -53,8 +53,9 @@ class _Conv(Module):
                 f"{kind}: groups is {groups} for {self.in_channels} input and {out_channels} "
                 "output channels; need a divisor of both"
             )
-        shape = None if in_channels is None else self._weight_shape()
-        self.weight, self.bias = weight_and_bias(shape, (out_channels,) if bias else None)
+        inside = None if in_channels is None else self.in_channels // groups
+        pattern = (out_channels, inside, *self.kernel_size)
+        self.weight, self.bias = weight_and_bias(pattern, (out_channels,) if bias else None)
         if in_channels is None:
             self.__class__ = self.lazy
         else:
@@ -95,6 +96,7 @@ class _Conv(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = as_tensor(x)
         found = self.features_of(x)
         if found != self.in_channels:
             raise ShapeError(
@@ -147,6 +149,12 @@ class Conv1d(_Conv):
     """Convolution along one axis.
 
     Shapes: (N, in_channels, L) to (N, out_channels, L').
+    Errors: ShapeError where the input does not fit; ArgumentError for settings that do not.
+
+    Example:
+        >>> import ambos as am
+        >>> Conv1d(1, 4, 3)(am.ones((2, 1, 8))).shape
+        (2, 4, 6)
     """
 
     rank = 1
@@ -156,6 +164,7 @@ class Conv2d(_Conv):
     """Convolution over images.
 
     Shapes: (N, in_channels, H, W) to (N, out_channels, H', W').
+    Errors: ShapeError where the input does not fit; ArgumentError for settings that do not.
 
     Example:
         >>> import ambos as am
@@ -171,6 +180,12 @@ class Conv3d(_Conv):
     """Convolution over volumes.
 
     Shapes: (N, in_channels, D, H, W) to (N, out_channels, D', H', W').
+    Errors: ShapeError where the input does not fit; ArgumentError for settings that do not.
+
+    Example:
+        >>> import ambos as am
+        >>> Conv3d(1, 4, 3)(am.ones((2, 1, 8, 8, 8))).shape
+        (2, 4, 6, 6, 6)
     """
 
     rank = 3
@@ -193,19 +208,46 @@ class _LazyConv(Lazy, _Conv):
 
 
 class LazyConv1d(_LazyConv, Conv1d):
-    """A Conv1d that learns `in_channels` at the first call."""
+    """A Conv1d that learns `in_channels` at the first call.
+
+    Errors: as Conv1d.
+
+    Example:
+        >>> import ambos as am
+        >>> layer = LazyConv1d(4, 3)
+        >>> layer(am.ones((2, 5, 8))).shape[1], layer.in_channels
+        (4, 5)
+    """
 
     becomes = Conv1d
 
 
 class LazyConv2d(_LazyConv, Conv2d):
-    """A Conv2d that learns `in_channels` at the first call."""
+    """A Conv2d that learns `in_channels` at the first call.
+
+    Errors: as Conv2d.
+
+    Example:
+        >>> import ambos as am
+        >>> layer = LazyConv2d(4, 3)
+        >>> layer(am.ones((2, 5, 8, 8))).shape[1], layer.in_channels
+        (4, 5)
+    """
 
     becomes = Conv2d
 
 
 class LazyConv3d(_LazyConv, Conv3d):
-    """A Conv3d that learns `in_channels` at the first call."""
+    """A Conv3d that learns `in_channels` at the first call.
+
+    Errors: as Conv3d.
+
+    Example:
+        >>> import ambos as am
+        >>> layer = LazyConv3d(4, 3)
+        >>> layer(am.ones((2, 5, 8, 8, 8))).shape[1], layer.in_channels
+        (4, 5)
+    """
 
     becomes = Conv3d
 

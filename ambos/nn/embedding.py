@@ -20,6 +20,11 @@ class Embedding(Module):
 
     Shapes: (...) of integers to (..., embedding_dim).
     Errors: IndexingError for an index out of range.
+
+    Example:
+        >>> import ambos as am
+        >>> Embedding(10, 4)(am.tensor([[1, 2, 3]])).shape
+        (1, 3, 4)
     """
 
     weight: Parameter

@@ -7,9 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ambos.core.shape import Shape
+from ambos.nn.functional.shared import as_tensor
 from ambos.nn.parameter import Parameter, UninitializedParameter
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
+
+Pattern = tuple[int | None, ...]  # a shape with None where an extent is open
 
 
 class Lazy:
@@ -24,30 +27,37 @@ class Lazy:
     def forward(self, x: Tensor) -> Any:
         """Learn the sizes, become the ordinary layer, and go on as that."""
         layer: Any = self
-        shapes = layer.settle(layer.features_of(x))
-        for name, shape in shapes.items():
-            parameter = layer._parameters[name]
-            if isinstance(parameter, UninitializedParameter):
-                parameter.materialize(Tensor(np.zeros(shape, np.float32)))
+        x = as_tensor(x)
+        self._become(layer.features_of(x))
         layer.reset_parameters()
-        evaluate(layer._parameters[name] for name in shapes)
-        self.__class__ = self.becomes
+        evaluate(layer.parameters())
         return layer.forward(x)
 
     def after_load(self) -> None:
         """A loaded state has the sizes: become the ordinary layer."""
         layer: Any = self
         if not isinstance(layer.weight, UninitializedParameter):
-            layer.settle(layer.features_in(layer.weight.shape))
-            self.__class__ = self.becomes
+            self._become(layer.features_in(layer.weight.shape))
+
+    def _become(self, features: int) -> None:
+        """The ordinary layer for so many features; parameters without numbers become zeros."""
+        layer: Any = self
+        for name, shape in layer.settle(features).items():
+            parameter = layer._parameters[name]
+            if isinstance(parameter, UninitializedParameter):
+                parameter.materialize(Tensor(np.zeros(shape, np.float32)))
+        self.__class__ = self.becomes
 
 
-def weight_and_bias(weight: Shape | None, bias: Shape | None) -> tuple[Parameter, Parameter | None]:
-    """Parameters of these shapes (zeros for now), or without sizes where `weight` is None."""
-    if weight is None:
-        return UninitializedParameter(), None if bias is None else UninitializedParameter()
-    return _empty(weight), None if bias is None else _empty(bias)
+def weight_and_bias(weight: Pattern, bias: Shape | None) -> tuple[Parameter, Parameter | None]:
+    """Parameters of these shapes (zeros for now), or without sizes where the weight's is open."""
+    make = _open if None in weight else _empty
+    return make(weight), None if bias is None else make(bias)
 
 
-def _empty(shape: Shape) -> Parameter:
+def _open(pattern: Pattern) -> Parameter:
+    return UninitializedParameter(pattern=pattern)
+
+
+def _empty(shape: Any) -> Parameter:
     return Parameter(Tensor(np.zeros(shape, np.float32)))

@@ -11,6 +11,7 @@ from ambos.core.errors import ShapeError
 from ambos.core.shape import Shape
 from ambos.nn import functional as F
 from ambos.nn import init
+from ambos.nn.functional.shared import as_tensor
 from ambos.nn.lazy import Lazy, weight_and_bias
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter
@@ -37,8 +38,9 @@ class Linear(Module):
         super().__init__()
         self.in_features = 0 if in_features is None else positive("in_features", in_features)
         self.out_features = positive("out_features", out_features)
-        shape = None if in_features is None else (out_features, self.in_features)
-        self.weight, self.bias = weight_and_bias(shape, (out_features,) if bias else None)
+        self.weight, self.bias = weight_and_bias(
+            (out_features, in_features), (out_features,) if bias else None
+        )
         if in_features is None:
             self.__class__ = LazyLinear
         else:
@@ -58,6 +60,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = as_tensor(x)
         found = self.features_of(x)
         if found != self.in_features:
             raise ShapeError(
@@ -91,7 +94,17 @@ class Linear(Module):
 
 
 class LazyLinear(Lazy, Linear):
-    """A Linear that learns `in_features` at the first call, and is an ordinary one from then on."""
+    """A Linear that learns `in_features` at the first call, and is an ordinary one from then on.
+
+    Shapes: (..., any) to (..., out_features).
+    Errors: ShapeError for a scalar, and for a loaded weight of other than `out_features` rows.
+
+    Example:
+        >>> import ambos as am
+        >>> layer = LazyLinear(2)
+        >>> layer(am.ones((5, 3))).shape, layer
+        ((5, 2), Linear(in_features=3, out_features=2, bias=True))
+    """
 
     becomes = Linear
 

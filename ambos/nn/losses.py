@@ -10,7 +10,15 @@ from ambos.tensor.handle import Tensor
 
 
 class CrossEntropyLoss(Module):
-    """Cross entropy of logits against class indices or probabilities."""
+    """Cross entropy of logits against class indices or probabilities.
+
+    Errors: ShapeError, DTypeError, IndexingError for a target that is no class.
+
+    Example:
+        >>> import ambos as am
+        >>> CrossEntropyLoss()(am.tensor([[0.0, 0.0]]), am.tensor([1]))
+        tensor(0.6931)
+    """
 
     def __init__(
         self,
@@ -31,7 +39,15 @@ class CrossEntropyLoss(Module):
 
 
 class NLLLoss(Module):
-    """Minus the log-probability of the target's classes."""
+    """Minus the log-probability of the target's classes.
+
+    Errors: ShapeError, DTypeError, IndexingError for a target that is no class.
+
+    Example:
+        >>> import ambos as am
+        >>> NLLLoss()(am.tensor([[-1.0, -2.0]]), am.tensor([1]))
+        tensor(2.)
+    """
 
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
@@ -45,7 +61,15 @@ class NLLLoss(Module):
 
 
 class MSELoss(Module):
-    """Squared differences."""
+    """Squared differences.
+
+    Errors: ShapeError where the shapes differ; ArgumentError for another `reduction`.
+
+    Example:
+        >>> import ambos as am
+        >>> MSELoss()(am.tensor([1.0, 2.0]), am.tensor([1.0, 4.0]))
+        tensor(2.)
+    """
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
@@ -56,7 +80,15 @@ class MSELoss(Module):
 
 
 class L1Loss(Module):
-    """Absolute differences."""
+    """Absolute differences.
+
+    Errors: ShapeError where the shapes differ; ArgumentError for another `reduction`.
+
+    Example:
+        >>> import ambos as am
+        >>> L1Loss()(am.tensor([1.0, 2.0]), am.tensor([1.0, 4.0]))
+        tensor(1.)
+    """
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
@@ -67,7 +99,15 @@ class L1Loss(Module):
 
 
 class BCEWithLogitsLoss(Module):
-    """Cross entropy of yes-or-no logits."""
+    """Cross entropy of yes-or-no logits.
+
+    Errors: ShapeError where the shapes differ; ArgumentError for another `reduction`.
+
+    Example:
+        >>> import ambos as am
+        >>> BCEWithLogitsLoss()(am.tensor([0.0]), am.tensor([1.0]))
+        tensor(0.6931)
+    """
 
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__()

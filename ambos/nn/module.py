@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from ambos.core.arguments import Checked
+from ambos.core.arguments import Checked, checked
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.nn import state
 from ambos.nn.parameter import Parameter, UninitializedParameter, assign
 from ambos.nn.paths import blame
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
+from ambos.tensor.names import check_device
 
 Hook = Callable[..., Any]
 
@@ -56,6 +57,9 @@ class ModuleType(Checked):
 
 class Module(metaclass=ModuleType):
     """Base of every layer and network: assign layers and parameters, write `forward`, call it.
+
+    Errors: ArgumentError when called without a `forward` of its own; UnknownNameError for an
+        attribute that it lacks.
 
     Example:
         >>> import ambos as am
@@ -292,6 +296,15 @@ class Module(metaclass=ModuleType):
                 assign(tensor, tensor.detach().to(*args, **kwargs))
         return self
 
+    def cpu(self) -> Self:
+        """The module itself: everything computes on the CPU."""
+        return self
+
+    def cuda(self, device: Any = "cuda") -> Self:
+        """DeviceError: this version computes on the CPU."""
+        check_device("cuda", device)
+        return self
+
     def float(self) -> Self:
         """Every floating parameter and buffer as float32."""
         return self.to("float32")
@@ -306,6 +319,7 @@ class Module(metaclass=ModuleType):
         """Parameters and persistent buffers under PyTorch's names; the tensors are detached."""
         return {name: tensor.detach() for name, tensor in state.entries(self, prefix).items()}
 
+    @checked
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> state.Mismatch:
         """Take over the numbers of `state_dict` (tensors, NumPy arrays or torch tensors).
 

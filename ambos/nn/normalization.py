@@ -10,6 +10,7 @@ import numpy as np
 from ambos.core.arguments import positive
 from ambos.core.errors import ShapeError
 from ambos.nn import functional as F
+from ambos.nn.functional.shared import as_tensor
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter
 from ambos.tensor.handle import Tensor
@@ -46,7 +47,7 @@ class _BatchNorm(Module):
         self.register_buffer("num_batches_tracked", count)
 
     def forward(self, x: Tensor) -> Tensor:
-        kind = type(self).__name__
+        kind, x = type(self).__name__, as_tensor(x)
         if x.ndim not in self.ranks:
             raise ShapeError(f"{kind}: got {tuple(x.shape)}; need {self.layout}")
         if x.shape[1] != self.num_features:
@@ -86,7 +87,14 @@ class BatchNorm1d(_BatchNorm):
     """Batch normalisation of features or sequences.
 
     Shapes: (N, num_features) or (N, num_features, L), kept.
+    Errors: ShapeError for another shape, and for one value per channel in training.
     Source: Ioffe and Szegedy (2015), "Batch normalization".
+
+    Example:
+        >>> import ambos as am
+        >>> BatchNorm1d(2)(am.tensor([[1.0, 5.0], [3.0, 5.0]])).numpy().round(3)
+        array([[-1.,  0.],
+               [ 1.,  0.]], dtype=float32)
     """
 
     ranks, layout = (2, 3), "(batch, features) or (batch, features, length)"
@@ -96,7 +104,13 @@ class BatchNorm2d(_BatchNorm):
     """Batch normalisation of images.
 
     Shapes: (N, num_features, H, W), kept.
+    Errors: ShapeError for another shape, and for one value per channel in training.
     Source: Ioffe and Szegedy (2015), "Batch normalization".
+
+    Example:
+        >>> import ambos as am
+        >>> BatchNorm2d(3)(am.ones(2, 3, 4, 4)).shape
+        (2, 3, 4, 4)
     """
 
     ranks, layout = (4,), "(batch, channels, height, width)"
@@ -106,7 +120,13 @@ class LayerNorm(Module):
     """Each example's last axes with mean 0 and variance 1, then scaled and shifted.
 
     Shapes: (..., *normalized_shape), kept.
+    Errors: ShapeError where the input does not end in `normalized_shape`.
     Source: Ba, Kiros, Hinton (2016), "Layer normalization".
+
+    Example:
+        >>> import ambos as am
+        >>> LayerNorm(2, eps=0.0)(am.tensor([[1.0, 3.0]])).numpy()
+        array([[-1.,  1.]], dtype=float32)
     """
 
     weight: Parameter | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ambos.core.errors import ShapeError
+from ambos.core.shape import Shape
 from ambos.tensor.handle import Tensor
 
 
@@ -28,10 +29,29 @@ class UninitializedParameter(Parameter):
     """The parameter of a lazy layer before the first call: an object without size.
 
     Optimizers may hold it already; `materialize` turns this very object into a Parameter.
+    `pattern` is what is known of its shape, with None for an extent that is open.
     """
 
-    def __init__(self, dtype: object = "float32") -> None:
+    def __init__(
+        self, dtype: object = "float32", pattern: tuple[int | None, ...] | None = None
+    ) -> None:
         super().__init__(Tensor([], dtype=dtype))
+        self.pattern = pattern
+
+    def admits(self, shape: Shape) -> bool:
+        """May the parameter take this shape?
+
+        Example:
+            >>> parameter = UninitializedParameter(pattern=(10, None))
+            >>> parameter.admits((10, 3)), parameter.admits((7, 3)), parameter.admits((10, 0))
+            (True, False, False)
+        """
+        if self.pattern is None:
+            return True
+        return len(shape) == len(self.pattern) and all(
+            found > 0 if known is None else found == known
+            for found, known in zip(shape, self.pattern, strict=True)
+        )
 
     @property
     def shape(self) -> Any:

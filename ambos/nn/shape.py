@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ambos.core.shape import normalize_axis
 from ambos.nn import functional as F
+from ambos.nn.functional.shared import as_tensor
 from ambos.nn.module import Module
 from ambos.tensor.handle import Tensor
 
@@ -14,6 +15,8 @@ Sizes = int | Sequence[int]
 
 class Flatten(Module):
     """Axes `start_dim` to `end_dim` as one.
+
+    Errors: ArgumentError for an axis that the input lacks.
 
     Example:
         >>> import ambos as am
@@ -26,6 +29,7 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Tensor) -> Tensor:
+        x = as_tensor(x)
         start = normalize_axis("Flatten", self.start_dim, x.ndim)
         end = normalize_axis("Flatten", self.end_dim, x.ndim)
         merged = 1
@@ -41,6 +45,12 @@ class MaxPool2d(Module):
     """The largest element of each window.
 
     Shapes: (N, C, H, W) to (N, C, H', W').
+    Errors: ShapeError where a window is larger than the image; ArgumentError.
+
+    Example:
+        >>> import ambos as am
+        >>> MaxPool2d(2)(am.ones(1, 3, 8, 6)).shape
+        (1, 3, 4, 3)
     """
 
     def __init__(
@@ -72,6 +82,12 @@ class AvgPool2d(Module):
     """The average of each window.
 
     Shapes: (N, C, H, W) to (N, C, H', W').
+    Errors: ShapeError where a window is larger than the image; ArgumentError.
+
+    Example:
+        >>> import ambos as am
+        >>> AvgPool2d(2)(am.ones(1, 3, 8, 6)).shape
+        (1, 3, 4, 3)
     """
 
     def __init__(
@@ -103,6 +119,12 @@ class AdaptiveAvgPool2d(Module):
     """Averages over a grid of `output_size` cells, whatever the input's size.
 
     Shapes: (N, C, H, W) to (N, C, *output_size).
+    Errors: ShapeError, ArgumentError.
+
+    Example:
+        >>> import ambos as am
+        >>> AdaptiveAvgPool2d(2)(am.ones(1, 3, 8, 6)).shape
+        (1, 3, 2, 2)
     """
 
     def __init__(self, output_size: int | Sequence[int | None] | None) -> None:

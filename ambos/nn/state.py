@@ -70,8 +70,13 @@ def load(module: Module, given: Mapping[str, Any], strict: bool) -> Mismatch:
         if key not in given:
             continue
         value = _tensor(f"{title}: {key}", given[key])
-        if not isinstance(target, UninitializedParameter) and value.shape != target.shape:
-            problems.append(f"{key} is {value.shape} in the state and {target.shape} in the module")
+        if isinstance(target, UninitializedParameter):
+            fits, need = target.admits(value.shape), target.pattern
+        else:
+            fits, need = value.shape == target.shape, target.shape
+        if not fits:
+            shown = str(need).replace("None", "any")
+            problems.append(f"{key} is {value.shape} in the state and {shown} in the module")
         values[key] = value
     if problems:
         raise ShapeError(f"{title}: {'; '.join(problems)}; need equal shapes. Nothing was changed")

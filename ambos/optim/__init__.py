@@ -1,5 +1,8 @@
 """Update rules and learning-rate schedules, under PyTorch's names."""
 
+from typing import TYPE_CHECKING
+
+from ambos.core.arguments import answering
 from ambos.core.errors import ArgumentError, suggest
 from ambos.optim.adam import Adam, AdamW
 from ambos.optim.optimizer import Optimizer
@@ -27,3 +30,7 @@ def by_name(name: str) -> Optimizer:
         raise ArgumentError(f"optimizer: unknown name {name!r}; known: {', '.join(BY_NAME)}"
                             f"{suggest(name.lower(), BY_NAME)}")  # fmt: skip
     return rule()
+
+
+if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name
+    __getattr__ = answering(__name__, __all__)

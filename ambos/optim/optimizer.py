@@ -28,12 +28,15 @@ class Optimizer(metaclass=Checked):
     same graph.
 
     `params` may be left out where `Model.compile` supplies them: `SGD(lr=0.1)`.
+
+    Errors: ArgumentError for settings out of range and for what are no parameters; UnknownNameError
+        for a misspelt setting.
     """
 
     counts_steps: ClassVar[bool] = True  # each state has a Clock under "step"
 
     def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
-        self.defaults = defaults
+        self.defaults = defaults = plain(defaults)
         self.state: dict[Tensor, State] = {}
         self.param_groups: list[Group] = []
         self._rates: dict[int, tuple[float, Tensor]] = {}
@@ -48,6 +51,14 @@ class Optimizer(metaclass=Checked):
         name = type(self).__name__
         if isinstance(params, Tensor):
             raise ArgumentError(f"{name}: params is one tensor; need a list, for example [weight]")
+        if hasattr(params, "parameters"):
+            raise ArgumentError(
+                f"{name}: params is a {type(params).__name__}; need its parameters: pass "
+                "module.parameters()"
+            )
+        if not isinstance(params, Iterable):
+            raise ArgumentError(f"{name}: params is {type(params).__name__}; need a list of "
+                                "tensors, for example model.parameters()")  # fmt: skip
         listed = list(params)
         if not listed:
             raise ArgumentError(
@@ -80,7 +91,8 @@ class Optimizer(metaclass=Checked):
             if id(parameter) in known:
                 raise ArgumentError(f"{name}: one parameter was given twice; need each once")
             known.add(id(parameter))
-        settings = {**self.defaults, **{k: v for k, v in group.items() if k != "params"}}
+        given_here = {k: v for k, v in group.items() if k != "params"}
+        settings = plain({**self.defaults, **given_here})
         self.check(settings)
         self.param_groups.append({"params": params, **settings})
 
@@ -100,6 +112,7 @@ class Optimizer(metaclass=Checked):
 
     @lr.setter
     def lr(self, value: float) -> None:
+        value = plain({"lr": value})["lr"]
         self.check({"lr": value})
         self.defaults["lr"] = value
         for group in self.param_groups:
@@ -211,7 +224,7 @@ class Optimizer(metaclass=Checked):
         settings = []
         for group in groups:
             kept = {k: v for k, v in group.items() if k in self.defaults}
-            settings.append({**self.defaults, **kept})
+            settings.append(plain({**self.defaults, **kept}))
             self.check(settings[-1])
         parameters = [p for group in self.param_groups for p in group["params"]]
         numbers = [number for group in groups for number in group["params"]]
@@ -235,6 +248,26 @@ class Optimizer(metaclass=Checked):
             for group in rows
         )
         return f"{type(self).__name__}({shown})"
+
+
+def plain(settings: Mapping[str, Any]) -> Group:
+    """Settings with Python's numbers in place of NumPy's, so that they can be written as JSON.
+
+    Example:
+        >>> plain({"lr": np.float64(0.5), "betas": (np.float64(0.5), 0.75)})
+        {'lr': 0.5, 'betas': (0.5, 0.75)}
+    """
+
+    def one(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(one, value))
+        return (
+            value.item()
+            if isinstance(value, (np.generic, np.ndarray)) and not np.ndim(value)
+            else value
+        )
+
+    return {key: one(value) for key, value in settings.items()}
 
 
 def _restored(

@@ -47,7 +47,19 @@ class Schedule(metaclass=Checked):
 
 
 class StepLR(Schedule):
-    """The rate times `gamma` after every `step_size` epochs."""
+    """The rate times `gamma` after every `step_size` epochs.
+
+    Errors: ArgumentError for what is no optimizer, and unless step_size >= 1.
+
+    Example:
+        >>> import ambos as am
+        >>> from ambos.optim import SGD
+        >>> rule = SGD([am.ones(2, requires_grad=True)], lr=1.0)
+        >>> schedule = StepLR(rule, step_size=1, gamma=0.5)
+        >>> schedule.step()
+        >>> rule.lr
+        0.5
+    """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         super().__init__(optimizer)
@@ -62,7 +74,17 @@ class StepLR(Schedule):
 class CosineAnnealingLR(Schedule):
     """From the starting rate down to `eta_min` along half a cosine of `T_max` epochs.
 
+    Errors: ArgumentError for what is no optimizer, and unless T_max >= 1.
     Source: Loshchilov and Hutter (2017), "SGDR: stochastic gradient descent with warm restarts".
+
+    Example:
+        >>> import ambos as am
+        >>> from ambos.optim import SGD
+        >>> rule = SGD([am.ones(2, requires_grad=True)], lr=1.0)
+        >>> schedule = CosineAnnealingLR(rule, T_max=1)
+        >>> schedule.step()
+        >>> rule.lr
+        0.0
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:

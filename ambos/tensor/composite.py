@@ -287,6 +287,7 @@ def isclose(
     return wrap(close)
 
 
+@public
 def allclose(
     x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
@@ -294,12 +295,14 @@ def allclose(
     return bool(isclose(x, y, rtol, atol, equal_nan).all())
 
 
+@public
 def array_equal(x: Any, y: Any) -> bool:
     """Same shape and equal elements?"""
     a, b = node_of(x), node_of(y)
     return a.shape == b.shape and bool(wrap(binary(ops.equal, a, b)).all())
 
 
+@public
 def result_type(*operands: Any) -> Any:
     """The dtype that an operation on these operands has."""
     return common_dtype(tuple(operand_of(x) for x in operands))

@@ -43,7 +43,7 @@ class Tensor(Looking):
                 [16., 23.]])
     """
 
-    __slots__ = {  # noqa: RUF023 (a dict documents its slots)
+    __slots__ = {
         "__weakref__": "", "_node": "The expression.", "_retains_grad": "See `retain_grad`.",
         "grad": "What `backward()` has added up for this leaf; None before the first.",
     }  # fmt: skip

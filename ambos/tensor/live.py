@@ -7,11 +7,11 @@ the user still holds is never computed twice, and a temporary that nobody holds 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
 
+from ambos.core.config import number
 from ambos.core.errors import AmbosError, GradientError
 from ambos.graph.node import Node, leaf, pending
 from ambos.ops.movement import detach
@@ -28,7 +28,7 @@ class Settings:
     """`limit`: so many recorded handles since the last look make the graph flush by itself, so
     that a loop that never looks neither grows without bound nor outgrows the compiler."""
 
-    limit: int = int(os.environ.get("AMBOS_PENDING") or 4_000)
+    limit: int = number("AMBOS_PENDING", 4_000, 1)
 
 
 settings = Settings()

@@ -85,6 +85,7 @@ class Generator:
 default_generator = Generator()
 
 
+@public
 def manual_seed(seed: int) -> Generator:
     """Start the global stream from `seed`.
 
@@ -99,17 +100,20 @@ def manual_seed(seed: int) -> Generator:
     return default_generator.manual_seed(seed)
 
 
+@public
 def key(seed: int) -> Tensor:
     """A key of its own, independent of the global stream."""
     return wrap(_key_data(_mix(_word("key", "seed", seed))))
 
 
+@public
 def split(key: Any, num: int = 2) -> Tensor:
     """`num` new keys from one, shape (num, 2); the old one should not be used again."""
     words = draws.bits(_key("split", key), (num, 2))
     return wrap(words)
 
 
+@public
 def fold_in(key: Any, data: int) -> Tensor:
     """A new key from a key and an integer (a step number, a layer's index)."""
     node = _key("fold_in", key)

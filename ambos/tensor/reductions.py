@@ -193,6 +193,7 @@ def _extreme(
     return wrap(binary(pairwise, node_of(x), operand_of(dim)))
 
 
+@public
 def max(
     x: Any, dim: Any = _ALL, keepdims: bool = False, *, axis: Any = _ALL, keepdim: bool = False
 ) -> Any:
@@ -208,6 +209,7 @@ def max(
     return _extreme((amax, argmax, ops.maximum), x, dim, keepdims, axis, keepdim)
 
 
+@public
 def min(
     x: Any, dim: Any = _ALL, keepdims: bool = False, *, axis: Any = _ALL, keepdim: bool = False
 ) -> Any:

@@ -8,14 +8,20 @@ from typing import Any
 import numpy as np
 
 from ambos.core.dtype import DType, bool_, float32, int64
+from ambos.core.errors import UnknownNameError, suggest
 
 DEFAULTS = (bool_, int64, float32)  # dtypes that Python numbers give need no mention
+NAMES = ("precision", "threshold", "edgeitems", "linewidth", "suppress")
 options: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80}
 
 
 def set_printoptions(**changes: Any) -> None:
     """Change how tensors print: precision, threshold, edgeitems, linewidth, suppress (NumPy's)."""
-    with np.printoptions(**{**options, **changes}):  # NumPy checks names and values
+    for name in changes:
+        if name not in NAMES:
+            raise UnknownNameError(f"set_printoptions: unknown keyword {name!r}; need one of "
+                                   f"{', '.join(NAMES)}{suggest(name, NAMES)}")  # fmt: skip
+    with np.printoptions(**{**options, **changes}):  # NumPy checks the values
         options.update(changes)
 
 

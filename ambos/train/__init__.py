@@ -1,7 +1,13 @@
 """Training in ten lines: Model and Sequential with compile, fit, evaluate, predict, save."""
 
+from typing import TYPE_CHECKING
+
+from ambos.core.arguments import answering
 from ambos.train.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from ambos.train.history import History
 from ambos.train.model import Model, Sequential
 
 __all__ = ["Callback", "EarlyStopping", "History", "Model", "ModelCheckpoint", "Sequential"]
+
+if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name
+    __getattr__ = answering(__name__, __all__)

@@ -57,7 +57,14 @@ class _Monitor(Callback):
 
 
 class EarlyStopping(_Monitor):
-    """Stop when `monitor` has not improved for `patience` epochs."""
+    """Stop when `monitor` has not improved for `patience` epochs.
+
+    Errors: ArgumentError where training has no such number, or for another `mode`.
+
+    Example:
+        >>> EarlyStopping(monitor="loss", patience=2).patience
+        2
+    """
 
     def __init__(
         self,
@@ -94,6 +101,13 @@ class ModelCheckpoint(_Monitor):
     """Save the model after every epoch, or after those that improve `monitor`.
 
     `{epoch}` and the names of metrics in `filepath` are filled in: "best-{epoch}.safetensors".
+
+    Errors: ArgumentError where training has no such number; OSError where the place cannot be
+        written.
+
+    Example:
+        >>> ModelCheckpoint("best-{epoch}", save_best_only=True).monitor
+        'val_loss'
     """
 
     def __init__(

@@ -26,6 +26,7 @@ EPOCHS = 8
 GOAL = 0.98  # accuracy on the digits that training never saw
 SHOWN = 8  # digits drawn at the end
 PLACE = Path("runs") / "demo"
+RIGHT, WRONG, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"  # green, red, the terminal's own
 
 
 class DemoError(AmbosError):
@@ -72,7 +73,7 @@ def run(epochs: int = EPOCHS, seed: int = SEED, place: Path = PLACE) -> float:
     accuracy = float((scores.argmax(1) == y_test).mean())
     print(f"\naccuracy    {accuracy:.2%} of {len(x_test)} digits that the network has never seen")
     path = save(model, x_test, scores, place)
-    print(f"model       {path} (reloaded: every prediction is the same)")
+    print(f"model       {path}\n            reloaded: every prediction is the same")
     curve = draw_curve(history, place / "learning-curve.png")
     print(f"curve       {curve}")
     print(f"compilation {compilation()}")
@@ -87,11 +88,12 @@ def show_machine() -> None:
     """What this runs on."""
     features, cores = machine.host_features(), machine.num_cores()
     peak = measure_peak()
-    print(f"machine     {machine.host_name()}")
+    print(f"machine     {machine.host_name()[:68]}")
     print(
         f"            {cores} core{'s' * (cores != 1)} ({config.threads} used), vectors of "
-        f"{features.vector_bytes * 8} bits, {peak:.0f} GFLOP/s measured on one core"
+        f"{features.vector_bytes * 8} bits"
     )
+    print(f"            {peak:.0f} GFLOP/s measured on one core")
 
 
 def compilation() -> str:
@@ -137,14 +139,22 @@ def draw_curve(history: History, path: Path) -> str:
 def picture(
     images: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any], stream: TextIO
 ) -> str:
-    """A few digits with their predicted and true labels, errors first; fits 80 columns."""
+    """A few digits with their predicted and true labels, errors first; fits 80 columns.
+
+    A terminal gets them coloured as well; what is right or wrong is also said in words.
+    """
     guesses = scores.argmax(1)
     order = np.argsort(guesses == labels, kind="stable")[:SHOWN]
     colours = stream.isatty() and "NO_COLOR" not in os.environ
     lines = []
     for start in range(0, len(order), 4):
         row = order[start : start + 4]
-        drawn = [draw(images[i, 0], colours) for i in row]
+        drawn = [draw(images[i, 0]) for i in row]
+        if colours:
+            drawn = [
+                [f"{RIGHT if guesses[i] == labels[i] else WRONG}{line}{PLAIN}" for line in lines_of]
+                for i, lines_of in zip(row, drawn, strict=True)
+            ]
         lines += ["   ".join(parts) for parts in zip(*drawn, strict=True)]
         captions = [
             f"says {guesses[i]}, is {labels[i]}{'' if guesses[i] == labels[i] else ' ✗'}"
@@ -154,24 +164,13 @@ def picture(
     return "\n".join(lines).rstrip("\n")
 
 
-def draw(image: NDArray[Any], colours: bool) -> list[str]:
-    """An image twice enlarged, in half blocks: 8 lines of 16 columns for 8 x 8 pixels.
-
-    With colours the ink has 24 shades of grey; without, it is there or not.
-    """
-    fine = enlarge(image)
-    lines = []
-    for upper, lower in zip(fine[::2], fine[1::2], strict=True):
-        cells = [_cell(a, b, colours) for a, b in zip(upper, lower, strict=True)]
-        lines.append("".join(cells) + ("\x1b[0m" if colours else ""))
-    return lines
-
-
-def _cell(upper: float, lower: float, colours: bool) -> str:
-    if colours:
-        high, low = (232 + round(23 * min(1.0, max(0.0, float(v)))) for v in (upper, lower))
-        return f"\x1b[38;5;{high};48;5;{low}m▀"
-    return " ▄▀█"[2 * (upper > 0.5) + (lower > 0.5)]
+def draw(image: NDArray[Any]) -> list[str]:
+    """An image twice enlarged, in half blocks: 8 lines of 16 columns for 8 x 8 pixels."""
+    ink = enlarge(image) > 0.5
+    return [
+        "".join(" ▄▀█"[2 * a + b] for a, b in zip(upper, lower, strict=True))
+        for upper, lower in zip(ink[::2], ink[1::2], strict=True)
+    ]
 
 
 def enlarge(image: NDArray[Any]) -> NDArray[Any]:

@@ -30,8 +30,13 @@ CODES = {
 NAMES = {code: name for name, code in CODES.items()}
 
 
-def place(path: str | os.PathLike[str]) -> Path:
-    """`path` with the usual suffix where it has none."""
+def place(path: object) -> Path:
+    """`path` with the usual suffix where it has none.
+
+    Errors: ArgumentError where it is no path.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise ArgumentError(f"path is {path!r}; need a file's name, such as 'model.safetensors'")
     found = Path(path)
     return found if found.suffix else found.with_suffix(SUFFIX)
 

@@ -45,6 +45,8 @@ class Fit:
         """Training batches; sets the last part of the arrays aside where `split` asks for it."""
         dtype = self.model.float_dtype
         share("fit: validation_split", split)
+        if steps is not None:
+            positive("fit: steps_per_epoch", steps)
         if not is_arrays(x):
             if y is not None:
                 raise ArgumentError("fit: got an iterable of batches and y; need y in its pairs")

@@ -11,6 +11,12 @@ class History:
     """One entry an epoch: `history["loss"]`, `history["val_accuracy"]`, ...
 
     `interrupted` says that Ctrl-C ended the training; the epochs before it are all here.
+
+    Example:
+        >>> history = History()
+        >>> history.add(0, {"loss": 0.5})
+        >>> history
+        History(1 epochs: loss 0.5000)
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)

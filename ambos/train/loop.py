@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.dtype import DType, float32
-from ambos.core.errors import ArgumentError
+from ambos.core.dtype import DType, float32, uint8
+from ambos.core.errors import ArgumentError, DTypeError
 from ambos.data import ArrayDataset, DataLoader
 from ambos.data.dataset import as_rows
 from ambos.optim import Optimizer
@@ -85,8 +85,21 @@ def _scores(model: Any, plan: Plan, x: Any, y: Any) -> dict[str, Tensor]:
 
 
 def call(model: Any, x: Any) -> Any:
-    """The model on a batch; several inputs come as a tuple."""
-    return model(*x) if isinstance(x, tuple) else model(x)
+    """The model on a batch; several inputs come as a tuple.
+
+    Errors: DTypeError, with the way to scale them, for raw images that a layer does not take.
+    """
+    inputs = x if isinstance(x, tuple) else (x,)
+    try:
+        return model(*inputs)
+    except DTypeError as error:
+        if not any(isinstance(value, Tensor) and value.dtype is uint8 for value in inputs):
+            raise
+        text, bracket, line = str(error).rpartition(" [")
+        raise DTypeError(
+            f"{text if bracket else line}; the inputs are uint8, as images often are: use "
+            "x.astype('float32') / 255"
+        ) from error
 
 
 def size_of(batch: Any) -> int:
@@ -99,6 +112,10 @@ class Batches:
     """Pairs (x, y) of tensors, again for each epoch, from arrays or from an iterable of pairs."""
 
     def __init__(self, source: Iterable[Any], dtype: DType, limit: int | None, op: str) -> None:
+        if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
+            raise ArgumentError(
+                f"{op}: got {type(source).__name__}; need arrays or an iterable of batches"
+            )
         self.source, self.dtype, self.limit, self.op = source, dtype, limit, op
         self.once = iter(source) if hasattr(source, "__next__") else None
 
@@ -151,6 +168,32 @@ def is_arrays(x: Any) -> bool:
     if not isinstance(x, (list, tuple)) or not x:
         return False
     return not isinstance(x[0], (list, tuple)) or not hasattr(x[0][0], "shape")
+
+
+class Inputs:
+    """An iterable of inputs, or of pairs (x, y), read as pairs."""
+
+    def __init__(self, source: Any) -> None:
+        if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
+            raise ArgumentError(
+                f"predict: got {type(source).__name__}; need an array or an iterable of batches"
+            )
+        self.source = source
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        for batch in self.source:
+            x = batch[0] if isinstance(batch, (tuple, list)) and len(batch) == 2 else batch
+            yield x, x
+
+
+def inputs_of(x: Any, dtype: DType, batch_size: int) -> Iterator[Any]:
+    """Batches of inputs alone, for `predict`: of an array, or from an iterable of batches, which
+    are inputs or pairs (x, y)."""
+    if is_arrays(x):
+        pairs = from_arrays(x, x, dtype, batch_size, False, None, "predict")
+    else:
+        pairs = Batches(Inputs(x), dtype, None, "predict")
+    return (batch for batch, _ in pairs)
 
 
 def from_arrays(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import partial
+from types import MethodType
 from typing import Any, Self
 
 import numpy as np
@@ -23,8 +23,18 @@ from ambos.train.architecture import name_of
 from ambos.train.callbacks import Callback
 from ambos.train.fitting import Fit
 from ambos.train.history import History
-from ambos.train.loop import Batches, Plan, Totals, call, from_arrays, is_arrays, test_batch
+from ambos.train.loop import (
+    Batches,
+    Plan,
+    Totals,
+    call,
+    from_arrays,
+    inputs_of,
+    is_arrays,
+    test_batch,
+)
 from ambos.train.names import find_loss, find_metric
+from ambos.train.progress import check_verbose
 from ambos.train.summary import summarize
 
 EVALUATION_BATCH = 256  # examples at a time where no gradients are kept
@@ -34,6 +44,8 @@ class Model(nn.Module):
     """A module that trains itself: `Model(net)`, or a subclass with its own `forward`.
 
     `Model(net)` is another view of `net`: the same layers under the same names.
+
+    Errors: ArgumentError for what is no module; see also each method.
 
     Example:
         >>> import ambos as am
@@ -88,6 +100,13 @@ class Model(nn.Module):
 
         An optimizer without parameters, `SGD(lr=0.1)`, gets the model's.
         Errors: ArgumentError for unknown names; UnknownNameError for a misspelt keyword.
+
+        Example:
+            >>> from ambos import nn
+            >>> model = Sequential([nn.Linear(2, 2)])
+            >>> model.compile(optimizer=optim.SGD(lr=0.1), loss="mse", metrics=["mae"])
+            >>> model.optimizer.lr
+            0.1
         """
         if loss is None:
             raise ArgumentError(
@@ -141,6 +160,14 @@ class Model(nn.Module):
         keeps what it has learnt, and the History, with `interrupted` set, comes back as usual.
 
         Errors: ArgumentError, ShapeError, UnknownNameError for a misspelt keyword.
+
+        Example:
+            >>> from ambos import nn
+            >>> model = Sequential([nn.Linear(2, 2)])
+            >>> model.compile("sgd", "mse")
+            >>> history = model.fit(np.ones((4, 2)), np.ones((4, 2)), epochs=3, verbose=0)
+            >>> len(history.history["loss"])
+            3
         """
         run = Fit(self, self.plan, epochs, callbacks, verbose)
         return run(
@@ -160,7 +187,17 @@ class Model(nn.Module):
         """Loss and metrics on arrays or on an iterable of batches, without training.
 
         A dictionary by name, or a list with `return_dict=False`.
+
+        Errors: ArgumentError before `compile`, and as `fit`.
+
+        Example:
+            >>> from ambos import nn
+            >>> model = Sequential([nn.Linear(2, 2)])
+            >>> model.compile("sgd", "mse")
+            >>> list(model.evaluate(np.ones((4, 2)), np.ones((4, 2))))
+            ['loss']
         """
+        check_verbose("evaluate", verbose)
         plan, size = self.plan, batch_size or EVALUATION_BATCH
         logs = self.measure(plan, batches_of(x, y, self.float_dtype, size, "evaluate"))
         if verbose:
@@ -184,15 +221,24 @@ class Model(nn.Module):
     ) -> NDArray[Any]:
         """The model's outputs for the rows of `x`, as a NumPy array.
 
+        `x` is an array, or an iterable of batches: inputs, or pairs `(x, y)` as `fit` takes them.
         The model runs in eval mode; a row's result does not depend on the rows beside it.
+
+        Errors: ArgumentError without rows or where `forward` returns no tensor; ShapeError and
+            DTypeError from the layers.
+
+        Example:
+            >>> from ambos import nn
+            >>> model = Sequential([nn.Linear(2, 3)])
+            >>> model.predict([[1.0, 2.0]]).shape
+            (1, 3)
         """
-        size = batch_size or EVALUATION_BATCH
-        rows = from_arrays(x, x, self.float_dtype, size, False, None, "predict")
+        check_verbose("predict", verbose)
         training, parts = self.training, []
         self.eval()
         try:
             with no_grad():
-                for batch, _ in rows:
+                for batch in inputs_of(x, self.float_dtype, batch_size or EVALUATION_BATCH):
                     output = call(self, batch)
                     if not isinstance(output, Tensor):
                         raise ArgumentError(
@@ -213,20 +259,47 @@ class Model(nn.Module):
 
     # Looking, saving, loading
 
+    @checked
     def summary(self, input: Any = None) -> None:
         """Print a table of the layers: name, type, output shape, parameters.
 
         `input` is the shape of one example, `(1, 8, 8)`, or a batch; without it, the shapes are
         those of the last `fit`, or left out.
+
+        Errors: ShapeError where an input like this does not fit the layers.
+
+        Example:
+            >>> from ambos import nn
+            >>> Sequential([nn.Linear(2, 3)]).summary((2,))
+            Sequential
+            ────────────────────────────────────
+            layer       output shape  parameters
+            ────────────────────────────────────
+            0 (Linear)  (N, 3)                 9
+            ────────────────────────────────────
+            parameters 9 (9 trained)
         """
         known = self.__dict__.get("_example") if input is None else input
         print(summarize(self, known))
 
+    @checked
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> str:
         """Write architecture, weights and training state to one safetensors file, in one step.
 
-        Returns the path, ".safetensors" added where there was no suffix. Errors: ArgumentError
-        where a lazy layer has no sizes yet; OSError where the place cannot be written.
+        Returns the path, ".safetensors" added where there was no suffix. A loss or metric that is
+        a function of your own is not in the file, and a warning says so.
+
+        Errors: ArgumentError where a lazy layer has no sizes yet; OSError where the place cannot be
+            written.
+
+        Example:
+            >>> import tempfile
+            >>> from ambos import nn
+            >>> model = Sequential([nn.Linear(2, 3)])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     again = Model.load(model.save(f"{folder}/model"))
+            >>> bool((again.predict(np.eye(2)) == model.predict(np.eye(2))).all())
+            True
         """
         unsized = [
             name
@@ -260,26 +333,56 @@ class Sequential(Model, nn.Sequential):
 
 
 class Load:
-    """`Model.load(path, classes=())` returns a new model from a file; `classes` are those of your
-    own that it is made of. `model.load(path)` takes weights and training state over into an
-    existing model, which is unchanged after an error, and returns it.
-
-    Errors: FormatError where the file is damaged, foreign, or does not fit.
-    """
+    """`Model.load(path, classes=())` makes a model, `model.load(path)` fills this one."""
 
     def __get__(self, model: Model | None, owner: type[Model]) -> Any:
-        if model is not None:
-            return partial(saving.load_into, model)
-
-        def load(path: str | os.PathLike[str], classes: Iterable[type] = ()) -> Model:
-            kinds: list[type] = [Model, Sequential, owner, *classes]
-            known = {name_of(cls): cls for cls in kinds}
-            found: Model = saving.load(path, known, Model)
-            return found
-
-        return load
+        return MethodType(_load, owner) if model is None else MethodType(_load_into, model)
 
 
+def _load(cls: type[Model], path: str | os.PathLike[str], classes: Iterable[type] = ()) -> Model:
+    """A new model from a file that `save` wrote, with its training state.
+
+    `classes` are those of your own that the model is made of; a class's own `load` knows itself.
+
+    Errors: FormatError where the file is damaged or foreign, or holds a class that is not given;
+        ArgumentError where `path` is no path.
+
+    Example:
+        >>> import tempfile
+        >>> from ambos import nn
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Model.load(Sequential([nn.Linear(2, 3)]).save(f"{folder}/model"))
+        Sequential(
+          (0): Linear(in_features=2, out_features=3, bias=True)
+        )
+    """
+    kinds: list[type] = [Model, Sequential, cls, *classes]
+    known = {name_of(kind): kind for kind in kinds}
+    found: Model = saving.load(path, known, Model)
+    return found
+
+
+def _load_into(self: Model, path: str | os.PathLike[str]) -> Model:
+    """Take weights and training state over from a file that `save` wrote; returns the model.
+
+    Errors: FormatError where the file is damaged, foreign, or does not fit: the model is then
+        unchanged. ArgumentError where `path` is no path.
+
+    Example:
+        >>> import tempfile
+        >>> from ambos import nn
+        >>> one, other = Sequential([nn.Linear(2, 3)]), Sequential([nn.Linear(2, 3)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     other.load(one.save(f"{folder}/model")) is other
+        True
+    """
+    filled: Model = saving.load_into(self, path)
+    return filled
+
+
+for _function in (_load, _load_into):
+    _function.__name__ = "load"
+    _function.__qualname__ = "Model.load"
 Model.load = Load()
 
 

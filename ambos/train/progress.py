@@ -8,8 +8,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from ambos.core.errors import ArgumentError
+
 INTERVAL = 0.1  # seconds between two updates of a live bar
 FULL, EMPTY = "━", "─"
+ERASE = "\r\x1b[K"  # back to the start of an empty line
 
 
 class Progress:
@@ -73,20 +76,29 @@ class Bar(Progress):
 
     def update(self, batch: int, logs: Mapping[str, float]) -> None:
         self.shown, self.drawn = time.monotonic(), True
-        self._write(f"\r{self._line(batch, logs)}\x1b[K")
+        self._write(f"{ERASE}{self._line(batch, logs)}")
 
     def end(self, logs: Mapping[str, float]) -> None:
-        done = self.batches if self.batches is not None else 1
         self.drawn = False
-        self._write(f"\r{self._line(done, logs, over=True)}\x1b[K\n")
+        self._write(f"{ERASE}{self._summary(logs)}\n")
 
     def close(self) -> None:
         if getattr(self, "drawn", False):
             self._write("\n")
             self.drawn = False
 
-    def _line(self, batch: int, logs: Mapping[str, float], over: bool = False) -> str:
-        share = 1.0 if over else min(1.0, batch / self.batches) if self.batches else 0.0
+    def _summary(self, logs: Mapping[str, float]) -> str:
+        """An epoch's numbers, all of them: without the bar, on more lines where one is short."""
+        lead = f"{self._head()}  {self._seconds()}"
+        lines, room = [lead], shutil.get_terminal_size((80, 24)).columns - 1
+        for part in (numbers({name: value}) for name, value in logs.items()):
+            if len(lines[-1]) + 2 + len(part) > room and lines[-1].strip():
+                lines.append(" " * min(len(lead), max(0, room - 2 - len(part))))
+            lines[-1] += f"  {part}"
+        return "\n".join(lines)
+
+    def _line(self, batch: int, logs: Mapping[str, float]) -> str:
+        share = min(1.0, batch / self.batches) if self.batches else 0.0
         count = f"{batch}/{self.batches}" if self.batches else f"{batch} batches"
         tail = f"  {count}  {self._seconds()}  {numbers(logs)}"
         columns = shutil.get_terminal_size((80, 24)).columns
@@ -106,13 +118,13 @@ class RichBar(Bar):
     def _write(self, text: str) -> None:
         from rich.text import Text
 
-        line = text.strip("\r\n").removesuffix("\x1b[K")
+        line = text.removeprefix(ERASE).rstrip("\n")
         styled = Text(line)
         styled.highlight_regex(rf"{FULL}+", "green")
         styled.highlight_regex(rf"{EMPTY}+", "bright_black")
         styled.highlight_regex(r"epoch +\d+/\d+", "bold")
-        if text.startswith("\r"):
-            self.stream_file().write("\r\x1b[K")
+        if text.startswith(ERASE):
+            self.stream_file().write(ERASE)
         self.console.print(styled, end="\n" if text.endswith("\n") else "", soft_wrap=True)
 
     def stream_file(self) -> TextIO:
@@ -131,7 +143,7 @@ class NotebookBar(Bar):
     def _write(self, text: str) -> None:
         from IPython.display import HTML, display  # type: ignore[import-not-found]
 
-        line = text.strip("\r\n").removesuffix("\x1b[K")
+        line = text.removeprefix(ERASE).rstrip("\n")
         shown = HTML(f"<pre style='margin:0'>{line}</pre>")
         if self.handle is None:
             self.handle = display(shown, display_id=True)
@@ -150,7 +162,11 @@ def _short(value: float) -> str:
 
 def choose(verbose: str | int | bool, epochs: int) -> Progress:
     """The display for `verbose`: "auto" looks at where the output goes; 0 is silent, 1 live and
-    2 one line an epoch (Keras's numbers)."""
+    2 one line an epoch (Keras's numbers).
+
+    Errors: ArgumentError for another `verbose`.
+    """
+    check_verbose("fit", verbose)
     if verbose in (0, False):
         return Silent(epochs)
     if verbose == 2 and verbose is not True:
@@ -164,6 +180,15 @@ def choose(verbose: str | int | bool, epochs: int) -> Progress:
     except ImportError:
         return Bar(epochs)
     return RichBar(epochs, Console(highlight=False))
+
+
+def check_verbose(op: str, verbose: object) -> None:
+    """An ArgumentError unless `verbose` is one of the values with a meaning."""
+    if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1, 2):
+        raise ArgumentError(
+            f"{op}: verbose is {verbose!r}; need 'auto', 0 (silent), 1 (live) or 2 (a line an "
+            "epoch)"
+        )
 
 
 def _in_notebook() -> bool:

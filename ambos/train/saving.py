@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -43,6 +45,7 @@ def save(model: Any, path: str | os.PathLike[str], include_optimizer: bool) -> s
     plan = model.__dict__.get("_plan")
     if plan is not None and include_optimizer:
         rule = plan.optimizer
+        _warn_of_omissions(plan)
         state = rule.state_dict()
         config["plan"] = plan.config | {
             "optimizer": type(rule).__name__.lower() if type(rule) in BY_NAME.values() else None,
@@ -57,6 +60,28 @@ def save(model: Any, path: str | os.PathLike[str], include_optimizer: bool) -> s
                     config["plan"]["steps"][str(number)] = value
     files.write(place, tensors, config)
     return str(place)
+
+
+def _warn_of_omissions(plan: Any) -> None:
+    """Say what a file cannot hold: code."""
+    left_out = []
+    if plan.config["loss"] is None:
+        left_out.append(f"the loss {_title(plan.loss)}")
+    if plan.config["metrics"] is None:
+        own = [f for f in plan.metrics.values() if _name_of(f, METRICS) is None]
+        left_out.append(f"the metrics {', '.join(map(_title, own))}")
+    if type(plan.optimizer) not in BY_NAME.values():
+        left_out.append(f"the optimizer {type(plan.optimizer).__name__}")
+    if left_out:
+        warnings.warn(
+            f"save: {' and '.join(left_out)} cannot be written to a file; weights and "
+            "architecture are. After loading, call compile before you train on",
+            stacklevel=5,
+        )
+
+
+def _title(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def load(
@@ -84,6 +109,8 @@ def load_into(model: Any, path: str | os.PathLike[str]) -> Any:
     """Weights and training state into an existing model, which is unchanged after an error."""
     place = files.place(path)
     tensors, config = files.read(place)
+    if _unsized(model):  # there is no way back from sizes: try it on a copy
+        _restore(copy.deepcopy(model), place, tensors, config)
     _restore(model, place, tensors, config)
     return model
 

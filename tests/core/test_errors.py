@@ -65,3 +65,4 @@ def test_suggestions_are_near_or_absent() -> None:
     assert suggest("batchsize", known) == ". Did you mean 'batch_size'?"
     assert suggest("quux", known) == ""
     assert suggest("anything", []) == ""
+    assert suggest("load", ["_load", "_loads"]) == ""  # private names are nobody's business

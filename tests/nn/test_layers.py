@@ -6,6 +6,7 @@ import torch
 
 import ambos as am
 from ambos import nn
+from ambos.core.errors import DeviceError, ShapeError, UnknownNameError
 
 X2, X3, X4, X5 = (4, 6), (4, 6, 9), (4, 6, 9, 7), (2, 4, 5, 6, 5)
 
@@ -252,3 +253,78 @@ def test_embedding_refuses_floats_and_indices_out_of_range():
         layer(am.ones(3))
     with pytest.raises(IndexError):
         layer(am.tensor([1, 4])).numpy()
+
+
+@pytest.mark.parametrize(
+    ("lazy", "state"),
+    [
+        (lambda: nn.LazyLinear(7), nn.Linear(3, 10)),
+        (lambda: nn.LazyLinear(7), nn.Linear(3, 7).weight[:, :0]),
+        (lambda: nn.LazyConv2d(4, 3), nn.Conv2d(2, 4, 5)),
+        (lambda: nn.LazyConv2d(4, 3), nn.Conv2d(2, 5, 3)),
+        (lambda: nn.LazyConv1d(4, 3), nn.Conv2d(2, 4, 3)),
+    ],
+)
+def test_a_lazy_layer_leaves_only_its_inputs_open(lazy, state):
+    layer = lazy()
+    if isinstance(state, nn.Module):
+        state = state.state_dict()
+    else:
+        state = {"weight": state, "bias": am.zeros(7)}
+    with pytest.raises(ShapeError, match=r"any.*Nothing was changed"):
+        layer.load_state_dict(state)
+    assert all(isinstance(p, nn.UninitializedParameter) for p in layer.parameters())
+    assert type(layer).__name__.startswith("Lazy")
+
+
+def test_a_lazy_layer_filled_in_part_is_complete():
+    layer = nn.LazyLinear(2)
+    layer.load_state_dict({"weight": np.ones((2, 3), np.float32)}, strict=False)
+    np.testing.assert_array_equal(layer(am.ones(1, 3)).numpy(), [[3, 3]])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Linear(2, 3), lambda: nn.LazyLinear(3), lambda: nn.BatchNorm1d(2),
+        lambda: nn.LayerNorm(2), lambda: nn.Flatten(), lambda: nn.ReLU(), lambda: nn.Softmax(),
+        lambda: nn.Conv1d(2, 3, 1),
+    ],
+)  # fmt: skip
+def test_lists_count_as_arrays(make):
+    layer, x = make().eval(), [[1.0, 2.0], [3.0, 4.0]]
+    found = layer(x)
+    np.testing.assert_array_equal(found.numpy(), layer(am.tensor(x)).numpy())
+
+
+def test_there_is_no_cuda():
+    with pytest.raises(DeviceError, match="cuda"):
+        nn.Linear(2, 3).cuda()
+    assert isinstance(nn.Linear(2, 3).cpu(), nn.Linear)
+
+
+@pytest.mark.parametrize(
+    ("do", "message"),
+    [
+        (lambda: nn.functional.softmax(am.ones(2), dims=0), "softmax: .*'dims'.*'dim'"),
+        (lambda: nn.functional.relu(am.ones(2), inplac=0), "relu: unknown keyword 'inplac'"),
+        (lambda: nn.Linear(2, 2).load_state_dict({}, strikt=False), "'strict'"),
+        (lambda: nn.Liner, "ambos.nn: .*'Linear'"),
+        (lambda: nn.functional.sofmax, "'softmax'"),
+        (lambda: am.optim.Adm, "'Adam'"),
+        (lambda: am.data.DataLoder, "'DataLoader'"),
+        (lambda: am.train.Modl, "'Model'"),
+        (lambda: am.data.digits(test_fracton=0.5), "'test_fraction'"),
+    ],
+)
+def test_misspelt_names_are_answered(do, message):
+    with pytest.raises(UnknownNameError, match=message):
+        do()
+
+
+def test_rooms_behave_as_modules():
+    assert not hasattr(nn, "Liner")
+    with pytest.raises(ImportError):
+        from ambos.nn import Liner  # noqa: F401
+    with pytest.raises(AttributeError):
+        nn.__wrapped__

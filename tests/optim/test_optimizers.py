@@ -172,6 +172,8 @@ def test_step_computes_what_is_pending_in_one_go(monkeypatch):
         (lambda p: optim.SGD([]), "no parameters"),
         (lambda p: optim.SGD(p[0]), "one tensor"),
         (lambda p: optim.SGD([*p, *p]), "given twice"),
+        (lambda p: optim.SGD(am.nn.Sequential(am.nn.Linear(1, 1))), r"pass module.parameters\(\)"),
+        (lambda p: optim.SGD(3), "params is int"),
         (lambda p: optim.SGD([3.0]), "need tensors"),
         (lambda p: optim.SGD([{"params": p, "momentun": 1}]), "Did you mean 'momentum'"),
         (lambda p: optim.SGD().step(), "has no parameters"),
@@ -203,3 +205,14 @@ def test_schedules_equal_pytorchs(name, args):
         a.step(), b.step()
         assert a.get_last_lr() == pytest.approx(b.get_last_lr(), rel=1e-9)
     assert ours.lr == a.get_last_lr()[0]
+
+
+def test_settings_may_be_numpys():
+    weight = am.ones(2, requires_grad=True)
+    rule = optim.Adam([weight], lr=np.float32(0.5), betas=(np.float64(0.5), 0.75))
+    assert type(rule.lr) is float
+    assert all(type(beta) is float for beta in rule.param_groups[0]["betas"])
+    rule.lr = np.float64(0.25)
+    assert type(rule.param_groups[0]["lr"]) is float
+    with pytest.raises(ValueError, match="lr is -1"):
+        optim.SGD([weight], lr=np.float32(-1))

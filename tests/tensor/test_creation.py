@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import ambos as am
-from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 
 CALLS = [
     "m.zeros(2, 3)", "m.ones((2, 3))", "m.full((2,), 7)", "m.full((2,), 0.5)",
@@ -71,3 +71,28 @@ def test_errors():
         am.tril(am.ones(3))
     with pytest.raises(ShapeError, match="need integers"):
         am.zeros(2.5)
+
+
+@pytest.mark.parametrize(("call", "kind", "text"), [
+    (lambda: am.cat(3), ArgumentError, "concat: got 3; need a list of tensors"),
+    (lambda: am.stack("ab"), ArgumentError, "stack: got 'ab'; need a list"),
+    (lambda: am.manual_seed("a"), ArgumentError, "manual_seed: seed is 'a'; need an integer"),
+    (lambda: am.random.key(1.5), ArgumentError, "key: seed is 1.5; need an integer"),
+    (lambda: am.ones(2) + "a", DTypeError, "add: an operand is 'a'; need tensors"),
+    (lambda: "a" * am.ones(2), DTypeError, "multiply: an operand is 'a'; need tensors"),
+    (lambda: am.ones(2) < None, DTypeError, "less: an operand is None; need tensors"),
+    (lambda: am.grad(3), ArgumentError, "grad: got int; need a function"),
+    (lambda: am.value_and_grad(am.ones(2)), ArgumentError, "value_and_grad: got Tensor; need"),
+    (lambda: am.one_hot(am.tensor([0, 3]), 3), IndexingError, "class 3 with 3 classes; need"),
+    (lambda: am.one_hot([-1], 3), IndexingError, "class -1 with 3 classes; need 0 <= class < 3"),
+    (lambda: am.nn.functional.one_hot(am.tensor([5]), 3), IndexingError, "class 5 with 3"),
+    (lambda: am.nn.functional.one_hot(am.tensor([-1, 2])), IndexingError, "class -1 with 3"),
+])  # fmt: skip
+def test_bad_arguments_are_named(call, kind, text):
+    with pytest.raises(kind, match=text):
+        call()
+
+
+def test_text_equals_no_tensor():
+    assert (am.ones(2) == "a") is False
+    assert (am.ones(2) != None) is True  # noqa: E711

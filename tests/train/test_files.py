@@ -1,6 +1,7 @@
 """Model files: what comes back is what went in; what is damaged or foreign changes nothing."""
 
 import json
+import pydoc
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 import ambos as am
 from ambos import nn, optim
-from ambos.core.errors import FormatError
+from ambos.core.errors import ArgumentError, FormatError, ShapeError
 from ambos.train import files
 
 
@@ -231,3 +232,57 @@ def test_the_header_is_plain_json(tmp_path):
     config = json.loads(header["__metadata__"]["ambos"])
     assert config["architecture"]["class"] == "am.Sequential"
     assert config["plan"]["optimizer"] == "adamw"
+
+
+def test_a_lazy_model_of_other_sizes_takes_nothing(tmp_path):
+    source = am.Sequential([nn.Flatten(), nn.LazyLinear(10)])
+    source.predict(np.ones((1, 4), np.float32))
+    path = source.save(tmp_path / "m")
+    other = am.Sequential([nn.Flatten(), nn.LazyLinear(7)])
+    with pytest.raises(FormatError, match=r"1.weight is \(10, 4\).*\(7, any\)"):
+        other.load(path)
+    with pytest.raises(ShapeError, match=r"1.bias is \(10,\)"):
+        other.load_state_dict(source.state_dict())
+    assert other.predict(np.ones((1, 5), np.float32)).shape == (1, 7)
+
+
+def test_a_lazy_model_is_unchanged_where_only_the_plan_does_not_fit(tmp_path):
+    path = tmp_path / "m.safetensors"
+    trained().save(path)
+    rewrite(path, lambda t, c: c["plan"].update(loss="nothing"))
+    other = am.Sequential([
+        nn.LazyConv2d(4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Dropout(0.1), nn.LazyLinear(3),
+    ])  # fmt: skip
+    with pytest.raises(FormatError, match="nothing was changed"):
+        other.load(path)
+    assert type(other[0]) is nn.LazyConv2d
+    assert type(other.load(trained().save(tmp_path / "good"))[0]) is nn.Conv2d
+
+
+def test_a_damaged_configuration_is_seen(tmp_path):
+    path = tmp_path / "m.safetensors"
+    trained().save(path)
+    rewrite(path, lambda t, c: c["architecture"]["layers"]["6"].update(args=[4]))
+    with pytest.raises(FormatError, match=r"6\.weight"):
+        am.Model.load(path)
+
+
+def test_what_a_file_cannot_hold_is_said_at_once(tmp_path):
+    model = am.Sequential([nn.Linear(2, 2)])
+    model.compile("sgd", lambda a, b: ((a - b) ** 2).mean(), ["mae"])
+    with pytest.warns(UserWarning, match="the loss <lambda> cannot be written") as seen:
+        path = model.save(tmp_path / "m")
+    assert seen[0].filename.endswith("test_files.py")
+    np.testing.assert_array_equal(am.Model.load(path).predict(np.eye(2)), model.predict(np.eye(2)))
+    model.save(path, include_optimizer=False)
+
+
+def test_load_is_documented_and_wants_a_path():
+    model = am.Sequential([nn.Linear(2, 2)])
+    assert "A new model from a file" in pydoc.render_doc(am.Model.load)
+    assert "Take weights" in pydoc.render_doc(model.load)
+    pydoc.render_doc(am.Model)
+    for load in (am.Model.load, model.load, model.save):
+        with pytest.raises(ArgumentError, match="path is 3"):
+            load(3)

@@ -285,6 +285,15 @@ def test_metrics():
         (lambda m, x, y: m.fit(x), "x without y"),
         (lambda m, x, y: m.fit(x, y[:3]), "50 and 3 rows"),
         (lambda m, x, y: m.fit(x, y, epochs=0), "epochs is 0"),
+        (lambda m, x, y: m.fit(x, y, steps_per_epoch=0), "steps_per_epoch is 0"),
+        (lambda m, x, y: m.fit(x, y, verbose=7), "verbose is 7"),
+        (lambda m, x, y: m.evaluate(x, y, verbose=7), "verbose is 7"),
+        (lambda m, x, y: m.summary(inputs=(4,)), "Did you mean 'input'"),
+        (lambda m, x, y: m.predict(3), "got int"),
+        (lambda m, x, y: m.fit(3), "got int"),
+        (lambda m, x, y: m.predict(iter([])), "no batches"),
+        (lambda m, x, y: m.fit(x.astype(np.uint8), y), r"x.astype\('float32'\) / 255"),
+        (lambda m, x, y: m.predict(x.astype(np.uint8)), r"x.astype\('float32'\) / 255"),
         (lambda m, x, y: m.fit(x, y, validation_split=2), "validation_split is 2"),
         (lambda m, x, y: m.fit(x, y, validation_split=0.001), "one side empty"),
         (lambda m, x, y: m.fit([(x, y)], y), "y in its pairs"),
@@ -316,3 +325,21 @@ def test_summary_is_an_aligned_table(capsys):
     assert "4 (Linear)       (N, 10)            1,450" in text
     count = sum(p.numel() for p in model.parameters())
     assert rows[-1] == f"parameters {count:,} ({count:,} trained)"
+
+
+def test_predict_takes_batches_as_fit_does():
+    x, y = problem(40)
+    x, model = x.astype(np.float32), network()
+    whole = model.predict(x)
+    for source in (
+        DataLoader((x, y), batch_size=16), DataLoader(x, batch_size=16),
+        [(x[:16], y[:16]), (x[16:], y[16:])], (part for part in (x[:16], x[16:])),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(model.predict(source), whole)
+
+
+def test_callbacks_are_at_hand():
+    assert (am.Callback, am.EarlyStopping, am.ModelCheckpoint) == (
+        Callback, EarlyStopping, ModelCheckpoint,
+    )  # fmt: skip
+    assert am.History is am.train.History

@@ -3,11 +3,13 @@
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 
 import pytest
 
+from ambos.core.errors import ArgumentError
 from ambos.train import progress
 
 LOGS = {"loss": 0.12345, "accuracy": 0.5, "tiny": 1.5e-7}
@@ -32,13 +34,13 @@ def test_a_bar_never_exceeds_the_terminal(columns, monkeypatch):
     bar.update(9, LOGS)
     assert not bar.due()
     bar.end(LOGS)
-    lines = [part.removesuffix("\x1b[K\n").removesuffix("\x1b[K")
-             for part in stream.getvalue().split("\r")[1:]]  # fmt: skip
-    assert len(lines) == 2
-    assert all(len(line) < columns for line in lines)
+    live, over = stream.getvalue().split(progress.ERASE)[1:]
+    lines = [live, *over.splitlines()]
+    assert all(len(line) < columns or columns == 20 for line in lines)
+    assert progress.FULL not in over
+    assert over.split()[-6:] == progress.numbers(LOGS).split()
     if columns == 200:
         assert lines[0].count(progress.FULL) == 6  # 9 / 45 of 30
-        assert lines[1].count(progress.FULL) == 30
         assert lines[0].startswith("epoch  4/10 ")
 
 
@@ -50,7 +52,7 @@ def test_an_unknown_number_of_batches_and_an_early_end():
     assert "7 batches" in stream.getvalue()
     bar.close()
     bar.close()
-    assert stream.getvalue().endswith("\x1b[K\n")
+    assert stream.getvalue().endswith("s  \n")
 
 
 def test_the_display_follows_the_output(monkeypatch):
@@ -91,5 +93,23 @@ def test_in_a_real_terminal_the_bar_is_live():
     assert child.wait() == 0
     text = shown.decode()
     assert text.count("\r\x1b[K") >= 3
-    assert "32/32" in text
+    assert re.search(r"loss \d\.\d{4}  accuracy [01]\.0000\r?\n$", text)
     assert text.count("\n") == 2
+
+
+def test_every_number_of_an_epoch_is_shown_in_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    stream, logs = io.StringIO(), dict.fromkeys(names, 0.5)
+    bar = progress.Bar(8, stream)
+    bar.begin(0, 45)
+    bar.end(logs)
+    first, second = stream.getvalue().removeprefix(progress.ERASE).splitlines()
+    assert first.endswith("loss 0.5000  accuracy 0.5000  val_loss 0.5000")
+    assert second.strip() == "val_accuracy 0.5000"
+
+
+@pytest.mark.parametrize("verbose", [7, -1, "loud", None, [1]])
+def test_an_unknown_verbosity(verbose):
+    with pytest.raises(ArgumentError, match="verbose is"):
+        progress.choose(verbose, 1)

@@ -1,5 +1,8 @@
 """Layers and losses as functions, under PyTorch's names: `import ambos.nn.functional as F`."""
 
+from typing import TYPE_CHECKING
+
+from ambos.core.arguments import answering, checked_all
 from ambos.nn.functional.activation import (
     dropout,
     gelu,
@@ -52,3 +55,7 @@ __all__ = [
     "max_pool2d", "max_pool3d", "mse_loss", "nll_loss", "one_hot", "pad", "relu", "sigmoid", "silu",
     "softmax", "tanh",
 ]  # fmt: skip
+
+checked_all(__all__, globals())
+if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name
+    __getattr__ = answering(__name__, __all__)

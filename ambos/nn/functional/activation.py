@@ -25,17 +25,33 @@ from ambos.tensor.random import rand
 
 
 def relu(input: Any) -> Tensor:
-    """max(x, 0)."""
+    """max(x, 0).
+
+    Example:
+        >>> import ambos as am
+        >>> relu(am.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
+    """
     return wrap(relu_op(nodes(input)[0]))
 
 
 def tanh(input: Any) -> Tensor:
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    Errors: DTypeError unless the input is floating.
+
+    Example:
+        >>> import ambos as am
+        >>> tanh(am.tensor([0.0, 1.0]))
+        tensor([0.    , 0.7616])
+    """
     return wrap(tanh_op(floating("tanh", nodes(input)[0])))
 
 
 def sigmoid(input: Any) -> Tensor:
     """1 / (1 + exp(-x)), without overflow.
+
+    Errors: DTypeError unless the input is floating.
 
     Example:
         >>> import ambos as am
@@ -48,7 +64,13 @@ def sigmoid(input: Any) -> Tensor:
 def silu(input: Any) -> Tensor:
     """x * sigmoid(x).
 
+    Errors: DTypeError unless the input is floating.
     Source: Elfwing, Uchibe, Doya (2017), "Sigmoid-weighted linear units".
+
+    Example:
+        >>> import ambos as am
+        >>> silu(am.tensor([0.0, 1.0]))
+        tensor([0.    , 0.7311])
     """
     x = floating("silu", nodes(input)[0])
     return wrap(multiply(x, sigmoid_node(x)))
@@ -57,7 +79,13 @@ def silu(input: Any) -> Tensor:
 def gelu(input: Any, approximate: str = "none") -> Tensor:
     """x times the normal distribution function of x; "tanh" gives the usual approximation.
 
+    Errors: ArgumentError for another `approximate`; DTypeError unless the input is floating.
     Source: Hendrycks and Gimpel (2016), "Gaussian error linear units".
+
+    Example:
+        >>> import ambos as am
+        >>> gelu(am.tensor([0.0, 1.0])).numpy().round(3)
+        array([0.   , 0.841], dtype=float32)
     """
     x = floating("gelu", nodes(input)[0])
     half = constant_like(x, 0.5)
@@ -74,6 +102,8 @@ def gelu(input: Any, approximate: str = "none") -> Tensor:
 def softmax(input: Any, dim: int = -1) -> Tensor:
     """exp(x) with sum 1 along `dim`.
 
+    Errors: ArgumentError for an axis that the input lacks; DTypeError unless it is floating.
+
     Example:
         >>> import ambos as am
         >>> softmax(am.tensor([0.0, 0.0])).numpy()
@@ -83,7 +113,15 @@ def softmax(input: Any, dim: int = -1) -> Tensor:
 
 
 def log_softmax(input: Any, dim: int = -1) -> Tensor:
-    """log(softmax(x)), stable."""
+    """log(softmax(x)), stable.
+
+    Errors: ArgumentError for an axis that the input lacks; DTypeError unless it is floating.
+
+    Example:
+        >>> import ambos as am
+        >>> log_softmax(am.tensor([1.0, 1.0]))
+        tensor([-0.6931, -0.6931])
+    """
     return reductions.log_softmax(wrap(floating("log_softmax", nodes(input)[0])), dim)
 
 
@@ -93,6 +131,11 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:
     The mask is a function of a key, so the backward pass draws it again instead of storing it.
     Errors: ArgumentError unless 0 <= p <= 1.
     Source: Srivastava et al. (2014), "Dropout".
+
+    Example:
+        >>> import ambos as am
+        >>> dropout(am.tensor([1.0, 2.0]), training=False)
+        tensor([1., 2.])
     """
     (x,) = nodes(input)
     floating("dropout", x)

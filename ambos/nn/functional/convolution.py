@@ -139,7 +139,7 @@ def conv_transpose1d(
     """
     return _conv_transpose(
         1, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )  # fmt: skip
+    )
 
 
 def conv_transpose2d(
@@ -161,7 +161,7 @@ def conv_transpose2d(
     """
     return _conv_transpose(
         2, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )  # fmt: skip
+    )
 
 
 def conv_transpose3d(
@@ -175,7 +175,7 @@ def conv_transpose3d(
     """
     return _conv_transpose(
         3, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )  # fmt: skip
+    )
 
 
 def _conv_transpose(
@@ -215,9 +215,7 @@ def _conv_transpose(
     return wrap(reshape(y, attrs=(y.shape[1:],)) if alone else y)
 
 
-def _check_transposed(
-    name: str, rank: int, x: Node, w: Node, b: Node | None, groups: int
-) -> None:  # fmt: skip
+def _check_transposed(name: str, rank: int, x: Node, w: Node, b: Node | None, groups: int) -> None:
     if x.rank != rank + 2 or w.rank != rank + 2:
         raise ShapeError(
             f"{name}: the input is {x.shape} and the weight {w.shape}; need {rank + 2} dimensions "

@@ -15,7 +15,6 @@ from ambos.ops.indexing import take
 from ambos.ops.kinds import constant
 from ambos.ops.movement import detach, expand, reshape
 from ambos.ops.reductions import max_
-from ambos.ops.sources import iota
 from ambos.tensor import gather
 from ambos.tensor.handle import Tensor, wrap
 
@@ -58,6 +57,12 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor
     Shapes: input (...), weight (num_embeddings, embedding_dim); the result (..., embedding_dim).
     Dtypes: `input` is an integer; the result is like `weight`.
     Errors: DTypeError for indices that are no integers; IndexingError for an index out of range.
+
+    Example:
+        >>> import ambos as am
+        >>> embedding(am.tensor([1, 0]), am.tensor([[1.0, 2.0], [3.0, 4.0]])).numpy()
+        array([[3., 4.],
+               [1., 2.]], dtype=float32)
     """
     index, w = nodes(input, weight)
     if w.rank != 2:
@@ -82,6 +87,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     """A last axis with 1 at each index and 0 elsewhere, int64.
 
     Shapes: (...) gives (..., num_classes); -1 takes the largest index plus one (and looks at it).
+    Errors: DTypeError unless the indices are integers; ArgumentError for no classes.
 
     Example:
         >>> import ambos as am

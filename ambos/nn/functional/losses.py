@@ -80,6 +80,11 @@ def nll_loss(
 
     Shapes: as `cross_entropy`.
     Errors: ShapeError, DTypeError, IndexingError.
+
+    Example:
+        >>> import ambos as am
+        >>> nll_loss(am.tensor([[-1.0, -2.0]]), am.tensor([1]))
+        tensor(2.)
     """
     x, t = nodes(input, target)
     w = None if weight is None else nodes(weight)[0]
@@ -221,6 +226,11 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
 
     Shapes: input and target alike.
     Errors: ShapeError where the shapes differ.
+
+    Example:
+        >>> import ambos as am
+        >>> l1_loss(am.tensor([1.0, 2.0]), am.tensor([1.0, 4.0]))
+        tensor(1.)
     """
     x, t = _pair("l1_loss", input, target)
     return wrap(reduced("l1_loss", absolute(subtract(x, t)), reduction))
@@ -233,6 +243,11 @@ def binary_cross_entropy_with_logits(
 
     Shapes: input and target alike; weight and pos_weight broadcast to them.
     Errors: ShapeError where the shapes differ.
+
+    Example:
+        >>> import ambos as am
+        >>> binary_cross_entropy_with_logits(am.tensor([0.0]), am.tensor([1.0]))
+        tensor(0.6931)
     """
     name = "binary_cross_entropy_with_logits"
     x, t = _pair(name, input, target)

@@ -28,6 +28,12 @@ def batch_norm(
     Shapes: input (N, C, ...), the others (C,).
     Errors: ShapeError; ArgumentError where there is nothing to take statistics of.
     Source: Ioffe and Szegedy (2015), "Batch normalization".
+
+    Example:
+        >>> import ambos as am
+        >>> batch_norm(am.tensor([[1.0], [3.0]]), None, None, training=True).numpy().round(3)
+        array([[-1.],
+               [ 1.]], dtype=float32)
     """
     (x,) = nodes(input)
     if x.rank < 2:

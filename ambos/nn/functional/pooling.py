@@ -28,8 +28,6 @@ from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, wrap
 
 Sizes = int | Sequence[int]
-
-
 SPACE = ("depth", "height", "width")
 
 
@@ -241,7 +239,9 @@ def _grid(name: str, rank: int, input: Any, output_size: Any) -> tuple[Node, boo
                             + (f" or {rank} of them" if rank > 1 else ""))  # fmt: skip
     if not all(x.shape[2:]):
         raise ShapeError(f"{name}: the input is {x.shape}; need at least one element an axis")
-    sizes = tuple(n if cells is None else cells for n, cells in zip(x.shape[2:], asked, strict=True))
+    sizes = tuple(
+        n if cells is None else cells for n, cells in zip(x.shape[2:], asked, strict=True)
+    )
     return x, alone, per_axis(name, "output_size", sizes, rank)
 
 

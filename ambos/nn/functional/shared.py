@@ -13,12 +13,17 @@ from ambos.ops.arithmetic import cast, divide, where
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.movement import expand, pad, reshape
 from ambos.ops.reductions import sum_
-from ambos.tensor.handle import Tensor, node_of
+from ambos.tensor.handle import Tensor, node_of, wrap
 
 
 def nodes(*values: Any) -> tuple[Node, ...]:
     """The expressions behind tensors (or arrays)."""
     return tuple(node_of(value) for value in values)
+
+
+def as_tensor(value: Any) -> Tensor:
+    """`value` itself, or a tensor of an array's or a list's numbers."""
+    return value if isinstance(value, Tensor) else wrap(node_of(value))
 
 
 def floating(name: str, x: Node) -> Node:
