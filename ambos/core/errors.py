@@ -60,7 +60,7 @@ def user_line() -> str:
     while frame is not None:
         path = frame.f_code.co_filename
         # A dataclass's __init__ comes from "<string>", with the globals of its module.
-        generated = path == "<string>" and frame.f_globals["__name__"].startswith("ambos.")
+        generated = path == "<string>" and str(frame.f_globals.get("__name__")).startswith("ambos.")
         if not path.startswith((PACKAGE, "<frozen")) and not generated:
             return f"{os.path.basename(path)}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]

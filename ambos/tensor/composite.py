@@ -27,10 +27,13 @@ def clip(x: Any, minimum: Any = None, maximum: Any = None) -> Tensor:
     if minimum is None and maximum is None:
         raise ArgumentError("clip: got neither a minimum nor a maximum; need at least one")
     node = operand_of(x)
+    # Not maximum and minimum: at a bound the whole gradient passes, as in PyTorch.
     if minimum is not None:
-        node = binary(ops.maximum, node, operand_of(minimum))
+        node, low = align("clip", (node, operand_of(minimum)))
+        node = ops.where(ops.less(node, low), low, node)
     if maximum is not None:
-        node = binary(ops.minimum, node, operand_of(maximum))
+        node, high = align("clip", (node, operand_of(maximum)))
+        node = ops.where(ops.greater(node, high), high, node)
     return wrap(node_of(node))
 
 
@@ -100,20 +103,34 @@ def erfc(x: Any) -> Tensor:
 def asinh(x: Any) -> Tensor:
     """Inverse hyperbolic sine."""
     node = floating(node_of(x))
-    size = ops.absolute(node)
+    # Not abs and sign, whose gradients vanish at 0.
+    below = ops.less(node, scalar(0, node.dtype, node.shape))
+    large, size, twice = _large(ops.where(below, ops.negative(node), node))
     squared = ops.multiply(size, size)
     root = functions.sqrt(binary(ops.add, squared, 1.0))
     inner = ops.add(size, ops.divide(squared, binary(ops.add, root, 1.0)))
-    return wrap(ops.multiply(ops.sign(node), functions.log1p(inner)))
+    found = ops.where(large, twice, functions.log1p(inner))
+    return wrap(ops.where(below, ops.negative(found), found))
+
+
+def _large(node: Node) -> tuple[Node, Node, Node]:
+    """Where x is so large that its square may overflow and 2 x stands for x + sqrt(x * x + 1);
+    x elsewhere; log(2 x) there. The branch not taken sees 1, which keeps its gradient finite."""
+    limit = 100.0 if node.dtype.itemsize == 2 else 1e9
+    one = scalar(1.0, node.dtype, node.shape)
+    large = ops.greater(node, scalar(limit, node.dtype, node.shape))
+    logarithm = functions.log(ops.where(large, node, one))
+    return large, ops.where(large, one, node), binary(ops.add, logarithm, math.log(2.0))
 
 
 @public
 def acosh(x: Any) -> Tensor:
     """Inverse hyperbolic cosine, of x >= 1."""
     node = floating(node_of(x))
-    less = binary(ops.subtract, node, 1.0)
-    root = functions.sqrt(ops.multiply(less, binary(ops.add, node, 1.0)))
-    return wrap(functions.log1p(ops.add(less, root)))
+    large, inside, twice = _large(node)
+    less = binary(ops.subtract, inside, 1.0)
+    root = functions.sqrt(ops.multiply(less, binary(ops.add, inside, 1.0)))
+    return wrap(ops.where(large, twice, functions.log1p(ops.add(less, root))))
 
 
 @public

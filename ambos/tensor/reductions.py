@@ -277,6 +277,8 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis, without overflow."""
     given = _soft_input("softmax", x, axis, dtype)
+    if given.size == 0:
+        return wrap(given)
     node = computed_in(given)
     top = detach(fold(folds.max_, node, axis, True))
     powers = functions.exp(binary(ops.subtract, node, top))
@@ -288,6 +290,8 @@ def softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
 def log_softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along an axis, without overflow or cancellation."""
     given = _soft_input("log_softmax", x, axis, dtype)
+    if given.size == 0:
+        return wrap(given)
     node = computed_in(given)
     top = detach(fold(folds.max_, node, axis, True))
     shifted = binary(ops.subtract, node, top)
