@@ -37,7 +37,7 @@ LOWER = {
     "scatter": lower_scatter,
     "sort": lower_sort,
 }
-MAX_RETRIES = 1000
+MAX_RETRIES = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ shapes, dtypes and strides of the data below. A signature seen before goes to it
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,15 @@ class Plan:
     executable: Executable
 
 
+@dataclass(slots=True)
+class Planning:
+    """Programs made so far, and the seconds that took (kernels that LLVM compiled included)."""
+
+    programs: int = 0
+    seconds: float = 0.0
+
+
+planning = Planning()
 _plans: OrderedDict[Any, Plan] = OrderedDict()
 
 
@@ -103,12 +113,16 @@ def sign(order: Sequence[Node]) -> tuple[list[Node], tuple[Any, ...]]:
 
 def prepare(wanted: Sequence[Node], leaves: Sequence[Node]) -> Plan:
     """Compile the graph with numbered inputs in place of its data."""
+    start = time.perf_counter()
     replacement = {
         node: input_.leaf(i, node.value.strides, node.shape, node.dtype)
         for i, node in enumerate(leaves)
     }
     compiled = compile_graph(substitute(wanted, replacement), host_features(), config.threads)
-    return Plan(compiled, Executable(compiled.program))
+    plan = Plan(compiled, Executable(compiled.program))
+    planning.programs += 1
+    planning.seconds += time.perf_counter() - start
+    return plan
 
 
 def execute(plan: Plan, leaves: Sequence[Node]) -> list[Array]:

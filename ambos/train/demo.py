@@ -18,6 +18,7 @@ from ambos.data import digits
 from ambos.runtime import loader, machine
 from ambos.runtime.measure import measure_peak
 from ambos.tensor.random import manual_seed
+from ambos.tensor.realize import planning
 from ambos.train.history import History
 from ambos.train.model import Model, Sequential
 
@@ -97,11 +98,11 @@ def show_machine() -> None:
 
 
 def compilation() -> str:
-    """How long the compiler took so far."""
+    """How long planning programs and compiling kernels took so far."""
     found = loader.statistics
-    text = f"{found.seconds:.1f} s for {found.compiled} kernels"
+    text = f"{planning.seconds:.1f} s for {planning.programs} programs, {found.compiled} kernels"
     if found.loaded_from_cache:
-        text += f", {found.loaded_from_cache} more from the cache of an earlier run"
+        text += f" ({found.loaded_from_cache} more cached)"
     return text
 
 
