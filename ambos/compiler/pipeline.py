@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from ambos.compiler import loops
 from ambos.compiler.emit import emit_loop
@@ -15,7 +16,7 @@ from ambos.compiler.emit_contract import emit_contract
 from ambos.compiler.emit_sort import emit_sort
 from ambos.compiler.fuse import Group, fuse
 from ambos.compiler.launches import AnyKernel, Context, Step
-from ambos.compiler.layout import Memory, is_row_major
+from ambos.compiler.layout import Memory
 from ambos.compiler.lower_contract import lower_contract
 from ambos.compiler.lower_loop import lower_loop, lower_scatter, lower_sort
 from ambos.compiler.plan import plan_memory, resolve
@@ -27,7 +28,7 @@ from ambos.core.errors import CompilerError
 from ambos.core.features import Features
 from ambos.core.program import Kernel, Launch, Program
 from ambos.core.shape import Shape, row_major
-from ambos.graph import Node, show, substitute, verify
+from ambos.graph import Node, show, substitute, toposort, verify
 from ambos.ops import registry
 from ambos.ops.movement import detach
 
@@ -134,8 +135,6 @@ def needed_nodes(roots: Sequence[Node], groups: Sequence[Group]) -> set[Node]:
 
 
 def input_nodes(roots: Sequence[Node]) -> list[Node]:
-    from ambos.graph import toposort
-
     return [node for node in toposort(roots) if node.op.name == "input"]
 
 
@@ -189,9 +188,10 @@ def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
     return Kernel(name, emit, label)
 
 
-def rule_of(op: str):  # type: ignore[no-untyped-def]
+def rule_of(op: str) -> Callable[..., Any]:
     """The scalar rule of a pointwise op."""
-    return registry[op].lower  # type: ignore[attr-defined]
+    rule: Callable[..., Any] = registry[op].lower  # type: ignore[attr-defined]
+    return rule
 
 
 def describe(group: Group) -> str:
@@ -207,10 +207,7 @@ def summary(program: Program, seconds: float) -> str:
     )
 
 
-def trace(level: int, text) -> None:  # type: ignore[no-untyped-def]
+def trace(level: int, text: Callable[[], str]) -> None:
     """Print `text()` to stderr when AMBOS_DEBUG asks for this level."""
     if config.debug >= level:
         print(text(), file=sys.stderr)
-
-
-__all__ = ["Compiled", "Result", "compile_graph", "is_row_major"]

@@ -150,7 +150,10 @@ def toposort(roots: Iterable[Node], stop: Callable[[Node], bool] | None = None) 
 
 
 def pending(roots: Iterable[Node]) -> list[Node]:
-    """`toposort` that stops at nodes with a value: what has to be computed, and from what."""
+    """`toposort` that stops at nodes with a value: what has to be computed, and from what.
+
+    A loop of its own: it runs at every look, and a call of `stop` for each node doubles its time.
+    """
     order: list[Node] = []
     seen: set[Node] = set()
     stack: list[Node | None] = list(roots)
