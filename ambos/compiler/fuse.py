@@ -124,9 +124,7 @@ class Fusion:
         cost = op.cost if isinstance(op, Pointwise) and op.kind == "pointwise" else 0
         for source in node.inputs:
             inlined = 0 if source in self.stored else self.cost[source]
-            repeats = op.name == "window" or (
-                op.name == "expand" and node.size >= 4 * source.size and source.size > 1
-            )
+            repeats = op.name == "window" or (op.name == "expand" and node.size > source.size > 1)
             if repeats and inlined > 1:
                 self.stored.add(self.value_below(source))
                 inlined = 0
@@ -149,23 +147,21 @@ class Fusion:
 
     # 2. Groups.
 
-    def reads(self, node: Node) -> tuple[Space, list[Read], Sequence[Affine]]:
+    def reads(self, node: Node) -> tuple[list[Read], Sequence[Affine]]:
         """What computing the stored node reads, over its own space."""
-        shape, sources = node.shape, [node]
-        if kind_of(node) == "reduce":
-            shape, sources = node.inputs[0].shape, [node.inputs[0]]
+        computed = node.inputs[0] if kind_of(node) == "reduce" else node
         while True:
-            space = Space(shape)
+            space = Space(computed.shape)
             try:
                 builder, _ = build(
                     space,
-                    lambda b: [b.value(s, tuple(b.space.dims)) for s in sources],
+                    lambda b: [b.value(computed, tuple(b.space.dims))],
                     lambda s: TapeBuilder(s, lambda n: self.readable(n, node)),
                 )
             except NeedsBuffer as problem:
                 self.add_stored(problem.node)
                 continue
-            return space, [s for s in builder.tape if isinstance(s, Read)], space.dims
+            return [s for s in builder.tape if isinstance(s, Read)], space.dims
 
     def readable(self, node: Node, reader: Node) -> bool:
         return is_leaf(node) or (node in self.stored and node is not reader)
@@ -187,8 +183,7 @@ class Fusion:
             group = Group(kind, node.shape, (), [node])
             self.attach(group, node, sources)
             return
-        space, reads, dims = self.reads(node)
-        del space
+        reads, dims = self.reads(node)
         sources = {read.node for read in reads if not is_leaf(read.node)}
         shape, reduced = node.shape, ()
         if kind_of(node) == "reduce":
@@ -368,9 +363,6 @@ class Fusion:
         return result
 
 
-def fuse(roots: Sequence[Node], forced: Iterable[Node] = ()) -> tuple[list[Group], set[Node]]:
-    """Groups in execution order and the set of stored nodes. `forced` nodes are stored row-major
-    by a kernel of their own."""
-    fusion = Fusion(roots, forced)
-    groups = fusion.run()
-    return groups, fusion.stored
+def fuse(roots: Sequence[Node], forced: Iterable[Node] = ()) -> list[Group]:
+    """Groups in execution order. `forced` nodes are stored row-major by kernels of their own."""
+    return Fusion(roots, forced).run()

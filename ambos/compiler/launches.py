@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, WordValue
-from ambos.compiler.layout import Memory, is_row_major
+from ambos.compiler.layout import Memory
 from ambos.core.features import Features
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
@@ -36,7 +36,6 @@ class Context:
 
     features: Features
     threads: int
-    stored: set[Node]
     forced: set[Node]
     needed: set[Node]  # stored nodes that some other kernel or the caller reads
     requests: dict[Node, list[int]]  # dimension orders that consumers ask for
@@ -46,8 +45,7 @@ class Context:
         return node in self.memories
 
     def is_contiguous(self, node: Node) -> bool:
-        memory = self.memories[node]
-        return is_row_major(memory.shape, memory.strides)
+        return self.memories[node].is_row_major
 
     def allocate(self, node: Node, strides: Shape) -> Memory:
         memory = Memory(node.dtype, node.shape, strides)

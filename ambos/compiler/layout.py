@@ -28,7 +28,11 @@ class Memory:
 
     @property
     def is_row_major(self) -> bool:
-        return is_row_major(self.shape, self.strides)
+        """Do the strides address the elements in order (axes of size 1 may have any stride)?"""
+        wanted = row_major(self.shape)
+        return all(
+            n == 1 or s == w for n, s, w in zip(self.shape, self.strides, wanted, strict=True)
+        )
 
     def address(self, place: Sequence[Affine]) -> Affine:
         """The element offset of `place`."""
@@ -51,12 +55,6 @@ class TableRef:
     """An argument word that will be the address of a table of int64."""
 
     values: tuple[int, ...]
-
-
-def is_row_major(shape: Shape, strides: Shape) -> bool:
-    """Do the strides address the elements in order (axes of size 1 may have any stride)?"""
-    wanted = row_major(shape)
-    return all(n == 1 or s == w for n, s, w in zip(shape, strides, wanted, strict=True))
 
 
 def strides_in_order(shape: Shape, order: Sequence[int]) -> Shape:

@@ -29,7 +29,7 @@ from ambos.core.features import Features
 from ambos.core.program import Kernel, Launch, Program
 from ambos.core.shape import Shape, row_major
 from ambos.graph import Node, show, substitute, toposort, verify
-from ambos.ops import registry
+from ambos.ops.kinds import op as find_op
 from ambos.ops.movement import detach
 
 LOWER = {
@@ -102,10 +102,10 @@ def schedule(
     roots: Sequence[Node], forced: set[Node], features: Features, threads: int
 ) -> tuple[list[Step], Context]:
     """Fusion, layouts and lowering."""
-    groups, stored = fuse(roots, forced)
+    groups = fuse(roots, forced)
     trace(3, lambda: "\n".join(describe(group) for group in groups))
     context = Context(
-        features, threads, stored, forced, needed_nodes(roots, groups), layout_requests(roots)
+        features, threads, forced, needed_nodes(roots, groups), layout_requests(roots)
     )
     for node in input_nodes(roots):
         number, strides = node.attrs
@@ -190,7 +190,7 @@ def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
 
 def rule_of(op: str) -> Callable[..., Any]:
     """The scalar rule of a pointwise op."""
-    rule: Callable[..., Any] = registry[op].lower  # type: ignore[attr-defined]
+    rule: Callable[..., Any] = find_op(op).lower
     return rule
 
 

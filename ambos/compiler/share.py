@@ -80,14 +80,16 @@ def operands(instruction: loops.Instr) -> list[int]:
 
 def _varies(tape: Sequence[loops.Instr], number: int, inner: Sequence[int]) -> bool:
     """Does instruction `number` change along the inner axes?"""
-    return any(
-        (isinstance(tape[n], loops.Position) and tape[n].axis in inner)  # type: ignore[union-attr]
-        or (
-            isinstance(tape[n], loops.Load)
-            and any(axis in inner for axis, _ in tape[n].index.terms)  # type: ignore[union-attr]
-        )
-        for n in _below(tape, [number])
-    )
+    return any(axis in inner for n in _below(tape, [number]) for axis in _axes(tape[n]))
+
+
+def _axes(instruction: loops.Instr) -> list[int]:
+    """The axes that an instruction itself mentions."""
+    if isinstance(instruction, loops.Position):
+        return [instruction.axis]
+    if isinstance(instruction, loops.Load):
+        return [axis for axis, _ in instruction.index.terms]
+    return []
 
 
 def _below(tape: Sequence[loops.Instr], roots: Sequence[int]) -> set[int]:

@@ -132,12 +132,12 @@ def toposort(roots: Iterable[Node], stop: Callable[[Node], bool] | None = None) 
     not entered. Iterative: graphs may be deeper than Python's stack."""
     order: list[Node] = []
     seen: set[Node] = set()
-    stack: list[Node | None] = list(roots)
+    stack: list[Any] = list(roots)  # nodes, and None in front of one that is done
     stack.reverse()
     while stack:
         node = stack.pop()
         if node is None:  # everything below the next one is listed
-            order.append(stack.pop())  # type: ignore[arg-type]
+            order.append(stack.pop())
         elif node not in seen:
             seen.add(node)
             inputs = node.inputs
@@ -156,12 +156,12 @@ def pending(roots: Iterable[Node]) -> list[Node]:
     """
     order: list[Node] = []
     seen: set[Node] = set()
-    stack: list[Node | None] = list(roots)
+    stack: list[Any] = list(roots)  # nodes, and None in front of one that is done
     stack.reverse()
     while stack:
         node = stack.pop()
         if node is None:
-            order.append(stack.pop())  # type: ignore[arg-type]
+            order.append(stack.pop())
         elif node not in seen:
             seen.add(node)
             if node.value is not None or not node.inputs:

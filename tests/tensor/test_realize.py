@@ -24,7 +24,7 @@ from ambos.runtime.machine import host_features
 from ambos.tensor.realize import realize, sign
 from ambos.testing.interpret import interpret
 from ambos.testing.reference import evaluate
-from tests.workloads import WORKLOADS, Maker, leaf, linear, mlp
+from tests.workloads import WORKLOADS, Maker, leaf, linear, mlp, normalized, relu, with_gradients
 
 INTERPRETED = ("mlp", "conv_stride", "layer_norm", "windows", "indexing", "movement", "reductions")
 
@@ -101,6 +101,19 @@ def test_a_new_batch_size_compiles_nothing() -> None:
     before = statistics.compiled
     for batch in (2, 5, 18, 33, 128, 500):
         realize(mlp(batch))
+    assert statistics.compiled == before
+
+
+@pytest.mark.parametrize("axes", [(1,), (0, 2, 3)])
+def test_a_new_batch_size_compiles_nothing_for_normalisation(axes: tuple[int, ...]) -> None:
+    def graph(batch: int) -> list[Node]:
+        x = Maker(1)(batch, 24, 6, 5)
+        return with_gradients(relu(normalized(x, axes)), x)
+
+    realize(graph(19))
+    before = statistics.compiled
+    for batch in (2, 3, 4, 7, 33, 64):
+        realize(graph(batch))
     assert statistics.compiled == before
 
 
