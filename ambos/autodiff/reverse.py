@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ambos.core.errors import GradientError
+from ambos.graph import lines
 from ambos.graph.node import Node, toposort
 from ambos.ops.arithmetic import add
 from ambos.ops.kinds import Op, constant_like
@@ -32,17 +33,22 @@ def gradients(
     total: dict[Node, Node] = {}
     for output, seed in zip(outputs, seeds, strict=True):
         _accumulate(total, output, seed)
-    for node in reversed(order):
-        g = total.get(node)
-        if g is None or node not in leads or not node.inputs:
-            continue
-        op = node.op
-        assert isinstance(op, Op)
-        if not op.differentiable:
-            continue
-        for source, share in zip(node.inputs, op.vjp(node, g), strict=True):
-            if share is not None and source in leads and source.tracked:
-                _accumulate(total, source, share)
+    try:
+        for node in reversed(order):
+            g = total.get(node)
+            if g is None or node not in leads or not node.inputs:
+                continue
+            op = node.op
+            assert isinstance(op, Op)
+            if not op.differentiable:
+                continue
+            if lines.noting.wanted:
+                lines.differentiate(node)
+            for source, share in zip(node.inputs, op.vjp(node, g), strict=True):
+                if share is not None and source in leads and source.tracked:
+                    _accumulate(total, source, share)
+    finally:
+        lines.differentiate(None)
     return [total.get(node) for node in wanted]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ambos.compiler.reasons import ROW_LAYOUT, Reasons, space_reason
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder, build
 from ambos.core.affine import Affine
@@ -49,6 +50,17 @@ class Group:
         rest = iter(d for d, n in zip(outer, sizes, strict=True) if n != 1)
         return tuple(Affine() if n == 1 else next(rest) for n in node.shape)
 
+    def nodes(self, stored: set[Node]) -> list[Node]:
+        """Members and what is computed on the way to them from other groups' `stored` nodes."""
+        found = dict.fromkeys(self.members)
+        todo = list(found)
+        while todo:
+            for source in todo.pop().inputs:
+                if source.inputs and source not in stored and source not in found:
+                    found[source] = None
+                    todo.append(source)
+        return list(found)
+
 
 def kind_of(node: Node) -> str:
     return str(getattr(node.op, "kind", ""))
@@ -74,8 +86,10 @@ def view_base(node: Node) -> Node:
 class Fusion:
     """The state of one fusion: who is stored, who is in which group, what each group reads."""
 
-    def __init__(self, roots: Sequence[Node], forced: Iterable[Node]) -> None:
-        self.roots, self.forced = list(roots), set(forced)
+    def __init__(
+        self, roots: Sequence[Node], forced: Iterable[Node], reasons: Reasons | None = None
+    ) -> None:
+        self.roots, self.forced, self.reasons = list(roots), set(forced), reasons
         self.order = toposort(roots)
         self.users = consumers(self.order)
         self.stored: set[Node] = set()
@@ -94,28 +108,37 @@ class Fusion:
 
     # 1. Which nodes own a buffer.
 
+    def keep(self, node: Node, why: str) -> None:
+        """`node` owns a buffer."""
+        self.stored.add(node)
+        if self.reasons is not None:
+            self.reasons.keep(node, why)
+
     def choose_stored(self) -> None:
-        keep = self.stored
-        keep |= {root for root in self.roots if not is_leaf(root)}
-        keep |= {node for node in self.forced if not is_leaf(node)}
+        for node in self.roots:
+            if not is_leaf(node):
+                self.keep(node, "result asked for")
+        for node in self.forced:
+            if not is_leaf(node):
+                self.keep(node, ROW_LAYOUT)
         for node in self.order:
             kind = kind_of(node)
             if kind in ("reduce", "contract", "sort") or node.op.name == "scatter_add":
-                keep.add(node)
+                self.keep(node, node.op.name)
             if kind == "contract" or kind == "sort":
                 for source in node.inputs:  # a sort reads its keys row-major, never through a view
-                    self.store_operand(source, exact=kind == "sort")
+                    self.store_operand(source, f"operand of a {node.op.name}", kind == "sort")
             if node.op.name == "take":
-                self.store_operand(node.inputs[0], exact=True)
+                self.store_operand(node.inputs[0], "gathered from at any index", exact=True)
             if node.op.name == "scatter_add" and node.inputs[2].size > 1:
-                self.store_operand(node.inputs[1])
+                self.store_operand(node.inputs[1], "index of a scatter_add")
         for node in self.order:
             self.weigh(node)
 
-    def store_operand(self, node: Node, exact: bool = False) -> None:
+    def store_operand(self, node: Node, why: str, exact: bool = False) -> None:
         base = node if exact else view_base(node)
         if base.op.name not in ("input", "constant", "iota") or (exact and base.op.name != "input"):
-            self.stored.add(base)
+            self.keep(base, why)
 
     def weigh(self, node: Node) -> None:
         """What computing `node` from stored nodes costs, in additions; stores it where that is
@@ -126,15 +149,18 @@ class Fusion:
             inlined = 0 if source in self.stored else self.cost[source]
             repeats = op.name == "window" or (op.name == "expand" and node.size > source.size > 1)
             if repeats and inlined > 1:
-                self.stored.add(self.value_below(source))
+                self.keep(self.value_below(source), f"read many times over by {op.name}")
                 inlined = 0
             cost += inlined
         self.cost[node] = cost
         below = [self.depth[s] for s in node.inputs if s not in self.stored]
         self.depth[node] = 1 + max(below, default=0)
-        shared = len(set(self.users[node])) > 1 and cost > CHEAP and not self.is_random(node)
-        if node.inputs and (shared or cost > LONG or self.depth[node] > DEEP):
-            self.stored.add(node)
+        uses = len(set(self.users[node]))
+        shared = uses > 1 and cost > CHEAP and not self.is_random(node)
+        if node.inputs and shared:
+            self.keep(node, f"needed by {uses} consumers and dear (worth {cost} additions)")
+        elif node.inputs and (cost > LONG or self.depth[node] > DEEP):
+            self.keep(node, "enough operations for one kernel")
 
     @staticmethod
     def value_below(node: Node) -> Node:
@@ -170,7 +196,7 @@ class Fusion:
         """A node found to need a buffer only now: it gets a group of its own, earlier."""
         if node in self.stored:
             raise NeedsBuffer(node)
-        self.stored.add(node)
+        self.keep(node, "a reshape of it does not line up with its reader's axes")
         self.place(node)
 
     def place(self, node: Node) -> None:
@@ -192,13 +218,26 @@ class Fusion:
         if node not in self.forced:
             for group in producers:
                 if self.forced & set(group.members):
+                    self.part(node, group, ROW_LAYOUT)
                     continue  # it has a kernel of its own, or the reader would need it again
                 merged = self.merged_space(group, node, shape, reduced)
-                if merged is not None and self.can_join(group, node, reads, dims, sources, merged):
+                if merged is None:
+                    self.part(node, group, "", shape, reduced)
+                    continue
+                obstacle = self.obstacle(group, node, reads, dims, sources, merged)
+                if not obstacle:
                     group.shape, group.reduced = merged
                     self.attach(group, node, sources)
                     return
+                self.part(node, group, obstacle)
         self.attach(Group("loop", shape, reduced, [node]), node, sources)
+
+    def part(
+        self, node: Node, group: Group, why: str, shape: Shape = (), reduced: Shape = ()
+    ) -> None:
+        """`node` reads from `group` but is not computed there."""
+        if self.reasons is not None:
+            self.reasons.part(node, group, why or space_reason(group, shape, reduced))
 
     def operand_bases(self, node: Node) -> set[Node]:
         found: set[Node] = set()
@@ -259,16 +298,16 @@ class Fusion:
             return group.shape, group.reduced
         return None
 
-    def can_join(
+    def obstacle(
         self, group: Group, node: Node, reads: Sequence[Read], dims: Sequence[Affine],
         sources: set[Node], space: tuple[Shape, Shape],
-    ) -> bool:  # fmt: skip
-        """Is everything that `node` reads from the group the element computed there, and is
-        everything else ready before the group runs?"""
+    ) -> str:  # fmt: skip
+        """What is in the way of computing `node` in `group`. Nothing ("") if all that it reads
+        from the group is the element computed there and the rest is ready before."""
         if any(group in self.group_of[s].before for s in sources):
-            return False
+            return "another of its operands is computed from that kernel's result"
         if group.weight + self.cost[node] > LONG or group.depth + self.depth[node] > DEEP:
-            return False
+            return "enough operations for one kernel"
         trial = Group(group.kind, *space, [])
         # Where `node` spans only the kept axes it cannot reach back to single elements.
         outer_only = kind_of(node) != "reduce" and node.shape != trial.shape
@@ -276,18 +315,18 @@ class Fusion:
             if read.node not in group.members:
                 continue
             if read.place is None or read.gathers:
-                return False
+                return "it gathers or reshapes that kernel's result"
             same_space = read.node.shape == trial.shape and kind_of(read.node) != "reduce"
             if outer_only and same_space:
-                return False
+                return "it reads single elements of rows that are already reduced"
             own = [d for d, n in zip(dims, node.shape, strict=True) if n != 1] if outer_only else []
             target = own if outer_only else [
                 d for d, n in zip(trial.target(read.node, dims), read.node.shape, strict=True)
                 if n != 1
             ]  # fmt: skip
             if [i for i, n in zip(read.place, read.node.shape, strict=True) if n != 1] != target:
-                return False
-        return True
+                return "it reads other elements than the one just computed (moved or broadcast)"
+        return ""
 
     # 3. Kernels over the same space that read the same data share one pass over it.
 
@@ -363,6 +402,11 @@ class Fusion:
         return result
 
 
-def fuse(roots: Sequence[Node], forced: Iterable[Node] = ()) -> list[Group]:
-    """Groups in execution order. `forced` nodes are stored row-major by kernels of their own."""
-    return Fusion(roots, forced).run()
+def fuse(
+    roots: Sequence[Node], forced: Iterable[Node] = (), reasons: Reasons | None = None
+) -> list[Group]:
+    """Groups in execution order. `forced` nodes are stored row-major by kernels of their own.
+    `reasons` is told why each boundary is where it is."""
+    if reasons is not None:
+        reasons.clear()
+    return Fusion(roots, forced, reasons).run()

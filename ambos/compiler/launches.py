@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, WordValue
+from ambos.compiler.fuse import Group
 from ambos.compiler.layout import Memory
 from ambos.core.features import Features
 from ambos.core.shape import Shape
@@ -28,6 +29,7 @@ class Step:
     scratch: int
     serial: bool
     label: str
+    group: Group | None = None  # what it computes
 
 
 @dataclass(slots=True)

@@ -21,7 +21,9 @@ from ambos.compiler.lower_contract import lower_contract
 from ambos.compiler.lower_loop import lower_loop, lower_scatter, lower_sort
 from ambos.compiler.plan import plan_memory, resolve
 from ambos.compiler.prepare import layout_requests, prepare
+from ambos.compiler.reasons import Reasons
 from ambos.compiler.symbolic import NeedsBuffer
+from ambos.compiler.work import work_of
 from ambos.core.config import config
 from ambos.core.dtype import DType
 from ambos.core.errors import CompilerError
@@ -29,6 +31,7 @@ from ambos.core.features import Features
 from ambos.core.program import Kernel, Launch, Program
 from ambos.core.shape import Shape, row_major
 from ambos.graph import Node, show, substitute, toposort, verify
+from ambos.graph.rewrite import Trail
 from ambos.ops.kinds import op as find_op
 from ambos.ops.movement import detach
 
@@ -60,49 +63,56 @@ class Compiled:
     results: tuple[Result, ...]
 
 
-def compile_graph(roots: Sequence[Node], features: Features, threads: int) -> Compiled:
-    """The Program that computes `roots`, whose leaves are `input` nodes numbered from 0."""
+def compile_graph(
+    roots: Sequence[Node], features: Features, threads: int, trail: Trail | None = None
+) -> Compiled:
+    """The Program that computes `roots`, whose leaves are `input` nodes numbered from 0.
+
+    `trail` numbers nodes; launches say which of these numbers they compute."""
     start = time.perf_counter()
-    roots, steps, context = lower_graph(roots, features, threads)
-    compiled = assemble_program(roots, steps, context)
+    trail = {} if trail is None else trail
+    roots, steps, context = lower_graph(roots, features, threads, trail)
+    compiled = assemble_program(roots, steps, context, trail)
     trace(1, lambda: summary(compiled.program, time.perf_counter() - start))
     return compiled
 
 
 def lower_graph(
-    roots: Sequence[Node], features: Features, threads: int
-) -> tuple[list[Node], list[Step], Context]:
+    roots: Sequence[Node], features: Features, threads: int, trail: Trail | None = None,
+    reasons: Reasons | None = None,
+) -> tuple[list[Node], list[Step], Context]:  # fmt: skip
     """The graph that is computed in the end, and its kernels with symbolic addresses."""
-    roots = prepare(roots)
+    roots = prepare(roots, trail)
     verify(roots, "prepare")
     trace(3, lambda: show(roots))
     forced: set[Node] = set()
     for _ in range(MAX_RETRIES):
         try:
-            return (roots, *schedule(roots, forced, features, threads))
+            return (roots, *schedule(roots, forced, features, threads, reasons))
         except NeedsBuffer as problem:
-            roots, forced = force(roots, problem.nodes, forced)
+            roots, forced = force(roots, problem.nodes, forced, trail)
     raise CompilerError(f"compile: {MAX_RETRIES} nodes need a buffer; the graph does not settle")
 
 
 def force(
-    roots: Sequence[Node], nodes: Sequence[Node], forced: set[Node]
+    roots: Sequence[Node], nodes: Sequence[Node], forced: set[Node], trail: Trail | None = None
 ) -> tuple[list[Node], set[Node]]:
     """Roots and forced nodes of a graph in which `nodes` can be stored row-major: an input, or a
     node whose buffer did not help, is copied first."""
     copies = {n: detach(n) for n in nodes if n.op.name == "input" or n in forced}
     kept = [*forced, *(n for n in nodes if n not in copies)]
     unchanged = {copy: copy for copy in copies.values()}
-    new = substitute([*roots, *kept], {**copies, **unchanged})
+    new = substitute([*roots, *kept], {**copies, **unchanged}, trail)
     again = {n for n in copies if n in forced}
     return new[: len(roots)], {*new[len(roots) :], *unchanged, *again}
 
 
 def schedule(
-    roots: Sequence[Node], forced: set[Node], features: Features, threads: int
-) -> tuple[list[Step], Context]:
+    roots: Sequence[Node], forced: set[Node], features: Features, threads: int,
+    reasons: Reasons | None = None,
+) -> tuple[list[Step], Context]:  # fmt: skip
     """Fusion, layouts and lowering."""
-    groups = fuse(roots, forced)
+    groups = fuse(roots, forced, reasons)
     trace(3, lambda: "\n".join(describe(group) for group in groups))
     context = Context(
         features, threads, forced, needed_nodes(roots, groups), layout_requests(roots)
@@ -114,7 +124,10 @@ def schedule(
     missing: list[Node] = []
     for group in groups:
         try:
-            steps += LOWER[group.kind](group, context)
+            made = LOWER[group.kind](group, context)
+            for step in made:
+                step.group = group
+            steps += made
         except NeedsBuffer as problem:
             # Go on as if it had worked, to find in one pass all that is missing.
             missing += problem.nodes
@@ -138,7 +151,9 @@ def input_nodes(roots: Sequence[Node]) -> list[Node]:
     return [node for node in toposort(roots) if node.op.name == "input"]
 
 
-def assemble_program(roots: Sequence[Node], steps: Sequence[Step], context: Context) -> Compiled:
+def assemble_program(
+    roots: Sequence[Node], steps: Sequence[Step], context: Context, trail: Trail
+) -> Compiled:
     """Name the kernels, place the buffers, resolve the words."""
     outputs: list[Memory] = []
     results = []
@@ -151,10 +166,11 @@ def assemble_program(roots: Sequence[Node], steps: Sequence[Step], context: Cont
         results.append(Result(*where, root.shape, memory.strides, root.dtype))
     num_inputs = 1 + max((n.attrs[0] for n in input_nodes(roots)), default=-1)
     placement = plan_memory(steps)
+    places = places_of(roots, steps, trail)
     launches = tuple(
         Launch(
             kernel_of(step.kernel, step.label), resolve(step, placement, num_inputs),
-            step.items, step.scratch, step.serial,
+            step.items, step.scratch, step.serial, work_of(step, places[id(step.group)]),
         )
         for step in steps
     )  # fmt: skip
@@ -163,6 +179,23 @@ def assemble_program(roots: Sequence[Node], steps: Sequence[Step], context: Cont
         placement.tables,
     )  # fmt: skip
     return Compiled(program, tuple(results))
+
+
+def places_of(
+    roots: Sequence[Node], steps: Sequence[Step], trail: Trail
+) -> dict[int, tuple[int, ...]]:
+    """For each step's group (by id) the numbers in `trail` of all that it computes."""
+    known = dict(trail)
+    for node in reversed(toposort(roots)):  # what rules have put in belongs to what it is for
+        if node in known:
+            for source in node.inputs:
+                known.setdefault(source, known[node])
+    groups = {id(step.group): step.group for step in steps if step.group is not None}
+    stored = {member for group in groups.values() for member in group.members}
+    return {
+        key: tuple(sorted({known[node] for node in group.nodes(stored) if node in known}))
+        for key, group in groups.items()
+    }
 
 
 @lru_cache(maxsize=4096)

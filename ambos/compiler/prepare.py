@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from ambos.compiler.fuse import view_base
 from ambos.graph import Node, make, rewrite, toposort
-from ambos.graph.rewrite import Table
+from ambos.graph.rewrite import Table, Trail
 from ambos.ops.contraction import Spec
 from ambos.ops.kinds import constant, registry
 from ambos.ops.movement import reshape
 from ambos.ops.simplify import SIMPLIFICATIONS
 
 
-def prepare(roots: Sequence[Node]) -> list[Node]:
+def prepare(roots: Sequence[Node], trail: Trail | None = None) -> list[Node]:
     """The graph that fusion sees: same roots, same bits, fewer nodes."""
-    roots = rewrite(roots, SIMPLIFICATIONS)
-    return rewrite(roots, DEGENERATE)
+    roots = rewrite(roots, SIMPLIFICATIONS, trail)
+    return rewrite(roots, DEGENERATE, trail)
 
 
 def _reduce_of_nothing(node: Node) -> Node | None:

@@ -6,7 +6,9 @@ import difflib
 import os
 import sys
 from collections.abc import Iterable
+from types import FrameType
 
+_inside: dict[str, bool] = {}  # source files met so far: do they belong to this package?
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -54,17 +56,27 @@ class CompilerError(AmbosError, RuntimeError):
     """A broken promise inside the compiler: a bug in ambos, worth a report."""
 
 
-def user_line() -> str:
-    """`file.py:12` of the innermost caller outside this package, or ""."""
-    frame = sys._getframe(1)
+def user_frame() -> FrameType | None:
+    """The frame of the innermost caller outside this package."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
-        # A dataclass's __init__ comes from "<string>", with the globals of its module.
-        generated = path == "<string>" and str(frame.f_globals.get("__name__")).startswith("ambos.")
-        if not path.startswith((PACKAGE, "<frozen")) and not generated:
-            return f"{os.path.basename(path)}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return ""
+        inside = _inside.get(path)
+        if inside is None:
+            inside = _inside[path] = path.startswith((PACKAGE, "<frozen"))
+        if not inside:
+            # A dataclass's __init__ comes from "<string>", with the globals of its module.
+            name = frame.f_globals.get("__name__") if path == "<string>" else ""
+            if not str(name).startswith("ambos."):
+                return frame
+        frame = frame.f_back
+    return None
+
+
+def user_line() -> str:
+    """`file.py:12` of the innermost caller outside this package, or ""."""
+    frame = user_frame()
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}" if frame else ""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

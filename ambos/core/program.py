@@ -37,6 +37,25 @@ Word = int | float | Pointer  # a float travels as the bits of a float64
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What a launch is for and has to do at least. People and profiles read it, no run does.
+
+    `flops` counts a product and its addition as two and an elementwise op as the additions it is
+    worth; `read` and `written` are bytes, each counted once however often it is used; `sources`
+    are the positions, in the graph as it was handed to the compiler, of what is computed here.
+    """
+
+    flops: int = 0
+    read: int = 0
+    written: int = 0
+    sources: tuple[int, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        return self.read + self.written
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """One parallel region: `items` independent work items of `kernel`."""
 
@@ -45,6 +64,7 @@ class Launch:
     items: int
     scratch: int = 0  # bytes that each thread needs
     serial: bool = False  # too small to be worth waking the other threads
+    work: Work = field(default=Work(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

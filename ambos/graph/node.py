@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from ambos.core.dtype import DType
 from ambos.core.errors import ShapeError
 from ambos.core.shape import Shape, size_of
+from ambos.graph.lines import Line, note, noting
 
 Attrs = tuple[Any, ...]
 MAX_BYTES = 1 << 62  # sizes and offsets stay well within the kernels' 64 bits
@@ -31,10 +32,13 @@ class Node:
     Equal expressions are one object: making the same node twice returns the first, so common
     subexpressions exist once and a value computed for one holder serves all of them. `value` is
     the only field that changes: the realised data, kept while the node lives. `tracked` says that
-    gradients flow through (PyTorch's requires_grad); it is part of the identity.
+    gradients flow through (PyTorch's requires_grad); it is part of the identity. `line` is set
+    only while somebody wants to know (`lines.py`).
     """
 
-    __slots__ = ("__weakref__", "attrs", "dtype", "inputs", "op", "shape", "tracked", "value")
+    __slots__ = (
+        "__weakref__", "attrs", "dtype", "inputs", "line", "op", "shape", "tracked", "value",
+    )  # fmt: skip
 
     op: OpLike
     inputs: tuple[Node, ...]
@@ -43,6 +47,7 @@ class Node:
     dtype: DType
     tracked: bool
     value: Any
+    line: Line
 
     @property
     def rank(self) -> int:
@@ -90,10 +95,14 @@ def make(
     key = (op.name, attrs, tuple(map(id, inputs)), tracked, exact(attrs))
     found = _known.get(key)
     if found is not None:
+        if noting.wanted:
+            note(found)
         return found
     shape, dtype = op.infer(inputs, attrs)
     node = _build(op, inputs, attrs, shape, dtype, tracked and dtype.is_floating)
     _known[key] = node
+    if noting.wanted:
+        note(node)
     return node
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from ambos.core.errors import CompilerError
 from ambos.graph.node import Node, make, toposort
 
 Rule = Callable[[Node], Node | None]
 Table = Mapping[str, Sequence[Rule]]
+Trail = MutableMapping[Node, int]  # what a node stands for: a place in the graph it came from
 MAX_STEPS = 64  # a node that still changes after so many rules means that two rules disagree
 
 
@@ -19,16 +20,28 @@ def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
     return make(node.op, inputs, node.attrs)
 
 
-def substitute(roots: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
+def carry(trail: Trail | None, new: Mapping[Node, Node]) -> None:
+    """What stands in for a node stands for the same place (the first, where there are several)."""
+    if trail is not None:
+        for old, node in new.items():
+            place = trail.get(old)
+            if place is not None:
+                trail.setdefault(node, place)
+
+
+def substitute(
+    roots: Sequence[Node], replacement: Mapping[Node, Node], trail: Trail | None = None
+) -> list[Node]:
     """`roots` with every occurrence of the keys replaced."""
     new = dict(replacement)
     for node in toposort(roots, stop=new.__contains__):
         if node not in new:
             new[node] = rebuild(node, tuple(new[i] for i in node.inputs))
+    carry(trail, new)
     return [new[root] for root in roots]
 
 
-def rewrite(roots: Sequence[Node], table: Table) -> list[Node]:
+def rewrite(roots: Sequence[Node], table: Table, trail: Trail | None = None) -> list[Node]:
     """Apply `table` bottom-up until nothing changes."""
     new: dict[Node, Node] = {}
 
@@ -51,4 +64,6 @@ def rewrite(roots: Sequence[Node], table: Table) -> list[Node]:
                     new[inner] = settle(rebuild(inner, tuple(new[i] for i in inner.inputs)))
         return new[node]
 
-    return [known(root) for root in roots]
+    found = [known(root) for root in roots]
+    carry(trail, new)
+    return found

@@ -14,8 +14,8 @@ LANES = 16  # the logical vector of every kernel
 STREAM_BLOCK = 1 << 20  # bytes of one work item of the bandwidth kernel
 
 
-def measure_peak(seconds: float = 0.1) -> float:
-    """GFLOP/s of fused multiply-adds on one core, the best of several tries.
+def measure_peak(seconds: float = 0.1, threads: int = 1) -> float:
+    """GFLOP/s of fused multiply-adds on one core (or `threads`), the best of several tries.
 
     Example:
         >>> measure_peak(0.001) > 0.1
@@ -26,9 +26,9 @@ def measure_peak(seconds: float = 0.1) -> float:
     output = Storage(4 * LANES)
     turns = 10_000
     kernel = Kernel(f"ambos_peak_{chains}", lambda: _peak_text(chains), "peak")
-    launch = Launch(kernel, (Pointer(2), turns), 1, serial=True)
-    best = _best_seconds(Program((launch,), 0, (output.nbytes,)), [], [output], seconds)
-    return 2 * LANES * chains * turns / best / 1e9
+    launch = Launch(kernel, (Pointer(2), turns), threads, serial=threads == 1)
+    best = best_seconds(Program((launch,), 0, (output.nbytes,)), [], [output], seconds)
+    return 2 * LANES * chains * turns * threads / best / 1e9
 
 
 def measure_bandwidth(nbytes: int = 64 << 20, seconds: float = 0.2, threads: int = 1) -> float:
@@ -47,15 +47,16 @@ def measure_bandwidth(nbytes: int = 64 << 20, seconds: float = 0.2, threads: int
     config.threads = threads
     try:
         program = Program((launch,), 1, (target.nbytes,))
-        best = _best_seconds(program, [source], [target], seconds)
+        best = best_seconds(program, [source], [target], seconds)
     finally:
         config.threads = before
     return 2 * source.nbytes / best / 1e9
 
 
-def _best_seconds(
+def best_seconds(
     program: Program, inputs: list[Storage], outputs: list[Storage], seconds: float
 ) -> float:
+    """The shortest of the runs that fit into `seconds`."""
     executable = Executable(program)
     read, written = [s.address for s in inputs], [s.address for s in outputs]
     executable.run(read, written)

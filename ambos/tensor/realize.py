@@ -16,6 +16,7 @@ from ambos.compiler.pipeline import Compiled, compile_graph
 from ambos.core.config import config
 from ambos.core.errors import IndexingError
 from ambos.graph import Node, substitute
+from ambos.graph.lines import line_of
 from ambos.graph.node import exact, pending
 from ambos.ops.arithmetic import add, greater_equal, less
 from ambos.ops.indexing import Index
@@ -25,6 +26,7 @@ from ambos.ops.sources import input_
 from ambos.runtime.executor import Executable
 from ambos.runtime.machine import host_features
 from ambos.runtime.memory import Storage
+from ambos.tensor import watch
 from ambos.tensor.array import Array
 from ambos.tensor.views import as_view
 
@@ -78,13 +80,15 @@ def compute(roots: Sequence[Node]) -> None:
     wanted = [*roots, *checks]
     key = (signature, tuple(number[n] for n in wanted), config.threads, config.cpu)
     plan = _plans.get(key)
+    for watcher in watch.watchers:
+        watcher.pending(wanted, leaves)
     if plan is None:
-        plan = _plans[key] = prepare(wanted, leaves)
+        plan = _plans[key] = prepare(wanted, leaves, number)
         if len(_plans) > MAX_PROGRAMS:
             _plans.popitem(last=False)
     else:
         _plans.move_to_end(key)
-    values = execute(plan, leaves)
+    values = execute(plan, leaves, order)
     for check, value in zip(checks, values[len(roots) :], strict=True):
         if value.is_true():
             report(checks[check])
@@ -111,25 +115,38 @@ def sign(order: Sequence[Node]) -> tuple[list[Node], tuple[Any, ...]]:
     return leaves, tuple(signature)
 
 
-def prepare(wanted: Sequence[Node], leaves: Sequence[Node]) -> Plan:
-    """Compile the graph with numbered inputs in place of its data."""
-    start = time.perf_counter()
+def as_inputs(wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, int]) -> list[Node]:
+    """`wanted` with numbered inputs in place of data; `trail` numbers the new nodes as well."""
     replacement = {
         node: input_.leaf(i, node.value.strides, node.shape, node.dtype)
         for i, node in enumerate(leaves)
     }
-    compiled = compile_graph(substitute(wanted, replacement), host_features(), config.threads)
+    return substitute(wanted, replacement, trail)
+
+
+def prepare(wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, int]) -> Plan:
+    """Compile the graph with numbered inputs in place of its data."""
+    start = time.perf_counter()
+    roots = as_inputs(wanted, leaves, trail)
+    compiled = compile_graph(roots, host_features(), config.threads, trail)
     plan = Plan(compiled, Executable(compiled.program))
+    end = time.perf_counter()
     planning.programs += 1
-    planning.seconds += time.perf_counter() - start
+    planning.seconds += end - start
+    for watcher in watch.watchers:
+        watcher.planned(compiled.program, start, end)
     return plan
 
 
-def execute(plan: Plan, leaves: Sequence[Node]) -> list[Array]:
-    """Allocate the outputs and run."""
+def execute(plan: Plan, leaves: Sequence[Node], order: Sequence[Node]) -> list[Array]:
+    """Allocate the outputs and run; `order` is the graph that `plan` was made for."""
     outputs = [Storage(nbytes) for nbytes in plan.compiled.program.output_bytes]
     inputs = [node.value.address for node in leaves][: plan.compiled.program.num_inputs]
-    plan.executable.run(inputs, [storage.address for storage in outputs])
+    addresses = [storage.address for storage in outputs]
+    if watch.watchers:
+        watch.run(plan.executable, inputs, addresses, [line_of(node) for node in order])
+    else:
+        plan.executable.run(inputs, addresses)
     return [
         Array(outputs[r.output], 0, r.shape, r.strides, r.dtype)
         if r.output is not None

@@ -216,9 +216,10 @@ def test_another_size_compiles_nothing():
 def test_profile_computes_too():
     output = Storage(8 * 5)
     output.numpy("int64", (5,))[:] = 0
-    seconds = Executable(counting(5, times=7)).profile([], [output.address])
-    assert len(seconds) == 7
-    assert all(second > 0 for second in seconds)
+    spans = Executable(counting(5, times=7)).profile([], [output.address])
+    assert len(spans) == 7
+    assert all(seconds > 0 for _, seconds in spans)
+    assert [start for start, _ in spans] == sorted(start for start, _ in spans)
     assert (output.numpy("int64", (5,)) == 7).all()
 
 
