@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ambos.compiler.fuse import view_base
 from ambos.graph import Node, make, rewrite, toposort
 from ambos.graph.rewrite import Table, Trail
-from ambos.ops.contraction import Spec
+from ambos.ops.contraction import Spec, padded_explicitly
 from ambos.ops.kinds import constant, registry
 from ambos.ops.movement import reshape
 from ambos.ops.simplify import SIMPLIFICATIONS
@@ -16,7 +16,7 @@ from ambos.ops.simplify import SIMPLIFICATIONS
 def prepare(roots: Sequence[Node], trail: Trail | None = None) -> list[Node]:
     """The graph that fusion sees: same roots, same bits, fewer nodes."""
     roots = rewrite(roots, SIMPLIFICATIONS, trail)
-    return rewrite(roots, DEGENERATE, trail)
+    return rewrite(roots, EXPLICIT, trail)
 
 
 def _reduce_of_nothing(node: Node) -> Node | None:
@@ -36,9 +36,16 @@ def _empty_sum(node: Node) -> Node | None:
     return constant(0, node.dtype, node.shape)
 
 
-DEGENERATE: Table = {
+def _padding(node: Node) -> Node | None:
+    """Padding of a contraction becomes a node, which kernels before it may write into."""
+    return padded_explicitly(node) if node.attrs[0].before else None
+
+
+EXPLICIT: Table = {
     **{name: (_reduce_of_nothing,) for name, op in registry.items() if op.kind == "reduce"},
-    "contract": (_empty_sum,),
+    "contract": (_empty_sum, _padding),
+    "pad": SIMPLIFICATIONS["pad"],
+    "slice": SIMPLIFICATIONS["slice"],
 }
 
 

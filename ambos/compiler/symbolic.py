@@ -179,8 +179,9 @@ class TapeBuilder:
         try:
             found = node.op.access(node, list(place), self.space.extents)
         except Misaligned as problem:
-            if problem.axis is None:
-                raise NeedsBuffer(node.inputs[0]) from None
+            if problem.axis is None:  # no cut separates phases: they meet in memory
+                below = node if node.op.name == "interleave" else node.inputs[0]
+                raise NeedsBuffer(below) from None
             raise
         return [(n, tuple(source), conditions) for n, source, conditions in found]
 

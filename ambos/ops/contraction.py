@@ -18,7 +18,7 @@ from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
 from ambos.ops.kinds import Grads, Op, constant
-from ambos.ops.movement import flip, interleave, pad, reshape, slice_
+from ambos.ops.movement import cut_to, flip, interleave, pad, reshape, slice_
 
 Label = str
 Dim = tuple[tuple[Label, int], ...]  # labels with coefficients, added up
@@ -29,7 +29,9 @@ class Spec:
     """What a contraction reads and sums.
 
     `contracted` gives the canonical order of the sum (the last label runs fastest); it is part
-    of the op's meaning, since floating addition does not associate.
+    of the op's meaning, since floating addition does not associate. `before` (one number for each
+    dimension of `a`, or nothing) says how many zeros `a` is read as having in front; behind it
+    there are as many as the windows reach. A negative number leaves out elements.
     """
 
     a: tuple[Dim, ...]
@@ -37,6 +39,7 @@ class Spec:
     out: tuple[Label, ...]
     contracted: tuple[Label, ...]
     extents: tuple[tuple[Label, int], ...]
+    before: tuple[int, ...] = ()
 
     def sizes(self) -> dict[Label, int]:
         return dict(self.extents)
@@ -47,8 +50,18 @@ class Spec:
 
     @property
     def is_plain(self) -> bool:
-        """Does each dimension of `a` read one label?"""
-        return all(len(dim) == 1 and dim[0][1] == 1 for dim in self.a)
+        """Does each dimension of `a` read one label, and nothing else?"""
+        return all(self.is_single(i) for i in range(len(self.a)))
+
+    def is_single(self, dim: int) -> bool:
+        """Does dimension `dim` of `a` read one label, from its first element on?"""
+        ((_, step), *others) = self.a[dim]
+        return step == 1 and not others and not (self.before and self.before[dim])
+
+    def reach(self, dim: int) -> int:
+        """How many elements of dimension `dim` of `a` the labels span, padding included."""
+        sizes = self.sizes()
+        return sum((sizes[label] - 1) * step for label, step in self.a[dim]) + 1
 
 
 def plain(labels: Sequence[Label]) -> tuple[Dim, ...]:
@@ -57,12 +70,32 @@ def plain(labels: Sequence[Label]) -> tuple[Dim, ...]:
 
 def make_spec(
     a: Sequence[Dim], b: Sequence[Label], out: Sequence[Label],
-    contracted: Sequence[Label], sizes: dict[Label, int],
+    contracted: Sequence[Label], sizes: dict[Label, int], before: Sequence[int] = (),
 ) -> Spec:  # fmt: skip
     """A Spec whose extents list each label once, in a fixed order."""
     used = sorted({label for dim in a for label, _ in dim} | set(b) | set(out))
     extents = tuple((label, sizes[label]) for label in used)
-    return Spec(tuple(a), tuple(b), tuple(out), tuple(contracted), extents)
+    return Spec(tuple(a), tuple(b), tuple(out), tuple(contracted), extents, tuple(before))
+
+
+def surroundings(spec: Spec, shape: Shape) -> tuple[Shape, Shape]:
+    """How many zeros `spec` reads before and behind an `a` of `shape`; a negative number leaves
+    out elements, where they must be left out."""
+    before = spec.before or (0,) * len(shape)
+    after = [spec.reach(i) - before[i] - n for i, n in enumerate(shape)]
+    return before, tuple(
+        n if len(dim) == 1 and dim[0][1] == 1 else max(0, n)
+        for n, dim in zip(after, spec.a, strict=True)
+    )
+
+
+def _surrounded(np: Any, a: Any, spec: Spec) -> Any:
+    sides = list(zip(*surroundings(spec, a.shape), strict=True))
+    kept = tuple(
+        slice(max(0, -low), n - max(0, -high))
+        for (low, high), n in zip(sides, a.shape, strict=True)
+    )
+    return np.pad(a[kept], [(max(0, low), max(0, high)) for low, high in sides])
 
 
 class Contract(Op):
@@ -73,10 +106,11 @@ class Contract(Op):
 
     def ref(np: Any, a: Any, b: Any, spec: Spec) -> Any:
         sizes = spec.sizes()
+        if spec.before:
+            a = _surrounded(np, a, spec)
         letters: dict[Label, str] = {}
         for label in (*spec.a_labels, *spec.b):
             letters.setdefault(label, chr(97 + len(letters)))
-        view = a
         shape, strides = [], []
         for dim, step in zip(spec.a, a.strides, strict=True):
             shape += [sizes[label] for label, _ in dim]
@@ -91,9 +125,9 @@ class Contract(Op):
             raise DTypeError(f"contract: got {a.dtype.name} and {b.dtype.name}; need one numeric "
                              "dtype")  # fmt: skip
         sizes = spec.sizes()
-        for dim, extent in zip(spec.a, a.shape, strict=True):
-            reach = sum((sizes[label] - 1) * step for label, step in dim) + 1
-            if reach > extent or (len(dim) == 1 and dim[0][1] == 1 and reach != extent):
+        for i, extent in enumerate(a.shape):
+            reach, single = spec.reach(i), spec.is_single(i)
+            if (single and reach != extent) or (reach > extent and not spec.before):
                 raise ShapeError(f"contract: a {a.shape} does not fit {spec}")
         if tuple(sizes[label] for label in spec.b) != b.shape:
             raise ShapeError(f"contract: b {b.shape} does not fit {spec}")
@@ -120,75 +154,63 @@ def _gradient_plain(b: Node, g: Node, spec: Spec) -> Node:
 def _gradient_windows(a: Node, b: Node, g: Node, spec: Spec) -> Node:
     """The transposed convolution, as one dense convolution for each remainder of the stride.
 
-    Input position h takes part in window o with tap k where h = o * stride + k * dilation. For
-    h = phase + stride * j only taps of one residue fit, so each phase is a convolution of the
-    (padded) windows' gradient with every so-manyth tap, reversed; no zeros are multiplied.
+    Input position h takes part in window o with tap k where h + before = o * stride + k * dilation.
+    For h = phase + stride * j only taps of one residue fit, so each phase is a convolution of the
+    windows' gradient with every so-manyth tap, reversed; no zeros are multiplied.
     """
-    dims = [i for i, dim in enumerate(spec.a) if len(dim) > 1 or dim[0][1] != 1]
-    positions = [spec.a[i][0] for i in dims]
-    taps = [spec.a[i][1] if len(spec.a[i]) > 1 else None for i in dims]
-    moving, fixed = (g, b) if positions[0][0] in spec.out else (b, g)
-    moving_labels, fixed_labels = (spec.out, spec.b) if moving is g else (spec.b, spec.out)
-    phases = [range(stride) for _, stride in positions]
-    results: dict[tuple[int, ...], Node] = {}
-    for phase in product(*phases):
-        results[phase] = _one_phase(
-            a, moving, moving_labels, fixed, fixed_labels, spec, dims, phase, taps
-        )
-    for level in range(len(dims) - 1, -1, -1):  # interleave the last windowed dimension first
-        joined: dict[tuple[int, ...], Node] = {}
-        for head in product(*phases[:level]):
-            parts = [results[(*head, p)] for p in phases[level]]
-            joined[head] = interleave(parts, dims[level], a.shape[dims[level]])
-        results = joined
-    return results[()]
+    dims = [i for i in range(len(spec.a)) if not spec.is_single(i)]
+    steps = [spec.a[i][0][1] if i in dims else 1 for i in range(len(spec.a))]
+    moved_by_out = spec.a[dims[0]][0][0] in spec.out
+    sides = ((g, spec.out), (b, spec.b)) if moved_by_out else ((b, spec.b), (g, spec.out))
+    phases = [_one_phase(a, *sides, spec, dims, phase) for phase in product(*map(range, steps))]
+    if len(phases) == 1:
+        return phases[0]
+    return cut_to(interleave(*phases, attrs=(tuple(steps),)), a.shape)
 
 
 def _one_phase(
-    a: Node, moving: Node, moving_labels: tuple[Label, ...], fixed: Node,
-    fixed_labels: tuple[Label, ...], spec: Spec, dims: list[int], phase: tuple[int, ...],
-    taps: list[tuple[Label, int] | None],
+    a: Node, moving: tuple[Node, tuple[Label, ...]], fixed: tuple[Node, tuple[Label, ...]],
+    spec: Spec, dims: Sequence[int], phase: tuple[int, ...],
 ) -> Node:  # fmt: skip
-    sizes = spec.sizes()
-    new_sizes, out_labels = dict(sizes), [dim[0][0] for dim in spec.a]
+    """The gradient at the positions phase + stride * j."""
+    (source, moving_labels), (factor, fixed_labels) = moving, fixed
+    sizes, out_labels = spec.sizes(), [dim[0][0] for dim in spec.a]
     a_dims = dict(zip(moving_labels, plain(moving_labels), strict=True))
-    before, after = dict.fromkeys(moving_labels, 0), dict.fromkeys(moving_labels, 0)
-    kept_labels, shape = list(fixed_labels), [sizes.get(label, 0) for label in out_labels]
-    for i in range(len(spec.a)):
-        shape[i] = a.shape[i] if i not in dims else 0
+    before, taps, shape = dict.fromkeys(moving_labels, 0), [], list(a.shape)
     empty = False
-    for i, remainder, tap in zip(dims, phase, taps, strict=True):
-        place, stride = spec.a[i][0]
-        rows = -(-a.shape[i] // stride)
+    for i in dims:
+        (place, stride), tap = spec.a[i][0], spec.a[i][1] if len(spec.a[i]) > 1 else None
+        new, rows = f"{place}'", -(-a.shape[i] // stride)
+        out_labels[i], sizes[new], shape[i] = new, rows, rows
+        # h + before = remainder + stride * (j + skipped)
+        skipped, remainder = divmod(phase[i] + (spec.before[i] if spec.before else 0), stride)
         label, dilation = tap if tap is not None else ("", 1)
         count = sizes[label] if tap is not None else 1
         fitting = [k for k in range(count) if (k * dilation - remainder) % stride == 0]
-        new = f"{place}'"
-        out_labels[i], new_sizes[new], shape[i] = new, rows, rows
         if not fitting:
             empty = True
             continue
         common = math.gcd(stride, dilation)
         step, reach = stride // common, dilation // common
         first = (fitting[0] * dilation - remainder) // stride
-        last = first + (len(fitting) - 1) * reach
-        before[place], after[place] = last, rows - 1 - first - (sizes[place] - 1)
-        if tap is None:
-            a_dims[place] = ((new, 1),)
-        else:
+        before[place] = first + (len(fitting) - 1) * reach - skipped
+        a_dims[place] = ((new, 1),)
+        if tap is not None:
             a_dims[place] = ((new, 1), (label, reach))
-            new_sizes[label] = len(fitting)
-            fixed = _every(fixed, kept_labels.index(label), fitting[0], step, len(fitting))
+            sizes[label] = len(fitting)
+            factor = _every(factor, fixed_labels.index(label), fitting[0], step, len(fitting))
+            taps.append(label)
     if empty:
         return constant(0, a.dtype, tuple(shape))
-    moving = _pad_or_cut(moving, moving_labels, before, after)
-    tap_labels = [tap[0] for tap in taps if tap is not None]
     others = [n for n in fixed_labels if n in moving_labels and n not in out_labels]
-    contracted = [*tap_labels, *[n for n in others if n not in tap_labels]]
+    contracted = [*taps, *[n for n in others if n not in taps]]
     new_spec = make_spec(
-        [a_dims[label] for label in moving_labels], fixed_labels, out_labels, contracted, new_sizes
-    )
-    return contract(moving, fixed, attrs=(new_spec,))
+        [a_dims[label] for label in moving_labels], fixed_labels, out_labels, contracted, sizes,
+        [before[label] for label in moving_labels],
+    )  # fmt: skip
+    if not any(map(any, surroundings(new_spec, source.shape))):
+        new_spec = replace(new_spec, before=())
+    return contract(source, factor, attrs=(new_spec,))
 
 
 def _every(x: Node, axis: int, start: int, step: int, count: int) -> Node:
@@ -202,44 +224,45 @@ def _every(x: Node, axis: int, start: int, step: int, count: int) -> Node:
     return flip(x, attrs=((axis,),)) if count > 1 else x
 
 
-def _pad_or_cut(
-    x: Node, labels: Sequence[Label], before: dict[Label, int], after: dict[Label, int]
-) -> Node:
-    low, high = [before[n] for n in labels], [after[n] for n in labels]
-    if min(low + high) < 0:
-        start = tuple(max(0, -v) for v in low)
-        stop = tuple(n - max(0, -v) for n, v in zip(x.shape, high, strict=True))
-        x = slice_(x, attrs=(start, stop, (1,) * x.rank))
-    low, high = [max(0, v) for v in low], [max(0, v) for v in high]
-    return pad(x, attrs=(tuple(low), tuple(high))) if any(low + high) else x
+def padded_explicitly(node: Node) -> Node:
+    """A contraction that reads zeros around `a`, as one of an `a` that holds them."""
+    (a, b), (spec,) = node.inputs, node.attrs
+    low, high = surroundings(spec, a.shape)
+    start = tuple(max(0, -n) for n in low)
+    stop = tuple(n - max(0, -m) for n, m in zip(a.shape, high, strict=True))
+    a = slice_(a, attrs=(start, stop, (1,) * a.rank))
+    a = pad(a, attrs=(tuple(max(0, n) for n in low), tuple(max(0, n) for n in high)))
+    return contract(a, b, attrs=(replace(spec, before=()),))
 
 
 def conv(x: Node, w: Node, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Node:
     """Convolution (cross-correlation) of x (N, C, *S) with w (K, C / groups, *R), any number of
     spatial dimensions; the caller has checked the shapes."""
     rank = len(stride)
-    if any(padding):
-        zeros = (0, 0, *padding)
-        x = pad(x, attrs=(zeros, zeros))
     batch, _, *space = x.shape
     filters, depth, *window = w.shape
     outs = [
-        (n - (r - 1) * d - 1) // s + 1
-        for n, r, s, d in zip(space, window, stride, dilation, strict=True)
+        (n + 2 * p - (r - 1) * d - 1) // s + 1
+        for n, r, s, d, p in zip(space, window, stride, dilation, padding, strict=True)
     ]
     o, r = [f"o{i}" for i in range(rank)], [f"r{i}" for i in range(rank)]
     sizes = {"n": batch, "g": groups, "c": depth, "k": filters // groups}
     sizes |= dict(zip(o, outs, strict=True)) | dict(zip(r, window, strict=True))
     slides = [((o[i], stride[i]), (r[i], dilation[i])) for i in range(rank)]
     if groups == 1:
-        head, b, out = plain("nc"), ["k", "c", *r], ["n", "k", *o]
+        image, b, out, summed = "nc", ["k", "c", *r], ["n", "k", *o], [*r, "c"]
+    elif depth == 1 and filters == groups:  # depthwise: nothing to split
+        w = reshape(w, attrs=((groups, *window),))
+        image, b, out, summed = "ng", ["g", *r], ["n", "g", *o], r
     else:
         x = reshape(x, attrs=((batch, groups, depth, *space),))
         w = reshape(w, attrs=((groups, filters // groups, depth, *window),))
-        head, b, out = plain("ngc"), ["g", "k", "c", *r], ["n", "g", "k", *o]
-    spec = make_spec([*head, *slides], b, out, [*r, "c"], sizes)
+        image, b, out, summed = "ngc", ["g", "k", "c", *r], ["n", "g", "k", *o], [*r, "c"]
+    before = [*(0 for _ in image), *padding] if any(padding) else ()
+    spec = make_spec([*plain(image), *slides], b, out, summed, sizes, before)
+    shape = (batch, filters, *outs)
     result = contract(x, w, attrs=(spec,))
-    return result if groups == 1 else reshape(result, attrs=((batch, filters, *outs),))
+    return result if result.shape == shape else reshape(result, attrs=(shape,))
 
 
 contract = Contract()

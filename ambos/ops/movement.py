@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Any
 
 from ambos.core.affine import Affine, reshape_index
@@ -215,6 +215,52 @@ class Concat(Move):
         return tuple(grads)
 
 
+class Interleave(Move):
+    """The inputs woven together: result[p + i * steps] = inputs[p][i], with p over the points of
+    `steps` in row-major order; attrs: (steps,), one an axis, and as many inputs as their product.
+    """
+
+    def ref(np: Any, *phases_steps: Any) -> Any:
+        *phases, steps = phases_steps
+        shape = [n * s for n, s in zip(phases[0].shape, steps, strict=True)]
+        result = np.empty(shape, phases[0].dtype)
+        for place, phase in zip(np.ndindex(*steps), phases, strict=True):
+            result[tuple(slice(p, None, s) for p, s in zip(place, steps, strict=True))] = phase
+        return result
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (steps,), first = attrs, inputs[0]
+        if len(inputs) != size_of(steps) or len(steps) != first.rank:
+            raise ShapeError(f"interleave: {len(inputs)} inputs of {first.rank} dimensions for "
+                             f"steps {steps}; need their product, one step an axis")  # fmt: skip
+        for node in inputs[1:]:
+            if (node.shape, node.dtype) != (first.shape, first.dtype):
+                raise ShapeError(
+                    f"interleave: inputs {first.dtype.name}{first.shape} and "
+                    f"{node.dtype.name}{node.shape} differ; need equal shapes and dtypes"
+                )
+        return tuple(n * s for n, s in zip(first.shape, steps, strict=True)), first.dtype
+
+    def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
+        (steps,), source = node.attrs, node.inputs[0].shape
+        fine = tuple(n for pair in zip(source, steps, strict=True) for n in pair)
+        parts = reshape_index(index, node.shape, fine, space)
+        place, phase = parts[::2], parts[1::2]
+        return [
+            (number, list(place), [
+                (part + -offset, 1)
+                for part, offset, step in zip(phase, offsets, steps, strict=True) if step > 1
+            ])
+            for number, offsets in enumerate(product(*map(range, steps)))
+        ]  # fmt: skip
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        (steps,) = node.attrs
+        return tuple(
+            slice_(g, attrs=(offsets, g.shape, steps)) for offsets in product(*map(range, steps))
+        )
+
+
 class Window(Move):
     """Sliding windows along one axis: result[..., o, ..., k] = x[..., o * stride + k * dilation,
     ...] with k as a new last axis; attrs: (axis, size, stride, dilation)."""
@@ -261,19 +307,19 @@ def overlap_add(g: Node, extent: int, axis: int, size: int, stride: int, dilatio
                 total = term if total is None else add(total, term)
         shape = (*g.shape[:axis], rows, *g.shape[axis + 1 : -1])
         phases.append(constant(0, g.dtype, shape) if total is None else total)
-    return interleave(phases, axis, extent)
+    return interleaved(phases, axis, extent)
 
 
-def interleave(phases: Sequence[Node], axis: int, extent: int) -> Node:
+def interleaved(phases: Sequence[Node], axis: int, extent: int) -> Node:
     """result[..., p + i * len(phases), ...] = phases[p][..., i, ...], cut to `extent`."""
-    if len(phases) == 1:
-        return phases[0]
-    shape = phases[0].shape
-    lifted = [reshape(p, attrs=((*shape[: axis + 1], 1, *shape[axis + 1 :]),)) for p in phases]
-    merged = (*shape[:axis], shape[axis] * len(phases), *shape[axis + 1 :])
-    whole = reshape(concat(*lifted, attrs=(axis + 1,)), attrs=(merged,))
-    stop = (*shape[:axis], extent, *shape[axis + 1 :])
-    return slice_(whole, attrs=((0,) * len(shape), stop, (1,) * len(shape)))
+    steps = tuple(len(phases) if a == axis else 1 for a in range(phases[0].rank))
+    whole = interleave(*phases, attrs=(steps,)) if len(phases) > 1 else phases[0]
+    return cut_to(whole, tuple(extent if a == axis else n for a, n in enumerate(whole.shape)))
+
+
+def cut_to(x: Node, shape: Shape) -> Node:
+    """The first elements of `x` along each axis."""
+    return x if shape == x.shape else slice_(x, attrs=((0,) * x.rank, shape, (1,) * x.rank))
 
 
 def _take_last(g: Node, position: int) -> Node:
@@ -307,4 +353,4 @@ class Detach(Move):
 
 
 reshape, permute, expand, pad, slice_ = Reshape(), Permute(), Expand(), Pad(), Slice()
-flip, concat, window, detach = Flip(), Concat(), Window(), Detach()
+flip, concat, interleave, window, detach = Flip(), Concat(), Interleave(), Window(), Detach()

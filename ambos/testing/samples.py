@@ -86,7 +86,7 @@ def _apart(rng: np.random.Generator, low: float, high: float, shape: Shape, numb
     and from those of the other operands: differences across a kink mean nothing."""
     count = int(np.prod(shape))
     halves = rng.integers(0, int(2 * (high - low)) - 1, count) * 0.5
-    values = low + (0.27, 0.113, 0.39)[number] + halves + np.arange(count) * 1e-4
+    values = low + (0.27, 0.113, 0.39)[number % 3] + halves + np.arange(count) * 1e-4
     return np.asarray(rng.permutation(values).reshape(shape))
 
 
@@ -128,13 +128,13 @@ def sources(op: Op) -> list[Node]:
 
 def convolution(
     space: Shape, window: Shape, stride: Shape, dilation: Shape, batch: int = 2, channels: int = 3,
-    filters: int = 2, groups: int = 1,
+    filters: int = 2, groups: int = 1, padding: Shape | None = None,
 ) -> tuple[tuple[Shape, Shape], tuple[Spec]]:  # fmt: skip
     """Shapes and attributes of a convolution, written out label by label."""
-    rank = range(len(space))
+    rank, around = range(len(space)), padding or (0,) * len(space)
     outs = [
-        (n - (r - 1) * d - 1) // s + 1
-        for n, r, s, d in zip(space, window, stride, dilation, strict=True)
+        (n + 2 * p - (r - 1) * d - 1) // s + 1
+        for n, r, s, d, p in zip(space, window, stride, dilation, around, strict=True)
     ]
     sizes = {"n": batch, "g": groups, "c": channels, "k": filters}
     sizes |= {f"o{i}": outs[i] for i in rank} | {f"r{i}": window[i] for i in rank}
@@ -147,6 +147,7 @@ def convolution(
         ["n", *group, "k", *places],
         [*taps, "c"],
         sizes,
+        () if padding is None else (0,) * (2 + len(group)) + padding,
     )
     a = tuple(sizes[x] for x in ["n", *group, "c"]) + tuple(space)
     return (a, tuple(sizes[x] for x in spec.b)), (spec,)
@@ -182,6 +183,11 @@ def _contractions() -> list[tuple[Any, ...]]:
             "depthwise",
         ),
         (*convolution((5,), (2,), (1,), (1,), batch=0), (), "empty batch"),
+        (*convolution((4,), (3,), (1,), (1,), padding=(1,)), (), "padded"),
+        (*convolution((2,), (2,), (1,), (1,), padding=(2,)), (), "padded beyond the window"),
+        (*convolution((4,), (1,), (2,), (1,), padding=(1,)), (), "padded 1x1 strided"),
+        (*convolution((4, 5), (3, 3), (2, 2), (1, 1), padding=(1, 1)), (), "padded strided"),
+        (*convolution((5, 4), (2, 2), (2, 1), (2, 1), padding=(1, 0)), (), "padded dilated"),
         (*einsum("ik", "kj", "ij", "k", i=3, j=4, k=5), (), "matmul"),
         (*einsum("bik", "bjk", "bij", "k", b=2, i=2, j=3, k=4), (), "batched"),
         (*einsum("i", "j", "ij", "", i=3, j=4), (), "outer"),
@@ -252,6 +258,12 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
         (((2, 1), (2, 3), (2, 2)), (1,)),
         (((3,),), (0,)),
         (((0, 2), (2, 2)), (0,)),
+    ],
+    "interleave": [
+        (((4,), (4,)), ((2,),)),
+        (((2, 3),) * 6, ((3, 2),)),
+        (((2, 3, 2),) * 2, ((1, 2, 1),)),
+        (((3,),), ((1,),)),
     ],
     "window": [
         (((7,),), (0, 3, 1, 1)),

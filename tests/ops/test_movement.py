@@ -19,7 +19,7 @@ from ambos.ops.kinds import Move
 from ambos.ops.movement import (
     concat,
     expand,
-    interleave,
+    interleaved,
     overlap_add,
     pad,
     permute,
@@ -220,7 +220,7 @@ def test_interleave(phases: int, extent: int, axis: int) -> None:
     cut = flat[:extent] if axis == 0 else flat[:, :extent]
     if phases == 1:
         extent, cut = rows, parts[0]
-    (found,) = evaluate([interleave([leaf(p) for p in parts], axis, extent)])
+    (found,) = evaluate([interleaved([leaf(p) for p in parts], axis, extent)])
     assert np.array_equal(found, cut)
 
 
