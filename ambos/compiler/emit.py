@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ambos.compiler.emit_fold import FoldLoops
+from ambos.compiler.emit_tile import TileLoops
 from ambos.compiler.loops import (
     LANES,
     LoopKernel,
@@ -73,6 +74,9 @@ class LoopEmitter:
     def items(self) -> None:
         """The loop over the work items that the caller asked for."""
         kernel = self.kernel
+        if kernel.tile is not None:
+            TileLoops(self, kernel.tile).items()
+            return
         if kernel.grain is not None:
             with self.b.loop("%begin", "%end", 1) as item:
                 axis, grain = kernel.grid[0], self.tape.size(kernel.grain)

@@ -74,9 +74,12 @@ class Finisher:
     """Writes the loop IR tape of one kernel."""
 
     def __init__(
-        self, axes: Axes, words: Words, vector: int | None, memories: dict[Node, Memory]
-    ) -> None:
-        self.axes, self.words, self.vector, self.memories = axes, words, vector, memories
+        self, axes: Axes, words: Words, vector: int | None, memories: dict[Node, Memory],
+        rows: int | None = None,
+    ) -> None:  # fmt: skip
+        """`vector` is the axis that vectors lie along, `rows` the other axis of a tile."""
+        self.axes, self.words, self.memories = axes, words, memories
+        self.unit_axes = tuple(axis for axis in (vector, rows) if axis is not None)
         self.tape: list[loops.Instr] = []
         self.known: dict[loops.Instr, int] = {}
         self.numbers: list[int] = []
@@ -137,7 +140,7 @@ class Finisher:
         for axis in range(len(self.axes.runs)):
             step = self.axes.coefficient(address, axis)
             if step:
-                unit = step == 1 and axis == self.vector
+                unit = step == 1 and axis in self.unit_axes
                 terms.append((axis, loops.UNIT if unit else self.words.add(step)))
         return loops.Buffer(pointer, memory.dtype), loops.Index(offset, tuple(terms), gathers)
 

@@ -16,6 +16,7 @@ from ambos.graph.node import Node
 
 AnyKernel = loops.LoopKernel | loops.ContractKernel | loops.SortKernel
 ITEM = 8192  # elements of work that are worth a work item
+TILE_ITEM = 256  # indices of either axis that a work item of a transposing kernel covers
 SERIAL = 16384  # elements of work that are not worth waking a thread
 
 
@@ -66,6 +67,7 @@ class Outline:
     grain: int | None
     items: int
     is_small: bool
+    tile: loops.Tile | None = None
 
 
 def outline(
@@ -94,6 +96,26 @@ def outline(
     return Outline(extents, tuple(around), (), lane, grain, items, total < SERIAL)
 
 
+def outline_tile(
+    axes: Axes, words: Words, outer: Sequence[int], rows: int, columns: int
+) -> Outline:
+    """The loops of a kernel that transposes: every outer axis is in the grid, and items are blocks
+    of the tile's axes, square unless one of these is short."""
+    extents = tuple(words.add(axes.extent(a)) for a in range(len(axes.runs)))
+    total = math.prod(axes.extent(a) for a in range(len(axes.runs)))
+    height, width = axes.extent(rows), axes.extent(columns)
+    high = _tiles(min(height, max(TILE_ITEM, TILE_ITEM**2 // max(1, width))))
+    wide = _tiles(min(width, TILE_ITEM**2 // high))
+    tile = loops.Tile(rows, columns, words.add(high), words.add(wide))
+    items = math.prod(axes.extent(a) for a in outer) * -(-height // high) * -(-width // wide)
+    return Outline(extents, tuple(outer), (), None, None, items, total < SERIAL, tile)
+
+
+def _tiles(extent: int) -> int:
+    """The multiple of TILE that covers `extent`."""
+    return max(1, -(-extent // loops.TILE)) * loops.TILE
+
+
 def assemble(
     shape: Outline, words: Words, finisher: Finisher,
     stages: Sequence[loops.Map | loops.Fold], label: str, scratch: int = 0,
@@ -101,6 +123,7 @@ def assemble(
     """The step of a LoopKernel."""
     kernel = loops.LoopKernel(
         shape.extents, shape.grid, shape.serial, shape.lane, shape.grain,
-        tuple(finisher.tape), tuple(stages), len(words.values),
+        tuple(finisher.tape), tuple(stages), len(words.values), shape.tile,
     )  # fmt: skip
+    scratch += loops.tile_scratch(kernel)
     return Step(kernel, words.values, shape.items, scratch, shape.is_small, label)

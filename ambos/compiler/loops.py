@@ -22,6 +22,7 @@ from ambos.core.dtype import DType
 UNIT = -1  # a stride of one, known when the code is generated (vector loads need to know)
 LANES = 16  # logical vector width everywhere; a target splits it over its registers
 BLOCK = 4096  # reduction block: so many elements along the innermost reduced axis
+TILE = 64  # indices of either axis of a transposing kernel's tile
 K_BLOCK = 256  # contraction block: so many products are chained before a total is taken
 
 
@@ -160,6 +161,18 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
+class Tile:
+    """Two axes that are walked in tiles, because loads are contiguous along `rows` and stores
+    along `columns`. An item covers `row_grain` indices of the one and `column_grain` (words,
+    values multiples of TILE) of the other; the stages see both axes as outer ones."""
+
+    rows: int
+    columns: int
+    row_grain: int
+    column_grain: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoopKernel:
     """`extents[axis]` is the word with that axis's extent. Outer axes, outermost first:
 
@@ -169,6 +182,9 @@ class LoopKernel:
     * `serial`: loops inside an item, around all stages.
     * `lane`: LANES neighbouring indices at once for all stages. It may be the only grid axis
       (then grain is given, its value a multiple of LANES) or an axis of its own, innermost.
+    * `tile`: a kernel with maps over no axes only, whose outer axes are `grid` (maybe none) and the
+      two of the tile. Items are the grid flattened, then blocks of rows, then blocks of columns.
+      Needs `tile_scratch` bytes of scratch.
     All other axes are inner and belong to stages. Vectors end in a masked tail, so nothing
     outside an axis's extent is ever read or written.
     """
@@ -181,6 +197,29 @@ class LoopKernel:
     tape: tuple[Instr, ...]
     stages: tuple[Map | Fold, ...]
     num_words: int
+    tile: Tile | None = None
+
+
+def transposed(kernel: LoopKernel) -> list[int]:
+    """The loads of a tile that are contiguous along its rows only."""
+    if kernel.tile is None:
+        return []
+    written = {s.buffer.word for stage in kernel.stages if isinstance(stage, Map)
+               for s in stage.stores}  # fmt: skip
+    found = []
+    for number, instruction in enumerate(kernel.tape):
+        if isinstance(instruction, Load) and instruction.buffer.word not in written:
+            strides = dict(instruction.index.terms)
+            across = strides.get(kernel.tile.columns)
+            if strides.get(kernel.tile.rows) == UNIT and across not in (None, UNIT):
+                found.append(number)
+    return found
+
+
+def tile_scratch(kernel: LoopKernel) -> int:
+    """Bytes of scratch that the transposed loads of a tile take."""
+    loads = (kernel.tape[number] for number in transposed(kernel))
+    return sum(TILE * TILE * load.buffer.dtype.itemsize for load in loads if isinstance(load, Load))
 
 
 # --- contractions --------------------------------------------------------------------------------

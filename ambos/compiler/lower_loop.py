@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, address_of, expressions_of
 from ambos.compiler.fuse import Group, kind_of
-from ambos.compiler.launches import ITEM, Context, Step, assemble, outline
+from ambos.compiler.launches import ITEM, Context, Step, assemble, outline, outline_tile
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.compiler.share import share_dear_values
 from ambos.compiler.space import Space
@@ -124,8 +124,14 @@ def _kernel(
     elif not folds and outer:
         map_axes = [outer.pop()]
     vector = lane if lane is not None else (map_axes[-1] if map_axes else None)
-    shape = outline(axes, words, outer, lane, map_axes, context.threads)
-    finisher = Finisher(axes, words, vector, memories)
+    rows = None if folds or lane is not None else _row_axis(builder, axes, outer, map_axes, context)
+    if rows is None:
+        shape = outline(axes, words, outer, lane, map_axes, context.threads)
+    else:
+        (columns,) = map_axes
+        shape = outline_tile(axes, words, [a for a in outer if a != rows], rows, columns)
+        map_axes = []
+    finisher = Finisher(axes, words, vector, memories, rows)
     finisher.translate(builder.tape, {n: i for i, n in enumerate(folds)})
     stages: list[loops.Fold | loops.Map] = [
         loops.Fold(tuple(inner), node.op.fold, finisher.numbers[number])  # type: ignore[attr-defined]
@@ -201,6 +207,25 @@ def _lane_axis(
             units = [a for a in outer if address.coefficient(a) == 1 and space.extents[a] > 1]
             if units:
                 best, best_size = units[-1], read.node.size
+    return best
+
+
+def _row_axis(
+    builder: TapeBuilder, axes: Axes, outer: Sequence[int], columns: Sequence[int],
+    context: Context,
+) -> int | None:  # fmt: skip
+    """The outer axis along which the largest operand is contiguous that is not contiguous along
+    the columns, which vectors lie along."""
+    best, best_size = None, 0
+    for read in builder.tape:
+        if not isinstance(read, Read) or not columns or read.node.size <= best_size:
+            continue
+        address = address_of(read, context.memories[read.node])
+        if axes.coefficient(address, columns[-1]) in (0, 1):
+            continue
+        for axis in outer:
+            if axes.coefficient(address, axis) == 1:
+                best, best_size = axis, read.node.size
     return best
 
 

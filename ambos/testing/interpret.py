@@ -40,6 +40,7 @@ from ambos.compiler.loops import (
     Size,
     SortKernel,
     Store,
+    Tile,
 )
 from ambos.core.dtype import DType, bool_, float64, int64
 from ambos.core.errors import CompilerError, IndexingError
@@ -221,15 +222,44 @@ def _uses_scratch(kernel: LoopKernel) -> bool:
 
 
 def _items(kernel: LoopKernel, extents: Sequence[int], words: Sequence[Any]) -> range:
+    if kernel.tile is not None:
+        return range(math.prod(_tile_sizes(kernel, kernel.tile, extents, words)))
     if kernel.grain is not None:
         return range(-(-extents[kernel.grid[0]] // words[kernel.grain]))
     return range(math.prod(extents[axis] for axis in kernel.grid))
+
+
+def _tile_sizes(
+    kernel: LoopKernel, tile: Tile, extents: Sequence[int], words: Sequence[Any]
+) -> list[int]:
+    """Extents of the grid, then blocks of the tile's rows and columns."""
+    pairs = ((tile.rows, tile.row_grain), (tile.columns, tile.column_grain))
+    blocks = [-(-extents[axis] // words[grain]) for axis, grain in pairs]
+    return [*(extents[axis] for axis in kernel.grid), *blocks]
+
+
+def _tile_points(
+    kernel: LoopKernel, tile: Tile, extents: Sequence[int], item: int, words: Sequence[Any]
+) -> list[dict[int, Any]]:
+    """Every row of an item's block, the columns as lanes."""
+    sizes = _tile_sizes(kernel, tile, extents, words)
+    *grid, row, column = (int(i) for i in np.unravel_index(item, sizes))
+    outer = dict(zip(kernel.grid, grid, strict=True))
+    rows, columns = (
+        range(block * words[grain], min((block + 1) * words[grain], extents[axis]))
+        for block, grain, axis in (
+            (row, tile.row_grain, tile.rows), (column, tile.column_grain, tile.columns),
+        )
+    )  # fmt: skip
+    return [{**outer, tile.rows: index, tile.columns: np.array(columns)} for index in rows]
 
 
 def _item_points(
     kernel: LoopKernel, extents: Sequence[int], item: int, words: Sequence[Any]
 ) -> itertools.chain[dict[int, Any]] | list[dict[int, Any]]:
     """Index of every outer axis, for each turn of the loops around the stages."""
+    if kernel.tile is not None:
+        return _tile_points(kernel, kernel.tile, extents, item, words)
     axes = list(kernel.grid) + list(kernel.serial)
     if kernel.grain is not None:
         grain = words[kernel.grain]

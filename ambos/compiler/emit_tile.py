@@ -1,0 +1,222 @@
+"""Transposing kernels: tiles of two axes whose loads are turned in registers.
+
+Where a kernel stores along one axis what lies contiguous along another, a vector along either
+axis would touch one memory line a lane. So both axes are walked in tiles of TILE indices. First
+each such load is done along the axis in which its memory is contiguous, LANES rows of LANES
+elements at a time; these are transposed by shuffles and written to a tile of scratch memory in
+the other order. Then the stages run over the tile as they would anywhere, and find the load's
+values in the scratch. So every memory line is read once, whole, and whatever is fused around the
+load stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ambos.compiler import memory
+from ambos.compiler.loops import LANES, TILE, Load, LoopKernel, Map, Tile, transposed
+from ambos.compiler.memory import Address, Masks
+from ambos.compiler.scalar import LLVMBuilder
+from ambos.compiler.tape import TapeEmitter
+from ambos.compiler.values import Value, vector_type
+from ambos.core.dtype import int64
+
+LANE_BYTES = 16  # registers interleave bytes within lanes of this size
+
+
+class Loops(Protocol):
+    """What compiler.emit.LoopEmitter lends."""
+
+    kernel: LoopKernel
+    b: LLVMBuilder
+    tape: TapeEmitter
+
+    def extent(self, axis: int) -> Value: ...
+    def inside(self, register: str) -> Value: ...
+    def smaller(self, a: Value, b: Value) -> Value: ...
+    def decode(self, item: Value) -> list[Value]: ...
+    def vectors(
+        self, low: Value, high: Value, body: Callable[[Value, Value | None], None], unroll: int
+    ) -> None: ...
+
+
+class TileLoops:
+    """Writes a LoopKernel with a tile."""
+
+    def __init__(self, loops: Loops, tile: Tile) -> None:
+        self.loops, self.tile = loops, tile
+        self.b, self.tape = loops.b, loops.tape
+        self.stores = [
+            store
+            for stage in loops.kernel.stages
+            if isinstance(stage, Map)
+            for store in stage.stores
+        ]
+        self.loads = transposed(loops.kernel)
+
+    def items(self) -> None:
+        """The loop over the work items that the caller asked for."""
+        loops, tile = self.loops, self.tile
+        row_grain, column_grain = (self.tape.size(w) for w in (tile.row_grain, tile.column_grain))
+        row_blocks = self.blocks(tile.rows, row_grain)
+        column_blocks = self.blocks(tile.columns, column_grain)
+        with self.b.loop("%begin", "%end", 1) as loop:
+            item = loops.inside(loop.index)
+            item, columns = self.divide(item, column_blocks)
+            item, rows = self.divide(item, row_blocks)
+            if loops.kernel.grid:
+                for axis, index in zip(loops.kernel.grid, loops.decode(item), strict=True):
+                    self.tape.bind(axis, index)
+            low, left = rows * row_grain, columns * column_grain
+            high = loops.smaller(low + row_grain, loops.extent(tile.rows))
+            right = loops.smaller(left + column_grain, loops.extent(tile.columns))
+            self.tiles(low, high, left, right)
+
+    def blocks(self, axis: int, grain: Value) -> Value:
+        """How many grains cover an axis (at least one: there is no item if it is empty)."""
+        count = self.b.binary("udiv", self.loops.extent(axis) + (grain - 1), grain)
+        return self.b.select(count.eq(0), 1, count)
+
+    def divide(self, item: Value, count: Value) -> tuple[Value, Value]:
+        return self.b.binary("udiv", item, count), self.b.binary("urem", item, count)
+
+    def tiles(self, low: Value, high: Value, left: Value, right: Value) -> None:
+        """The tiles of an item, along the columns first: that is how results lie."""
+        loops = self.loops
+        with self.b.loop(low.text, high.text, TILE) as down:
+            top = loops.inside(down.index)
+            bottom = loops.smaller(top + TILE, high)
+            with self.b.loop(left.text, right.text, TILE) as along:
+                first = loops.inside(along.index)
+                last = loops.smaller(first + TILE, right)
+                places = self.scratch_places()
+                for number, place in places.items():
+                    self.fill(number, place, (top, bottom), (first, last))
+                self.rows(places, (top, bottom), (first, last))
+
+    def scratch_places(self) -> dict[int, str]:
+        """Where the tile of each transposed load begins."""
+        places, taken = {}, 0
+        for number in self.loads:
+            text = f"getelementptr i8, ptr %scratch, i64 {taken}"
+            places[number] = self.b.pure(text, 0)
+            load = self.tape.tape[number]
+            assert isinstance(load, Load)
+            taken += TILE * TILE * load.buffer.dtype.itemsize
+        return places
+
+    def fill(
+        self, number: int, place: str, rows: tuple[Value, Value], columns: tuple[Value, Value]
+    ) -> None:
+        """The values of load `number`, read along the rows, to a scratch tile by columns."""
+        load = self.tape.tape[number]
+        assert isinstance(load, Load)
+        dtype = load.buffer.dtype
+        element = memory.memory_type(dtype)
+        kind = vector_type(element)
+        with self.b.loop(columns[0].text, columns[1].text, LANES) as along:
+            first = self.loops.inside(along.index)
+            # Beyond the end the last column is read again: its copies are never used.
+            lanes = [self.loops.smaller(first + n, columns[1] - 1) for n in range(LANES)]
+
+            def body(base: Value, mask: Value | None) -> None:
+                self.tape.bind(self.tile.rows, base, True, mask)
+                lines = [self.line(number, lane) for lane in lanes]
+                offset = (base - rows[0]) * TILE + (first - columns[0])
+                target = self.b.here(f"getelementptr {element}, ptr {place}, i64 {offset.text}")
+                for row, line in enumerate(transpose(self.b, lines, element, dtype.itemsize)):
+                    at = self.b.here(f"getelementptr {element}, ptr {target}, i64 {row * TILE}")
+                    self.b.effect(f"store {kind} {line}, ptr {at}, align {dtype.itemsize}")
+
+            self.loops.vectors(rows[0], rows[1], body, 1)
+
+    def line(self, number: int, column: Value) -> str:
+        """LANES neighbours along the rows at one column, as they are in memory."""
+        with self.b.scope():
+            self.tape.bind(self.tile.columns, column)
+            value = self.b.broadcast(self.tape.value(number))
+            return memory.to_memory(self.b, value)
+
+    def rows(
+        self, places: dict[int, str], rows: tuple[Value, Value], columns: tuple[Value, Value]
+    ) -> None:
+        """The stores at every point of the tile."""
+        with self.b.loop(rows[0].text, rows[1].text, 1) as down:
+            row = self.loops.inside(down.index)
+            self.tape.bind(self.tile.rows, row)
+            start = (row - rows[0]) * TILE - columns[0]
+
+            def body(base: Value, mask: Value | None) -> None:
+                self.tape.bind(self.tile.columns, base, True, mask)
+                for number, place in places.items():
+                    self.b.scopes[-1].memo[number] = self.read(number, place, start + base)
+                self.tape.store(self.stores)
+
+            self.loops.vectors(columns[0], columns[1], body, TILE // LANES)
+
+    def read(self, number: int, place: str, offset: Value) -> Value:
+        load = self.tape.tape[number]
+        assert isinstance(load, Load)
+        dtype = load.buffer.dtype
+        element = memory.memory_type(dtype)
+        pointer = self.b.here(f"getelementptr {element}, ptr {place}, i64 {offset.text}")
+        address = Address(dtype, pointer, self.b.depth, 1)
+
+        def write(text: str, _: int) -> tuple[str, int]:
+            return self.b.here(text), self.b.depth
+
+        return memory.load(self.b, address, Masks(), write)
+
+
+# --- transposing in registers --------------------------------------------------------------------
+
+
+def transpose(b: LLVMBuilder, lines: Sequence[str], element: str, itemsize: int) -> list[str]:
+    """The transpose of LANES vectors of LANES elements, as vectors.
+
+    Blocks as wide as a register lane of 16 bytes are swapped first, from large to small; within
+    lanes, rows are interleaved pairwise: element by element, then two by two, and so on. All
+    shuffles are ones that AVX2, AVX-512 and NEON have as one instruction (or as a renaming).
+    """
+    inner = min(LANES, LANE_BYTES // itemsize)
+    found, size = list(lines), LANES // 2
+    while size >= inner:
+        for first in range(LANES):
+            if not first & size:
+                low, high = found[first], found[first + size]
+                found[first] = _shuffle(b, low, high, element, [
+                    lane - size + LANES if lane & size else lane for lane in range(LANES)
+                ])  # fmt: skip
+                found[first + size] = _shuffle(b, low, high, element, [
+                    lane + LANES if lane & size else lane + size for lane in range(LANES)
+                ])  # fmt: skip
+        size //= 2
+    parts = (found[start : start + inner] for start in range(0, LANES, inner))
+    return [line for part in parts for line in _interleave(b, part, element, inner)]
+
+
+def _interleave(b: LLVMBuilder, lines: Sequence[str], element: str, inner: int) -> list[str]:
+    """The transposes of the square blocks that lie side by side in `lines`."""
+    if len(lines) == 1:
+        return list(lines)
+    chunk = len(lines) // 2
+    halves = (_interleave(b, part, element, inner) for part in (lines[:chunk], lines[chunk:]))
+    found = []
+    for low, high in zip(*halves, strict=True):
+        for start in (0, inner // 2):
+            order = [
+                source
+                for block in range(0, LANES, inner)
+                for place in range(block + start, block + start + inner // 2, chunk)
+                for side in (0, LANES)
+                for source in range(place + side, place + side + chunk)
+            ]
+            found.append(_shuffle(b, low, high, element, order))
+    return found
+
+
+def _shuffle(b: LLVMBuilder, low: str, high: str, element: str, order: Sequence[int]) -> str:
+    kind = vector_type(element)
+    lanes = ", ".join(f"i32 {lane}" for lane in order)
+    return b.here(f"shufflevector {kind} {low}, {kind} {high}, <{LANES} x i32> <{lanes}>")
