@@ -20,7 +20,6 @@ from ambos.compiler.memory import Address, Masks
 from ambos.compiler.scalar import LLVMBuilder
 from ambos.compiler.tape import TapeEmitter
 from ambos.compiler.values import Value, vector_type
-from ambos.core.dtype import int64
 
 LANE_BYTES = 16  # registers interleave bytes within lanes of this size
 

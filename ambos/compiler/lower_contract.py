@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, address_of, expressions_of
 from ambos.compiler.fuse import Group
-from ambos.compiler.launches import Context, Step, assemble, outline
+from ambos.compiler.launches import Context, Step, assemble, outline, outline_tile
 from ambos.compiler.layout import Memory, TableRef, strides_in_order
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder
@@ -336,14 +336,20 @@ class Contraction:
         outer += own.extend(roles.summed, [loaded, target])
         (lane,) = own.extend([lane_axis], [Affine(0, ((x, 1),)) for x in roles.summed] + [position])
         packed = Memory(memory_dtype, (total,), (1,))
-        shape = outline(own, words, outer, None, [lane], self.context.threads)
-        finisher = Finisher(own, words, lane, self.context.memories)
+        rows = next((x for x in outer if own.coefficient(loaded, x) == 1), None)
+        if rows is None or own.coefficient(loaded, lane) in (0, 1):
+            rows, inner = None, [lane]
+            shape = outline(own, words, outer, None, inner, self.context.threads)
+        else:  # columns of memory become rows: transposed in registers
+            inner = []
+            shape = outline_tile(own, words, [x for x in outer if x != rows], rows, lane)
+        finisher = Finisher(own, words, lane, self.context.memories, rows)
         limit = finisher.put(loops.Size(words.add(columns)))
         inside = finisher.put(loops.Apply("less", (finisher.integer(position), limit), bool_))
         buffer, index = finisher.place(self.b.memory, loaded)
         value = finisher.put(loops.Load(buffer, index, inside))
         place = finisher.place(packed, target)
-        stage = loops.Map((lane,), (loops.Store(*place, value),))
+        stage = loops.Map(tuple(inner), (loops.Store(*place, value),))
         steps.append(assemble(shape, words, finisher, [stage], f"pack {k}x{columns}"))
         return ColumnSide(Operand(packed, Affine()), batch_strides, k * width, k_address, always)
 
