@@ -35,7 +35,8 @@ PLACES = {
 NAMES = {
     "Model": "ambos.train", "Sequential": "ambos.train", "DataLoader": "ambos.data",
     "Callback": "ambos.train", "EarlyStopping": "ambos.train", "ModelCheckpoint": "ambos.train",
-    "History": "ambos.train",
+    "History": "ambos.train", "profile": "ambos.tensor.profile",
+    "explain": "ambos.tensor.explain",
 }  # fmt: skip
 # What people look for here, and where it is.
 ELSEWHERE = {

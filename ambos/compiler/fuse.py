@@ -22,6 +22,7 @@ CHEAP = 3  # recomputing up to so many additions costs less than a store and a l
 LONG = 512  # additions an element may take in one kernel, so that kernels compile fast
 DEEP = 96  # operations on top of each other in one kernel
 ROW_ELEMENTS = 1 << 14  # a row that is visited by several stages should stay in a core's cache
+KINDS = {"reduce": "a reduction", "contract": "a contraction"}  # reasons for a buffer
 VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
 
 
@@ -124,7 +125,7 @@ class Fusion:
         for node in self.order:
             kind = kind_of(node)
             if kind in ("reduce", "contract", "sort") or node.op.name == "scatter_add":
-                self.keep(node, node.op.name)
+                self.keep(node, KINDS.get(kind, f"a {node.op.name}"))
             if kind == "contract" or kind == "sort":
                 for source in node.inputs:  # a sort reads its keys row-major, never through a view
                     self.store_operand(source, f"operand of a {node.op.name}", kind == "sort")

@@ -127,8 +127,11 @@ def integer(word: WordValue) -> int:
 
 
 def is_floating(instruction: loops.Instr) -> bool:
-    dtype = getattr(instruction, "dtype", None)  # a position or a size is an integer
-    return dtype is not None and dtype.is_floating
+    if isinstance(instruction, loops.Load):
+        return instruction.buffer.dtype.is_floating
+    if isinstance(instruction, loops.Position | loops.Size):
+        return False
+    return instruction.dtype.is_floating
 
 
 def count_tape(points: Points, numbers: Iterable[int], reads: Traffic) -> None:
