@@ -9,6 +9,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 WORKERS ?= 2
 TORCH := torch==2.13.0
+# The benchmark's peers have an environment of their own. torch must be there; the others where
+# they run: what does not install is reported as such and the rest is measured.
+PEERS := .venv-bench
+OPTIONAL := 'jax>=0.4.30' tensorflow-cpu 'mlx[cpu]' tinygrad
 
 .PHONY: help demo test lint types imports format unit bench clean
 
@@ -18,7 +22,7 @@ help:
 	@echo "make lint    ruff, import contracts and mypy only"
 	@echo "make unit    the tests only (ARGS='-k conv' goes to pytest)"
 	@echo "make format  rewrite the sources as ruff wants them"
-	@echo "make bench   side by side with the peers (ARGS='--only gemm_512')"
+	@echo "make bench   side by side with the peers (ARGS='--only gemm --threads 1')"
 	@echo "make clean   remove the environment and everything generated"
 
 demo: $(VENV)/.demo
@@ -39,8 +43,8 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.bench
-	$(BIN)/python -m bench $(ARGS)
+bench: $(PEERS)/.bench
+	$(PEERS)/bin/python -m bench $(ARGS)
 
 # An environment that already works is kept; a broken or half-made one is made anew.
 $(VENV)/.made:
@@ -64,11 +68,15 @@ $(VENV)/.test: $(VENV)/.torch pyproject.toml
 	$(PIP) -q -e '.[test,dev]'
 	@touch $@ $(VENV)/.demo
 
-$(VENV)/.bench: $(VENV)/.torch pyproject.toml
-	$(PIP) -q -e '.[train,bench]'
+$(PEERS)/.bench: pyproject.toml
+	$(MAKE) VENV=$(PEERS) $(PEERS)/.torch
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install -q -e '.[train,bench]'
+	@for peer in $(OPTIONAL); do \
+	  $(PEERS)/bin/python -m pip --disable-pip-version-check install -q "$$peer" \
+	    || echo "$$peer does not install here; the benchmark goes without it"; done
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) $(PEERS) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 	  .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 600.0  # seconds without an answer
+PATIENCE = 60.0  # seconds without an answer
 
 
 class WorkerError(RuntimeError):
@@ -35,17 +35,28 @@ def cores(threads: int) -> list[int]:
 
 
 def environment(threads: int, cache: str) -> dict[str, str]:
-    """The same number of threads in every framework's own words."""
+    """The same number of threads in every framework's own words, and caches of their own."""
     count = str(threads)
     single = "" if threads > 1 else "--xla_cpu_multi_thread_eigen=false"
     return os.environ | {
         "AMBOS_THREADS": count,
-        "AMBOS_CACHE": cache,
+        "AMBOS_CACHE": f"{cache}/ambos",
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "OPENBLAS_NUM_THREADS": count,
+        "TORCHINDUCTOR_CACHE_DIR": f"{cache}/torch",
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
         "XLA_FLAGS": single,
         "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": f"{cache}/jax",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "TF_NUM_INTRAOP_THREADS": count,
+        "TF_NUM_INTEROP_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "",
+        "DEV": "CPU",  # tinygrad
+        "CACHEDB": f"{cache}/tinygrad.db",
         "PYTHONHASHSEED": "0",
     }
 
@@ -53,27 +64,31 @@ def environment(threads: int, cache: str) -> dict[str, str]:
 class Worker:
     """One `bench.worker` process."""
 
-    def __init__(self, name: str, twin: str, threads: int, cache: str) -> None:
+    def __init__(self, family: str, framework: str, threads: int, cache: str) -> None:
         pinned = ",".join(str(core) for core in cores(threads))
-        self.twin = twin
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the worker)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", name, twin, pinned],
+            [sys.executable, "-m", "bench.worker", family, framework, pinned],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
             cwd=ROOT, env=environment(threads, cache),
         )  # fmt: skip
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Send one request and wait for its answer."""
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def ask(self, do: str, patience: float = PATIENCE, **arguments: Any) -> dict[str, Any]:
+        """Send one request and wait for its answer; a worker that does not answer ends."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
             print(json.dumps({"do": do} | arguments), file=self.process.stdin, flush=True)
         except BrokenPipeError:
             raise self._ended() from None
-        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+        if not select.select([self.process.stdout], [], [], patience)[0]:
             self.process.kill()
-            raise WorkerError(f"no answer to {do!r} in {PATIENCE:.0f} s")
+            self.process.wait()
+            raise WorkerError(f"no answer to {do!r} in {patience:.0f} s")
         line = self.process.stdout.readline()
         if not line:
             raise self._ended()
@@ -82,12 +97,15 @@ class Worker:
             raise WorkerError(answer["error"], answer["missing"])
         return answer
 
-    def build(self) -> tuple[dict[str, Any], np.ndarray]:
+    def build(
+        self, case: str, twin: str, patience: float = PATIENCE
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Seconds of the import and of the first call, and what that call returned."""
-        with tempfile.TemporaryDirectory() as folder:
-            output = os.path.join(folder, "output.npy")
-            seconds = self.ask("build", output=output)
-            return seconds, np.load(output)
+        with tempfile.TemporaryDirectory(prefix="ambos-bench-") as folder:
+            output = os.path.join(folder, "output.npz")
+            seconds = self.ask("build", patience, case=case, twin=twin, output=output)
+            with np.load(output) as arrays:
+                return seconds, [arrays[name] for name in arrays.files]
 
     def _ended(self) -> WorkerError:
         code = self.process.wait()

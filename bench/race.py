@@ -1,178 +1,175 @@
-"""Time the twins of one workload in alternating bursts.
+"""Time the twins of one case in alternating bursts.
 
 Machines are noisy for seconds at a time. So nobody is timed alone: in every round each twin runs
 one burst and the machine's own limits are measured, and ratios are formed within the round.
+A case has a budget of seconds. It decides how long the bursts are and, where a single call is
+long, how many rounds there are. Twins far behind the fastest do not take part in every round.
 """
 
 from __future__ import annotations
 
 import tempfile
+import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass
 
 import numpy as np
 
 from bench import workload
-from bench.process import Worker, WorkerError, cores
-from bench.worker import MACHINE
+from bench.crew import Crew
+from bench.outcome import Lane, Outcome, disagreement
+from bench.process import Worker, WorkerError
+from bench.workload import Case
 
-BURST = 0.2  # seconds that a burst should take
-SETTLE = 0.05  # seconds of running before calls are counted
-
-
-@dataclass(slots=True)
-class Lane:
-    """What was found out about one twin. `seconds` has one entry per round, for one step."""
-
-    twin: str
-    seconds: list[float] = field(default_factory=list)
-    import_seconds: float = 0.0
-    first_cold: float = 0.0
-    first_warm: float = 0.0
-    difference: float = 0.0
-    trouble: str = ""
-    missing: bool = False
-
-    @property
-    def median(self) -> float:
-        return median(self.seconds)
-
-    @property
-    def spread(self) -> float:
-        """Half the distance between the quartiles, as a share of the median."""
-        low, high = np.percentile(self.seconds, [25, 75])
-        return float((high - low) / 2 / self.median)
+BUDGET = 1.0  # seconds for the bursts of a case
+SLOW_BUDGET = 8.0  # where a call is so long that the rounds below need more
+LEAST_ROUNDS, MOST_ROUNDS = 5, 15
+SHORTEST = 2e-3  # seconds of a burst: the clock and the pipe must not count
+SETTLE = 0.02  # seconds of running before calls are counted
+BEHIND = 3.0  # times the fastest twin's time: such a twin runs a round or two only
+LONG = 0.1  # seconds of a call that a twin far behind does not repeat
 
 
 @dataclass(slots=True)
-class Outcome:
-    """A race: its lanes, and the machine's limits in each round."""
+class Entry:
+    """A twin at the start: who runs it and how long a call takes."""
 
-    name: str
-    facts: workload.Workload
-    threads: int
-    lanes: list[Lane]
-    peaks: list[float] = field(default_factory=list)  # FLOP/s
-    bandwidths: list[float] = field(default_factory=list)  # bytes/s
-    note: str = ""
-
-    @property
-    def timed(self) -> list[Lane]:
-        return [lane for lane in self.lanes if lane.seconds]
-
-    @property
-    def best_peer(self) -> Lane | None:
-        peers = [lane for lane in self.timed if not workload.is_ours(lane.twin)]
-        return min(peers, key=lambda lane: lane.median, default=None)
-
-    def ratio(self, lane: Lane) -> float | None:
-        """Median over the rounds of this lane's time over the best peer's in the same round."""
-        peer = self.best_peer
-        if peer is None:
-            return None
-        return median(a / b for a, b in zip(lane.seconds, peer.seconds, strict=True))
-
-    def share(self, lane: Lane) -> float | None:
-        """Share of the floor that is reached (1.0: nothing could be faster)."""
-        floors = self.floors()
-        if not floors or not any(floors):
-            return None
-        return median(f / s for f, s in zip(floors, lane.seconds, strict=True))
-
-    def floors(self) -> list[float]:
-        """Seconds that the machine needs at least, by round."""
-        facts = self.facts
-        limits = zip(self.peaks, self.bandwidths, strict=True)
-        return [max(facts.flops / peak, facts.bytes / bandwidth) for peak, bandwidth in limits]
+    lane: Lane
+    worker: Worker
+    call: float = 0.0  # seconds
 
 
-def disagreement(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference over the largest magnitude; infinite for another shape or a NaN."""
-    if found.shape != expected.shape:
-        return float("inf")
-    if found.size == 0:
-        return 0.0
-    scale = float(np.abs(expected).max()) or 1.0
-    difference = float(np.abs(found - expected).max()) / scale
-    return difference if np.isfinite(difference) else float("inf")
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many rounds there are, and by twin how many calls make a burst."""
+
+    rounds: int
+    calls: dict[str, int]
+    brief: dict[str, int]  # twins that run fewer rounds, and how many
 
 
-def calls_per_burst(worker: Worker) -> int:
-    """How many calls fill a burst; also brings the twin to its steady state."""
-    calls = 1
-    while (seconds := worker.ask("run", calls=calls)["seconds"]) < SETTLE:
-        calls *= 2
-    return max(1, round(BURST * calls / seconds))
-
-
-def run(name: str, peers: list[str], threads: int | None, rounds: int) -> Outcome:
-    """Race ambos against `peers` (an empty list: all there are) on the workload `name`."""
-    module = workload.load(name)
-    facts: workload.Workload = module.WORKLOAD
-    count = len(cores(threads or facts.threads or 1 << 16))
-    chosen = [
-        twin
-        for twin in workload.twins(module)
-        if workload.is_ours(twin) or not peers or workload.framework(twin) in peers
-    ]
-    outcome = Outcome(name, facts, count, [Lane(twin) for twin in chosen])
+def run(
+    family: str, case: Case, threads: int, twins: list[str], crew: Crew, budget: float = 1.0
+) -> Outcome:
+    """Race the `twins` of a case; `budget` multiplies the time that a case may take."""
+    start = time.perf_counter()
+    lanes = [Lane(twin) for twin in twins]
+    outcome = Outcome(family, case.name, case.title, threads, case.flops, case.bytes, lanes)
     with ExitStack() as stack:
-        workers = _start(outcome, stack)
-        gauge = _gauge(outcome, stack)
-        bursts = {twin: calls_per_burst(worker) for twin, worker in workers.items()}
-        for turn in range(rounds):
-            _round(outcome, workers, bursts, turn)
-            if gauge is not None:
-                limits = gauge.ask("run", calls=1)
-                outcome.peaks.append(limits["peak"])
-                outcome.bandwidths.append(limits["bandwidth"])
+        entries = _start(outcome, case, crew, stack)
+        entries = [entry for entry in entries if _settle(entry, case)]
+        if entries:
+            plan = make_plan({entry.lane.twin: entry.call for entry in entries}, case, budget)
+            gauge = crew.gauge(threads) if case.flops or case.bytes else None
+            for turn in range(plan.rounds):
+                _round(outcome, case, entries, plan, turn)
+                if gauge is not None:
+                    limits = gauge.ask("run", nbytes=int(case.bytes))
+                    outcome.peaks.append(limits["peak"])
+                    outcome.bandwidths.append(limits["bandwidth"])
+        crew.drop()
+    outcome.seconds = time.perf_counter() - start
     return outcome
 
 
-def _start(outcome: Outcome, stack: ExitStack) -> dict[str, Worker]:
-    """The workers that work and agree, each after a cold start and a warm one."""
-    workers: dict[str, Worker] = {}
-    reference: np.ndarray | None = None
+def make_plan(seconds: dict[str, float], case: Case, budget: float = 1.0) -> Plan:
+    """Rounds and bursts for twins whose calls take so many `seconds`.
+
+    Example:
+        >>> make_plan({"ambos": 0.1, "torch": 0.1, "mlx": 9.0}, Case()).rounds
+        5
+    """
+    fastest = min(seconds.values())
+    brief = {
+        twin: 2 if call < LONG else 1 for twin, call in seconds.items() if call > BEHIND * fastest
+    }
+    contenders = [call for twin, call in seconds.items() if twin not in brief]
+    turn = sum(max(call, SHORTEST) for call in contenders)
+    rounds = round(min(MOST_ROUNDS, BUDGET * budget / turn))
+    if rounds < LEAST_ROUNDS:
+        rounds = max(3, min(LEAST_ROUNDS, round(SLOW_BUDGET * budget / turn)))
+    rounds = case.rounds or rounds
+    burst = max(SHORTEST, BUDGET * budget / rounds / len(contenders))
+    calls = {
+        twin: max(1, round((SHORTEST if twin in brief else burst) / call))
+        for twin, call in seconds.items()
+    }
+    if case.calls:
+        calls = dict.fromkeys(seconds, case.calls)
+    return Plan(rounds, calls, brief)
+
+
+def _start(outcome: Outcome, case: Case, crew: Crew, stack: ExitStack) -> list[Entry]:
+    """The twins that work and agree with the first of them; ours come last."""
+    entries: list[Entry] = []
+    reference: list[np.ndarray] | None = None
     for lane in sorted(outcome.lanes, key=lambda lane: workload.is_ours(lane.twin)):
-        cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="ambos-bench-"))
         try:
-            with Worker(outcome.name, lane.twin, outcome.threads, cache) as cold:
-                lane.first_cold = cold.build()[0]["first"]
-            warm = stack.enter_context(Worker(outcome.name, lane.twin, outcome.threads, cache))
-            seconds, output = warm.build()
+            if case.starts:
+                worker, output = _own_process(outcome, case, lane, stack)
+            else:
+                worker = crew.worker(outcome.family, workload.framework(lane.twin), outcome.threads)
+                output = worker.build(case.name, lane.twin, case.patience)[1]
         except WorkerError as error:
             lane.trouble, lane.missing = str(error), error.missing
+            crew.failed(workload.framework(lane.twin), error)
             continue
-        lane.import_seconds, lane.first_warm = seconds["import"], seconds["first"]
         reference = output if reference is None else reference
         lane.difference = disagreement(output, reference)
-        if lane.difference > outcome.facts.tolerance:
+        if lane.difference > case.tolerance:
             lane.trouble = f"its output differs by {lane.difference:.1e}; it was not timed"
             continue
-        workers[lane.twin] = warm
-    return workers
+        entries.append(Entry(lane, worker))
+    return entries
 
 
-def _gauge(outcome: Outcome, stack: ExitStack) -> Worker | None:
-    """The worker that measures the machine, where a floor is claimed."""
-    if not outcome.facts.flops and not outcome.facts.bytes:
-        return None
+def _own_process(
+    outcome: Outcome, case: Case, lane: Lane, stack: ExitStack
+) -> tuple[Worker, list[np.ndarray]]:
+    """A worker that began with a warm cache; another one has begun with a cold one before it."""
     cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="ambos-bench-"))
-    gauge = stack.enter_context(Worker(outcome.name, MACHINE, outcome.threads, cache))
+    task = (outcome.family, workload.framework(lane.twin), outcome.threads, cache)
+    with Worker(*task) as cold:
+        lane.first_cold = cold.build(case.name, lane.twin, case.patience)[0]["first"]
+    warm = stack.enter_context(Worker(*task))
+    seconds, output = warm.build(case.name, lane.twin, case.patience)
+    lane.first_warm = seconds["first"]
+    warm.ask("run", case.patience, twin=lane.twin, calls=case.calls or case.calls_for_memory)
+    lane.memory = warm.ask("memory")["bytes"]
+    return warm, output
+
+
+def _settle(entry: Entry, case: Case) -> bool:
+    """Find how long a call takes and bring the twin to its steady state; False if it fails."""
+    calls, total = case.calls or 1, 0.0
+    while total < SETTLE:
+        seconds = _burst(entry, case, calls)
+        if seconds is None:
+            return False
+        entry.call = max(seconds, 1e-9) / calls
+        total += SETTLE if case.calls else seconds
+        calls *= 2
+    return True
+
+
+def _burst(entry: Entry, case: Case, calls: int) -> float | None:
+    """Seconds of `calls` calls; None, and a note in the lane, where that went wrong."""
     try:
-        gauge.ask("build", output="")
+        answer = entry.worker.ask("run", case.patience, twin=entry.lane.twin, calls=calls)
     except WorkerError as error:
-        outcome.note = f"no floor: {error}"
+        entry.lane.trouble = str(error)
         return None
-    return gauge
+    return float(answer["seconds"])
 
 
-def _round(outcome: Outcome, workers: dict[str, Worker], bursts: dict[str, int], turn: int) -> None:
+def _round(outcome: Outcome, case: Case, entries: list[Entry], plan: Plan, turn: int) -> None:
     """One burst of each twin; who begins changes, so that nobody always follows the same one."""
-    lanes = [lane for lane in outcome.lanes if lane.twin in workers]
-    for place in range(len(lanes)):
-        lane = lanes[(place + turn) % len(lanes)]
-        calls = bursts[lane.twin]
-        seconds = workers[lane.twin].ask("run", calls=calls)["seconds"]
-        lane.seconds.append(seconds / calls / outcome.facts.steps)
+    for place in range(len(entries)):
+        entry = entries[(place + turn) % len(entries)]
+        lane = entry.lane
+        if lane.trouble or turn >= plan.brief.get(lane.twin, plan.rounds):
+            continue
+        calls = plan.calls[lane.twin]
+        seconds = _burst(entry, case, calls)
+        if seconds is not None:
+            lane.seconds.append(seconds / calls / case.steps)

@@ -1,105 +1,200 @@
-"""Outcomes as a terminal table, JSON, Markdown and a picture."""
+"""Outcomes as terminal lines, a summary, JSON and Markdown."""
 
 from __future__ import annotations
 
 import json
+import math
 import platform
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean
 from typing import Any
 
-from bench import workload
-from bench.race import Lane, Outcome
+from bench import picture, workload
+from bench.outcome import Lane, Outcome
 
-HEAD = ("twin", "median", "spread", "vs best peer", "of floor", "first call", "warm", "note")
-OURS, PEER, FLOOR = "#c2410c", "#94a3b8", "#0f172a"
+WORST = 3  # cases that a family's line in the summary names
 
 
 def duration(seconds: float) -> str:
     """Seconds in the unit that a person would choose.
 
     Example:
-        >>> duration(0.00123), duration(2.5)
-        ('1.23 ms', '2.50 s')
+        >>> duration(0.00123), duration(2.5), duration(0.0)
+        ('1.23 ms', '2.50 s', '0 ns')
     """
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}" if unit != "s" else f"{seconds:.2f} s"
+            value = seconds / scale
+            return f"{value:.2f} s" if unit == "s" else f"{value:.{_digits(value)}f} {unit}"
     return f"{seconds / 1e-9:.0f} ns"
 
 
-def row(outcome: Outcome, lane: Lane) -> tuple[str, ...]:
-    """One line of the table; what was not measured stays empty."""
-    if not lane.seconds:
-        trouble = "not installed" if lane.missing else lane.trouble
-        return (lane.twin, "", "", "", "", "", "", trouble)
-    ratio, share = outcome.ratio(lane), outcome.share(lane)
-    return (
-        lane.twin,
-        duration(lane.median),
-        f"±{lane.spread:.0%}",
-        "" if ratio is None else f"{ratio:.2f}",
-        "" if share is None else f"{share:.0%}",
-        duration(lane.first_cold),
-        duration(lane.first_warm),
-        "",
-    )
+def _digits(value: float) -> int:
+    return max(0, 2 - int(math.log10(value)))
 
 
-def heading(outcome: Outcome) -> str:
-    """What was raced, on how many threads, and what this machine can do at most."""
-    threads = f"{outcome.threads} thread{'s' * (outcome.threads != 1)}"
-    limits = ""
-    if outcome.peaks:
-        limits = (
-            f"; measured limits {median(outcome.peaks) / 1e9:.0f} GFLOP/s, "
-            f"{median(outcome.bandwidths) / 1e9:.1f} GB/s; "
-            f"floor {duration(median(outcome.floors()))}"
-        )
-    return f"{outcome.name}: {outcome.facts.title} ({threads}{limits})"
+def typical(lane: Lane, best: bool) -> float:
+    """The lane's time: its fastest round, or its median."""
+    return min(lane.seconds) if best else lane.median
 
 
-def table(outcome: Outcome) -> str:
-    """The outcome as aligned text."""
-    rows = [HEAD, *(row(outcome, lane) for lane in outcome.lanes)]
-    widths = [max(len(line[column]) for line in rows) for column in range(len(HEAD))]
-    lines = [heading(outcome)]
-    for line in rows:
-        cells = [line[0].ljust(widths[0])]
-        cells += [c.rjust(w) for c, w in zip(line[1:-1], widths[1:-1], strict=True)]
-        lines.append("  ".join(["", *cells, line[-1]]).rstrip())
-    return "\n".join(lines + ([f"  {outcome.note}"] if outcome.note else []))
+def relative(outcome: Outcome, lane: Lane | None, best: bool) -> float | None:
+    """The lane's time over the best peer's."""
+    return outcome.ratio_of_best(lane) if best else outcome.ratio(lane)
 
 
-def markdown(outcomes: Sequence[Outcome]) -> str:
-    """The outcomes as Markdown tables."""
-    parts = ["# Benchmark", "", f"{machine()}. Lower times are better; ratios below 1 are faster."]
+def number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def heading(family: str, threads: int, since: float) -> str:
+    """The head of the lines that follow."""
+    clock = time.strftime("%M:%S", time.gmtime(since))
+    first = f"{family}, {threads} thread{'s' * (threads != 1)} [{clock}]"
+    return f"\n{first:38}{'ours':>9}{'':6}{'best peer':>12}{'':17}{'ratio':>6} {'of floor':>8}"
+
+
+def lines(outcome: Outcome, best: bool = False) -> str:
+    """A line for a case: ours, the best peer, ratio, share of the floor; more lines on trouble."""
+    ours, peer = outcome.ours, outcome.best_peer
+    parts = [f"  {outcome.case:34}"]
+    parts.append(f"{duration(typical(ours, best)) if ours else '-':>11} ")
+    parts.append(f"{f'±{ours.spread:.0%}' if ours else '':>5}")
+    parts.append(f"{duration(typical(peer, best)) if peer else '-':>11}  ")
+    parts.append(f"{peer.twin if peer else '':15}")
+    parts.append(f"{number(relative(outcome, ours, best), '.2f'):>6}")
+    parts.append(f" {number(outcome.share(ours), '.0%'):>8}")
+    if ours and ours.first_cold is not None:
+        parts.append(f"   {_starts(ours)}")
+        parts.append(f"; {peer.twin}: {_starts(peer)}" if peer else "")
+    text = ["".join(parts).rstrip()]
+    for lane in outcome.lanes:
+        if lane.trouble and not lane.missing:
+            text.append(f"      {lane.twin}: {lane.trouble[:150]}")
+        elif lane.seconds and workload.is_ours(lane.twin) and lane is not ours:
+            ratio = number(relative(outcome, lane, best), ".2f")
+            text.append(f"      {lane.twin}: {duration(typical(lane, best))}, ratio {ratio}")
+    return "\n".join(text)
+
+
+def _starts(lane: Lane) -> str:
+    cold, warm = duration(lane.first_cold or 0.0), duration(lane.first_warm or 0.0)
+    return f"first {cold}, warm {warm}, {(lane.memory or 0.0) / 2**20:.0f} MiB"
+
+
+def summary(outcomes: Sequence[Outcome], best: bool = False) -> str:
+    """By family: how often we are at or below the best peer, the mean ratio, the worst cases."""
+    text = ["", f"{'summary':18}{'at or below':>12}{'mean ratio':>12}   worst"]
+    groups: dict[str, list[tuple[float, str]]] = {}
     for outcome in outcomes:
-        parts += ["", f"**{heading(outcome)}**", "", "| " + " | ".join(HEAD) + " |"]
-        parts += ["|---|" + "---:|" * (len(HEAD) - 2) + "---|"]
-        parts += ["| " + " | ".join(row(outcome, lane)) + " |" for lane in outcome.lanes]
-        parts += ["", outcome.note] if outcome.note else []
+        ratio = relative(outcome, outcome.ours, best)
+        if ratio is not None:
+            entry = (ratio, f"{outcome.case} ({outcome.threads}t) {ratio:.2f}")
+            groups.setdefault(outcome.family, []).append(entry)
+            groups.setdefault("all", []).append(entry)
+    if groups:
+        groups["all"] = groups.pop("all")  # last
+    for family, entries in groups.items():
+        entries.sort(reverse=True)
+        wins = sum(ratio <= 1.0 for ratio, _ in entries)
+        mean = geometric_mean(ratio for ratio, _ in entries)
+        worst = ", ".join(name for _, name in entries[:WORST])
+        text.append(f"  {family:16}{f'{wins}/{len(entries)}':>12}{mean:>12.2f}   {worst}")
+    failed = [
+        f"  {outcome.name} ({outcome.threads}t) {lane.twin}: {lane.trouble[:150]}"
+        for outcome in outcomes
+        for lane in outcome.lanes
+        if lane.trouble and not lane.missing and workload.is_ours(lane.twin)
+    ]
+    return "\n".join([*text, *(["ours that failed", *failed] if failed else [])])
+
+
+def markdown(outcomes: Sequence[Outcome], best: bool = False) -> str:
+    """The outcomes as Markdown: the summary, then a table for each family."""
+    absent = sorted({lane.twin for outcome in outcomes for lane in outcome.lanes if lane.missing})
+    spent = sum(outcome.seconds for outcome in outcomes)
+    parts = [
+        "# Benchmark", "",
+        f"{machine()}, {time.strftime('%Y-%m-%d')}; {len(outcomes)} races in {spent / 60:.0f} "
+        "minutes. Times are for one step; the best peer is bold; ratio: ours over the best peer, "
+        "below 1 is faster; of floor: least time that this machine allows over ours.",
+    ]  # fmt: skip
+    parts += ["", f"Not installed: {', '.join(absent)}."] if absent else []
+    parts += ["", "```", summary(outcomes, best).strip("\n"), "```"]
+    for family in dict.fromkeys(outcome.family for outcome in outcomes):
+        parts += ["", f"## {family}", ""]
+        parts += _family([o for o in outcomes if o.family == family], best)
     return "\n".join(parts) + "\n"
+
+
+def _family(outcomes: Sequence[Outcome], best: bool) -> list[str]:
+    twins = list(dict.fromkeys(lane.twin for o in outcomes for lane in o.lanes if lane.seconds))
+    head = ["case", "threads", "ratio", "of floor", "spread", *twins, "note"]
+    rows = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 2) + "---|"]
+    for outcome in outcomes:
+        ours = outcome.ours
+        cells = [
+            f"{outcome.case}: {outcome.title}", str(outcome.threads),
+            number(relative(outcome, ours, best), ".2f"), number(outcome.share(ours), ".0%"),
+            f"±{ours.spread:.0%}" if ours else "",
+        ]  # fmt: skip
+        lanes = {lane.twin: lane for lane in outcome.lanes}
+        cells += [_cell(outcome, lanes.get(twin), best) for twin in twins]
+        cells.append("; ".join(_notes(outcome)))
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows + _first_calls(outcomes)
+
+
+def _cell(outcome: Outcome, lane: Lane | None, best: bool) -> str:
+    if lane is None or not lane.seconds:
+        return ""
+    text = duration(typical(lane, best))
+    return f"**{text}**" if lane is outcome.best_peer else text
+
+
+def _notes(outcome: Outcome) -> list[str]:
+    return [
+        f"{lane.twin}: {lane.trouble[:120]}".replace("|", "/").replace("\n", " ")
+        for lane in outcome.lanes
+        if lane.trouble and not lane.missing
+    ]
+
+
+def _first_calls(outcomes: Sequence[Outcome]) -> list[str]:
+    """First calls and memory, a line for each twin, where they were measured."""
+    rows = [
+        f"| {outcome.case} | {outcome.threads} | {lane.twin} | {duration(lane.first_cold)} | "
+        f"{duration(lane.first_warm)} | {(lane.memory or 0.0) / 2**20:.0f} MiB |"
+        for outcome in outcomes
+        for lane in outcome.lanes
+        if lane.first_cold is not None and lane.first_warm is not None
+    ]
+    head = ["", "| case | threads | twin | first call, cold | warm cache | peak memory |"]
+    return [*head, "|---|---:|---|---:|---:|---:|", *rows] if rows else []
 
 
 def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Everything measured, round by round."""
     entries = []
     for outcome in outcomes:
-        lanes = [
-            asdict(lane)
-            | ({"median": lane.median, "spread": lane.spread} if lane.seconds else {})
-            | ({"ratio": outcome.ratio(lane), "share": outcome.share(lane)} if lane.seconds else {})
-            for lane in outcome.lanes
-        ]
-        entries.append(asdict(outcome) | {"lanes": lanes})
-    return {"machine": machine(), "workloads": entries}
+        lanes = []
+        for lane in outcome.lanes:
+            entry = asdict(lane)
+            if lane.seconds:
+                entry |= {"median": lane.median, "best": min(lane.seconds), "spread": lane.spread}
+                entry |= {"ratio": outcome.ratio(lane), "share": outcome.share(lane)}
+                entry |= {"ratio_of_best": outcome.ratio_of_best(lane)}
+            lanes.append(entry)
+        limits = [value for value in outcome.bandwidths if math.isfinite(value)]
+        entries.append(asdict(outcome) | {"lanes": lanes, "bandwidths": limits})
+    return {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "workloads": entries}
 
 
 def machine() -> str:
-    """The processor's name and the interpreter."""
+    """The processor, the system and the interpreter."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -110,48 +205,16 @@ def machine() -> str:
     return f"{name}, {platform.system()}, Python {platform.python_version()}"
 
 
-def picture(outcomes: Sequence[Outcome], path: Path) -> None:
-    """Bars per workload, relative to the best peer; a tick marks the floor."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    shown = [outcome for outcome in outcomes if outcome.timed]
-    if not shown:
-        return
-    heights = [len(outcome.timed) for outcome in shown]
-    figure, axes = pyplot.subplots(
-        len(shown), 1, figsize=(8, 0.9 * len(shown) + 0.34 * sum(heights)), squeeze=False,
-        gridspec_kw={"height_ratios": heights}, layout="constrained",
-    )  # fmt: skip
-    for outcome, axis in zip(shown, axes[:, 0], strict=True):
-        _bars(outcome, axis)
-    axes[-1, 0].set_xlabel("time over the best peer's; dotted: the machine's floor", fontsize=8)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
-
-
-def _bars(outcome: Outcome, axis: Any) -> None:
-    lanes = outcome.timed[::-1]
-    unit = outcome.best_peer.median if outcome.best_peer else lanes[0].median
-    widths = [lane.median / unit for lane in lanes]
-    colours = [OURS if workload.is_ours(lane.twin) else PEER for lane in lanes]
-    bars = axis.barh([lane.twin for lane in lanes], widths, color=colours, height=0.7)
-    axis.bar_label(bars, [f" {duration(lane.median)}" for lane in lanes], fontsize=8)
-    if outcome.peaks and any(outcome.floors()):
-        axis.axvline(median(outcome.floors()) / unit, color=FLOOR, linewidth=1, linestyle=":")
-    axis.set_xlim(0, max(widths) * 1.15)
-    axis.set_title(outcome.name, fontsize=9, loc="left")
-    axis.tick_params(labelsize=8)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def write(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
+def write(outcomes: Sequence[Outcome], folder: Path, best: bool = False) -> list[Path]:
     """Write JSON, Markdown and a PNG into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"results.{ending}" for ending in ("json", "md", "png")]
     paths[0].write_text(json.dumps(as_json(outcomes), indent=1) + "\n")
-    paths[1].write_text(markdown(outcomes))
-    picture(outcomes, paths[2])
-    return paths
+    paths[1].write_text(markdown(outcomes, best))
+    shown = [
+        picture.Bar(o.family, o.case, o.threads, ratio, o.best_peer.twin)
+        for o in outcomes
+        if o.best_peer and (ratio := relative(o, o.ours, best)) is not None
+    ]
+    picture.draw(shown, paths[2])
+    return [path for path in paths if path.exists()]

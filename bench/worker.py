@@ -1,4 +1,4 @@
-"""A process that holds one twin and runs a burst of calls whenever it is told to.
+"""A process that holds the twins of one framework and runs bursts of calls when it is told to.
 
 Requests and answers are JSON lines on stdin and on the original stdout; whatever a framework
 prints goes to stderr. The parent has set every environment variable before this process began.
@@ -10,84 +10,125 @@ import gc
 import importlib
 import json
 import os
+import resource
 import sys
 import time
-from typing import IO, Any
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench import workload
 
-MACHINE = "machine"  # the twin that measures peak and bandwidth instead of a workload
+if TYPE_CHECKING:
+    from bench.gauge import Gauge
+
+MACHINE = "machine"  # the framework that measures the machine's limits instead of a workload
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The arrays and numbers inside lists, tuples and dicts; nothing at all has none."""
+    if value is None:
+        return
+    if isinstance(value, dict):
+        value = [value[key] for key in sorted(value)]
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
 
 
 def to_numpy(value: Any) -> np.ndarray:
-    """A NumPy copy of what a twin returned, in float64; nothing at all becomes an empty array."""
-    if value is None:
-        return np.empty(0)
+    """A copy of what a twin returned; numbers that NumPy does not know become float32."""
     if hasattr(value, "detach"):
         value = value.detach()
     if hasattr(value, "numpy"):
         value = value.numpy()
-    return np.asarray(value, dtype=np.float64)
+    found = np.asarray(value)
+    return found if found.dtype.kind in "biuf" else found.astype(np.float32)
 
 
-def absent(error: Exception) -> bool:
+def absent(error: Exception, framework: str) -> bool:
     """Whether a peer is simply not installed here. ambos is: what it lacks is a fault."""
-    return isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] not in (
-        "ambos",
-        "bench",
+    return (
+        isinstance(error, ModuleNotFoundError)
+        and (error.name or "").partition(".")[0] == framework
+        and framework != "ambos"
     )
 
 
-class Subject:
-    """One twin, built on request and then called."""
+def resident() -> int:
+    """Bytes of memory that this process has in use."""
+    with suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return high_water()
 
-    def __init__(self, name: str, twin: str) -> None:
-        self.name, self.twin = name, twin
-        self.call: workload.Call | None = None
 
-    def build(self, output: str) -> dict[str, float]:
-        """Build the twin and make its first call, whose output goes to the file `output`."""
-        module = workload.load(self.name)
-        data = module.data()
+def high_water() -> int:
+    """The most bytes that this process had in use since `forget_high_water`."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) << 10
+    unit = 1 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def forget_high_water() -> None:
+    """Let `high_water` begin anew, where the system can."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+class Subjects:
+    """Twins of one family, built on request, then called, then dropped."""
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+        self.calls: dict[str, workload.Call] = {}
+        self.before = 0
+
+    def build(self, case: str, twin: str, output: str) -> dict[str, float]:
+        """Build a twin and make its first call, whose output goes to the file `output`."""
+        chosen = workload.find(self.family, case)
         start = time.perf_counter()
-        importlib.import_module(workload.framework(self.twin))
+        importlib.import_module(workload.framework(twin).replace("mlx", "mlx.core"))
         imported = time.perf_counter()
-        self.call = workload.twins(module)[self.twin](data)
-        result = self.call()
+        forget_high_water()
+        self.before = resident()
+        data = chosen.data()
+        begin = time.perf_counter()
+        call = workload.twins(chosen)[twin](data)
+        result = call()
         done = time.perf_counter()
-        np.save(output, to_numpy(result))
-        return {"import": imported - start, "first": done - imported}
+        np.savez(output, *[to_numpy(leaf) for leaf in leaves(result)])
+        self.calls[twin] = call
+        return {"import": imported - start, "first": done - begin}
 
-    def run(self, calls: int) -> dict[str, float]:
+    def run(self, twin: str, calls: int) -> dict[str, float]:
         """Seconds that `calls` calls took together."""
-        assert self.call is not None, "build comes before run"
-        call = self.call
-        gc.collect()
+        assert twin in self.calls, "build comes before run"
+        call = self.calls[twin]
         start = time.perf_counter()
         for _ in range(calls):
             call()
         return {"seconds": time.perf_counter() - start}
 
+    def memory(self) -> dict[str, float]:
+        """Bytes in use at most since the build began, less those in use after the import."""
+        return {"bytes": high_water() - self.before}
 
-class MachineSubject:
-    """The measured limits of this machine, on as many threads as the workload has."""
-
-    def build(self, output: str) -> dict[str, float]:
-        return self.run(1)
-
-    def run(self, calls: int) -> dict[str, float]:
-        from ambos.runtime.measure import measure_bandwidth, measure_peak
-
-        threads = int(os.environ["AMBOS_THREADS"])
-        return {
-            "peak": measure_peak() * threads * 1e9,  # FLOP/s; one core is measured
-            "bandwidth": measure_bandwidth(seconds=0.1, threads=threads) * 1e9,  # bytes/s
-        }
+    def drop(self) -> dict[str, float]:
+        """Forget every twin."""
+        self.calls.clear()
+        gc.collect()
+        return {}
 
 
-def serve(subject: Subject | MachineSubject, requests: IO[str], answers: IO[str]) -> None:
+def serve(framework: str, subject: Subjects | Gauge, requests: IO[str], answers: IO[str]) -> None:
     """Answer requests until there are no more; an exception is an answer too."""
     for line in requests:
         request: dict[str, Any] = json.loads(line)
@@ -95,17 +136,27 @@ def serve(subject: Subject | MachineSubject, requests: IO[str], answers: IO[str]
         try:
             answer = getattr(subject, request.pop("do"))(**request)
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}", "missing": absent(error)}
+            answer = {
+                "error": f"{type(error).__name__}: {error}",
+                "missing": absent(error, framework),
+            }
         print(json.dumps(answer), file=answers, flush=True)
 
 
 def main() -> None:
-    name, twin, cores = sys.argv[1:]
+    family, framework, cores = sys.argv[1:]
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    serve(MachineSubject() if twin == MACHINE else Subject(name, twin), sys.stdin, answers)
+    subject: Subjects | Gauge
+    if framework == MACHINE:
+        from bench.gauge import Gauge  # imports ambos, which no peer's process should
+
+        subject = Gauge()
+    else:
+        subject = Subjects(family)
+    serve(framework, subject, sys.stdin, answers)
 
 
 if __name__ == "__main__":

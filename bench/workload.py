@@ -1,12 +1,11 @@
-"""What a workload file declares, and how its twins are found."""
+"""What a workload file declares: a list of cases, each with a twin for every framework."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import ModuleType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,41 +19,90 @@ Twin = Callable[[Data], Call]
 PREFIX = "with_"
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """The facts of one workload.
+class Case:
+    """One line of the table. A subclass sets the facts and writes `data` and the twins.
+
+    A twin is a method `with_<framework>(data)` that imports its framework, prepares what a user
+    prepares once, and returns a function that does one call: to the end, however lazy or
+    asynchronous the framework is. What that function returns is compared: an array, a number, or
+    a list, tuple or dict of them; gradients and results alike.
 
     `flops` and `bytes` are the least that one step must compute and move between memory and
-    processor, whatever the method; zero means that no floor is claimed. `threads` is the number the
-    workload is defined for; None takes every core. Outputs of two twins agree when their largest
-    difference is at most `tolerance` times the largest magnitude.
+    processor, whatever the method; zero claims no floor. No bytes where the data may stay in a
+    cache from call to call.
     """
 
+    name: str  # unique in its family; "512-nt" makes "gemm/512-nt"
     title: str
     flops: float = 0.0
     bytes: float = 0.0
-    steps: int = 1  # in one call
-    threads: int | None = None
+    steps: int = 1  # in one call; times are reported for one
+    threads: tuple[int, ...] = (1, 2)
+    # Two outputs agree when their largest difference is at most this times the largest magnitude.
     tolerance: float = 1e-4
+    # Whether the first call (with a cold and a warm cache) and the peak memory are of interest.
+    # Such a case gets processes of its own for every twin, so it costs seconds.
+    starts: bool = False
+    calls_for_memory: int = 3  # calls after which the peak memory is read
+    patience: float = 60.0  # seconds that a twin may take to answer
+    # Fix these where calls are not alike (each is a new batch size, for example).
+    rounds: int | None = None
+    calls: int | None = None  # in a burst
+    # Twins that this case leaves out, and why: {"mlx": "no such convolution on the CPU"}.
+    without: Mapping[str, str] = MappingProxyType({})
+
+    def data(self) -> Data:
+        """The inputs, the same in every process."""
+        return {}
 
 
-def names() -> list[str]:
-    """The workloads there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(workloads.__path__))
+def normal(seed: int, *shape: int, scale: float = 1.0) -> np.ndarray:
+    """Float32 numbers from a normal distribution, always the same.
+
+    Example:
+        >>> normal(0, 2, 3).shape
+        (2, 3)
+    """
+    return np.random.default_rng(seed).standard_normal(shape, np.float32) * np.float32(scale)
 
 
-def load(name: str) -> ModuleType:
-    """The module of a workload: `WORKLOAD`, `data()` and `with_<framework>(data)` functions."""
-    return importlib.import_module(f"{workloads.__name__}.{name}")
+def integers(seed: int, end: int, *shape: int) -> np.ndarray:
+    """Integers from 0 to before `end`, always the same.
+
+    Example:
+        >>> int(integers(0, 5, 100).max())
+        4
+    """
+    return np.random.default_rng(seed).integers(0, end, shape)
 
 
-def twins(module: ModuleType) -> dict[str, Twin]:
-    """Twins in the order of the file: `with_ambos_fit` is called "ambos fit"."""
-    return {
-        name.removeprefix(PREFIX).replace("_", " "): function
-        for name, function in vars(module).items()
+def families() -> list[str]:
+    """The workload files there are, in the order of the report."""
+    found = {module.name for module in pkgutil.iter_modules(workloads.__path__)}
+    order = ["gemm", "conv", "pointwise", "rows", "attention", "index", "steps", "inference"]
+    return [name for name in order if name in found] + sorted(found - set(order))
+
+
+def load(family: str) -> list[Case]:
+    """The cases of a family."""
+    cases: list[Case] = importlib.import_module(f"{workloads.__name__}.{family}").CASES
+    return cases
+
+
+def find(family: str, name: str) -> Case:
+    """The case called `name`."""
+    return next(case for case in load(family) if case.name == name)
+
+
+def twins(case: Case) -> dict[str, Twin]:
+    """Twins in the order of the class: `with_torch_compile` is called "torch compile"."""
+    names = {name: None for kind in reversed(type(case).__mro__) for name in vars(kind)}
+    found = {
+        name.removeprefix(PREFIX).replace("_", " "): getattr(case, name)
+        for name in names
         if name.startswith(PREFIX)
     }
+    return {twin: function for twin, function in found.items() if twin not in case.without}
 
 
 def framework(twin: str) -> str:
@@ -64,3 +112,28 @@ def framework(twin: str) -> str:
 
 def is_ours(twin: str) -> bool:
     return framework(twin) == "ambos"
+
+
+def select(patterns: list[str]) -> list[tuple[str, Case]]:
+    """The cases that a word names: a family, or a case, or how a case begins or continues.
+
+    Example:
+        >>> [case.name for _, case in select(["gemm/512-nt"])]
+        ['512-nt']
+    """
+    every = [(family, case) for family in families() for case in load(family)]
+    if not patterns:
+        return every
+    chosen = []
+    for family, case in every:
+        path = f"{family}/{case.name}"
+        if any(word in (family, case.name, path) for word in patterns):
+            chosen.append((family, case))
+    if not chosen:  # no exact name: the beginning of a name will do
+        chosen = [
+            (family, case)
+            for family, case in every
+            if any(f"{family}/{case.name}".startswith(word) or case.name.startswith(word)
+                   for word in patterns)
+        ]  # fmt: skip
+    return chosen

@@ -14,6 +14,70 @@ LANES = 16  # the logical vector of every kernel
 STREAM_BLOCK = 1 << 20  # bytes of one work item of the bandwidth kernel
 
 
+class Yardstick:
+    """A program that does a known amount of work, kept to be run again and again."""
+
+    def __init__(
+        self, program: Program, inputs: list[Storage], outputs: list[Storage], work: float
+    ) -> None:
+        self._executable = Executable(program)
+        self._storages = (inputs, outputs)  # the addresses below are theirs
+        self._read = [storage.address for storage in inputs]
+        self._written = [storage.address for storage in outputs]
+        self._work = work
+        self._executable.run(self._read, self._written)
+
+    def best(self, seconds: float) -> float:
+        """Work per second in the fastest of the runs that `seconds` allow; of one at least."""
+        best, start = float("inf"), time.perf_counter()
+        while True:
+            before = time.perf_counter()
+            self._executable.run(self._read, self._written)
+            now = time.perf_counter()
+            best = min(best, now - before)
+            if now - start > seconds:
+                return self._work / best
+
+
+def peak_yardstick(threads: int = 1) -> Yardstick:
+    """Its work is floating-point operations of fused multiply-adds, on `threads` threads at once.
+
+    Example:
+        >>> peak_yardstick().best(0.001) > 1e8
+        True
+    """
+    features = host_features()
+    chains = max(1, min(12, (features.registers - 4) * features.vector_bytes // (4 * LANES)))
+    output = Storage(4 * LANES)  # every item writes there, and the same numbers
+    turns = 10_000
+    kernel = Kernel(f"ambos_peak_{chains}", lambda: _peak_text(chains), "peak")
+    launch = Launch(kernel, (Pointer(2), turns), threads, serial=threads == 1)
+    program = Program((launch,), 0, (output.nbytes,))
+    return Yardstick(program, [], [output], 2.0 * LANES * chains * turns * threads)
+
+
+def bandwidth_yardstick(nbytes: int = 64 << 20) -> Yardstick:
+    """Its work is bytes, read and written together, of a copy of `nbytes` to other memory.
+
+    Example:
+        >>> bandwidth_yardstick(1 << 20).best(0.001) > 1e7
+        True
+    """
+    items = max(1, nbytes // STREAM_BLOCK)
+    source, target = Storage(items * STREAM_BLOCK), Storage(items * STREAM_BLOCK)
+    source.numpy("uint8", (source.nbytes,))[:] = 1  # untouched pages would all be the zero page
+    kernel = Kernel("ambos_stream", _stream_text, "stream")
+    program = Program((Launch(kernel, (Pointer(3), Pointer(2)), items),), 1, (target.nbytes,))
+    return Yardstick(program, [source], [target], 2.0 * source.nbytes)
+
+
+def best_seconds(
+    program: Program, inputs: list[Storage], outputs: list[Storage], seconds: float
+) -> float:
+    """The shortest of the runs that fit into `seconds`."""
+    return 1.0 / Yardstick(program, inputs, outputs, 1.0).best(seconds)
+
+
 def measure_peak(seconds: float = 0.1, threads: int = 1) -> float:
     """GFLOP/s of fused multiply-adds on one core (or `threads`), the best of several tries.
 
@@ -21,14 +85,7 @@ def measure_peak(seconds: float = 0.1, threads: int = 1) -> float:
         >>> measure_peak(0.001) > 0.1
         True
     """
-    features = host_features()
-    chains = max(1, min(12, (features.registers - 4) * features.vector_bytes // (4 * LANES)))
-    output = Storage(4 * LANES)
-    turns = 10_000
-    kernel = Kernel(f"ambos_peak_{chains}", lambda: _peak_text(chains), "peak")
-    launch = Launch(kernel, (Pointer(2), turns), threads, serial=threads == 1)
-    best = best_seconds(Program((launch,), 0, (output.nbytes,)), [], [output], seconds)
-    return 2 * LANES * chains * turns * threads / best / 1e9
+    return peak_yardstick(threads).best(seconds) / 1e9
 
 
 def measure_bandwidth(nbytes: int = 64 << 20, seconds: float = 0.2, threads: int = 1) -> float:
@@ -38,36 +95,12 @@ def measure_bandwidth(nbytes: int = 64 << 20, seconds: float = 0.2, threads: int
         >>> measure_bandwidth(1 << 20, 0.001) > 0.01
         True
     """
-    items = max(1, nbytes // STREAM_BLOCK)
-    source, target = Storage(items * STREAM_BLOCK), Storage(items * STREAM_BLOCK)
-    source.numpy("uint8", (source.nbytes,))[:] = 1  # untouched pages would all be the zero page
-    kernel = Kernel("ambos_stream", _stream_text, "stream")
-    launch = Launch(kernel, (Pointer(3), Pointer(2)), items)
     before = config.threads
     config.threads = threads
     try:
-        program = Program((launch,), 1, (target.nbytes,))
-        best = best_seconds(program, [source], [target], seconds)
+        return bandwidth_yardstick(nbytes).best(seconds) / 1e9
     finally:
         config.threads = before
-    return 2 * source.nbytes / best / 1e9
-
-
-def best_seconds(
-    program: Program, inputs: list[Storage], outputs: list[Storage], seconds: float
-) -> float:
-    """The shortest of the runs that fit into `seconds`."""
-    executable = Executable(program)
-    read, written = [s.address for s in inputs], [s.address for s in outputs]
-    executable.run(read, written)
-    best, start = float("inf"), time.perf_counter()
-    while True:
-        before = time.perf_counter()
-        executable.run(read, written)
-        now = time.perf_counter()
-        best = min(best, now - before)
-        if now - start > seconds:
-            return best
 
 
 def _peak_text(chains: int) -> str:
@@ -78,8 +111,11 @@ def _peak_text(chains: int) -> str:
         "entry:",
         "  %out = load ptr, ptr %args",
         "  %turns_at = getelementptr i64, ptr %args, i64 1",
-        "  %turns = load i64, ptr %turns_at",
-        "  %half = sitofp i64 %begin to float  ; zero, which the optimiser cannot know",
+        "  %turns_of_item = load i64, ptr %turns_at",
+        "  %items = sub i64 %end, %begin",
+        "  %turns = mul i64 %turns_of_item, %items",
+        "  %nothing = sub i64 %turns_of_item, 10000  ; zero, which the optimiser cannot know",
+        "  %half = sitofp i64 %nothing to float",
         f"  %x0 = insertelement {vector} poison, float %half, i64 0",
         f"  %x = shufflevector {vector} %x0, {vector} poison, <{LANES} x i32> zeroinitializer",
         "  br label %loop",

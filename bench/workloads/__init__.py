@@ -1,1 +1,1 @@
-"""One file per workload; the file's name is the workload's name."""
+"""One file per family of workloads; each has a list CASES (see bench/README.md)."""
