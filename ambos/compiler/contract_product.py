@@ -15,17 +15,20 @@ from ambos.core.dtype import DType
 UNROLL = 4  # k steps between two tests of the loop condition
 PARAMETERS = (
     "ptr noalias %args, ptr noalias %a, ptr noalias %offsets, ptr noalias %b, ptr noalias %total, "
-    "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run, i64 %columns"
+    "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run, i64 %columns, i1 %in.place"
 )
 
 
 class Product:
-    """Writes `void @name(args, a, offsets, b, total, first.k, end.k, first.run, end.run, columns)`.
+    """Writes `void @name(args, a, offsets, b, total, first.k, end.k, first.run, end.run, columns,
+    in.place)`.
 
-    `a` and `b` are the operands' addresses for the batch and panel at hand, `offsets` the A
-    offsets of the tile's rows, `total` the tile's totals, [row][column]: stored if first.k is 0,
-    else added to. The block of k from first.k to end.k lies in the runs first.run to end.run.
-    `columns` (looked at only if `edge`) says how many columns there are from the panel's first.
+    `a` is A's address for the batch at hand and `offsets` the A offsets of the tile's rows; if A
+    is packed, `a` is the tile's copy of the block. `b` is the panel's block of B, one k after the
+    other, or (in.place) B's address for the batch and panel. `total` is the tile's totals,
+    [row][column]: stored if first.k is 0, else added to. The block of k from first.k to end.k
+    lies in the runs first.run to end.run. `columns` (looked at only if `edge`) says how many
+    columns there are from the panel's first.
     """
 
     def __init__(self, kernel: ContractKernel, edge: bool) -> None:
@@ -40,12 +43,16 @@ class Product:
     def write(self, name: str) -> tuple[str, Code]:
         """The function's text (and its code, which knows the declarations)."""
         code, kernel = self.code, self.kernel
-        # A packed panel holds one k after the other, so its step is known here.
-        self.b_step = str(self.vectors * LANES) if kernel.b_packed else code.word(kernel.b_k)
-        self.a_rows = [
-            code.element("%a", self.a_type, code.read("%offsets", str(row)))
-            for row in range(self.rows)
-        ]
+        self.b_step = str(self.vectors * LANES)  # a copy holds one k after the other
+        if kernel.b_form == "copy":
+            step = f"select i1 %in.place, i64 {code.word(kernel.b_k)}, i64 {self.b_step}"
+            self.b_step = code.here(step)
+        self.a_rows = ["%a"]
+        if not kernel.a_packed:
+            self.a_rows = [
+                code.element("%a", self.a_type, code.read("%offsets", str(row)))
+                for row in range(self.rows)
+            ]
         self.masks = [
             code.lanes_below(code.sub("%columns", str(vector * LANES))) if self.edge else None
             for vector in range(self.vectors)
@@ -64,8 +71,15 @@ class Product:
         first = code.extreme("umax", start, "%first.k")
         end = code.extreme("umin", code.add(start, code.word(kernel.run_length)), "%end.k")
         length, skip = code.sub(end, first), code.sub(first, start)
-        a = code.add(code.read(tables[0], run), code.mul(skip, code.word(kernel.a_k)))
-        b = code.add(code.read(tables[1], run), code.mul(skip, self.b_step))
+        done = code.sub(first, "%first.k")
+        if kernel.a_packed:
+            a = code.mul(done, str(self.rows))
+        else:
+            a = code.add(code.read(tables[0], run), code.mul(skip, code.word(kernel.a_k)))
+        b = code.mul(done, self.b_step)
+        if kernel.b_form == "copy":
+            there = code.add(code.read(tables[1], run), code.mul(skip, self.b_step))
+            b = code.here(f"select i1 %in.place, i64 {there}, i64 {b}")
         pointer = code.here(f"getelementptr {self.b_type}, ptr %b, i64 {b}")
         unrolled = code.here(f"and i64 {length}, {-UNROLL}")
         state = [a, pointer, *sums]
@@ -78,23 +92,27 @@ class Product:
 
     def steps(self, count: int, state: list[str]) -> list[str]:
         """`count` k in a row: load a row of B, then for each row broadcast A, multiply and add."""
-        code, unit = self.code, self.kernel.a_k == UNIT
+        code, kernel = self.code, self.kernel
         index, pointer, *sums = state
-        lines = [code.element(row, self.a_type, index) for row in self.a_rows] if unit else []
+        # If A's k lie at distances known here, one index and displacements serve all steps.
+        near = self.rows if kernel.a_packed else 1 if kernel.a_k == UNIT else 0
+        lines = [code.element(row, self.a_type, index) for row in self.a_rows] if near else []
         for step in range(count):
-            b = [self.lanes(pointer, v, self.kernel.b.dtype) for v in range(self.vectors)]
-            for row, base in enumerate(self.a_rows):
-                if unit:  # one index register and displacements serve all steps
+            b = [self.lanes(pointer, v, kernel.b.dtype) for v in range(self.vectors)]
+            for row in range(self.rows):
+                if kernel.a_packed:
+                    address = code.element(lines[0], self.a_type, str(step * near + row))
+                elif near:
                     address = code.element(lines[row], self.a_type, str(step))
                 else:
-                    address = code.element(base, self.a_type, index)
+                    address = code.element(self.a_rows[row], self.a_type, index)
                 for vector, a in enumerate(self.a_factors(address)):
                     place = row * self.vectors + vector
                     sums[place] = self.multiply_add(a, b[vector], sums[place])
             pointer = code.element(pointer, self.b_type, self.b_step)
-            if not unit:
-                index = code.add(index, code.word(self.kernel.a_k))
-        index = code.add(index, str(count)) if unit else index
+            if not near:
+                index = code.add(index, code.word(kernel.a_k))
+        index = code.add(index, str(count * near)) if near else index
         return [self.opaque("i64", index), self.opaque("ptr", pointer), *sums]
 
     def opaque(self, kind: str, value: str) -> str:

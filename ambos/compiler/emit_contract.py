@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ambos.compiler.contract_epilogue import epilogue
+from ambos.compiler.contract_pack import Pack, Panel
 from ambos.compiler.contract_product import Product
 from ambos.compiler.contract_text import Code
 from ambos.compiler.loops import LANES, ContractKernel
@@ -18,8 +19,17 @@ ABI = "ptr noalias %args, i64 %begin, i64 %end, ptr noalias %scratch"
 
 def emit_contract(kernel: ContractKernel, name: str, lower: Lower) -> str:
     """The text of an LLVM module that defines `name` (ABI in core.program)."""
-    edges = (False, True) if kernel.a_vector or not kernel.b_packed else (False,)
-    parts = [row_table(kernel, f"{name}.rows")]
+    edges = (False, True) if kernel.a_vector else (False,)
+    parts = []
+    if kernel.a_packed:
+        panel = Panel(kernel.a.dtype, kernel.tile[0], kernel.a_runs, kernel.a_k)
+        parts.append(Pack(kernel, panel).write(f"{name}.pack_a"))
+    else:
+        parts.append(row_table(kernel, f"{name}.rows"))
+    if kernel.b_form != "packed":
+        line = kernel.b_line if kernel.b_form == "turn" else None
+        panel = Panel(kernel.b.dtype, kernel.tile[1] * LANES, kernel.b_runs, kernel.b_k, line)
+        parts.append(Pack(kernel, panel).write(f"{name}.pack_b"))
     parts += [Product(kernel, edge).write(f"{name}.product{edge:d}") for edge in edges]
     outlined: dict[str, tuple[Any, str, str]] = {}  # both epilogues call the same functions
     for edge in (False, True):
@@ -63,8 +73,8 @@ class Driver:
     def write(self) -> tuple[str, Code]:
         """The function's text and its code."""
         self.prepare()
-        code, axes = self.code, [*self.batch, self.row_blocks, self.panels]
-        with code.when("%begin", "%end"):  # without items there may be no panel to divide by
+        code, axes = self.code, [*self.batch, self.row_blocks, self.groups]
+        with code.when("%begin", "%end"):  # without items there may be no group to divide by
             first = [("i64", index) for index in code.decode("%begin", axes)]
             with code.loop("%begin", "%end", 1, [("i64", "-1"), *first]) as items:
                 known, *place = items.inner
@@ -78,11 +88,14 @@ class Driver:
         size = self.rows * self.width
         self.tile = code.here(f"alloca [{size} x {kernel.accumulator.llvm}], align 64")
         self.a, self.b = code.pointer(kernel.a.word), code.pointer(kernel.b.word)
+        self.a_copy = code.element("%scratch", "i8", code.word(kernel.a_scratch))
+        self.b_copy = code.element("%scratch", "i8", code.word(kernel.b_scratch))
         axes = [code.word(extent) for extent in kernel.extents]
         self.batch, self.columns = axes[: kernel.num_batch], axes[-1]
         self.num_rows = code.product(axes[kernel.num_batch : -1])
-        self.row_block = code.word(kernel.row_block)
+        self.row_block, self.group = code.word(kernel.row_block), code.word(kernel.group)
         self.panels = code.ceiling(self.columns, str(self.width))
+        self.groups = code.ceiling(self.panels, self.group)
         self.row_blocks = code.ceiling(self.num_rows, self.row_block)
         self.k_block = code.word(kernel.k_block)
         self.run_length = code.extreme("umax", code.word(kernel.run_length), "1")
@@ -91,54 +104,106 @@ class Driver:
         self.k_blocks = code.extreme("umax", code.ceiling(self.k, self.k_block), "1")
         self.one_block = code.here(f"icmp eq i64 {self.k_blocks}, 1")
         self.last_block = code.sub(self.k_blocks, "1")
+        self.may_stay = code.here(f"icmp ne i64 {code.word(kernel.b_in_place)}, 0")
 
     def item(self, place: Sequence[str], known: str) -> str:
-        """One row block x one panel. `known` is the row block that the row table describes."""
+        """One row block x one group of panels. `known` is the block that the table describes."""
         code, kernel = self.code, self.kernel
-        *self.indices, block, panel = place
-        self.column = code.mul(panel, str(self.width))
-        self.columns_left = code.sub(self.columns, self.column)
-        self.full = code.here(f"icmp uge i64 {self.columns_left}, {self.width}")
-        self.partial = code.here(f"xor i1 {self.full}, true")
+        *self.indices, block, group = place
+        self.first_panel = code.mul(group, self.group)
+        self.end_panel = code.extreme("umin", code.add(self.first_panel, self.group), self.panels)
         self.row = code.mul(block, self.row_block)
         self.count = code.extreme("umin", self.row_block, code.sub(self.num_rows, self.row))
         a = code.add(code.word(kernel.a_offset), code.dot(self.indices, kernel.a_batch))
-        if kernel.a_vector:
-            a = code.add(a, self.column)
+        if kernel.a_packed:
+            a = code.add(a, self.row)
         b = code.add(code.word(kernel.b_offset), code.dot(self.indices, kernel.b_batch))
-        b = code.add(b, code.mul(panel, code.word(kernel.b_panel)))
         self.a_base = code.element(self.a, memory_type(kernel.a.dtype), a)
         self.b_base = code.element(self.b, memory_type(kernel.b.dtype), b)
-        with code.either(code.here(f"icmp ne i64 {known}, {block}")):
-            padded = code.mul(code.ceiling(self.count, str(self.rows)), str(self.rows))
-            code.effect(
-                f'call void @"{self.name}.rows"(ptr %args, ptr {self.table}, i64 {self.row}, '
-                f"i64 {self.count}, i64 {padded})"
-            )
+        if not kernel.a_packed:
+            with code.either(code.here(f"icmp ne i64 {known}, {block}")):
+                padded = code.mul(code.ceiling(self.count, str(self.rows)), str(self.rows))
+                code.effect(
+                    f'call void @"{self.name}.rows"(ptr %args, ptr {self.table}, i64 {self.row}, '
+                    f"i64 {self.count}, i64 {padded})"
+                )
         with code.loop("0", self.k_blocks, 1) as blocks:
             self.block(blocks.index)
         return block
 
     def block(self, number: str) -> None:
-        """One block of k for all row tiles: the panel's block of B stays in the first cache."""
+        """One block of k for all panels of the group: A's part stays in the second cache."""
         code = self.code
-        first = code.mul(number, self.k_block)
-        end = code.extreme("umin", code.add(first, self.k_block), self.k)
-        run = code.here(f"udiv i64 {first}, {self.run_length}")
+        self.first = code.mul(number, self.k_block)
+        end = code.extreme("umin", code.add(self.first, self.k_block), self.k)
+        run = code.here(f"udiv i64 {self.first}, {self.run_length}")
         end_run = code.ceiling(end, self.run_length)
-        last = code.here(f"icmp eq i64 {number}, {self.last_block}")
-        size = self.width * self.kernel.accumulator.itemsize
+        self.extent = f"i64 {self.first}, i64 {end}, i64 {run}, i64 {end_run}"
+        self.last = code.here(f"icmp eq i64 {number}, {self.last_block}")
+        if self.kernel.a_packed:
+            element = memory_type(self.kernel.a.dtype)
+            with code.loop("0", self.count, self.rows) as tiles:
+                source = code.element(self.a_base, element, tiles.index)
+                left = code.sub(self.count, tiles.index)
+                code.effect(
+                    f'call void @"{self.name}.pack_a"(ptr %args, ptr {source}, '
+                    f"ptr {self.copied_rows(tiles.index)}, i64 {left}, {self.extent})"
+                )
+        with code.loop(self.first_panel, self.end_panel, 1) as panels:
+            self.panel(panels.index)
+
+    def copied_rows(self, at: str) -> str:
+        """Where the copy of the tile lies whose first row is number `at` of the row block."""
+        element = memory_type(self.kernel.a.dtype)
+        return self.code.element(self.a_copy, element, self.code.mul(at, self.k_block))
+
+    def panel(self, panel: str) -> None:
+        """One block of k of one panel for all row tiles: B's part stays in the first cache."""
+        code, kernel = self.code, self.kernel
+        self.column = code.mul(panel, str(self.width))
+        self.columns_left = code.sub(self.columns, self.column)
+        self.full = code.here(f"icmp uge i64 {self.columns_left}, {self.width}")
+        self.partial = code.here(f"xor i1 {self.full}, true")
+        b, in_place = self.b_block(panel)
+        a = self.a_base
+        if kernel.a_vector:
+            a = code.element(a, memory_type(kernel.a.dtype), self.column)
+        size = self.width * kernel.accumulator.itemsize
+        before = code.mul(code.sub(panel, self.first_panel), self.row_block)
         with code.loop("0", self.count, self.rows) as tiles:
-            offsets = code.element(self.table, "i64", tiles.index)
-            held = code.element("%scratch", "i8", code.mul(tiles.index, str(size)))
+            place = code.mul(code.add(before, tiles.index), str(size))
+            held = code.element("%scratch", "i8", place)
             total = code.here(f"select i1 {self.one_block}, ptr {self.tile}, ptr {held}")
+            if kernel.a_packed:
+                a, offsets = self.copied_rows(tiles.index), self.table
+            else:
+                offsets = code.element(self.table, "i64", tiles.index)
             self.choose(
                 "product", self.edges,
-                f"ptr %args, ptr {self.a_base}, ptr {offsets}, ptr {self.b_base}, ptr {total}, "
-                f"i64 {first}, i64 {end}, i64 {run}, i64 {end_run}, i64 {self.columns_left}",
+                f"ptr %args, ptr {a}, ptr {offsets}, ptr {b}, ptr {total}, {self.extent}, "
+                f"i64 {self.columns_left}, i1 {in_place}",
             )  # fmt: skip
-            with code.either(last):
+            with code.either(self.last):
                 self.store(tiles.index, total)
+
+    def b_block(self, panel: str) -> tuple[str, str]:
+        """Where the panel's block of B lies, and (an i1) whether that is its own place."""
+        code, kernel = self.code, self.kernel
+        element = memory_type(kernel.b.dtype)
+        there = code.element(self.b_base, element, code.mul(panel, code.word(kernel.b_panel)))
+        if kernel.b_form == "packed":
+            return code.element(there, element, code.mul(self.first, str(self.width))), "false"
+        pack = (
+            f'call void @"{self.name}.pack_b"(ptr %args, ptr {there}, ptr {self.b_copy}, '
+            f"i64 {self.columns_left}, {self.extent})"
+        )
+        if kernel.b_form == "turn":
+            code.effect(pack)
+            return self.b_copy, "false"
+        stays = code.here(f"and i1 {self.may_stay}, {self.full}")
+        with code.either(code.here(f"xor i1 {stays}, true")):
+            code.effect(pack)
+        return code.here(f"select i1 {stays}, ptr {there}, ptr {self.b_copy}"), stays
 
     def store(self, at: str, total: str) -> None:
         """The epilogue of the tile whose first row is number `at` of the row block."""

@@ -241,16 +241,20 @@ class ContractKernel:
     K is cut into `num_runs` runs of `run_length`; run r starts at tables a_runs[r], b_runs[r]
     (pointers to int64 element offsets) and advances by strides a_k, b_k (words or UNIT).
     `a_vector`: A also varies along the column axis, with unit stride (depthwise convolution).
+    `a_packed`: rows are one axis of unit stride; blocks of A are copied to scratch first.
     B element address: b_offset + sum(batch * b_batch) + K offset + column address, where the
-    column address is (col // width) * b_panel + col % width; a panel is `width` columns wide,
-    width = the tile's columns. `b_packed`: panels are padded to full width with zeros, so that
-    vector loads never need a mask, and one k follows the other (b_k is not read: it is the tile's
-    width). Unpacked B sets b_panel to the tile's width (unit stride).
+    column address is (col // width) * b_panel + (col % width) * b_line; a panel is `width` columns
+    wide, width = the tile's columns. How the kernel reads B is `b_form`:
+    "packed": panels are padded to full width with zeros and one k follows the other (b_k is not
+    read: it is the tile's width). "copy": columns are neighbours; the block of a panel is copied
+    to scratch first, or, if word `b_in_place` is not 0 and the panel is full, read where it lies.
+    "turn": k are neighbours (b_k is UNIT); they are transposed on their way to scratch.
 
-    Work items: batch x row blocks of `row_block` rows (word) x column panels, the panels fastest.
-    A row block is a multiple of the tile's rows and at most tiles.MAX_ROW_BLOCK.
-    Needs `scratch` = row_block * tile columns * itemsize of the accumulator per thread when there
-    is more than one k block.
+    Work items: batch x row blocks of `row_block` rows (word) x groups of `group` column panels
+    (word), the groups fastest. A row block is a multiple of the tile's rows and at most
+    tiles.MAX_ROW_BLOCK. Scratch of a thread: if there is more than one k block, the totals of an
+    item, row_block * group * tile columns; copies of blocks of B at byte `b_scratch` (word) and
+    of A at byte `a_scratch` (word); tiles.scratch_of says how large they are.
     """
 
     extents: tuple[int, ...]  # words: batch axes, row axes, column axis
@@ -265,8 +269,11 @@ class ContractKernel:
     b_offset: int | None
     b_batch: tuple[int, ...]
     b_panel: int
-    b_packed: bool
+    b_line: int
+    b_form: str
+    b_in_place: int
     a_vector: bool
+    a_packed: bool
     num_runs: int
     run_length: int
     a_runs: int
@@ -275,6 +282,9 @@ class ContractKernel:
     b_k: int
     k_block: int
     row_block: int
+    group: int
+    b_scratch: int
+    a_scratch: int
     tile: tuple[int, int]  # rows, vectors of LANES columns
     tape: tuple[Instr, ...]
     stores: tuple[Store, ...]

@@ -13,7 +13,7 @@ from ambos.compiler.launches import Context, Step, assemble, outline, outline_ti
 from ambos.compiler.layout import Memory, TableRef, strides_in_order
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder
-from ambos.compiler.tiles import choose_tile, row_block
+from ambos.compiler.tiles import choose_item, choose_tile, scratch_of
 from ambos.core.affine import Affine, Misaligned
 from ambos.core.dtype import bool_
 from ambos.core.shape import row_major
@@ -185,13 +185,15 @@ class Contraction:
         width = axes.extent(len(number) - 1)
         accumulator = node.dtype.compute
         tile = choose_tile(context.features, width, count, accumulator)
-        block = row_block(
-            context.features, tile, count, self.volume(roles.summed), accumulator.itemsize,
-            math.prod(axes.extent(x) for x in range(num_batch))
-            * -(-width // (tile[1] * loops.LANES)),
+        k = self.volume(roles.summed)
+        panels = -(-width // (tile[1] * loops.LANES))
+        batches = math.prod(axes.extent(x) for x in range(num_batch))
+        block, group = choose_item(
+            context.features, tile, count, k, accumulator.itemsize, panels, batches,
+            context.threads,
         )  # fmt: skip
         steps: list[Step] = []
-        side = self.column_side(axes, roles, num_batch, tile[1] * loops.LANES, count, steps)
+        side = self.column_side(axes, roles, num_batch, tile[1] * loops.LANES, steps)
         extents = tuple(words.add(axes.extent(x)) for x in range(len(number)))
         finisher = Finisher(axes, words, len(number) - 1, context.memories)
         finisher.translate(self.epilogue.tape, {node: 0})
@@ -202,8 +204,12 @@ class Contraction:
             kernel_stores.append(loops.Store(buffer, index, number_))
         a_buffer, a_offset = self.origin(words, self.a)
         b_buffer, b_offset = self.origin(words, side.operand)
-        num_runs, run_length, a_table, b_table, a_k, b_k = self.runs(roles, side)
-        k = self.volume(roles.summed)
+        num_runs, run_length, a_table, b_table, a_k, b_k = self.runs(roles, side.k_address)
+        a_packed = num_rows == 1 and not roles.a_vector and a_k != 1 and (
+            axes.coefficient(self.a.address, num_batch) == 1
+        )  # fmt: skip
+        itemsizes = accumulator.itemsize, a_buffer.dtype.itemsize, b_buffer.dtype.itemsize
+        scratch = scratch_of(tile, block, group, k, itemsizes, (a_packed, side.form != "packed"))
         kernel = loops.ContractKernel(
             extents=extents,
             num_batch=num_batch,
@@ -219,30 +225,33 @@ class Contraction:
             b_offset=b_offset,
             b_batch=tuple(words.add(s) for s in side.batch),
             b_panel=words.add(side.panel),
-            b_packed=side.always_packed,
+            b_line=words.add(side.line) if side.form == "turn" else loops.UNIT,
+            b_form=side.form,
+            b_in_place=words.add(int(count < PACK_ROWS)),
             a_vector=roles.a_vector,
+            a_packed=a_packed,
             num_runs=words.add(num_runs),
             run_length=words.add(run_length),
             a_runs=words.add(a_table),
             b_runs=words.add(b_table),
             a_k=loops.UNIT if a_k == 1 else words.add(a_k),
-            b_k=words.add(b_k),
+            b_k=loops.UNIT if side.form == "turn" else words.add(b_k),
             k_block=words.add(loops.block_length(k)),
             row_block=words.add(block),
+            group=words.add(group),
+            b_scratch=words.add(scratch.b),
+            a_scratch=words.add(scratch.a),
             tile=tile,
             tape=tuple(finisher.tape),
             stores=tuple(kernel_stores),
             num_words=len(words.values),
         )
-        panels = -(-width // (tile[1] * loops.LANES))
-        items = math.prod(axes.extent(x) for x in range(num_batch)) * -(-count // block) * panels
-        blocks = -(-k // loops.block_length(k))
-        scratch = block * tile[1] * loops.LANES * accumulator.itemsize if blocks > 1 else 0
+        items = batches * -(-count // block) * -(-panels // group)
         work = self.volume(range(len(self.space.extents)))
         label = f"contract{'+' + str(len(self.group.members) - 1) if len(stores) > 1 else ''} " + (
             f"{count}x{width}x{k}"
         )
-        steps.append(Step(kernel, words.values, items, scratch, work < 1 << 17, label))
+        steps.append(Step(kernel, words.values, items, scratch.size, work < 1 << 17, label))
         return steps
 
     def origin(self, words: Words, operand: Operand) -> tuple[loops.Buffer, int | None]:
@@ -256,9 +265,9 @@ class Contraction:
     def strides(axes: Axes, words: Words, address: Affine, which: Sequence[int]) -> tuple[int, ...]:
         return tuple(words.add(axes.coefficient(address, x)) for x in which)
 
-    def runs(self, roles: Roles, side: ColumnSide) -> tuple[int, int, TableRef, TableRef, int, int]:
+    def runs(self, roles: Roles, b: Affine) -> tuple[int, int, TableRef, TableRef, int, int]:
         """K as runs: the innermost merged axis, and a table of the offsets of all others."""
-        a, b = self.a.address, side.k_address
+        a = self.a.address
         merged = Axes(self.space.extents)
         order = merged.extend(roles.summed, [a, b])
         if not order:
@@ -281,24 +290,22 @@ class Contraction:
     # --- the vector side -------------------------------------------------------------------------
 
     def column_side(
-        self, axes: Axes, roles: Roles, num_batch: int, width: int, rows: int, steps: list[Step]
+        self, axes: Axes, roles: Roles, num_batch: int, width: int, steps: list[Step]
     ) -> ColumnSide:
-        """B read in place, or packed into panels of `width` columns by a step of its own.
-
-        Where B's columns are contiguous the kernel serves both forms, so that the number of rows
-        may decide without shaping the code."""
+        """B as the kernel takes it, or packed into panels of `width` columns by a step of its own
+        where neither columns nor k are neighbours."""
         column = len(axes.runs) - 1
         step = axes.coefficient(self.b.address, column)
         batch = [axes.coefficient(self.b.address, x) for x in range(num_batch)]
-        in_place = step == 1 and self.b.memory.dtype is self.node.dtype
-        if in_place and rows < PACK_ROWS:
-            return ColumnSide(self.b, batch, width, self.b.address, False)
-        return self.pack(axes, roles, num_batch, width, not in_place, steps)
+        if step == 1:
+            return ColumnSide(self.b, batch, width, 1, self.b.address, "copy")
+        if self.runs(roles, self.b.address)[-1] == 1:
+            return ColumnSide(self.b, batch, width * step, step, self.b.address, "turn")
+        return self.pack(axes, roles, num_batch, width, steps)
 
     def pack(
-        self, axes: Axes, roles: Roles, num_batch: int, width: int, always: bool,
-        steps: list[Step],
-    ) -> ColumnSide:  # fmt: skip
+        self, axes: Axes, roles: Roles, num_batch: int, width: int, steps: list[Step]
+    ) -> ColumnSide:
         """B as [batch][panel][k][width], the last panel filled up with zeros."""
         column = len(axes.runs) - 1
         columns, k = axes.extent(column), self.volume(roles.summed)
@@ -351,7 +358,9 @@ class Contraction:
         place = finisher.place(packed, target)
         stage = loops.Map(tuple(inner), (loops.Store(*place, value),))
         steps.append(assemble(shape, words, finisher, [stage], f"pack {k}x{columns}"))
-        return ColumnSide(Operand(packed, Affine()), batch_strides, k * width, k_address, always)
+        return ColumnSide(
+            Operand(packed, Affine()), batch_strides, k * width, 1, k_address, "packed"
+        )
 
 
 @dataclass(slots=True)
@@ -361,8 +370,9 @@ class ColumnSide:
     operand: Operand
     batch: list[int]
     panel: int
+    line: int
     k_address: Affine
-    always_packed: bool
+    form: str
 
 
 def lower_contract(group: Group, context: Context) -> list[Step]:

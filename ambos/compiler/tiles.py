@@ -1,18 +1,21 @@
 """The shape of a contraction's register tile and of its work items. Bits never depend on either.
 
 The tile shapes the code, so it may follow sizes only coarsely: a kernel is compiled anew only when
-`rows == 1` or `columns <= 16` changes. The row block is an argument word and free to follow sizes.
+`rows == 1` or `columns <= 16` changes. Row blocks and groups of panels are argument words, free to
+follow sizes.
 """
 
 from __future__ import annotations
 
-from ambos.compiler.loops import LANES
+from dataclasses import dataclass
+
+from ambos.compiler.loops import LANES, block_length
 from ambos.core.dtype import DType
 from ambos.core.features import Features
 
 MAX_ROW_BLOCK = 504  # rows; the table of their addresses lies on the stack
 MAX_TILE_ROWS = 11  # more would not find address registers on x86; 3 x 11 wastes one row in 33
-FEW_ROWS, MANY_ROWS = 48, 288
+FEW_ROWS = 48
 ITEMS_PER_THREAD = 2
 
 
@@ -39,38 +42,90 @@ def choose_tile(features: Features, columns: int, rows: int, accumulator: DType)
     return max(2, min(MAX_TILE_ROWS, free // (vectors * registers))), vectors
 
 
-def row_block(
+def choose_item(
     features: Features,
     tile: tuple[int, int],
     rows: int,
     k: int,
     itemsize: int,
-    others: int = 1,
+    panels: int = 1,
+    batches: int = 1,
     threads: int = 1,
-) -> int:
-    """Rows of a work item, a multiple of the tile's.
+) -> tuple[int, int]:
+    """Rows (a multiple of the tile's) and panels of a work item.
 
-    If it can, the item's part of A (`k` elements of `itemsize` bytes in a row) stays in the second
-    cache while the panels go by. With a long k only few rows could, and B would be read again for
-    each few: then the block is large, and only its part of one k block is held.
-    `others` is the number of items along the other axes (batches x panels): blocks are smaller
-    where `threads` would not get enough items.
+    For each block of k, an item's part of A stays in the second cache while its panels go by,
+    beside the totals of the item if there are several blocks of k. More rows mean that B's panels
+    are copied less often, more panels that A is read less often. Items get smaller, panels first,
+    where `threads` would not get enough of them.
 
     Example:
         >>> from ambos.core import features
-        >>> row_block(features.AVX2, (6, 1), 1024, 1024, 4, others=64)
-        66
-        >>> row_block(features.AVX2, (6, 1), 576, 25088, 4, others=4, threads=2)
-        288
-        >>> row_block(features.AVX2, (6, 1), 10, 64, 4)
-        12
+        >>> choose_item(features.AVX2, (6, 1), 1024, 1024, 4, panels=64)
+        (210, 8)
+        >>> choose_item(features.AVX2, (6, 1), 10, 64, 4)
+        (12, 1)
+        >>> choose_item(features.AVX2, (6, 1), 100, 64, 4, panels=8, threads=2)
+        (102, 2)
     """
-    height = tile[0]
-    cached = features.l2_bytes // 2 // max(1, k * itemsize)
-    wanted = MANY_ROWS if cached < FEW_ROWS else min(cached, MAX_ROW_BLOCK)
+    height, length = tile[0], block_length(k)
+    cached = features.l2_bytes // 2 // (length * itemsize)
+    block = equal_share(rows, max(FEW_ROWS, min(cached, MAX_ROW_BLOCK // height * height)), height)
+    group = panels
+    if k > length:
+        totals = block * tile[1] * LANES * itemsize
+        group = equal_share(panels, max(1, features.l2_bytes // 4 // totals))
     if threads > 1:
-        wanted = min(wanted, -(-rows * others // (ITEMS_PER_THREAD * threads)))
-    wanted = max(wanted, 2 * height)
-    blocks = max(1, -(-rows // wanted))
-    even = -(-rows // blocks)  # equal shares
-    return min(max(1, -(-even // height)) * height, MAX_ROW_BLOCK // height * height)
+        wanted = ITEMS_PER_THREAD * threads
+        others = batches * -(-rows // block)
+        group = min(group, equal_share(panels, max(1, panels * others // wanted)))
+        others = batches * -(-panels // group)
+        fewer = max(2 * height, -(-rows * others // wanted))
+        block = min(block, equal_share(rows, fewer, height))
+    return block, group
+
+
+def equal_share(amount: int, limit: int, unit: int = 1) -> int:
+    """The smallest part of `amount`, in whole units, that needs no more parts than `limit` does.
+
+    Example:
+        >>> equal_share(100, 48, 6), equal_share(10, 64, 6), equal_share(9, 4)
+        (36, 12, 3)
+    """
+    parts = max(1, -(-amount // max(1, limit // unit * unit)))
+    return max(1, -(-amount // (parts * unit))) * unit
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """What a work item keeps in its thread's scratch memory, in bytes: totals from 0 on, then
+    copies of one block of k of B's panel and of A's rows."""
+
+    b: int
+    a: int
+    size: int
+
+
+def scratch_of(
+    tile: tuple[int, int], block: int, group: int, k: int, itemsizes: tuple[int, int, int],
+    copies: tuple[bool, bool],
+) -> Scratch:  # fmt: skip
+    """Room for `block` rows x `group` panels, sums of `k` products. `itemsizes` are those of the
+    accumulator, A and B, `copies` says whether A and B are copied.
+
+    Example:
+        >>> scratch_of((11, 2), 22, 2, 300, (4, 4, 4), (False, True))
+        Scratch(b=5632, a=24832, size=24832)
+    """
+    width, length = tile[1] * LANES, block_length(k)
+    several = k > length
+    accumulator, a, b = itemsizes
+    totals = round_up(block * group * width * accumulator) if several else 0
+    panel = round_up(length * width * b) if copies[1] else 0
+    rows = round_up((block * length + LANES) * a) if copies[0] else 0  # vectors end past the last
+    return Scratch(totals, totals + panel, totals + panel + rows)
+
+
+def round_up(size: int) -> int:
+    """To whole cache lines."""
+    return -(-size // 64) * 64

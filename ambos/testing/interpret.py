@@ -386,14 +386,15 @@ def _contract(
     for row, stride in zip(rows, kernel.a_rows, strict=True):
         a_base += row * size(stride)
     a_base += column if kernel.a_vector else 0
-    b_base += column // width * size(kernel.b_panel) + column % width
+    b_base += column // width * size(kernel.b_panel) + column % width * size(kernel.b_line)
     length, block = size(kernel.run_length), size(kernel.k_block)
+    b_k = width if kernel.b_form == "packed" else size(kernel.b_k)
     total = chain = np.zeros(column.shape, storage(kernel.accumulator))
     count = size(kernel.num_runs) * length
     for k in range(count):
         run, within = divmod(k, length)
         a_at = a_base + memory[kernel.a_runs][run] + within * size(kernel.a_k)
-        b_at = b_base + memory[kernel.b_runs][run] + within * size(kernel.b_k)
+        b_at = b_base + memory[kernel.b_runs][run] + within * b_k
         a = _operand(memory, kernel.a, a_at, kernel.accumulator)
         b = _operand(memory, kernel.b, b_at, kernel.accumulator)
         chain = fused_multiply_add(a, b, chain)

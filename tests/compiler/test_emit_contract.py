@@ -33,6 +33,7 @@ from ambos.compiler.loops import (
     Store,
     block_length,
 )
+from ambos.compiler.tiles import Scratch, scratch_of
 from ambos.core import dtype as dt
 from ambos.testing.interpret import interpret
 
@@ -45,6 +46,7 @@ RULES: dict[str, Callable[..., Any]] = {
 }
 TILES = ((6, 1), (11, 2), (2, 1), (1, 4))
 CPUS = ("x86-64-v3", "native")
+FORMS = ("place", "copy", "turn", "packed")
 
 
 @cache
@@ -62,7 +64,8 @@ class Operand:
     k: int = 1
     runs: Sequence[int] | np.ndarray = (0,)
     panel: int | None = None
-    packed: bool = False
+    line: int = 1
+    form: str = "place"  # of B: in "place", or b_form of ContractKernel
     offset: int = 0
 
 
@@ -80,10 +83,12 @@ class Case:
     batch: Sequence[int] = ()
     tile: tuple[int, int] = (6, 1)
     row_block: int = 24
+    group: int = 2
     accumulator: dt.DType = dt.float32
     a_dtype: dt.DType | None = None
     b_dtype: dt.DType | None = None
     a_vector: bool = False
+    a_packed: bool = False
     tape: Callable[[Case], tuple[Instr, ...]] | None = None
     words: list[int] = field(default_factory=list)
     arrays: list[np.ndarray] = field(default_factory=list)
@@ -110,8 +115,10 @@ class Case:
 
     def kernel(self) -> ContractKernel:
         self.words, self.buffers = [], {}
+        self.row_block = -(-self.row_block // self.tile[0]) * self.tile[0]
         a, b, word = self.a, self.b, self.word
         self.tables = np.array(a.runs, np.int64), np.array(b.runs, np.int64)
+        k, self.scratch = len(a.runs) * self.run_length, self.scratch_of()
         tape = self.tape(self) if self.tape else (Result(0, self.accumulator),)
         target = Store(self.buffer(self.out), self.index(self.strides), len(tape) - 1)
         return ContractKernel(
@@ -127,30 +134,43 @@ class Case:
             b_offset=None,
             b_batch=tuple(word(s) for s in b.batch),
             b_panel=word(self.tile[1] * LANES if b.panel is None else b.panel),
-            b_packed=b.packed,
+            b_line=self.stride(b.line),
+            b_form="copy" if b.form == "place" else b.form,
+            b_in_place=word(int(b.form == "place")),
             a_vector=self.a_vector,
+            a_packed=self.a_packed,
             num_runs=word(len(a.runs)),
             run_length=word(self.run_length),
             a_runs=word(self.tables[0].ctypes.data),
             b_runs=word(self.tables[1].ctypes.data),
             a_k=self.stride(a.k),
             b_k=self.stride(b.k),
-            k_block=word(block_length(len(a.runs) * self.run_length)),
+            k_block=word(block_length(k)),
             row_block=word(self.row_block),
+            group=word(self.group),
+            b_scratch=word(self.scratch.b),
+            a_scratch=word(self.scratch.a),
             tile=self.tile,
             tape=tape,
             stores=(target,),
             num_words=len(self.words),
         )
 
+    def scratch_of(self) -> Scratch:
+        itemsizes = self.accumulator.itemsize, self.a.array.itemsize, self.b.array.itemsize
+        k = len(self.a.runs) * self.run_length
+        copies = self.a_packed, self.b.form != "packed"
+        return scratch_of(self.tile, self.row_block, self.group, k, itemsizes, copies)
+
     def run(self, cpu: str = "native", chunk: int | None = None) -> np.ndarray:
         """`out`, after items were done `chunk` at a time (last chunk first)."""
         address = compiled(self.kernel(), cpu)
         width = self.tile[1] * LANES
         blocks = -(-int(np.prod(self.rows)) // self.row_block)
-        items = int(np.prod(self.batch)) * blocks * -(-self.columns // width)
-        padded = -(-self.row_block // self.tile[0]) * self.tile[0]
-        scratch = padded * width * self.accumulator.itemsize
+        panels = -(-self.columns // width)
+        groups = -(-panels // self.group)
+        items = int(np.prod(self.batch)) * blocks * groups
+        scratch = self.scratch.size
         for begin in reversed(range(0, items, chunk or max(items, 1))):
             launch(address, self.words, min(items, begin + (chunk or items)), scratch, begin)
         return self.out
@@ -183,7 +203,7 @@ def pack(b: np.ndarray, width: int) -> Operand:
     for number, panel in enumerate(panels):
         part = b[:, number * width : (number + 1) * width]
         panel[:, : part.shape[1]] = part
-    return Operand(panels, k=width, panel=k * width, packed=True)
+    return Operand(panels, k=width, panel=k * width, form="packed")
 
 
 def in_elements(array: np.ndarray) -> list[int]:
@@ -191,12 +211,18 @@ def in_elements(array: np.ndarray) -> list[int]:
 
 
 def matmul(
-    a: np.ndarray, b: np.ndarray, tile: tuple[int, int] = (6, 1), packed: bool = False, **more: Any
+    a: np.ndarray, b: np.ndarray, tile: tuple[int, int] = (6, 1), form: str = "place", **more: Any
 ) -> Case:
-    """a @ b for matrices with any strides (b's columns contiguous)."""
+    """a @ b for matrices with any strides; B is laid out as `form` needs it."""
     (rows, k), columns = a.shape, b.shape[1]
     row, step = in_elements(a)
-    right = pack(b, tile[1] * LANES) if packed else Operand(b, k=in_elements(b)[0])
+    right = Operand(b, k=in_elements(b)[0], form=form)
+    if form == "packed":
+        right = pack(b, tile[1] * LANES)
+    elif form == "turn":
+        turned, width = np.ascontiguousarray(b.T), tile[1] * LANES
+        line = in_elements(turned)[0]
+        right = Operand(turned, k=1, panel=width * line, line=line, form=form)
     out = more.pop("out", None)
     if out is None:
         out = np.full((rows, columns), 77, np.float32)
@@ -213,13 +239,13 @@ SIZES = ((1, 1, 1), (7, 5, 3), (1, 70, 40), (13, 16, 2), (29, 37, 300), (50, 33,
 
 @pytest.mark.parametrize("cpu", CPUS)
 @pytest.mark.parametrize("tile", TILES)
-@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("form", FORMS)
 def test_matrices_have_the_bits_of_the_canonical_order(
-    cpu: str, tile: tuple[int, int], packed: bool
+    cpu: str, tile: tuple[int, int], form: str
 ) -> None:
     for rows, columns, k in SIZES:
         a, b = numbers(rows, k), numbers(k, columns, seed=1)
-        got = matmul(a, b, tile, packed, row_block=2 * tile[0]).run(cpu)
+        got = matmul(a, b, tile, form, row_block=2 * tile[0]).run(cpu)
         np.testing.assert_array_equal(got, canonical(a, b), f"{rows} x {k} x {columns}")
 
 
@@ -228,15 +254,16 @@ def test_neither_row_blocks_nor_chunks_of_items_change_bits(transposed: bool) ->
     a, b = numbers(67, 290), numbers(290, 45, seed=1)
     left = np.asfortranarray(a) if transposed else a
     for tile, row_block, chunk in itertools.product(((6, 1), (11, 2)), (12, 36, 120), (1, 3, None)):
-        got = matmul(left, b, tile, row_block=row_block).run(chunk=chunk)
-        np.testing.assert_array_equal(got, canonical(a, b))
+        for a_packed in (False, transposed):
+            case = matmul(left, b, tile, row_block=row_block, a_packed=a_packed)
+            np.testing.assert_array_equal(case.run(chunk=chunk), canonical(a, b))
 
 
 def test_a_row_alone_is_the_row_in_the_batch() -> None:
     a, b = np.random.default_rng(3).standard_normal((40, 700), np.float32), numbers(700, 50)
-    batch = matmul(a, b, (11, 2), packed=True).run()
+    batch = matmul(a, b, (11, 2), form="packed").run()
     for row in (0, 17, 39):
-        alone = matmul(a[row : row + 1], b, (1, 4), packed=True, row_block=2).run()
+        alone = matmul(a[row : row + 1], b, (1, 4), form="packed", row_block=2).run()
         np.testing.assert_array_equal(alone[0], batch[row])
 
 
@@ -287,9 +314,9 @@ def test_integers_wrap(tile: tuple[int, int], operand: str, accumulator: str) ->
     a = rng.integers(limits.min, limits.max, (9, 270), operand, endpoint=True)
     b = rng.integers(limits.min, limits.max, (270, 23), operand, endpoint=True)
     out = np.zeros((9, 23), accumulator)
-    for packed in (True, False):
+    for form in FORMS:
         kind = dt.as_dtype(accumulator)
-        got = matmul(a, b, tile, packed, out=out, accumulator=kind).run()
+        got = matmul(a, b, tile, form, out=out, accumulator=kind).run()
         np.testing.assert_array_equal(got, a.astype(accumulator) @ b.astype(accumulator))
 
 
@@ -300,8 +327,8 @@ def test_half_precisions_are_summed_in_float32(cpu: str, dtype: dt.DType) -> Non
     a, b = (torch.from_numpy(numbers(*s)).to(kind) for s in ((15, 300), (300, 21)))
     expected = canonical(a.float().numpy(), b.float().numpy())
     left, right = a.view(torch.int16).numpy(), b.view(torch.int16).numpy()
-    for packed in (True, False):
-        case = matmul(left, right, (6, 1), packed, a_dtype=dtype, b_dtype=dtype)
+    for form in FORMS:
+        case = matmul(left, right, (6, 1), form, a_dtype=dtype, b_dtype=dtype)
         np.testing.assert_array_equal(case.run(cpu), expected)
 
 
@@ -309,9 +336,9 @@ def test_half_precisions_are_summed_in_float32(cpu: str, dtype: dt.DType) -> Non
 def test_float64(cpu: str) -> None:
     a, b = np.random.default_rng(0).standard_normal((2, 61, 61))
     results = [
-        matmul(a, b, tile, packed, out=np.zeros((61, 61)), accumulator=dt.float64).run(cpu)
+        matmul(a, b, tile, form, out=np.zeros((61, 61)), accumulator=dt.float64).run(cpu)
         for tile in ((2, 1), (11, 1))
-        for packed in (True, False)
+        for form in FORMS
     ]
     np.testing.assert_allclose(results[0], a @ b, rtol=0, atol=61 * 2**-53 * 20)
     for other in results[1:]:
@@ -435,8 +462,8 @@ def test_the_epilogue_knows_every_position_and_stores_with_any_stride() -> None:
 
 @pytest.mark.parametrize("cpu", CPUS)
 @pytest.mark.parametrize("tile", [(6, 1), (11, 2)])
-@pytest.mark.parametrize("packed", [True, False])
-def test_the_interpreter_gives_the_same_bits(cpu: str, tile: tuple[int, int], packed: bool) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_the_interpreter_gives_the_same_bits(cpu: str, tile: tuple[int, int], form: str) -> None:
     """On full-precision numbers, several k blocks, and runs that the blocks cut."""
     rng = np.random.default_rng(5)
     a, b = (rng.standard_normal(shape, np.float32) for shape in ((7, 290), (290, 19)))
@@ -446,7 +473,7 @@ def test_the_interpreter_gives_the_same_bits(cpu: str, tile: tuple[int, int], pa
         column = Load(case.buffer(bias), case.index([0, 1]))
         return Result(0, dt.float32), column, Apply("add", (0, 1), dt.float32)
 
-    case = matmul(a, b, tile, packed, tape=tape, row_block=6 if tile == (6, 1) else 11)
+    case = matmul(a, b, tile, form, tape=tape, row_block=6 if tile == (6, 1) else 11)
     starts = np.arange(0, 290, 29)
     case.a.runs, case.b.runs, case.run_length = starts, starts * case.b.k, 29
     machine = case.run(cpu).copy()
@@ -489,7 +516,7 @@ def test_nothing_is_touched_outside_the_operands(cpu: str, tile: tuple[int, int]
 def test_only_existing_elements_are_written() -> None:
     memory = np.full((9, 40), 77, np.float32)
     a, b = numbers(7, 11), numbers(11, 21, seed=1)
-    matmul(a, b, (6, 1), packed=True, out=memory[1:8, 5:26]).run()
+    matmul(a, b, (6, 1), form="packed", out=memory[1:8, 5:26]).run()
     np.testing.assert_array_equal(memory[1:8, 5:26], canonical(a, b))
     memory[1:8, 5:26] = 77
     assert (memory == 77).all()

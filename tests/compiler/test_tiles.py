@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from ambos.compiler.loops import LANES
-from ambos.compiler.tiles import MAX_ROW_BLOCK, choose_tile, row_block
+from ambos.compiler.tiles import MAX_ROW_BLOCK, choose_item, choose_tile
 from ambos.core import dtype as dt
 from ambos.core.features import AVX2, AVX512, NEON, Features
 
@@ -30,10 +30,17 @@ def test_the_number_of_rows_does_not_shape_the_code(features: Features) -> None:
 
 
 @pytest.mark.parametrize("features", [AVX2, AVX512, NEON])
-def test_row_blocks_are_whole_tiles_and_bounded(features: Features) -> None:
-    for rows, k, others, threads in itertools.product((0, *SIZES), SIZES, (1, 900), (1, 8)):
+def test_items_are_whole_tiles_and_bounded(features: Features) -> None:
+    for rows, k, panels, threads in itertools.product((0, *SIZES), SIZES, (1, 9, 900), (1, 8)):
         tile = choose_tile(features, 100, rows, dt.float32)
-        block = row_block(features, tile, rows, k, 4, others, threads)
+        block, group = choose_item(features, tile, rows, k, 4, panels, 3, threads)
         assert block % tile[0] == 0
         assert 0 < block <= MAX_ROW_BLOCK
         assert block < rows + 2 * tile[0]
+        assert 1 <= group <= panels
+
+
+def test_threads_get_items_of_their_own() -> None:
+    for rows, panels in ((512, 16), (2048, 1), (64, 4), (4096, 64)):
+        block, group = choose_item(AVX512, (11, 2), rows, 512, 4, panels, threads=2)
+        assert -(-rows // block) * -(-panels // group) >= 2

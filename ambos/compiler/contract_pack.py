@@ -1,0 +1,162 @@
+"""One block of k of an operand, copied into panels that the product reads in a straight line.
+
+The copy lies in the thread's scratch memory and is small enough for the caches nearby: it costs no
+traffic beyond reading the operand, needs no buffer of the whole, and makes rows of any pitch alike.
+Where lines are neighbours, vectors are copied. Where k are neighbours, squares are transposed in
+registers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ambos.compiler.contract_text import Code
+from ambos.compiler.emit_tile import transpose
+from ambos.compiler.loops import LANES, ContractKernel
+from ambos.compiler.memory import memory_type
+from ambos.compiler.scalar import SUFFIX
+from ambos.core.dtype import DType
+
+PARAMETERS = (
+    "ptr noalias %args, ptr noalias %source, ptr noalias %target, i64 %lines, "
+    "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What a copy is made of: `width` lines side by side, K in runs; without `line` (a stride
+    word) lines are neighbours and k are `k_step` (a stride word) apart, else k are neighbours."""
+
+    dtype: DType
+    width: int
+    runs: int
+    k_step: int
+    line: int | None = None
+
+
+class Pack:
+    """Writes `void @name(args, source, target, lines, first.k, end.k, first.run, end.run)`.
+
+    target[k - first.k][line] = source line `line` at k. From line `lines` on there are zeros (or,
+    where width is no multiple of the vector, whatever the next k leaves).
+    """
+
+    def __init__(self, kernel: ContractKernel, panel: Panel) -> None:
+        self.kernel, self.panel = kernel, panel
+        self.code = Code()
+        self.element = memory_type(panel.dtype)
+        self.align = panel.dtype.itemsize
+        self.block = LANES if panel.line is not None else lanes_for(panel.width)
+        self.vector, self.bits = f"<{self.block} x {self.element}>", f"<{self.block} x i1>"
+
+    def write(self, name: str) -> tuple[str, Code]:
+        """The function's text (and its code, which knows the declarations)."""
+        code, panel = self.code, self.panel
+        length, step = code.word(self.kernel.run_length), code.word(panel.k_step)
+        with code.loop("%first.run", "%end.run", 1) as runs:
+            start = code.mul(runs.index, length)
+            begin = code.extreme("umax", start, "%first.k")
+            stop = code.extreme("umin", code.add(start, length), "%end.k")
+            skip = code.mul(code.sub(begin, start), step)
+            offset = code.add(code.read(code.pointer(panel.runs), runs.index), skip)
+            self.source = code.element("%source", self.element, offset)
+            place = code.mul(code.sub(begin, "%first.k"), str(panel.width))
+            self.target = code.element("%target", self.element, place)
+            if panel.line is None:
+                self.copy(code.sub(stop, begin), step)
+            else:
+                self.turn(code.sub(stop, begin), panel.line)
+        return code.function("internal void", name, PARAMETERS, "noinline"), code
+
+    # --- lines are neighbours --------------------------------------------------------------------
+
+    def copy(self, length: str, step: str) -> None:
+        """Each k is a few vectors; lanes of missing lines are not read."""
+        code, starts = self.code, range(0, self.panel.width, self.block)
+        masks = [self.below(code.sub("%lines", str(start))) for start in starts]
+        carried = [("ptr", self.source), ("ptr", self.target)]
+        with code.loop("0", length, 1, carried) as ks:
+            source, target = ks.inner
+            for start, mask in zip(starts, masks, strict=True):
+                value = self.masked_load(code.element(source, self.element, str(start)), mask)
+                self.store(value, code.element(target, self.element, str(start)))
+            ks.next = [
+                code.element(source, self.element, step),
+                code.element(target, self.element, str(self.panel.width)),
+            ]
+
+    # --- k are neighbours ------------------------------------------------------------------------
+
+    def turn(self, length: str, line: int) -> None:
+        """Squares of LANES lines and k, then what is left of k one by one."""
+        code = self.code
+        whole = code.here(f"and i64 {length}, {-self.block}")
+        last = code.sub(code.extreme("umin", "%lines", str(self.panel.width)), "1")
+        with code.loop("0", str(self.panel.width), self.block) as groups:
+            sources = []  # where lines are missing the last one is read again
+            for number in range(self.block):
+                present = code.extreme("umin", code.add(groups.index, str(number)), last)
+                offset = code.mul(present, code.word(line))
+                sources.append(code.element(self.source, self.element, offset))
+            mask = self.below(code.sub("%lines", groups.index))
+            target = code.element(self.target, self.element, groups.index)
+            with code.loop("0", whole, self.block) as ks:
+                rows = []
+                for source in sources:
+                    place = code.element(source, self.element, ks.index)
+                    rows.append(code.here(f"load {self.vector}, ptr {place}, align {self.align}"))
+                first = code.element(
+                    target, self.element, code.mul(ks.index, str(self.panel.width))
+                )
+                columns = transpose(code, rows, self.element, self.align)
+                for number, column in enumerate(columns):
+                    place = code.element(first, self.element, str(number * self.panel.width))
+                    self.store(self.only(mask, column), place)
+            with code.loop(whole, length, 1) as ks:
+                value = "poison"
+                for number, source in enumerate(sources):
+                    place = code.element(source, self.element, ks.index)
+                    one = code.here(f"load {self.element}, ptr {place}, align {self.align}")
+                    value = code.here(
+                        f"insertelement {self.vector} {value}, {self.element} {one}, i64 {number}"
+                    )
+                place = code.mul(ks.index, str(self.panel.width))
+                self.store(self.only(mask, value), code.element(target, self.element, place))
+
+    # --- vectors of `block` lanes ----------------------------------------------------------------
+
+    def below(self, limit: str) -> str:
+        """The mask of the lanes whose number is less than `limit`, which may be negative."""
+        code, kind = self.code, f"<{self.block} x i64>"
+        lanes = ", ".join(f"i64 {lane}" for lane in range(self.block))
+        one = code.here(f"insertelement {kind} poison, i64 {limit}, i64 0")
+        zeros = f"<{self.block} x i32> zeroinitializer"
+        every = code.here(f"shufflevector {kind} {one}, {kind} poison, {zeros}")
+        return code.here(f"icmp slt {kind} <{lanes}>, {every}")
+
+    def only(self, mask: str, value: str) -> str:
+        """`value`, zero outside `mask`."""
+        zero = f"{self.vector} zeroinitializer"
+        return self.code.here(f"select {self.bits} {mask}, {self.vector} {value}, {zero}")
+
+    def masked_load(self, place: str, mask: str) -> str:
+        name = f"@llvm.masked.load.v{self.block}{SUFFIX.get(self.element, self.element)}.p0"
+        self.code.declare(f"declare {self.vector} {name}(ptr, {self.bits}, {self.vector})")
+        return self.code.here(
+            f"call {self.vector} {name}(ptr align {self.align} {place}, {self.bits} {mask}, "
+            f"{self.vector} zeroinitializer)"
+        )
+
+    def store(self, value: str, place: str) -> None:
+        self.code.effect(f"store {self.vector} {value}, ptr {place}, align {self.align}")
+
+
+def lanes_for(width: int) -> int:
+    """Lanes of the vectors that copy `width` neighbours: all LANES, or just enough.
+
+    Example:
+        >>> lanes_for(32), lanes_for(11), lanes_for(6)
+        (16, 16, 8)
+    """
+    return min(LANES, 1 << (width - 1).bit_length())
