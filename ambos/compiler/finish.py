@@ -64,6 +64,8 @@ class Words:
 
     def pointer(self, memory: Memory, offset: int = 0) -> int:
         """The word with an address `offset` elements into `memory`."""
+        if memory.whole is not None:
+            memory, offset = memory.whole, memory.start + offset
         key = (id(memory), offset)
         if key not in self.pointers:
             self.pointers[key] = self.add(Ref(memory, offset * memory.dtype.itemsize))

@@ -31,7 +31,7 @@ class Group:
     """Nodes computed by one kernel. `shape` is the full iteration space, `reduced` its reduced
     axes; `members` are in topological order."""
 
-    kind: str  # "loop", "contract", "scatter" or "sort"
+    kind: str  # "loop", "contract", "parts", "scatter" or "sort"
     shape: Shape
     reduced: Shape
     members: list[Node]
@@ -94,6 +94,7 @@ class Fusion:
         self.order = toposort(roots)
         self.users = consumers(self.order)
         self.stored: set[Node] = set()
+        self.wholes: set[Node] = set()  # stored nodes whose parts are computed in place
         self.cost: dict[Node, int] = {}
         self.depth: dict[Node, int] = {}  # operations between a node and the stored ones
         self.group_of: dict[Node, Group] = {}
@@ -133,13 +134,26 @@ class Fusion:
                 self.store_operand(node.inputs[0], "gathered from at any index", exact=True)
             if node.op.name == "scatter_add" and node.inputs[2].size > 1:
                 self.store_operand(node.inputs[1], "index of a scatter_add")
+            if node.op.name == "interleave" and all(view_base(p).inputs for p in node.inputs):
+                self.store_parts(node, "woven from parts")
         for node in self.order:
             self.weigh(node)
+
+    def store_parts(self, whole: Node, why: str) -> None:
+        """`whole` owns a buffer into which its inputs are computed."""
+        self.keep(whole, why)
+        self.wholes.add(whole)
+        for part in whole.inputs:
+            if view_base(part) is part and part.op.name not in ("input", "constant", "iota"):
+                self.keep(part, f"computed within the {whole.op.name} around it")
 
     def store_operand(self, node: Node, why: str, exact: bool = False) -> None:
         base = node if exact else view_base(node)
         if base.op.name not in ("input", "constant", "iota") or (exact and base.op.name != "input"):
-            self.keep(base, why)
+            if base.op.name == "pad" and not exact:
+                self.store_parts(base, why)
+            else:
+                self.keep(base, why)
 
     def weigh(self, node: Node) -> None:
         """What computing `node` from stored nodes costs, in additions; stores it where that is
@@ -204,7 +218,7 @@ class Fusion:
         """Put `node` into a producer's group, or a new one."""
         if node in self.group_of:
             return
-        kind = group_kind(node)
+        kind = "parts" if node in self.wholes else group_kind(node)
         if kind != "loop":
             sources = self.operand_bases(node)
             group = Group(kind, node.shape, (), [node])

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, WordValue
 from ambos.compiler.fuse import Group
-from ambos.compiler.layout import Memory
+from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.core.features import Features
-from ambos.core.shape import Shape
+from ambos.core.shape import Shape, row_major
 from ambos.graph.node import Node
 
 AnyKernel = loops.LoopKernel | loops.ContractKernel | loops.SortKernel
@@ -42,6 +42,7 @@ class Context:
     forced: set[Node]
     needed: set[Node]  # stored nodes that some other kernel or the caller reads
     requests: dict[Node, list[int]]  # dimension orders that consumers ask for
+    homes: dict[Node, tuple[Node, int]]  # nodes computed inside a larger one: its input number
     memories: dict[Node, Memory] = field(default_factory=dict)
 
     def is_stored(self, node: Node) -> bool:
@@ -51,9 +52,24 @@ class Context:
         return self.memories[node].is_row_major
 
     def allocate(self, node: Node, strides: Shape) -> Memory:
-        memory = Memory(node.dtype, node.shape, strides)
+        """Memory of `node`, with `strides` unless it lies within a larger node."""
+        home = self.homes.get(node)
+        if home is None:
+            memory = Memory(node.dtype, node.shape, strides)
+        else:
+            whole, number = home
+            if whole not in self.memories:
+                self.allocate(whole, self.default_strides(whole, order_of(strides)))
+            start, step = whole.op.places(whole)[number]  # type: ignore[attr-defined]
+            memory = self.memories[whole].part(start, step, node.shape)
         self.memories[node] = memory
         return memory
+
+    def default_strides(self, node: Node, order: Sequence[int] | None = None) -> Shape:
+        """Strides of a block of its own: as consumers ask, else in `order`."""
+        if node in self.forced or (order is None and node not in self.requests):
+            return row_major(node.shape)
+        return strides_in_order(node.shape, self.requests.get(node, order or ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from ambos.core.shape import Shape, row_major, size_of
 
 @dataclass(eq=False, slots=True)
 class Memory:
-    """A contiguous block: `shape` in the order given by `strides` (elements)."""
+    """A block: `shape` in the order given by `strides` (elements). It is contiguous, or a part
+    of the block `whole`, whose element number `start` is its first."""
 
     dtype: DType
     shape: Shape
@@ -20,6 +21,8 @@ class Memory:
     input: int | None = None  # the program's input number
     output: int | None = None  # the program's output number
     elements: int = field(default=-1)
+    whole: Memory | None = None
+    start: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -33,6 +36,13 @@ class Memory:
         return all(
             n == 1 or s == w for n, s, w in zip(self.shape, self.strides, wanted, strict=True)
         )
+
+    def part(self, start: Shape, step: Shape, shape: Shape) -> Memory:
+        """The elements start, start + step, ... along each dimension, `shape` of them."""
+        first = sum(a * s for a, s in zip(start, self.strides, strict=True))
+        strides = tuple(a * s for a, s in zip(step, self.strides, strict=True))
+        whole = self if self.whole is None else self.whole
+        return Memory(self.dtype, shape, strides, whole=whole, start=self.start + first)
 
     def address(self, place: Sequence[Affine]) -> Affine:
         """The element offset of `place`."""

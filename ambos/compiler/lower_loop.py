@@ -12,11 +12,12 @@ from ambos.compiler.launches import ITEM, Context, Step, assemble, outline, outl
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.compiler.share import share_dear_values
 from ambos.compiler.space import Space
-from ambos.compiler.symbolic import Do, NeedsBuffer, Read, TapeBuilder, build
+from ambos.compiler.symbolic import Do, NeedsBlock, NeedsBuffer, Read, TapeBuilder, build
 from ambos.core.affine import Affine
 from ambos.core.dtype import float32
 from ambos.core.shape import size_of
 from ambos.graph.node import Node
+from ambos.ops.movement import detach
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,12 @@ def _kernel(
     inner: list[int] = []
     for run in _adjacent(group.reduced):
         merged = axes.extend([a for d in run for a in space.axes_of(d)], expressions)
-        if len(merged) > 1:
+        if len(merged) > 1 and not all(in_any_order(fold) for fold in folds):
+            touched = [s.node for s in builder.tape if isinstance(s, Read)]
+            touched += [w.node for w in written]
+            within = [node for node in touched if memories[node].whole is not None]
+            if within:  # their rows do not follow each other without a gap
+                raise NeedsBlock(*within)
             inputs = [fold.inputs[0] for fold in folds]  # a forced one is row-major already
             raise NeedsBuffer(next((n for n in inputs if n not in context.forced), inputs[0]))
         inner += merged
@@ -156,6 +162,12 @@ def _kernel(
             finisher.tape, stages, inner, axes, words, lanes
         )
     return assemble(shape, words, finisher, stages, _label(group), scratch)
+
+
+def in_any_order(fold: Node) -> bool:
+    """Is the result the same in whatever runs the reduced elements come? (A position is counted
+    in row-major order over any number of axes.)"""
+    return fold.op.fold not in ("add", "mul")  # type: ignore[attr-defined]
 
 
 def _store(
@@ -240,9 +252,8 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     (node,) = group.members
     base, index, updates = node.inputs
     axis = node.attrs[0]
-    copy = Group("loop", node.shape, (), [node])
     memory = context.allocate(node, strides_in_order(node.shape, list(range(node.rank))))
-    steps = [_copy_base(copy, base, memory, context)]
+    steps = [copy_into(memory, base, context)]
     space = Space(updates.shape)
     builder, numbers = build(
         space,
@@ -275,16 +286,19 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     return steps
 
 
-def _copy_base(group: Group, base: Node, memory: Memory, context: Context) -> Step:
-    space = Space(base.shape)
+def copy_into(memory: Memory, source: Node, context: Context) -> Step:
+    """A kernel that computes `source` into `memory`."""
+    space = Space(source.shape)
     builder, numbers = build(
         space,
-        lambda b: [b.value(base, tuple(b.space.dims))],
+        lambda b: [b.value(source, tuple(b.space.dims))],
         lambda s: TapeBuilder(s, context.is_stored, None, context.is_contiguous),
     )
-    write = Written(group.members[0], numbers[0], tuple(space.dims))
-    context.memories[group.members[0]] = memory
-    return _kernel(group, space, builder, {}, [write], context)
+    target = detach(source)
+    group = Group("loop", source.shape, (), [target])
+    written = [Written(target, numbers[0], tuple(space.dims))]
+    context.memories[target] = memory
+    return _kernel(group, space, builder, {}, written, context)
 
 
 def lower_sort(group: Group, context: Context) -> list[Step]:

@@ -19,10 +19,11 @@ from ambos.compiler.launches import AnyKernel, Context, Step
 from ambos.compiler.layout import Memory
 from ambos.compiler.lower_contract import lower_contract
 from ambos.compiler.lower_loop import lower_loop, lower_scatter, lower_sort
+from ambos.compiler.parts import choose_homes, lower_parts
 from ambos.compiler.plan import plan_memory, resolve
 from ambos.compiler.prepare import layout_requests, prepare
 from ambos.compiler.reasons import Reasons
-from ambos.compiler.symbolic import NeedsBuffer
+from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
 from ambos.compiler.work import work_of
 from ambos.core.config import config
 from ambos.core.dtype import DType
@@ -37,6 +38,7 @@ from ambos.ops.movement import detach
 
 LOWER = {
     "loop": lower_loop,
+    "parts": lower_parts,
     "contract": lower_contract,
     "scatter": lower_scatter,
     "sort": lower_sort,
@@ -86,9 +88,12 @@ def lower_graph(
     verify(roots, "prepare")
     trace(3, lambda: show(roots))
     forced: set[Node] = set()
+    apart: set[Node] = set()
     for _ in range(MAX_RETRIES):
         try:
-            return (roots, *schedule(roots, forced, features, threads, reasons))
+            return (roots, *schedule(roots, forced, apart, features, threads, reasons))
+        except NeedsBlock as problem:
+            apart |= set(problem.nodes)
         except NeedsBuffer as problem:
             roots, forced = force(roots, problem.nodes, forced, trail)
     raise CompilerError(f"compile: {MAX_RETRIES} nodes need a buffer; the graph does not settle")
@@ -108,32 +113,36 @@ def force(
 
 
 def schedule(
-    roots: Sequence[Node], forced: set[Node], features: Features, threads: int,
+    roots: Sequence[Node], forced: set[Node], apart: set[Node], features: Features, threads: int,
     reasons: Reasons | None = None,
 ) -> tuple[list[Step], Context]:  # fmt: skip
     """Fusion, layouts and lowering."""
     groups = fuse(roots, forced, reasons)
     trace(3, lambda: "\n".join(describe(group) for group in groups))
     context = Context(
-        features, threads, forced, needed_nodes(roots, groups), layout_requests(roots)
-    )
+        features, threads, forced, needed_nodes(roots, groups), layout_requests(roots),
+        choose_homes(groups, roots, forced | apart),
+    )  # fmt: skip
     for node in input_nodes(roots):
         number, strides = node.attrs
         context.memories[node] = Memory(node.dtype, node.shape, strides, input=number)
     steps: list[Step] = []
     missing: list[Node] = []
+    gapless: list[Node] = []
     for group in groups:
         try:
             made = LOWER[group.kind](group, context)
             for step in made:
                 step.group = group
             steps += made
-        except NeedsBuffer as problem:
+        except (NeedsBuffer, NeedsBlock) as problem:
             # Go on as if it had worked, to find in one pass all that is missing.
-            missing += problem.nodes
+            (missing if isinstance(problem, NeedsBuffer) else gapless).extend(problem.nodes)
             for member in group.members:
                 if member in context.needed and member not in context.memories:
                     context.allocate(member, row_major(member.shape))
+    if gapless:
+        raise NeedsBlock(*dict.fromkeys(gapless))
     if missing:
         raise NeedsBuffer(*dict.fromkeys(missing))
     return steps, context

@@ -32,6 +32,14 @@ class NeedsBuffer(Exception):
         return self.nodes[0]
 
 
+class NeedsBlock(Exception):
+    """`nodes` must be stored in blocks of their own, not within larger ones."""
+
+    def __init__(self, *nodes: Node) -> None:
+        super().__init__(*map(repr, nodes))
+        self.nodes = nodes
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """Load of a stored node. `place` is its index; None: `position` is its row-major position."""

@@ -106,6 +106,10 @@ class Pad(Move):
         sides = zip(source, node.inputs[0].shape, before, after, strict=True)
         return [(0, source, [(part, n) for part, n, b, a in sides if b or a])]
 
+    def places(self, node: Node) -> list[tuple[Shape, Shape]]:
+        """Where each input lies in the result: its first element, and the step to the next."""
+        return [(node.attrs[0], (1,) * len(node.shape))]
+
     def vjp(self, node: Node, g: Node) -> Grads:
         before, shape = node.attrs[0], node.inputs[0].shape
         stop = tuple(b + n for b, n in zip(before, shape, strict=True))
@@ -253,6 +257,11 @@ class Interleave(Move):
             ])
             for number, offsets in enumerate(product(*map(range, steps)))
         ]  # fmt: skip
+
+    def places(self, node: Node) -> list[tuple[Shape, Shape]]:
+        """Where each input lies in the result: its first element, and the step to the next."""
+        (steps,) = node.attrs
+        return [(offsets, steps) for offsets in product(*map(range, steps))]
 
     def vjp(self, node: Node, g: Node) -> Grads:
         (steps,) = node.attrs
