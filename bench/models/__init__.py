@@ -1,0 +1,1 @@
+"""Networks that are trained and asked side by side; see README.md."""
