@@ -6,6 +6,7 @@ import numpy as np
 
 from bench.workload import Data
 
+TABLES = ("words.weight", "places.weight")  # embeddings: looked up, never multiplied
 NET = "net."  # what weights are called among the data: "net.fc.weight"
 
 
@@ -57,6 +58,20 @@ def of(data: Data) -> dict[str, np.ndarray]:
 def is_running(name: str) -> bool:
     """Is this a running statistic, which no gradient changes?"""
     return name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
+
+
+def channels_last(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights as JAX and TensorFlow users keep them: matrices (in, out), filters (height, width,
+    in, out), no counters of batches."""
+    turned = {}
+    for name, value in weights.items():
+        if value.ndim == 4:
+            value = value.transpose(2, 3, 1, 0)
+        elif value.ndim == 2 and name not in TABLES:
+            value = value.T
+        if not name.endswith("num_batches_tracked"):
+            turned[name] = np.ascontiguousarray(value)
+    return turned
 
 
 def num_parameters(weights: dict[str, np.ndarray]) -> int:
