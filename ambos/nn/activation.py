@@ -45,6 +45,26 @@ class ReLU(Module):
         return "inplace=True" if self.inplace else ""
 
 
+class ReLU6(Module):
+    """min(max(x, 0), 6). `inplace` is accepted and changes nothing: values never alias.
+
+    Example:
+        >>> import ambos as am
+        >>> ReLU6()(am.tensor([-1.0, 8.0]))
+        tensor([0., 6.])
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+
 class GELU(Module):
     """x times the normal distribution function of x.
 

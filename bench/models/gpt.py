@@ -129,7 +129,7 @@ def forward(kit: Any, tokens: Any, place: Any = None, attend: Attend | None = No
         return kit.transpose(kit.reshape(part, (batch, length, HEADS, HEAD)), (0, 2, 1, 3))
 
     places = kit["places.weight"]
-    x = kit.take(kit["words.weight"], tokens) + (places if place is None else places[place])
+    x = kit.take(kit["words.weight"], tokens) + (places if place is None else kit.take(places, place))
     for i in range(LAYERS):
         name = f"blocks.{i}"
         parts = kit.split(kit.linear(f"{name}.qkv", kit.layer_norm(f"{name}.norm1", x)), 3)

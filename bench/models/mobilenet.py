@@ -98,16 +98,12 @@ def forward_flops(batch: int) -> float:
 def module(nn: Any, F: Any) -> Any:
     """The network in PyTorch's words, which are those of ambos too."""
 
-    class Bend(nn.Module):  # type: ignore[misc]
-        def forward(self, x: Any) -> Any:
-            return x.clamp(0, 6)
-
     def layers(conv: Conv) -> list[Any]:
         made = nn.Conv2d(
             conv.inputs, conv.outputs, conv.kernel, conv.stride, conv.kernel // 2,
             groups=conv.groups, bias=False,
         )  # fmt: skip
-        return [made, nn.BatchNorm2d(conv.outputs), *([Bend()] if conv.bends else [])]
+        return [made, nn.BatchNorm2d(conv.outputs), *([nn.ReLU6(inplace=True)] if conv.bends else [])]
 
     class Inverted(nn.Module):  # type: ignore[misc]
         def __init__(self, block: Bottleneck) -> None:

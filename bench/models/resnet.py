@@ -94,7 +94,7 @@ def step_data(plan: Plan, batch: int, batches: int = 2) -> Data:
 
 
 def infer_data(plan: Plan, batch: int) -> Data:
-    """Running statistics that fit the weights, as after training: of one batch of noise."""
+    """A batch of noise."""
     generator = np.random.default_rng(1)
     shape = (batch, 3, plan.size, plan.size)
     return weights(plan).data(x=generator.standard_normal(shape, np.float32))
@@ -130,6 +130,7 @@ def module(plan: Plan, nn: Any, F: Any) -> Any:
         def __init__(self, block: Block) -> None:
             super().__init__()
             self.depth = len(block.convs())
+            self.relu = nn.ReLU(inplace=True)
             for i, (inputs, outputs, kernel, stride) in enumerate(block.convs(), 1):
                 conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
                 setattr(self, f"conv{i}", conv)
@@ -140,11 +141,11 @@ def module(plan: Plan, nn: Any, F: Any) -> Any:
                 self.downsample = nn.Sequential(conv, nn.BatchNorm2d(block.outputs))
 
         def forward(self, x: Any) -> Any:
-            y = F.relu(self.bn1(self.conv1(x)))
+            y = self.relu(self.bn1(self.conv1(x)))
             y = self.bn2(self.conv2(y))
             if self.depth == 3:
-                y = self.bn3(self.conv3(F.relu(y)))
-            return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+                y = self.bn3(self.conv3(self.relu(y)))
+            return self.relu(y + (x if self.downsample is None else self.downsample(x)))
 
     class ResNet(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -152,6 +153,7 @@ def module(plan: Plan, nn: Any, F: Any) -> Any:
             stride = 2 if plan.large else 1
             self.conv1 = nn.Conv2d(3, 64, plan.stem, stride, plan.stem // 2, bias=False)
             self.bn1 = nn.BatchNorm2d(64)
+            self.relu = nn.ReLU(inplace=True)
             stages: dict[str, list[Any]] = {}
             for block in blocks(plan):
                 stages.setdefault(block.name.partition(".")[0], []).append(Residual(block))
@@ -161,7 +163,7 @@ def module(plan: Plan, nn: Any, F: Any) -> Any:
             self.fc = nn.Linear(outputs, plan.classes)
 
         def forward(self, x: Any) -> Any:
-            x = F.relu(self.bn1(self.conv1(x)))
+            x = self.relu(self.bn1(self.conv1(x)))
             if plan.large:
                 x = F.max_pool2d(x, 3, 2, 1)
             x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

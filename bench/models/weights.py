@@ -38,8 +38,9 @@ class Weights(dict[str, np.ndarray]):
         self[f"{name}.weight"] = np.ones(features, np.float32)
         self[f"{name}.bias"] = np.zeros(features, np.float32)
         if running:
-            self[f"{name}.running_mean"] = np.zeros(features, np.float32)
-            self[f"{name}.running_var"] = np.ones(features, np.float32)
+            # Not the 0 and 1 they begin with, so that leaving them out would be noticed.
+            self.normal(f"{name}.running_mean", (features,), 0.1)
+            self[f"{name}.running_var"] = self._generator.uniform(0.5, 2, features).astype("f4")
             self[f"{name}.num_batches_tracked"] = np.zeros((), np.int64)
 
     def normal(self, name: str, shape: tuple[int, ...], scale: float = 0.02) -> None:

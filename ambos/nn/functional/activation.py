@@ -18,7 +18,7 @@ from ambos.ops.arithmetic import relu as relu_op
 from ambos.ops.functions import erf
 from ambos.ops.functions import tanh as tanh_op
 from ambos.ops.kinds import constant_like
-from ambos.tensor import reductions
+from ambos.tensor import composite, reductions
 from ambos.tensor.composite import sigmoid_node
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.random import rand
@@ -33,6 +33,19 @@ def relu(input: Any) -> Tensor:
         tensor([0., 2.])
     """
     return wrap(relu_op(nodes(input)[0]))
+
+
+def relu6(input: Any) -> Tensor:
+    """min(max(x, 0), 6).
+
+    Source: Krizhevsky (2010), "Convolutional deep belief networks on CIFAR-10".
+
+    Example:
+        >>> import ambos as am
+        >>> relu6(am.tensor([-1.0, 2.0, 8.0]))
+        tensor([0., 2., 6.])
+    """
+    return composite.clip(input, 0.0, 6.0)
 
 
 def tanh(input: Any) -> Tensor:
