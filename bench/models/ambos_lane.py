@@ -8,7 +8,7 @@ from typing import Any
 import ambos as am
 import ambos.nn.functional as F
 from ambos import nn, optim
-from bench.models.weights import of
+from bench.models.weights import batches_of, of
 from bench.workload import Call, Data
 
 
@@ -27,7 +27,7 @@ def load(net: Any, data: Data) -> Any:
 def train(net: Any, data: Data, rule: str, lr: float, jit: bool = False) -> Call:
     """One step a call; returns its loss."""
     rule_of = optimizer(load(net, data), rule, lr)
-    batches = cycle([(am.tensor(x), am.tensor(y)) for x, y in zip(data["x"], data["y"])])
+    batches = cycle([(am.tensor(x), am.tensor(y)) for x, y in batches_of(data)])
 
     def step(x: Any, y: Any) -> Any:
         logits = net(x)

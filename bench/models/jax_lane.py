@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bench.models.weights import channels_last, is_running, of
+from bench.models.weights import batches_of, channels_last, is_running, of
 from bench.workload import Call, Data
 
 Tree = dict[str, Any]
@@ -127,7 +127,7 @@ def train(forward: Forward, data: Data, rule: str, lr: float) -> Call:
     running = {name: value for name, value in weights.items() if is_running(name)}
     p = {name: value for name, value in weights.items() if not is_running(name)}
     slots = [jax.tree.map(jnp.zeros_like, p) for _ in range(1 if rule == "sgd" else 2)]
-    batches = cycle([(image(x), jnp.asarray(y)) for x, y in zip(data["x"], data["y"], strict=True)])
+    batches = cycle([(image(x), jnp.asarray(y)) for x, y in batches_of(data)])
 
     def step(p: Tree, slots: list[Tree], running: Tree, t: Any, x: Any, y: Any) -> Any:
         def loss_of(p: Tree) -> Any:

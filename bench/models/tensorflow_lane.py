@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bench.models.weights import channels_last, is_running, of
+from bench.models.weights import batches_of, channels_last, is_running, of
 from bench.workload import Call, Data
 
 Forward = Callable[["Kit", Any], Any]
@@ -136,7 +136,7 @@ def train(forward: Forward, data: Data, rule: str, lr: float, xla: bool = True) 
     slots = [[tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(count)] for v in p]
     time = tf.Variable(0.0, trainable=False)
     batches = cycle(
-        [(image(x), tf.constant(y)) for x, y in zip(data["x"], data["y"], strict=True)]
+        [(image(x), tf.constant(y)) for x, y in batches_of(data)]
     )
 
     @tf.function(jit_compile=xla)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn, optim
 
-from bench.models.weights import of
+from bench.models.weights import batches_of, of
 from bench.workload import Call, Data
 
 
@@ -35,7 +35,7 @@ def load(net: Any, data: Data) -> Any:
 def train(net: Any, data: Data, rule: str, lr: float, compile: bool = False) -> Call:
     """One step a call; returns its loss."""
     rule_of = optimizer(load(net, data), rule, lr)
-    batches = cycle([(tensor(x), torch.from_numpy(y)) for x, y in zip(data["x"], data["y"])])
+    batches = cycle([(tensor(x), torch.from_numpy(y)) for x, y in batches_of(data)])
 
     def loss_of(x: Any, y: Any) -> Any:
         logits = net(x)

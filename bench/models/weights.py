@@ -56,6 +56,13 @@ def of(data: Data) -> dict[str, np.ndarray]:
     return {k.removeprefix(NET): v for k, v in data.items() if k.startswith(NET)}
 
 
+def batches_of(data: Data) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The batches that a training loop goes round, in turn; "sizes", if any, shortens them."""
+    pairs = list(zip(data["x"], data["y"], strict=True))
+    sizes = data.get("sizes", np.array([], int)).tolist()
+    return [(x[:n], y[:n]) for (x, y), n in zip(pairs, sizes, strict=True)] if sizes else pairs
+
+
 def is_running(name: str) -> bool:
     """Is this a running statistic, which no gradient changes?"""
     return name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
