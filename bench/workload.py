@@ -40,6 +40,7 @@ class Case:
     threads: tuple[int, ...] = (1, 2)
     # Two outputs agree when their largest difference is at most this times the largest magnitude.
     tolerance: float = 1e-4
+    compared: int = 1  # calls whose outputs are compared; a step shows its update in the next loss
     # Whether the first call (with a cold and a warm cache) and the peak memory are of interest.
     # Such a case gets processes of its own for every twin, so it costs seconds.
     starts: bool = False

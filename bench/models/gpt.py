@@ -1,7 +1,7 @@
 """A GPT of about 11 million parameters: 6 layers, 384 wide, 6 heads, 256 tokens, bytes as words.
 
-Source: Radford et al. (2019), "Language models are unsupervised multitask learners" (GPT-2), without
-dropout and with a head of its own.
+Source: Radford et al. (2019), "Language models are unsupervised multitask learners" (GPT-2),
+without dropout and with a head of its own.
 """
 
 from __future__ import annotations
@@ -74,10 +74,25 @@ def infer_bytes(position: int) -> float:
     return 4.0 * (matrix_weights() + LAYERS * 2 * WIDTH * (position + 1))
 
 
+def attention_of(F: Any) -> Any:
+    """`F.scaled_dot_product_attention`; from primitives until ambos has it."""
+    return vars(F).get("scaled_dot_product_attention") or _attention
+
+
+def _attention(q: Any, k: Any, v: Any, attn_mask: Any = None, is_causal: bool = False) -> Any:
+    import ambos as am
+
+    if is_causal:
+        order = am.arange(q.shape[-2])
+        attn_mask = order.reshape(-1, 1) >= order
+    scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
+    return am.where(attn_mask, scores, -np.inf).softmax(-1) @ v
+
+
 def module(nn: Any, F: Any) -> Any:
     """The network in PyTorch's words, which are those of ambos too."""
 
-    class Block(nn.Module):  # type: ignore[misc]
+    class Block(nn.Module):
         def __init__(self, layer: int) -> None:
             super().__init__()
             self.layer = layer
@@ -98,7 +113,7 @@ def module(nn: Any, F: Any) -> Any:
             x = x + self.project(mixed)
             return x + self.contract(F.gelu(self.expand(self.norm2(x))))
 
-    class GPT(nn.Module):  # type: ignore[misc]
+    class GPT(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.words = nn.Embedding(WORDS, WIDTH)
@@ -115,8 +130,10 @@ def module(nn: Any, F: Any) -> Any:
                 x = block(x, attend or causal)
             return self.head(self.norm(x))
 
+    attention = attention_of(F)
+
     def causal(layer: int, q: Any, k: Any, v: Any) -> Any:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return attention(q, k, v, is_causal=True)
 
     return GPT()
 
@@ -129,7 +146,9 @@ def forward(kit: Any, tokens: Any, place: Any = None, attend: Attend | None = No
         return kit.transpose(kit.reshape(part, (batch, length, HEADS, HEAD)), (0, 2, 1, 3))
 
     places = kit["places.weight"]
-    x = kit.take(kit["words.weight"], tokens) + (places if place is None else kit.take(places, place))
+    x = kit.take(kit["words.weight"], tokens) + (
+        places if place is None else kit.take(places, place)
+    )
     for i in range(LAYERS):
         name = f"blocks.{i}"
         parts = kit.split(kit.linear(f"{name}.qkv", kit.layer_norm(f"{name}.norm1", x)), 3)

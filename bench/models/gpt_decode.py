@@ -27,7 +27,7 @@ def with_ambos(data: Data, jit: bool = False) -> Call:
     keys, values = ([am.tensor(cache) for cache in data[name]] for name in ("keys", "values"))
     token = am.tensor(data["token"])
     places = cycle([am.tensor(np.array([[p]])) for p in range(FIRST, LAST)])
-    order = am.tensor(np.arange(TOKENS))
+    order, attention = am.tensor(np.arange(TOKENS)), gpt.attention_of(F)
 
     def step(token: Any, place: Any) -> Any:
         here = (order == place).reshape(TOKENS, 1)
@@ -36,7 +36,7 @@ def with_ambos(data: Data, jit: bool = False) -> Call:
         def attend(layer: int, q: Any, k: Any, v: Any) -> Any:
             keys[layer] = am.where(here, k, keys[layer])
             values[layer] = am.where(here, v, values[layer])
-            return F.scaled_dot_product_attention(q, keys[layer], values[layer], attn_mask=filled)
+            return attention(q, keys[layer], values[layer], attn_mask=filled)
 
         return net(token, place, attend)
 
@@ -85,7 +85,7 @@ def with_torch_compile(data: Data) -> Call:
     token, order = torch.from_numpy(data["token"]), torch.arange(TOKENS)
     places = cycle([torch.tensor([[p]]) for p in range(FIRST, LAST)])
 
-    @torch.compile
+    @torch.compile(options={"freezing": True})
     def step(token: Any, place: Any) -> Any:
         def attend(layer: int, q: Any, k: Any, v: Any) -> Any:
             keys[layer].index_copy_(2, place[0], k)

@@ -23,7 +23,8 @@ class Kit:
 
     relu, relu6 = staticmethod(jax.nn.relu), staticmethod(jax.nn.relu6)
     sigmoid, tanh = staticmethod(jax.nn.sigmoid), staticmethod(jnp.tanh)
-    reshape, transpose, zeros = map(staticmethod, (jnp.reshape, jnp.transpose, jnp.zeros))
+    reshape, transpose = staticmethod(jnp.reshape), staticmethod(jnp.transpose)
+    zeros = staticmethod(jnp.zeros)
 
     def __init__(self, weights: Tree, training: bool = False) -> None:
         self.weights, self.training = weights, training
@@ -77,8 +78,8 @@ class Kit:
             old = mean, variance
             mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
             self.moved[f"{name}.running_mean"] = 0.9 * old[0] + 0.1 * mean
-            self.moved[f"{name}.running_var"] = (
-                0.9 * old[1] + 0.1 * variance * (count / (count - 1))
+            self.moved[f"{name}.running_var"] = 0.9 * old[1] + 0.1 * variance * (
+                count / (count - 1)
             )
         scale = self[f"{name}.weight"] * lax.rsqrt(variance + 1e-5)
         return x * scale + (self[f"{name}.bias"] - mean * scale)

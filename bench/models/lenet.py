@@ -41,7 +41,7 @@ def step_flops(batch: int) -> float:
 def module(nn: Any, F: Any) -> Any:
     """The network in PyTorch's words, which are those of ambos too."""
 
-    class LeNet(nn.Module):  # type: ignore[misc]
+    class LeNet(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.conv1 = nn.Conv2d(1, 6, 5, padding=2)

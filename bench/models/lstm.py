@@ -42,11 +42,14 @@ def step_flops(batch: int) -> float:
     return 2.0 * batch * (2 * matrix + 3 * matrix + 3 * WIDTH * CLASSES)
 
 
-def torch_module(nn: Any) -> Any:
-    class Classifier(nn.Module):  # type: ignore[misc]
+def module(nn: Any, F: Any) -> Any:
+    """The network in PyTorch's words. Where the framework has no LSTM, one is written here."""
+
+    class Classifier(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lstm = nn.LSTM(WIDTH, WIDTH, batch_first=True)
+            recurrent = nn.LSTM if hasattr(nn, "LSTM") else lstm_of(nn, F)
+            self.lstm = recurrent(WIDTH, WIDTH, batch_first=True)
             self.head = nn.Linear(WIDTH, CLASSES)
 
         def forward(self, x: Any) -> Any:
@@ -55,42 +58,31 @@ def torch_module(nn: Any) -> Any:
     return Classifier()
 
 
-def ambos_module() -> Any:
+def lstm_of(nn: Any, F: Any) -> Any:
+    """`nn.LSTM` for ambos, until it has its own: PyTorch's weights and equations."""
     import ambos as am
-    import ambos.nn.functional as F
-    from ambos import nn
 
     class LSTM(nn.Module):
-        """Until ambos.nn has one: weights and equations of PyTorch's."""
-
-        def __init__(self) -> None:
+        def __init__(self, inputs: int, width: int, batch_first: bool) -> None:
             super().__init__()
-            self.weight_ih_l0 = nn.Parameter(am.zeros(4 * WIDTH, WIDTH))
-            self.weight_hh_l0 = nn.Parameter(am.zeros(4 * WIDTH, WIDTH))
-            self.bias_ih_l0 = nn.Parameter(am.zeros(4 * WIDTH))
-            self.bias_hh_l0 = nn.Parameter(am.zeros(4 * WIDTH))
+            self.width = width
+            self.weight_ih_l0 = nn.Parameter(am.zeros(4 * width, inputs))
+            self.weight_hh_l0 = nn.Parameter(am.zeros(4 * width, width))
+            self.bias_ih_l0 = nn.Parameter(am.zeros(4 * width))
+            self.bias_hh_l0 = nn.Parameter(am.zeros(4 * width))
 
         def forward(self, x: Any) -> Any:
-            state = cell = am.zeros(x.shape[0], WIDTH)
-            bias = self.bias_ih_l0 + self.bias_hh_l0
-            inputs = F.linear(x.transpose(0, 1), self.weight_ih_l0, bias)
-            for step in inputs:
+            state = cell = am.zeros(x.shape[0], self.width)
+            bias, states = self.bias_ih_l0 + self.bias_hh_l0, []
+            for step in F.linear(x.transpose(0, 1), self.weight_ih_l0, bias):
                 gates = step + F.linear(state, self.weight_hh_l0)
                 keep, forget, new, show = gates.chunk(4, 1)
                 cell = forget.sigmoid() * cell + keep.sigmoid() * new.tanh()
                 state = show.sigmoid() * cell.tanh()
-            return state
+                states.append(state)
+            return am.stack(states, 1), (state, cell)
 
-    class Classifier(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm = LSTM()
-            self.head = nn.Linear(WIDTH, CLASSES)
-
-        def forward(self, x: Any) -> Any:
-            return self.head(self.lstm(x))
-
-    return Classifier()
+    return LSTM
 
 
 def forward(kit: Any, x: Any) -> Any:

@@ -27,6 +27,11 @@ def step_data(batch: int, batches: int = 4) -> Data:
     )
 
 
+def infer_data(batch: int) -> Data:
+    generator = np.random.default_rng(1)
+    return weights().data(x=generator.random((batch, INPUTS), np.float32))
+
+
 def forward_flops(batch: int) -> float:
     return 2.0 * batch * (INPUTS * HIDDEN + HIDDEN * CLASSES)
 

@@ -57,9 +57,7 @@ def _bottleneck(name: str, inputs: int, outputs: int, expansion: int, stride: in
     if expansion != 1:
         convs.append(Conv(f"{name}.0.0", f"{name}.0.1", inputs, hidden, 1, 1, 1, True))
     at = len(convs)
-    convs.append(
-        Conv(f"{name}.{at}.0", f"{name}.{at}.1", hidden, hidden, 3, stride, hidden, True)
-    )
+    convs.append(Conv(f"{name}.{at}.0", f"{name}.{at}.1", hidden, hidden, 3, stride, hidden, True))
     convs.append(Conv(f"{name}.{at + 1}", f"{name}.{at + 2}", hidden, outputs, 1, 1, 1, False))
     return Bottleneck(tuple(convs), stride == 1 and inputs == outputs)
 
@@ -103,9 +101,13 @@ def module(nn: Any, F: Any) -> Any:
             conv.inputs, conv.outputs, conv.kernel, conv.stride, conv.kernel // 2,
             groups=conv.groups, bias=False,
         )  # fmt: skip
-        return [made, nn.BatchNorm2d(conv.outputs), *([nn.ReLU6(inplace=True)] if conv.bends else [])]
+        return [
+            made,
+            nn.BatchNorm2d(conv.outputs),
+            *([nn.ReLU6(inplace=True)] if conv.bends else []),
+        ]
 
-    class Inverted(nn.Module):  # type: ignore[misc]
+    class Inverted(nn.Module):
         def __init__(self, block: Bottleneck) -> None:
             super().__init__()
             self.is_residual = block.is_residual
@@ -115,7 +117,7 @@ def module(nn: Any, F: Any) -> Any:
         def forward(self, x: Any) -> Any:
             return x + self.conv(x) if self.is_residual else self.conv(x)
 
-    class MobileNet(nn.Module):  # type: ignore[misc]
+    class MobileNet(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             inner = [Inverted(block) for block in bottlenecks()]

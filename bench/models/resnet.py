@@ -126,7 +126,7 @@ def step_flops(plan: Plan, batch: int) -> float:
 def module(plan: Plan, nn: Any, F: Any) -> Any:
     """The network in PyTorch's words, which are those of ambos too."""
 
-    class Residual(nn.Module):  # type: ignore[misc]
+    class Residual(nn.Module):
         def __init__(self, block: Block) -> None:
             super().__init__()
             self.depth = len(block.convs())
@@ -147,7 +147,7 @@ def module(plan: Plan, nn: Any, F: Any) -> Any:
                 y = self.bn3(self.conv3(self.relu(y)))
             return self.relu(y + (x if self.downsample is None else self.downsample(x)))
 
-    class ResNet(nn.Module):  # type: ignore[misc]
+    class ResNet(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             stride = 2 if plan.large else 1
@@ -157,10 +157,9 @@ def module(plan: Plan, nn: Any, F: Any) -> Any:
             stages: dict[str, list[Any]] = {}
             for block in blocks(plan):
                 stages.setdefault(block.name.partition(".")[0], []).append(Residual(block))
-                outputs = block.outputs
             for name, made in stages.items():
                 setattr(self, name, nn.Sequential(*made))
-            self.fc = nn.Linear(outputs, plan.classes)
+            self.fc = nn.Linear(512 * plan.expansion, plan.classes)
 
         def forward(self, x: Any) -> Any:
             x = self.relu(self.bn1(self.conv1(x)))

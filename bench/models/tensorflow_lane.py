@@ -98,9 +98,9 @@ class Kit:
 
         length = inputs.shape[0]
         start = (tf.constant(0), *state)
-        return tf.while_loop(
-            lambda t, *carry: t < length, body, start, maximum_iterations=length
-        )[1:]
+        return tf.while_loop(lambda t, *carry: t < length, body, start, maximum_iterations=length)[
+            1:
+        ]
 
 
 def image(x: Any) -> Any:
@@ -135,9 +135,7 @@ def train(forward: Forward, data: Data, rule: str, lr: float, xla: bool = True) 
     count = 1 if rule == "sgd" else 2
     slots = [[tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(count)] for v in p]
     time = tf.Variable(0.0, trainable=False)
-    batches = cycle(
-        [(image(x), tf.constant(y)) for x, y in batches_of(data)]
-    )
+    batches = cycle([(image(x), tf.constant(y)) for x, y in batches_of(data)])
 
     @tf.function(jit_compile=xla)
     def step(x: Any, y: Any) -> Any:

@@ -61,10 +61,8 @@ def infer(net: Any, data: Data, way: str = "eager") -> Call:
         with torch.inference_mode():
             run = torch.jit.optimize_for_inference(torch.jit.trace(run, x))
     elif way == "compile":
-        import torch._inductor.config as inductor
-
-        inductor.freezing = True  # folds normalisation into weights and packs them beforehand
-        run = torch.compile(run)
+        # Freezing folds normalisation into weights and packs them beforehand.
+        run = torch.compile(run, options={"freezing": True})
 
     def call() -> Any:
         with torch.inference_mode(way != "compile"), torch.no_grad():

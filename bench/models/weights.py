@@ -69,8 +69,9 @@ def is_running(name: str) -> bool:
 
 
 def channels_last(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The weights as JAX and TensorFlow users keep them: matrices (in, out), filters (height, width,
-    in, out), no counters of batches."""
+    """The weights as JAX and TensorFlow users keep them, without counters of batches.
+
+    Matrices are (in, out), filters (height, width, in, out)."""
     turned = {}
     for name, value in weights.items():
         if value.ndim == 4:

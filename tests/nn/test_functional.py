@@ -47,6 +47,10 @@ def test_groups(groups):
     compare("conv2d", array(2, 4, 5, 5), array(8, 4 // groups, 3, 3), groups=groups, padding=1)
 
 
+def test_relu6_has_no_slope_where_it_is_flat():
+    compare("relu6", 6 * array(5, 7))
+
+
 TRANSPOSED = [
     {}, {"stride": 2}, {"stride": 3, "padding": 1, "output_padding": 1}, {"dilation": 2},
     {"stride": 2, "groups": 2},

@@ -53,8 +53,8 @@ __all__ = [
     "batch_norm", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout",
     "embedding", "gelu", "l1_loss", "layer_norm", "linear", "log_softmax", "max_pool1d",
-    "max_pool2d", "max_pool3d", "mse_loss", "nll_loss", "one_hot", "pad", "relu", "relu6", "sigmoid",
-    "silu", "softmax", "tanh",
+    "max_pool2d", "max_pool3d", "mse_loss", "nll_loss", "one_hot", "pad", "relu", "relu6",
+    "sigmoid", "silu", "softmax", "tanh",
 ]  # fmt: skip
 
 checked_all(__all__, globals())

@@ -18,7 +18,7 @@ from ambos.ops.arithmetic import relu as relu_op
 from ambos.ops.functions import erf
 from ambos.ops.functions import tanh as tanh_op
 from ambos.ops.kinds import constant_like
-from ambos.tensor import composite, reductions
+from ambos.tensor import reductions
 from ambos.tensor.composite import sigmoid_node
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.random import rand
@@ -45,7 +45,9 @@ def relu6(input: Any) -> Tensor:
         >>> relu6(am.tensor([-1.0, 2.0, 8.0]))
         tensor([0., 2., 6.])
     """
-    return composite.clip(input, 0.0, 6.0)
+    (x,) = nodes(input)
+    six = constant_like(x, 6)
+    return wrap(where(greater_equal(x, six), six, relu_op(x)))  # flat at 0 and at 6, as PyTorch's
 
 
 def tanh(input: Any) -> Tensor:

@@ -1,0 +1,113 @@
+"""Whole training steps: forward, backward and update, from the same weights in every framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from bench.models import gpt, lenet, lstm, mlp, resnet
+from bench.models.resnet import RESNET18
+from bench.workload import Call, Case, Data
+
+COMPILES_LONG = "torch.compile takes minutes; see the smaller batch"
+
+
+class Step(Case):
+    """A step of training a network of `bench.models`; a call does one and returns its loss."""
+
+    starts = True
+    compared = 3  # the losses that follow tell wrong gradients and updates
+    patience = 240.0
+    xla = True  # whether TensorFlow is faster with it
+
+    def __init__(
+        self, name: str, title: str, data: Callable[[], Data], flops: float,
+        module: Callable[[Any, Any], Any], forward: Callable[[Any, Any], Any], rule: str, lr: float,
+        **facts: Any,
+    ) -> None:  # fmt: skip
+        self.name, self.title, self.make, self.flops = name, title, data, flops
+        self.module, self.forward, self.rule, self.lr = module, forward, rule, lr
+        without: Mapping[str, str] = facts.pop("without", {})
+        self.without = without
+        for fact, value in facts.items():
+            setattr(self, fact, value)
+
+    def data(self) -> Data:
+        return self.make()
+
+    def with_ambos(self, data: Data) -> Call:
+        from bench.models.ambos_lane import F, nn, train
+
+        return train(self.module(nn, F), data, self.rule, self.lr)
+
+    def with_torch(self, data: Data) -> Call:
+        from bench.models.torch_lane import F, nn, train
+
+        return train(self.module(nn, F), data, self.rule, self.lr)
+
+    def with_torch_compile(self, data: Data) -> Call:
+        from bench.models.torch_lane import F, nn, train
+
+        return train(self.module(nn, F), data, self.rule, self.lr, compile=True)
+
+    def with_jax(self, data: Data) -> Call:
+        from bench.models.jax_lane import train
+
+        return train(self.forward, data, self.rule, self.lr)
+
+    def with_tensorflow(self, data: Data) -> Call:
+        from bench.models.tensorflow_lane import train
+
+        return train(self.forward, data, self.rule, self.lr, xla=self.xla)
+
+
+def mlp_step(batch: int, **facts: Any) -> Step:
+    return Step(
+        f"mlp_step-{batch}", f"MLP 784-128-10, batch {batch}, Adam",
+        partial(mlp.step_data, batch), mlp.step_flops(batch), mlp.module, mlp.forward,
+        "adam", 1e-3, **facts,
+    )  # fmt: skip
+
+
+def lenet_step(batch: int, **facts: Any) -> Step:
+    return Step(
+        f"lenet_step-{batch}", f"LeNet-5 on 28x28, batch {batch}, Adam",
+        partial(lenet.step_data, batch), lenet.step_flops(batch), lenet.module, lenet.forward,
+        "adam", 1e-3, xla=False, **facts,
+    )  # fmt: skip
+
+
+def resnet18_step(batch: int, **facts: Any) -> Step:
+    return Step(
+        f"resnet18_step-{batch}", f"ResNet-18 on 32x32, batch {batch}, SGD with momentum",
+        partial(resnet.step_data, RESNET18, batch), resnet.step_flops(RESNET18, batch),
+        partial(resnet.module, RESNET18), partial(resnet.forward, RESNET18), "sgd", 0.01, **facts,
+    )  # fmt: skip
+
+
+def gpt_step(batch: int, **facts: Any) -> Step:
+    return Step(
+        f"gpt_step-{batch}", f"GPT, 11M parameters, {batch}x256 tokens, AdamW",
+        partial(gpt.step_data, batch), gpt.step_flops(batch), gpt.module, gpt.forward,
+        "adamw", 3e-4, **facts,
+    )  # fmt: skip
+
+
+def lstm_step(batch: int, **facts: Any) -> Step:
+    return Step(
+        f"lstm_step-{batch}", f"LSTM 256 wide, 64 long, batch {batch}, Adam",
+        partial(lstm.step_data, batch), lstm.step_flops(batch), lstm.module, lstm.forward,
+        "adam", 1e-3, **facts,
+    )  # fmt: skip
+
+
+CASES = [
+    mlp_step(32),
+    mlp_step(256, starts=False),
+    lenet_step(64),
+    resnet18_step(16),
+    resnet18_step(64, starts=False, without={"torch compile": COMPILES_LONG}),
+    gpt_step(4),
+    lstm_step(32, without={"torch compile": "nn.LSTM stays one call to the eager kernel"}),
+]
