@@ -8,7 +8,7 @@ state lives across runs (see Fold's canonical order), `inner` state within one r
     result = finish(outer)
 
 In row mode (`across`) the lanes are neighbours along the last reduced axis and meet at the end;
-in lane mode each lane is a reduction of its own.
+in columns (compiler.panel) each lane is a reduction of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Turn:
 
     values: Sequence[Value]
     index: Sequence[Value]  # along the last axis, of each value's first lane
-    places: Sequence[Value]  # lane mode: row-major over all reduced axes; row mode: turn (int32)
+    places: Sequence[Value]  # columns: row-major over all reduced axes; row mode: turn (int32)
     mask: Value | None  # lanes that exist
 
 
@@ -56,7 +56,7 @@ def accumulator(b: LLVMBuilder, fold: Fold, dtype: DType, locate: Locate | None)
     """The accumulator of `fold` over values of `dtype`, in row mode if there is a `locate`."""
     across = locate is not None
     if fold.op in IDENTITY:
-        return (Partials if across else Slots)(b, fold.op, dtype)
+        return (Plain if fold.plain else Partials)(b, fold.op, dtype)
     if fold.op in ("max", "min"):
         return Extreme(b, fold.op, dtype, across)
     op = fold.op.removeprefix("arg")
@@ -105,51 +105,31 @@ class Partials:
         return outer[0]
 
 
-class Slots:
-    """The same in lane mode: the LANES partial results are vectors in a stack array."""
+class Plain:
+    """Sum or product one by one: how the results of runs are combined."""
 
-    blocked = True
+    blocked = False
     unroll = 1
 
     def __init__(self, b: LLVMBuilder, op: str, dtype: DType) -> None:
         self.b = b
         self.op = op
-        self.dtype = dtype.compute
-        self.identity = b.broadcast(b.const(IDENTITY[op], self.dtype))
-        self.kind = b.kind(self.dtype, True)
-        self.array = b.area(f"slots{len(b.areas)}", f"[{LANES} x {self.kind}]")
-
-    def _slot(self, number: str) -> str:
-        return self.b.here(f"getelementptr {self.kind}, ptr {self.array}, i64 {number}")
-
-    def _read(self, pointer: str) -> Value:
-        text = self.b.here(f"load {self.kind}, ptr {pointer}, align 64")
-        return self.b.value(text, self.dtype, True, self.b.depth)
+        self.identity = b.const(IDENTITY[op], dtype.compute)
 
     def start(self) -> list[Value]:
         return [self.identity]
 
     def enter(self, outer: list[Value]) -> list[Value]:
-        for number in range(LANES):
-            slot = self._slot(str(number))
-            self.b.effect(f"store {self.kind} {self.identity.text}, ptr {slot}, align 64")
-        return []
+        return outer
 
     def step(self, inner: list[Value], turn: Turn) -> list[Value]:
-        for value, position in zip(turn.values, turn.index, strict=True):
-            slot = self._slot((position & (LANES - 1)).text)
-            total = self.b.arithmetic(self.op, self._read(slot), self.b.widen(value))
-            total = self.b.broadcast(total)
-            self.b.effect(f"store {self.kind} {total.text}, ptr {slot}, align 64")
-        return []
+        total = inner[0]
+        for value in turn.values:
+            total = self.b.arithmetic(self.op, total, self.b.widen(value))
+        return [total]
 
     def leave(self, outer: list[Value], inner: list[Value]) -> list[Value]:
-        parts = [self._read(self._slot(str(number))) for number in range(LANES)]
-        while len(parts) > 1:
-            half = len(parts) // 2
-            pairs = zip(parts[:half], parts[half:], strict=True)
-            parts = [self.b.arithmetic(self.op, low, high) for low, high in pairs]
-        return [self.b.arithmetic(self.op, outer[0], parts[0])]
+        return inner
 
     def finish(self, outer: list[Value]) -> Value:
         return outer[0]
@@ -206,7 +186,7 @@ class Extreme:
 
 
 class Position:
-    """argmax or argmin in lane mode: carries each lane's best value and its position.
+    """argmax or argmin of columns: carries each lane's best value and its position.
 
     A lane that nothing beat keeps position 0: then every element equals the identity, and the
     first of them is the answer.

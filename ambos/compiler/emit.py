@@ -11,12 +11,9 @@ from collections.abc import Callable, Sequence
 
 from ambos.compiler.emit_fold import FoldLoops
 from ambos.compiler.emit_tile import TileLoops
-from ambos.compiler.loops import (
-    LANES,
-    LoopKernel,
-    Map,
-)
+from ambos.compiler.loops import BLOCK, LANES, PANEL, Fold, LoopKernel, Map
 from ambos.compiler.memory import lane_numbers
+from ambos.compiler.panel import PanelFolds
 from ambos.compiler.scalar import LLVMBuilder
 from ambos.compiler.stages import passes
 from ambos.compiler.tape import Lower, TapeEmitter
@@ -61,6 +58,9 @@ class LoopEmitter:
         stores = [s for stage in kernel.stages if isinstance(stage, Map) for s in stage.stores]
         written = frozenset(store.buffer.word for store in stores)
         self.tape = TapeEmitter(self.b, kernel.tape, lower, written, kernel.lane)
+        folds = any(isinstance(stage, Fold) for stage in kernel.stages)
+        self.panel: tuple[Value, Value] | None = None  # the columns that the stages work on
+        self.in_panels = kernel.lane is not None and folds
 
     # --- loops around the stages -----------------------------------------------------------------
 
@@ -138,6 +138,13 @@ class LoopEmitter:
     def lanes(self, low: Value, high: Value) -> None:
         axis = self.kernel.lane
         assert axis is not None
+        if self.in_panels:
+            with self.b.loop(low.text, high.text, PANEL) as loop:
+                start = self.inside(loop.index)
+                self.panel = start, self.smaller(start + PANEL, high)
+                self.tape.origin = start
+                self.stages()
+            return
         single = len(self.kernel.stages) == 1 and not self.kernel.stages[0].axes
 
         def body(base: Value, mask: Value | None) -> None:
@@ -145,6 +152,26 @@ class LoopEmitter:
             self.stages()
 
         self.vectors(low, high, body, 4 if single else 1)
+
+    def columns(self, body: Callable[[Value], None]) -> None:
+        """`body(place in the panel)` for every vector of its columns."""
+        assert self.kernel.lane is not None
+        assert self.panel is not None
+        axis, (low, high) = self.kernel.lane, self.panel
+
+        def vector(base: Value, mask: Value | None) -> None:
+            self.tape.bind(axis, base, True, mask)
+            body(base - low)
+
+        self.vectors(low, high, vector, 4)
+
+    def run_bounds(self, last: int) -> tuple[Value, Value]:
+        """Which indices of its last axis a fold covers."""
+        extent = self.extent(last)
+        if self.kernel.run is None:
+            return self.b.const(0, int64), extent
+        low = self.tape.bound(self.kernel.run) * BLOCK
+        return low, self.smaller(low + BLOCK, extent)
 
     def nest(self, axes: Sequence[int], state: State, body: Callable[[State], State]) -> State:
         """Scalar loops over `axes` that hand `state` from turn to turn."""
@@ -203,6 +230,10 @@ class LoopEmitter:
                     assert part.map is not None
                     self.map(part.map)
                     continue
+                if self.in_panels:
+                    found = zip(part.numbers, PanelFolds(self, part).results(), strict=True)
+                    self.tape.columns.update(found)
+                    continue
                 results = FoldLoops(self, part).results()
             for number, result in zip(part.numbers, results, strict=True):
                 result.depth = min(result.depth, self.b.depth)
@@ -210,6 +241,10 @@ class LoopEmitter:
 
     def map(self, stage: Map) -> None:
         """The stores of a Map at every point of its axes."""
+        assert not stage.axes or self.kernel.run is None  # such maps go with a fold
+        if self.in_panels:
+            self.nest(stage.axes, [], lambda _: self.row(stage))
+            return
         if self.kernel.lane is not None or stage.ordered or not stage.axes:
             self.nest(stage.axes, [], lambda _: self.point(stage))
             return
@@ -224,6 +259,10 @@ class LoopEmitter:
             return []
 
         self.nest(outer, [], row)
+
+    def row(self, stage: Map) -> State:
+        self.columns(lambda _: self.tape.store(stage.stores))
+        return []
 
     def point(self, stage: Map) -> State:
         if stage.ordered:  # what earlier points wrote is read again

@@ -29,6 +29,7 @@ class Loops(Protocol):
     def smaller(self, a: Value, b: Value) -> Value: ...
     def mask(self, base: Value, high: Value) -> Value: ...
     def whole(self, low: Value, high: Value, step: int) -> Value: ...
+    def run_bounds(self, last: int) -> tuple[Value, Value]: ...
     def renew(self, state: State, registers: list[str]) -> State: ...
     def nest(self, axes: Sequence[int], state: State, body: Callable[[State], State]) -> State: ...
 
@@ -52,7 +53,7 @@ class FoldLoops:
         self.folds = part.folds
         self.map = part.map
         *self.outer, self.last = part.folds[0].axes
-        self.across = loops.kernel.lane is None  # lanes along the last axis, not the lane axis
+        self.across = not part.folds[0].plain  # lanes along the last axis, or one by one
         locate = self.locate if self.across else None
         self.kinds = [
             accumulator(self.b, fold, dtype_of(loops.kernel.tape[fold.value]), locate)
@@ -63,8 +64,6 @@ class FoldLoops:
     def results(self) -> list[Value]:
         """What each fold computes."""
         parts = [kind.start() for kind in self.kinds]
-        if not self.across:
-            parts = [[self.b.broadcast(value) for value in part] for part in parts]
         sizes = [len(part) for part in parts]
         state = [value for part in parts for value in part]
         state = self.loops.nest(self.outer, state, lambda s: self.runs(s, sizes))
@@ -73,12 +72,13 @@ class FoldLoops:
 
     def runs(self, state: State, sizes: Sequence[int]) -> State:
         """All runs of BLOCK indices of the last axis, at one point of the outer axes."""
-        extent = self.loops.extent(self.last)
+        begin, end = self.loops.run_bounds(self.last)
         if not any(kind.blocked for kind in self.kinds):
-            return self.run(state, sizes, self.b.const(0, int64), extent)
-        with self.b.loop("0", extent.text, BLOCK, [(v.type, v.text) for v in state]) as loop:
+            return self.run(state, sizes, begin, end)
+        carried = [(v.type, v.text) for v in state]
+        with self.b.loop(begin.text, end.text, BLOCK, carried) as loop:
             low = self.loops.inside(loop.index)
-            high = self.loops.smaller(low + BLOCK, extent)
+            high = self.loops.smaller(low + BLOCK, end)
             inner = self.run(self.loops.renew(state, loop.inner), sizes, low, high)
             loop.next = [v.text for v in inner]
         return self.loops.renew(state, loop.outer)

@@ -22,6 +22,7 @@ class Axes:
     def __init__(self, extents: Sequence[int]) -> None:
         self.source = list(extents)  # extents of the space's axes
         self.runs: list[list[int]] = []  # space axes of each kernel axis, outermost first
+        self.counters: dict[int, int] = {}  # extents of kernel axes that no address follows
 
     def extend(self, order: Sequence[int], expressions: Sequence[Affine]) -> list[int]:
         """Add `order` (outermost first), merging neighbours that every expression walks through
@@ -43,7 +44,15 @@ class Axes:
         self.runs.append([])
         return len(self.runs) - 1
 
+    def add_counter(self, extent: int) -> int:
+        """An axis that is not part of the space."""
+        self.runs.append([])
+        self.counters[len(self.runs) - 1] = extent
+        return len(self.runs) - 1
+
     def extent(self, axis: int) -> int:
+        if axis in self.counters:
+            return self.counters[axis]
         return math.prod(self.source[a] for a in self.runs[axis])
 
     def coefficient(self, expression: Affine, axis: int) -> int:

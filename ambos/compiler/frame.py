@@ -35,7 +35,7 @@ class Frame:
         self.scopes = [Scope("entry")]
         self.declarations: dict[str, None] = {}
         self.functions: dict[str, tuple[Any, str, str]] = {}  # symbol: dtype, type, definition
-        self.areas: dict[str, str] = {}  # stack memory: name -> LLVM type, zeroed at entry
+        self.areas: dict[str, tuple[str, bool]] = {}  # stack memory: LLVM type, zeroed at entry?
         self._counter = 0
 
     @property
@@ -76,9 +76,9 @@ class Frame:
         """A `declare` line for the module."""
         self.declarations[text] = None
 
-    def area(self, name: str, kind: str = "[128 x i8]") -> str:
-        """The pointer to zeroed stack memory; 128 bytes are enough for a vector of anything."""
-        self.areas[name] = kind
+    def area(self, name: str, kind: str = "[128 x i8]", zeroed: bool = True) -> str:
+        """The pointer to stack memory; 128 bytes are enough for a vector of anything."""
+        self.areas[name] = kind, zeroed
         return f"%{name}"
 
     @contextmanager
@@ -152,9 +152,10 @@ class Frame:
     def body(self, end: str = "ret void") -> str:
         """The finished text between the function's braces."""
         lines = ["entry:"]
-        for name, kind in self.areas.items():
+        for name, (kind, zeroed) in self.areas.items():
             lines.append(f"  %{name} = alloca {kind}, align 64")
-            lines.append(f"  store {kind} zeroinitializer, ptr %{name}, align 64")
+            if zeroed:
+                lines.append(f"  store {kind} zeroinitializer, ptr %{name}, align 64")
         return "\n".join([*lines, *self.scopes[0].lines, f"  {end}", ""])
 
 

@@ -21,7 +21,8 @@ from ambos.ops.kinds import Pointwise
 CHEAP = 3  # recomputing up to so many additions costs less than a store and a load
 LONG = 512  # additions an element may take in one kernel, so that kernels compile fast
 DEEP = 96  # operations on top of each other in one kernel
-ROW_ELEMENTS = 1 << 14  # a row that is visited by several stages should stay in a core's cache
+ROW_ELEMENTS = 1 << 16  # a row that is visited by several stages should stay in a core's cache
+COLUMN_ELEMENTS = 1 << 10  # so should a panel of columns that are reduced
 KINDS = {"reduce": "a reduction", "contract": "a contraction"}  # reasons for a buffer
 VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
 
@@ -71,6 +72,13 @@ def group_kind(node: Node) -> str:
     if node.op.name == "scatter_add":
         return "scatter"
     return {"contract": "contract", "sort": "sort"}.get(kind_of(node), "loop")
+
+
+def fits(group: Group) -> bool:
+    """May several stages of `group` visit what they reduce one after the other?"""
+    row = size_of([group.shape[a] for a in group.reduced])
+    inner = len(group.shape) - 1 in group.reduced
+    return row <= (ROW_ELEMENTS if inner else COLUMN_ELEMENTS)
 
 
 def is_leaf(node: Node) -> bool:
@@ -293,7 +301,6 @@ class Fusion:
         group: Group, node: Node, shape: Shape, reduced: Shape
     ) -> tuple[Shape, Shape] | None:
         """The space that `group` needs to take `node` in as well, or None."""
-        row = size_of([group.shape[a] for a in group.reduced])
         if group.kind == "contract":
             return (group.shape, ()) if shape == group.shape and not reduced else None
         if group.kind != "loop":
@@ -302,12 +309,10 @@ class Fusion:
             if shape != group.shape:
                 return None
             if not group.reduced:
-                last = bool(shape) and len(shape) - 1 in reduced
-                small = size_of([shape[a] for a in reduced]) <= ROW_ELEMENTS
-                return (shape, reduced) if last and small else None
-            return (shape, reduced) if reduced == group.reduced and row <= ROW_ELEMENTS else None
+                return shape, reduced  # the reduction follows point by point: one pass
+            return (shape, reduced) if reduced == group.reduced and fits(group) else None
         if shape == group.shape:
-            return (shape, group.reduced) if row <= ROW_ELEMENTS or not group.reduced else None
+            return (shape, group.reduced) if not group.reduced or fits(group) else None
         kept = [n for a, n in enumerate(group.shape) if a not in group.reduced and n != 1]
         if group.reduced and [n for n in shape if n != 1] == kept:
             return group.shape, group.reduced
@@ -346,28 +351,33 @@ class Fusion:
     # 3. Kernels over the same space that read the same data share one pass over it.
 
     def join_siblings(self) -> None:
-        by_space: dict[tuple[Shape, Shape], list[Group]] = {}
+        by_shape: dict[Shape, list[Group]] = {}
         for group in list(self.groups):
             if group.kind != "loop" or self.forced & set(group.members):
                 continue
-            key = (group.shape, group.reduced)
-            for other in by_space.setdefault(key, []):
+            for other in by_shape.setdefault(group.shape, []):
                 if self.are_siblings(group, other):
                     self.merge(other, group)
                     break
             else:
-                by_space[key].append(group)
+                by_shape[group.shape].append(group)
 
     def are_siblings(self, a: Group, b: Group) -> bool:
-        if a in b.before or b in a.before:
+        if a in b.before or b in a.before or (a.reduced and b.reduced and a.reduced != b.reduced):
+            return False
+        if a.weight + b.weight > LONG:
             return False
         shared = self.large_inputs(a) & self.large_inputs(b)
-        row = size_of([a.shape[axis] for axis in a.reduced])
-        return bool(shared) and (not a.reduced or row <= ROW_ELEMENTS or self.one_stage(a, b))
+        reduced = a if a.reduced else b
+        return bool(shared) and (not reduced.reduced or fits(reduced) or self.one_stage(a, b))
 
-    @staticmethod
-    def one_stage(a: Group, b: Group) -> bool:
-        return all(kind_of(m) == "reduce" or m.shape != a.shape for m in (*a.members, *b.members))
+    def one_stage(self, a: Group, b: Group) -> bool:
+        """Is one pass enough: does no element of the full space come after a reduction?"""
+        members = (*a.members, *b.members)
+        reduces = {m for m in members if kind_of(m) == "reduce"}
+        full = [m for m in members if m.shape == a.shape and m not in reduces]
+        outside = self.stored.difference(members)
+        return reduces.isdisjoint(toposort(full, stop=lambda n: n in reduces or n in outside))
 
     def large_inputs(self, group: Group) -> set[Node]:
         size = size_of(group.shape)
@@ -380,6 +390,7 @@ class Fusion:
 
     def merge(self, into: Group, other: Group) -> None:
         into.members += other.members
+        into.reduced = into.reduced or other.reduced
         for node in other.members:
             self.group_of[node] = into
         into.weight += other.weight

@@ -96,7 +96,7 @@ def outline(
     if not around:
         around = [lane if lane is not None else axes.add_single()]
     extents = tuple(words.add(axes.extent(a)) for a in range(len(axes.runs)))
-    total = math.prod(axes.extent(a) for a in range(len(axes.runs)))
+    total = math.prod(axes.extent(a) for a in range(len(axes.runs)) if a not in axes.counters)
     if len(around) > 1:
         items = axes.extent(around[0]) * axes.extent(around[1])
         grid, serial = tuple(around[:2]), tuple(around[2:])
@@ -107,6 +107,9 @@ def outline(
     step = max(1, -(-ITEM // each), spread)
     if around[0] == lane:
         step = -(-step // loops.LANES) * loops.LANES
+        if inner and total > SERIAL:  # a fold of columns: whole panels if there are enough
+            share = -(-extent // (4 * threads * loops.LANES)) * loops.LANES
+            step = max(step, min(loops.PANEL, max(4 * loops.LANES, share)))
     grain = words.add(step)
     items = -(-extent // step)
     return Outline(extents, tuple(around), (), lane, grain, items, total < SERIAL)
@@ -135,11 +138,12 @@ def _tiles(extent: int) -> int:
 def assemble(
     shape: Outline, words: Words, finisher: Finisher,
     stages: Sequence[loops.Map | loops.Fold], label: str, scratch: int = 0,
+    run: int | None = None,
 ) -> Step:  # fmt: skip
     """The step of a LoopKernel."""
     kernel = loops.LoopKernel(
         shape.extents, shape.grid, shape.serial, shape.lane, shape.grain,
-        tuple(finisher.tape), tuple(stages), len(words.values), shape.tile,
+        tuple(finisher.tape), tuple(stages), len(words.values), shape.tile, run,
     )  # fmt: skip
     scratch += loops.tile_scratch(kernel)
     return Step(kernel, words.values, shape.items, scratch, shape.is_small, label)

@@ -23,6 +23,7 @@ UNIT = -1  # a stride of one, known when the code is generated (vector loads nee
 LANES = 16  # logical vector width everywhere; a target splits it over its registers
 BLOCK = 4096  # reduction block: so many elements along the innermost reduced axis
 TILE = 64  # indices of either axis of a transposing kernel's tile
+PANEL = 256  # columns that a fold across them takes at once
 K_BLOCK = 256  # contraction block: so many products are chained before a total is taken
 
 
@@ -44,7 +45,7 @@ class Buffer:
     """Memory: the pointer in word `word`, or (word None) the thread's scratch memory.
 
     A scratch Index is in elements from the start of the scratch and must not mention the lane
-    axis: with a lane axis every scratch element stands for a group of LANES neighbours.
+    axis: with a lane axis every scratch element stands for a group of PANEL neighbours.
     """
 
     word: int | None
@@ -153,11 +154,15 @@ class Fold:
     p[i] op p[i+8], then +4, +2, +1; the first run's result is the total, each next run's is
     combined onto it in order. An empty reduction gives the identity.
     argmax and argmin give the row-major position within `axes`.
+
+    `plain` ("add", "mul"): one total in row-major order instead, from the identity. That is how
+    the results of the runs of a split fold (LoopKernel.run) are combined.
     """
 
     axes: tuple[int, ...]
     op: str
     value: int
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,8 @@ class LoopKernel:
     * `serial`: loops inside an item, around all stages.
     * `lane`: LANES neighbouring indices at once for all stages. It may be the only grid axis
       (then grain is given, its value a multiple of LANES) or an axis of its own, innermost.
+    * `run`, if given, is a grid or serial axis that numbers the runs of the last axis of every
+      stage (of those that have axes): it covers the BLOCK indices of that run only.
     * `tile`: a kernel with maps over no axes only, whose outer axes are `grid` (maybe none) and the
       two of the tile. Items are the grid flattened, then blocks of rows, then blocks of columns.
       Needs `tile_scratch` bytes of scratch.
@@ -198,6 +205,7 @@ class LoopKernel:
     stages: tuple[Map | Fold, ...]
     num_words: int
     tile: Tile | None = None
+    run: int | None = None
 
 
 def transposed(kernel: LoopKernel) -> list[int]:

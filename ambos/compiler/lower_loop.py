@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, address_of, expressions_of
@@ -12,10 +12,11 @@ from ambos.compiler.launches import ITEM, Context, Step, assemble, outline, outl
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.compiler.share import share_dear_values
 from ambos.compiler.space import Space
-from ambos.compiler.symbolic import Do, NeedsBlock, NeedsBuffer, Read, TapeBuilder, build
+from ambos.compiler.split import Split, adjacent, split
+from ambos.compiler.symbolic import Do, NeedsBlock, NeedsBuffer, Read, Reduced, TapeBuilder, build
 from ambos.core.affine import Affine
 from ambos.core.dtype import float32
-from ambos.core.shape import size_of
+from ambos.core.shape import row_major, size_of
 from ambos.graph.node import Node
 from ambos.ops.movement import detach
 
@@ -27,15 +28,33 @@ class Written:
     node: Node
     number: int
     place: tuple[Affine, ...]
+    run_stride: int = 0  # how far apart runs lie (compiler.split)
 
 
 def lower_loop(group: Group, context: Context) -> list[Step]:
-    """The one kernel of a group of pointwise, movement and reduction nodes."""
+    """The kernel of a group of pointwise, movement and reduction nodes, or two if it is split."""
+    cut = split(group)
+    if cut is None:
+        return [_lower(group, context)]
+    for leaf in cut.leaves.values():
+        context.allocate(leaf, row_major(leaf.shape))
+    return [_lower(group, context, first=cut), _lower(cut.second(group), context, second=cut)]
+
+
+def _lower(
+    group: Group, context: Context, first: Split | None = None, second: Split | None = None
+) -> Step:
+    """The one kernel of a group. `first`: the reductions' runs go to their leaves; `second`: the
+    reductions take these in."""
     space = Space(group.shape)
     reduces = [m for m in group.members if kind_of(m) == "reduce"]
+    sources = {} if second is None else second.leaves
+    if first is not None:
+        members = [m for m in group.members if m.shape == group.shape or m in reduces]
+        group = replace(group, members=members)
     builder, numbers = build(
         space,
-        lambda b: [_member_value(b, group, m) for m in group.members],
+        lambda b: [_member_value(b, group, m, sources.get(m)) for m in group.members],
         lambda s: TapeBuilder(
             s,
             lambda n: context.is_stored(n) and n not in group.members,
@@ -49,17 +68,28 @@ def lower_loop(group: Group, context: Context) -> list[Step]:
         if kind_of(m) != "reduce" and m in context.needed
     ]
     for node in reduces:
-        if node in context.needed:
+        if first is not None:
+            place = first.place(space.dims)
+            number = builder.emit(Reduced(node, first.leaves[node].dtype))
+            leaf = first.leaves[node]
+            stride = row_major(leaf.shape)[len(first.outer)]
+            written.append(Written(leaf, number, place, stride))
+        elif node in context.needed:
             place = group.target(node, space.dims)
             written.append(Written(node, builder.value(node, place), place))
     reads = [s for s in builder.tape if isinstance(s, Read)]
     for write in written:
-        context.memories[write.node] = _allocate(write, reads, space, context)
+        if not context.is_stored(write.node):
+            _allocate(write, reads, space, context)
     folds = {m: number for m, number in zip(group.members, numbers, strict=True) if m in reduces}
-    return [_kernel(group, space, builder, folds, written, context)]
+    return _kernel(group, space, builder, folds, written, context, first, second is not None)
 
 
-def _member_value(builder: TapeBuilder, group: Group, node: Node) -> int:
+def _member_value(builder: TapeBuilder, group: Group, node: Node, leaf: Node | None = None) -> int:
+    """The instruction of a member; of a reduction what it takes in (from `leaf`, if its runs are
+    there)."""
+    if leaf is not None:
+        return builder.value(leaf, tuple(builder.space.dims))
     if kind_of(node) != "reduce":
         return builder.value(node, group.target(node, builder.space.dims))
     number = builder.value(node.inputs[0], tuple(builder.space.dims))
@@ -95,14 +125,14 @@ def _main_read(reads: Sequence[Read], context: Context) -> Read | None:
 
 def _kernel(
     group: Group, space: Space, builder: TapeBuilder, folds: dict[Node, int],
-    written: list[Written], context: Context,
+    written: list[Written], context: Context, first: Split | None = None, plain: bool = False,
 ) -> Step:  # fmt: skip
     memories = context.memories
     stores = {w.node: memories[w.node].address(w.place) for w in written}
     expressions = [*expressions_of(builder.tape, memories), *stores.values()]
     axes, words = Axes(space.extents), Words()
-    inner_dims = [space.axes_of(d) for d in group.reduced]
-    inner_axes = {a for dim in inner_dims for a in dim}
+    reduced = group.reduced if first is None else first.last
+    inner_axes = {a for d in reduced for a in space.axes_of(d)}
     outer_axes = [a for a in range(len(space.extents)) if a not in inner_axes]
     guide = _guide(group, builder, written, stores, context)
     outer_axes.sort(key=lambda a: -abs(guide.coefficient(a)))
@@ -113,9 +143,9 @@ def _kernel(
     outer = axes.extend(outer_axes, expressions)
     lane: int | None = outer.pop() if lane_axis is not None else None
     inner: list[int] = []
-    for run in _adjacent(group.reduced):
-        merged = axes.extend([a for d in run for a in space.axes_of(d)], expressions)
-        if len(merged) > 1 and not all(in_any_order(fold) for fold in folds):
+    for part in adjacent(reduced):
+        merged = axes.extend([a for d in part for a in space.axes_of(d)], expressions)
+        if len(merged) > 1 and (first or not all(in_any_order(fold) for fold in folds)):
             touched = [s.node for s in builder.tape if isinstance(s, Read)]
             touched += [w.node for w in written]
             within = [node for node in touched if memories[node].whole is not None]
@@ -131,6 +161,8 @@ def _kernel(
         map_axes = [outer.pop()]
     vector = lane if lane is not None else (map_axes[-1] if map_axes else None)
     rows = None if folds or lane is not None else _row_axis(builder, axes, outer, map_axes, context)
+    run = None if first is None else axes.add_counter(first.runs)
+    outer = outer if run is None else [run, *outer]
     if rows is None:
         shape = outline(axes, words, outer, lane, map_axes, context.threads)
     else:
@@ -138,30 +170,30 @@ def _kernel(
         shape = outline_tile(axes, words, [a for a in outer if a != rows], rows, columns)
         map_axes = []
     finisher = Finisher(axes, words, vector, memories, rows)
-    finisher.translate(builder.tape, {n: i for i, n in enumerate(folds)})
-    stages: list[loops.Fold | loops.Map] = [
-        loops.Fold(tuple(inner), node.op.fold, finisher.numbers[number])  # type: ignore[attr-defined]
-        for node, number in folds.items()
-    ]
     spread = [
         w for w in written if not folds or (w.node.shape == group.shape and w.node not in folds)
     ]
     single = [w for w in written if w not in spread]
-    for subset, over in ((spread, map_axes), (single, [])):
+    early = [w for w in spread if not _depends(builder, w.number)] if folds else []
+    late = [w for w in spread if w not in early]
+    finisher.translate(builder.tape, {n: i + bool(early) for i, n in enumerate(folds)})
+    stages: list[loops.Fold | loops.Map] = []
+    for node, number in folds.items():
+        op = node.op.fold  # type: ignore[attr-defined]
+        in_order = plain and op in ("add", "mul")
+        stages.append(loops.Fold(tuple(inner), op, finisher.numbers[number], in_order))
+    for subset, over, at in ((early, map_axes, 0), (late, map_axes, None), (single, [], None)):
         if subset:
-            stages.append(
-                loops.Map(
-                    tuple(over),
-                    tuple(_store(finisher, w, stores[w.node], memories) for w in subset),
-                )
-            )
+            written_here = tuple(_store(finisher, w, stores[w.node], run) for w in subset)
+            place = len(stages) if at is None else at
+            stages.insert(place, loops.Map(tuple(over), written_here))
     scratch = 0
     if folds:
-        lanes = 1 if lane is None else loops.LANES
+        lanes = 1 if lane is None else loops.PANEL
         finisher.tape, stages, scratch = share_dear_values(
             finisher.tape, stages, inner, axes, words, lanes
         )
-    return assemble(shape, words, finisher, stages, _label(group), scratch)
+    return assemble(shape, words, finisher, stages, _label(group), scratch, run)
 
 
 def in_any_order(fold: Node) -> bool:
@@ -170,22 +202,33 @@ def in_any_order(fold: Node) -> bool:
     return fold.op.fold not in ("add", "mul")  # type: ignore[attr-defined]
 
 
-def _store(
-    finisher: Finisher, write: Written, address: Affine, memories: dict[Node, Memory]
-) -> loops.Store:
-    buffer, index = finisher.place(memories[write.node], address)
+def _depends(builder: TapeBuilder, number: int) -> bool:
+    """Does instruction `number` need the result of a fold?"""
+    pending, seen = [number], set()
+    while pending:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        symbol = builder.tape[current]
+        if isinstance(symbol, Reduced):
+            return True
+        if isinstance(symbol, Do):
+            pending += symbol.args
+        elif isinstance(symbol, Read):
+            pending += [value for value, _ in symbol.gathers]
+            pending += [] if symbol.mask is None else [symbol.mask]
+    return False
+
+
+def _store(finisher: Finisher, write: Written, address: Affine, run: int | None) -> loops.Store:
+    memory = finisher.memories[write.node]
+    buffer, index = finisher.place(memory, address)
+    if write.run_stride:
+        assert run is not None
+        stride = finisher.words.add(write.run_stride)
+        index = replace(index, terms=(*index.terms, (run, stride)))
     return loops.Store(buffer, index, finisher.numbers[write.number])
-
-
-def _adjacent(dims: Sequence[int]) -> list[list[int]]:
-    """Runs of neighbouring dimensions: each is one axis of the canonical order."""
-    runs: list[list[int]] = []
-    for dim in dims:
-        if runs and runs[-1][-1] == dim - 1:
-            runs[-1].append(dim)
-        else:
-            runs.append([dim])
-    return runs
 
 
 def _guide(
@@ -206,20 +249,22 @@ def _guide(
 def _lane_axis(
     group: Group, builder: TapeBuilder, space: Space, outer: Sequence[int], context: Context
 ) -> int | None:
-    """The kept axis along which memory is contiguous, if the reduced one is not."""
+    """The kept axis along which memory is contiguous, if the reduced one is not. What depends on
+    fewer axes than another operand, such as a mean per row, has no say."""
     last = [a for a in space.axes_of(group.reduced[-1]) if space.extents[a] > 1]
-    best, best_size = None, 0
+    best, most, along = None, 0, 0
     for read in builder.tape:
         if not isinstance(read, Read) or read.gathers:
             continue
         address = address_of(read, context.memories[read.node])
+        weight = len(address.terms)
         if last and abs(address.coefficient(last[-1])) == 1:
-            return None
-        if read.node.size > best_size:
+            along = max(along, weight)
+        elif weight > most:
             units = [a for a in outer if address.coefficient(a) == 1 and space.extents[a] > 1]
             if units:
-                best, best_size = units[-1], read.node.size
-    return best
+                best, most = units[-1], weight
+    return best if most > along else None
 
 
 def _row_axis(

@@ -43,7 +43,9 @@ def _together(kernel: LoopKernel, first: int) -> tuple[Fold, ...]:
     """The folds from stage `first` on that can share a pass."""
     group: list[Fold] = []
     for stage in kernel.stages[first:]:
-        if not isinstance(stage, Fold) or (group and stage.axes != group[0].axes):
+        if not isinstance(stage, Fold):
+            break
+        if group and (stage.axes, stage.plain) != (group[0].axes, group[0].plain):
             break
         needed = (kernel.tape[number] for number in closure(kernel.tape, stage.value))
         if any(isinstance(i, Result) and i.stage >= first for i in needed):

@@ -17,7 +17,7 @@ from typing import Any
 
 from ambos.compiler import memory, outline
 from ambos.compiler.loops import (
-    LANES,
+    PANEL,
     UNIT,
     Apply,
     Buffer,
@@ -61,7 +61,8 @@ class TapeEmitter:
 
     `lower(op)` gives the scalar rule `rule(b, *values)` of an op. `written` are the buffers that
     the kernel stores to: they are read no further out than depth `floor`, where a stage begins.
-    `lane` is the kernel's lane axis, if it has one (scratch then holds whole vectors).
+    `lane` is the kernel's lane axis, if it has one (scratch then holds whole panels, whose first
+    column is `origin`). `columns` are the results of folds of columns, read where they are used.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class TapeEmitter:
         self.written = written
         self.lane = lane
         self.floor = 0
+        self.origin: Value | None = None
+        self.columns: dict[int, Callable[[Value], Value]] = {}
 
     # --- bindings --------------------------------------------------------------------------------
 
@@ -169,11 +172,20 @@ class TapeEmitter:
         return self.b.convert(self.size(word), dtype)
 
     def _result(self, stage: int, dtype: DType) -> tuple[Value, int]:
+        if stage in self.columns:
+            local, level = self._column()
+            return self.b.convert(self.columns[stage](local), dtype), level
         for level in range(self.b.depth, -1, -1):
             found = self.b.scopes[level].results.get(stage)
             if found is not None:
                 return self.b.convert(found, dtype), level
         raise CompilerError(f"tape: stage {stage} has no result here")
+
+    def _column(self) -> tuple[Value, int]:
+        """The place of the first lane in its panel, and the level that binds it."""
+        assert self.lane is not None
+        binding, level = self._binding(self.lane)
+        return binding.index - (self.origin or 0), level
 
     def _apply(self, apply: Apply) -> tuple[Value, int]:
         pairs = [self._value(number) for number in apply.args]
@@ -242,8 +254,9 @@ class TapeEmitter:
         if self._is_lane_scratch(buffer):
             if offsets is not None or stride != 0:
                 raise CompilerError("tape: a scratch index must not vary along the lane axis")
-            terms, stride = [term * LANES for term in terms], 1
-            level = max(level, self._tail()[1])
+            local, its_level = self._column()
+            terms, stride = [*(term * PANEL for term in terms), local], 1
+            level = max(level, its_level)
         pointer, depth = self._pointer(buffer, terms)
         return Address(buffer.dtype, pointer, depth, stride, offsets), level
 

@@ -287,7 +287,13 @@ def _stages(kernel: LoopKernel, extents: Sequence[int], here: Point) -> None:
                 _bind(here, stage.axes, [np.array([[i]]) for i in indices])
                 here.store(stage.stores)
         else:
+            first = 0
+            if kernel.run is not None and sizes:
+                first = int(here.axes[kernel.run].flat[0]) * BLOCK
+                sizes[-1] = min(BLOCK, sizes[-1] - first)
             grids = np.indices(sizes).reshape(len(sizes), 1, math.prod(sizes))
+            if sizes:
+                grids[-1] += first
             _bind(here, stage.axes, list(grids))
             if isinstance(stage, Map):
                 if 0 not in sizes:
@@ -312,6 +318,12 @@ def _fold(fold: Fold, sizes: Sequence[int], here: Point) -> NumpyValue:
         return BUILDER.value(_best(data, fold.op[3:])[:, None])
     if fold.op in ("max", "min"):
         return NumpyValue(_extreme(data, fold.op, wide.dtype)[:, None], wide.dtype)
+    if fold.plain:
+        function = np.add if fold.op == "add" else np.multiply
+        total = np.full(shape[0], 0 if fold.op == "add" else 1, storage(wide.dtype))
+        for column in data.T:
+            total = function(total, column)
+        return NumpyValue(np.asarray(total)[:, None], wide.dtype)
     rows = data.reshape(shape[0], -1, sizes[-1]) if sizes[-1] else data.reshape(shape[0], 0, 0)
     return NumpyValue(canonical(rows, fold.op, wide.dtype)[:, None], wide.dtype)
 

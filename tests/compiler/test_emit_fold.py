@@ -7,6 +7,7 @@ import pytest
 
 from ambos.compiler.loops import (
     BLOCK,
+    PANEL,
     UNIT,
     Apply,
     Buffer,
@@ -168,7 +169,7 @@ def test_folds_share_a_pass_and_later_ones_wait() -> None:
     np.testing.assert_allclose(out[5], wide.var(1) * size, rtol=1e-5)
 
 
-def test_lane_scratch_holds_vectors() -> None:
+def test_lane_scratch_holds_panels() -> None:
     """A softmax down the columns: scratch elements are private to each lane."""
     rows, cols = 23, 37
     x = np.random.default_rng(1).standard_normal((rows, cols)).astype("f4")
@@ -190,7 +191,7 @@ def test_lane_scratch_holds_vectors() -> None:
     )
     kernel = LoopKernel((0, 1), (0,), (), 0, 16, tape, stages, 4)
     words = [cols, rows, x, np.zeros_like(x)]
-    out = check(kernel, words, LOWER, items(cols, 16), scratch=4 * rows * 16)[3]
+    out = check(kernel, words, LOWER, items(cols, 16), scratch=4 * rows * PANEL)[3]
     e = (x.astype("f8") - x.max(0)) ** 2 + 1
     np.testing.assert_allclose(out, e / e.sum(0), rtol=1e-5)
 
