@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from ambos.autodiff import gradients
-from ambos.core.dtype import as_dtype
+from ambos.core.dtype import as_dtype, float16
 from ambos.core.shape import Shape
 from ambos.graph import Node
 from ambos.ops import constant, constant_like
-from ambos.ops.arithmetic import add, divide, equal, multiply, relu, subtract, where
+from ambos.ops.arithmetic import add, cast, divide, equal, multiply, relu, subtract, where
 from ambos.ops.contraction import contract, conv, make_spec, plain
 from ambos.ops.functions import exp, log, rsqrt, sin, tanh
 from ambos.ops.indexing import argsort, scatter_add, take
@@ -93,6 +93,29 @@ def mlp(batch: int = 19) -> list[Node]:
     logits = linear(h, w2)
     loss = sum_(log(softmax(multiply(logits, scalar(logits, 0.03)))), attrs=((0, 1),))
     return with_gradients(loss, x, w1, b1, w2)
+
+
+def split_sums() -> list[Node]:
+    """Long reductions to few elements: their runs are spread over threads, then combined."""
+    make = Maker(11)
+    x, halves = make(34, 3, 70, 60), make(140_000)
+    eighths = np.round(8 * make.random.standard_normal((140_001, 3))) / 8  # NumPy adds rows naively
+    y = leaf(eighths.astype(np.float32), tracked=True)
+    statistics = normalized(x, (0, 2, 3))
+    product = multiply(y, y)
+    loss = sum_(multiply(tanh(y), y), attrs=((0, 1),))
+    found = [statistics, product, sum_(product, attrs=((0,),)), max_(y, attrs=((0,),))]
+    found += [sum_(cast(halves, attrs=(float16,)), attrs=((0,),)), max_(x, attrs=((0, 1, 2, 3),))]
+    return [*found, *with_gradients(loss, y)]
+
+
+def columns() -> list[Node]:
+    """Reductions down columns of several panels, with stages before, between and after."""
+    make = Maker(12)
+    x, w = make(37, 531), make(531)
+    y = multiply(normalized(x, (0,)), along(w, (37, 531), 1))
+    best = argmax(x, attrs=((0,),))
+    return [*with_gradients(tanh(y), x, w), best, prod(x, attrs=((0,),))]
 
 
 def cnn() -> list[Node]:
@@ -233,6 +256,8 @@ def halves() -> list[Node]:
 
 
 WORKLOADS: dict[str, Callable[[], list[Node]]] = {
+    "split sums": split_sums,
+    "columns": columns,
     "mlp": mlp,
     "cnn": cnn,
     "conv": lambda: convolution((1, 1), (1, 1), (1, 1), 1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from ambos.compiler.reasons import ROW_LAYOUT, Reasons, space_reason
 from ambos.compiler.space import Space
@@ -79,6 +80,13 @@ def fits(group: Group) -> bool:
     row = size_of([group.shape[a] for a in group.reduced])
     inner = len(group.shape) - 1 in group.reduced
     return row <= (ROW_ELEMENTS if inner else COLUMN_ELEMENTS)
+
+
+def single(shape: Shape, reduced: Shape) -> bool:
+    """Is no reduced axis the neighbour of another? Neighbours count as one axis, which what is
+    computed beside the reduction may not walk through as one."""
+    long = [axis for axis in reduced if shape[axis] != 1]
+    return all(b - a > 1 for a, b in pairwise(long))
 
 
 def is_leaf(node: Node) -> bool:
@@ -309,7 +317,7 @@ class Fusion:
             if shape != group.shape:
                 return None
             if not group.reduced:
-                return shape, reduced  # the reduction follows point by point: one pass
+                return (shape, reduced) if single(shape, reduced) else None
             return (shape, reduced) if reduced == group.reduced and fits(group) else None
         if shape == group.shape:
             return (shape, group.reduced) if not group.reduced or fits(group) else None
@@ -366,6 +374,8 @@ class Fusion:
         if a in b.before or b in a.before or (a.reduced and b.reduced and a.reduced != b.reduced):
             return False
         if a.weight + b.weight > LONG:
+            return False
+        if a.reduced != b.reduced and not single(a.shape, a.reduced or b.reduced):
             return False
         shared = self.large_inputs(a) & self.large_inputs(b)
         reduced = a if a.reduced else b
