@@ -11,12 +11,13 @@ from functools import lru_cache
 from typing import Any
 
 from ambos.compiler import loops
+from ambos.compiler.donate import last_after_readers, may_overwrite
 from ambos.compiler.emit import emit_loop
 from ambos.compiler.emit_contract import emit_contract
 from ambos.compiler.emit_sort import emit_sort
 from ambos.compiler.fuse import Group, fuse
 from ambos.compiler.launches import AnyKernel, Context, Step
-from ambos.compiler.layout import Memory
+from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_contract import lower_contract
 from ambos.compiler.lower_loop import lower_loop, lower_scatter, lower_sort
 from ambos.compiler.parts import choose_homes, lower_parts
@@ -47,6 +48,22 @@ MAX_RETRIES = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Renewal:
+    """Roots that replace an input (a parameter its older value), as pairs (root, input).
+
+    Such a root is computed after the input's readers if that can be, so that it may be written
+    over it (`Program.donated`). It comes out in the input's layout if `keep_layouts`, else in the
+    one that suits its kernel best.
+    """
+
+    pairs: tuple[tuple[int, int], ...] = ()
+    keep_layouts: bool = True
+
+
+NOTHING_RENEWED = Renewal()
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Where one result of a Program lies: in an output buffer, or it is an input unchanged."""
 
@@ -66,22 +83,23 @@ class Compiled:
 
 
 def compile_graph(
-    roots: Sequence[Node], features: Features, threads: int, trail: Trail | None = None
-) -> Compiled:
+    roots: Sequence[Node], features: Features, threads: int, trail: Trail | None = None,
+    renewal: Renewal = NOTHING_RENEWED,
+) -> Compiled:  # fmt: skip
     """The Program that computes `roots`, whose leaves are `input` nodes numbered from 0.
 
     `trail` numbers nodes; launches say which of these numbers they compute."""
     start = time.perf_counter()
     trail = {} if trail is None else trail
-    roots, steps, context = lower_graph(roots, features, threads, trail)
-    compiled = assemble_program(roots, steps, context, trail)
+    roots, steps, context = lower_graph(roots, features, threads, trail, renewal=renewal)
+    compiled = assemble_program(roots, steps, context, trail, renewal)
     trace(1, lambda: summary(compiled.program, time.perf_counter() - start))
     return compiled
 
 
 def lower_graph(
     roots: Sequence[Node], features: Features, threads: int, trail: Trail | None = None,
-    reasons: Reasons | None = None,
+    reasons: Reasons | None = None, renewal: Renewal = NOTHING_RENEWED,
 ) -> tuple[list[Node], list[Step], Context]:  # fmt: skip
     """The graph that is computed in the end, and its kernels with symbolic addresses."""
     roots = prepare(roots, trail)
@@ -91,7 +109,7 @@ def lower_graph(
     apart: set[Node] = set()
     for _ in range(MAX_RETRIES):
         try:
-            return (roots, *schedule(roots, forced, apart, features, threads, reasons))
+            return (roots, *schedule(roots, forced, apart, features, threads, reasons, renewal))
         except NeedsBlock as problem:
             apart |= set(problem.nodes)
         except NeedsBuffer as problem:
@@ -112,15 +130,28 @@ def force(
     return new[: len(roots)], {*new[len(roots) :], *unchanged, *again}
 
 
+def renewed_inputs(roots: Sequence[Node], renewal: Renewal) -> dict[Node, Node]:
+    """The input that each renewing root replaces, where both are in the graph."""
+    inputs = {node.attrs[0]: node for node in input_nodes(roots)}
+    pairs = [(roots[root], inputs.get(number)) for root, number in renewal.pairs]
+    return {root: leaf for root, leaf in pairs if leaf is not None and leaf not in roots}
+
+
 def schedule(
     roots: Sequence[Node], forced: set[Node], apart: set[Node], features: Features, threads: int,
-    reasons: Reasons | None = None,
+    reasons: Reasons | None, renewal: Renewal,
 ) -> tuple[list[Step], Context]:  # fmt: skip
     """Fusion, layouts and lowering."""
     groups = fuse(roots, forced, reasons)
+    renewed = renewed_inputs(roots, renewal)
+    if renewed:
+        groups = last_after_readers(groups, renewed)
     trace(3, lambda: "\n".join(describe(group) for group in groups))
+    requests = layout_requests(roots)
+    if renewal.keep_layouts:
+        requests |= {root: order_of(leaf.attrs[1]) for root, leaf in renewed.items()}
     context = Context(
-        features, threads, forced, needed_nodes(roots, groups), layout_requests(roots),
+        features, threads, forced, needed_nodes(roots, groups), requests,
         choose_homes(groups, roots, forced | apart),
     )  # fmt: skip
     for node in input_nodes(roots):
@@ -161,8 +192,9 @@ def input_nodes(roots: Sequence[Node]) -> list[Node]:
 
 
 def assemble_program(
-    roots: Sequence[Node], steps: Sequence[Step], context: Context, trail: Trail
-) -> Compiled:
+    roots: Sequence[Node], steps: Sequence[Step], context: Context, trail: Trail,
+    renewal: Renewal = NOTHING_RENEWED,
+) -> Compiled:  # fmt: skip
     """Name the kernels, place the buffers, resolve the words."""
     outputs: list[Memory] = []
     results = []
@@ -174,6 +206,12 @@ def assemble_program(
         where = memory.output, memory.input
         results.append(Result(*where, root.shape, memory.strides, root.dtype))
     num_inputs = 1 + max((n.attrs[0] for n in input_nodes(roots)), default=-1)
+    donated = tuple(
+        (memory.output, leaf.attrs[0])
+        for root, leaf in renewed_inputs(roots, renewal).items()
+        if (memory := context.memories[root]).output is not None
+        and may_overwrite(steps, context.memories[leaf], memory)
+    )
     placement = plan_memory(steps)
     places = places_of(roots, steps, trail)
     launches = tuple(
@@ -185,7 +223,7 @@ def assemble_program(
     )  # fmt: skip
     program = Program(
         launches, num_inputs, tuple(m.nbytes for m in outputs), placement.arena_bytes,
-        placement.tables,
+        placement.tables, donated,
     )  # fmt: skip
     return Compiled(program, tuple(results))
 

@@ -48,6 +48,10 @@ class GradientError(AmbosError, RuntimeError):
     """A gradient was asked for where there is none."""
 
 
+class TracingError(AmbosError, RuntimeError):
+    """A function that `am.jit` records did what only works with values at hand."""
+
+
 class FormatError(AmbosError, ValueError):
     """A file that is corrupt or was not written by ambos; nothing was changed."""
 

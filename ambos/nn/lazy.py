@@ -11,6 +11,7 @@ from ambos.nn.functional.shared import as_tensor
 from ambos.nn.parameter import Parameter, UninitializedParameter
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
+from ambos.tensor.tracing import paused
 
 Pattern = tuple[int | None, ...]  # a shape with None where an extent is open
 
@@ -28,9 +29,10 @@ class Lazy:
         """Learn the sizes, become the ordinary layer, and go on as that."""
         layer: Any = self
         x = as_tensor(x)
-        self._become(layer.features_of(x))
-        layer.reset_parameters()
-        evaluate(layer.parameters())
+        with paused():  # done once, not at every call of a jitted function
+            self._become(layer.features_of(x))
+            layer.reset_parameters()
+            evaluate(layer.parameters())
         return layer.forward(x)
 
     def after_load(self) -> None:

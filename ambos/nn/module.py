@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, Self
 
 from ambos.core.arguments import Checked, checked
@@ -13,6 +13,7 @@ from ambos.nn.paths import blame
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.tensor.names import check_device
+from ambos.tensor.tracing import current, guard
 
 Hook = Callable[..., Any]
 
@@ -104,6 +105,8 @@ class Module(metaclass=ModuleType):
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current.trace is not None:
+            guard(self._makeup)
         try:
             result = self.forward(*args, **kwargs)
         except Exception as error:
@@ -113,6 +116,11 @@ class Module(metaclass=ModuleType):
             changed = hook(self, args, result)
             result = result if changed is None else changed
         return result
+
+    def _makeup(self) -> Hashable:
+        """What of this module, its tensors' values apart, a recorded call depends on."""
+        tables = self._parameters, self._buffers, self._modules, self._hooks
+        return self.training, *(id(part) for table in tables for part in table.values())
 
     def register_forward_hook(self, hook: Hook) -> Removable:
         """Call `hook(module, args, result)` after every forward; what it returns, unless None,

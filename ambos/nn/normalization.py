@@ -14,6 +14,7 @@ from ambos.nn.functional.shared import as_tensor
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter
 from ambos.tensor.handle import Tensor
+from ambos.tensor.tracing import current
 
 
 class _BatchNorm(Module):
@@ -56,12 +57,9 @@ class _BatchNorm(Module):
                 f"num_features={self.num_features}; use nn.{kind}({x.shape[1]})"
             )
         use_batch = self.training or self.running_mean is None
-        momentum = 0.0 if self.momentum is None else self.momentum
+        momentum: float | Tensor = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
-            # Counted in Python: nothing else depends on it, so that as an expression it would
-            # stay pending and grow by one node a step.
-            count = self.num_batches_tracked.item() + 1
-            self.num_batches_tracked.data = Tensor(np.asarray(count, np.int64))
+            count = self._counted(self.num_batches_tracked)
             if self.momentum is None:  # the plain average of all batches so far
                 momentum = 1.0 / count
         update = self.training and self.track_running_stats
@@ -75,6 +73,18 @@ class _BatchNorm(Module):
             momentum,
             self.eps,
         )
+
+    @staticmethod
+    def _counted(tracked: Tensor) -> float | Tensor:
+        """One batch more."""
+        if current.trace is not None:
+            tracked.data = tracked + 1
+            return tracked.float()
+        # Counted in Python: nothing else depends on it, so that as an expression it would stay
+        # pending and grow by one node a step.
+        count = tracked.item() + 1
+        tracked.data = Tensor(np.asarray(count, np.int64))
+        return count
 
     def extra_repr(self) -> str:
         return (

@@ -278,17 +278,10 @@ def multiply_by_one(node: Node) -> Node | None:
     return None
 
 
-def divide_by_power_of_two(node: Node) -> Node | None:
-    """x / 2**k = x * 2**-k: the same number, rounded once; both powers are normal numbers in
-    every dtype."""
+def divide_by_one(node: Node) -> Node | None:
+    """x / 1 = x. (x / 2**k stays a division: means over a batch of 64 and of 63 are one kernel.)"""
     x, divisor = node.inputs
-    value = constant_value(divisor)
-    if value is None or not value or not math.isfinite(value):
-        return None
-    mantissa, exponent = math.frexp(value)
-    if abs(mantissa) != 0.5 or abs(exponent) > 13:
-        return None
-    return multiply(x, filled(1.0 / value, x.dtype, x.shape))
+    return x if is_constant(divisor, 1) else None
 
 
 def add_negative_zero(node: Node) -> Node | None:
@@ -401,7 +394,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "concat": (empty_parts,),
     "cast": (cast_to_itself, cast_of_constant, cast_of_cast),
     "multiply": (multiply_by_one,),
-    "divide": (divide_by_power_of_two,),
+    "divide": (divide_by_one,),
     "add": (add_negative_zero, add_negative),
     "subtract": (subtract_zero, subtract_negative),
     "negative": (inverse_of_itself,),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,21 +25,32 @@ class Clock:
         self.count = count if isinstance(count, Tensor) else Tensor(np.asarray(count, np.float64))
 
 
-def tick(states: list[dict[str, Any]]) -> list[Clock]:
-    """Advance the clocks of `states`; returns each clock once.
+class Tick:
+    """One step of the clocks of `states`, recorded at once and made true by `commit`.
 
-    States without one start a common clock. Where only some owners of a clock step, they go on
-    with a clock of their own.
+    States without a clock start a common one. Where only some owners of a clock step (`owners`
+    says how many it has), they go on with a clock of their own.
     """
-    fresh: Clock | None = None
-    advanced: dict[int, tuple[Clock, Clock]] = {}
-    for state in states:
-        old = state.get("step")
-        if old is None:
-            fresh = fresh or Clock()
-            old = fresh
-        if id(old) not in advanced:
-            # A new object, never the old one: parameters that do not step now keep the old.
-            advanced[id(old)] = (old, Clock(old.count + 1.0))
-        state["step"] = advanced[id(old)][1]
-    return [new for _, new in advanced.values()]
+
+    def __init__(self, states: list[dict[str, Any]], owners: Mapping[Clock, int]) -> None:
+        fresh: Clock | None = None
+        stepping: Counter[Clock] = Counter()
+        self.new: dict[Clock, Clock] = {}
+        for state in states:
+            old = state.get("step")
+            if old is None:
+                fresh = old = fresh or Clock()
+            stepping[old] += 1
+            if old not in self.new:
+                self.new[old] = Clock(old.count + 1.0)
+            state["step"] = self.new[old]
+        self.forked = {old for old in self.new if stepping[old] < owners.get(old, 0)}
+
+    def commit(self, states: list[dict[str, Any]]) -> list[Tensor]:
+        """Let the clocks show their new time; returns the tensors that changed."""
+        kept = {new: old for old, new in self.new.items() if old not in self.forked}
+        for new, old in kept.items():
+            old.count.data = new.count
+        for state in states:
+            state["step"] = kept.get(state["step"], state["step"])
+        return [kept.get(new, new).count for new in self.new.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError, UnknownNameError, suggest
-from ambos.optim.clock import Clock, tick
-from ambos.tensor.handle import Tensor
+from ambos.optim.clock import Clock, Tick
+from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import no_grad
+from ambos.tensor.tracing import current, guard, host_value
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -157,33 +159,49 @@ class Optimizer(metaclass=Checked):
                 f"{type(self).__name__}.step: has no parameters; need "
                 f"{type(self).__name__}(model.parameters(), ...)"
             )
+        rates = [self._rate(number, group) for number, group in enumerate(self.param_groups)]
         work = [
-            (parameter, group, self._rate(number, group["lr"]))
-            for number, group in enumerate(self.param_groups)
+            (parameter, group, lr)
+            for lr, group in zip(rates, self.param_groups, strict=True)
             for parameter in group["params"]
             if parameter.grad is not None
         ]
         with no_grad():
-            states = [dict(self.state.get(parameter) or {}) for parameter, _, _ in work]
-            clocks = tick(states) if self.counts_steps else []
-            changed: list[Tensor] = [clock.count for clock in clocks]
-            news: list[Tensor] = []
-            for (parameter, group, lr), state in zip(work, states, strict=True):
-                for slot in self.slots(group):
-                    if slot not in state:
-                        state[slot] = _zeros_like(parameter)
-                news.append(self.update(parameter, parameter.grad, state, group, lr))
-                changed += [value for value in state.values() if isinstance(value, Tensor)]
+            held = [self._held(parameter, group) for parameter, group, _ in work]
+            states = [dict(state) for state in held]
+            tick = Tick(states, self._owners()) if self.counts_steps else None
+            news = [
+                self.update(parameter, parameter.grad, state, group, lr)
+                for (parameter, group, lr), state in zip(work, states, strict=True)
+            ]
             # All is recorded; what follows cannot fail, so a step happens whole or not at all.
-            for (parameter, _, _), state, new in zip(work, states, news, strict=True):
+            changed: list[Tensor] = [] if tick is None else tick.commit(states)
+            for (parameter, _, _), old, state, new in zip(work, held, states, news, strict=True):
                 parameter.data = new
                 self.state[parameter] = state
-        return [*changed, *(parameter for parameter, _, _ in work)]
+                changed += [parameter, *_rebound(old, state)]
+        return changed
 
-    def _rate(self, number: int, value: float) -> Tensor:
+    def _held(self, parameter: Tensor, group: Group) -> State:
+        """The state of a parameter, zeros where it has none yet."""
+        state = dict(self.state.get(parameter) or {})
+        for slot in self.slots(group):
+            if slot not in state:
+                state[slot] = _zeros_like(parameter)
+        return state
+
+    def _owners(self) -> Counter[Clock]:
+        return Counter(state["step"] for state in self.state.values() if "step" in state)
+
+    def _rate(self, number: int, group: Group) -> Tensor:
+        """The learning rate as data. A jitted step reads the number anew at every call, and holds
+        only as long as the other settings stay."""
+        guard(lambda: tuple(v for k, v in group.items() if k not in ("params", "lr")))
+        value = float(group["lr"])
         known = self._rates.get(number)
-        if known is None or known[0] != value:
-            known = self._rates[number] = (value, Tensor(np.asarray(value, np.float64)))
+        if current.trace is not None or known is None or known[0] != value:
+            rate = wrap(host_value("float64", (), lambda: float(group["lr"])))
+            known = self._rates[number] = (value, rate)
         return known[1]
 
     # State
@@ -198,10 +216,7 @@ class Optimizer(metaclass=Checked):
             listed = [numbers[id(p)] for p in group["params"]]
             groups.append({**group, "params": listed})
         states = {
-            numbers[id(parameter)]: {
-                key: value.count.item() if isinstance(value, Clock) else value
-                for key, value in state.items()
-            }
+            numbers[id(parameter)]: {key: _taken_down(value) for key, value in state.items()}
             for parameter, state in self.state.items()
         }
         return {"state": states, "param_groups": groups}
@@ -285,6 +300,25 @@ def _restored(
                                  f"need {tuple(parameter.shape)}")  # fmt: skip
             result[key] = numbers.to(parameter.dtype)
     return result
+
+
+def _taken_down(value: Any) -> Any:
+    """A part of a state as it is now: the next step rebinds the handle itself."""
+    if isinstance(value, Clock):
+        return value.count.item()
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+def _rebound(held: State, state: State) -> list[Tensor]:
+    """Put the new tensors of `state` into the handles that held the old ones; returns those."""
+    changed = []
+    for key, old in held.items():
+        new = state[key]
+        if isinstance(old, Tensor) and isinstance(new, Tensor):
+            old.data = new
+            state[key] = old
+            changed.append(old)
+    return changed
 
 
 def _zeros_like(parameter: Tensor) -> Tensor:

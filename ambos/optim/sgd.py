@@ -8,6 +8,7 @@ from typing import Any
 from ambos.core.errors import ArgumentError
 from ambos.optim.optimizer import Group, Optimizer, State, rates
 from ambos.tensor.handle import Tensor
+from ambos.tensor.tracing import guard
 
 
 class SGD(Optimizer):
@@ -71,6 +72,7 @@ class SGD(Optimizer):
         if momentum:
             # The first velocity is the gradient itself, undampened; on zeros the general form
             # gives just that, unless there is dampening.
+            guard(lambda: bool(dampening) and parameter in self.state)
             first = dampening and parameter not in self.state
             fresh = grad if first or not dampening else grad * (1 - dampening)
             velocity = state["momentum_buffer"] * momentum + fresh

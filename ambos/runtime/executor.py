@@ -22,7 +22,7 @@ from ambos.runtime.pool import Pool, pool
 
 LEAST_SECONDS = 1e-8  # what a clock can tell from nothing
 _MASK = (1 << 64) - 1
-_Execute = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
+_Execute = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
 class Executable:
@@ -104,6 +104,12 @@ class Executable:
         Errors: CompilerError for a wrong number of addresses.
         """
         self._call(inputs, outputs, 0, self._num_launches)
+
+    def run_slots(self, slots: ctypes.Array[ctypes.c_uint64]) -> None:
+        """`run` with the addresses of inputs and outputs in one table that the caller keeps."""
+        with self._pool.lock:
+            self._pool.prepare(self._arena_bytes, self._scratch_bytes)
+            self._execute(self._header, slots, 0, self._num_launches)
 
     def profile(self, inputs: Sequence[int], outputs: Sequence[int]) -> list[tuple[float, float]]:
         """Compute launch by launch; when each began (perf_counter) and the seconds it took, less

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,20 @@ from ambos.runtime.memory import Storage
 
 
 class Array:
-    """`shape` elements of `dtype` at `offset` bytes into a Storage, `strides` in elements."""
+    """`shape` elements of `dtype` at `offset` bytes into a Storage, `strides` in elements.
 
-    __slots__ = ("dtype", "offset", "shape", "storage", "strides")
+    `settled`: a value of something that is renewed again and again (a parameter), already in the
+    layout that suits the kernel which renews it.
+    """
+
+    __slots__ = ("dtype", "offset", "settled", "shape", "storage", "strides")
 
     def __init__(
         self, storage: Storage, offset: int, shape: Shape, strides: Shape, dtype: DType
     ) -> None:
         self.storage, self.offset = storage, offset
         self.shape, self.strides, self.dtype = shape, strides, dtype
+        self.settled = False
 
     @property
     def address(self) -> int:
@@ -35,14 +41,37 @@ class Array:
         shape = tuple(array.shape)
         return Array(storage, 0, shape, row_major(shape), as_dtype(array.dtype))
 
+    def has_layouts(self) -> bool:
+        """Could the elements lie in more than one order?"""
+        return sum(extent > 1 for extent in self.shape) > 1
+
+    def is_dense(self) -> bool:
+        """Do the elements fill a block without gaps, in whatever order?"""
+        step = 1
+        for stride, extent in sorted(zip(self.strides, self.shape, strict=True)):
+            if extent != 1:
+                if stride != step:
+                    return False
+                step *= extent
+        return True
+
+    def laid_out(self, strides: Shape) -> Array:
+        """A copy with these strides, which must cover a block without gaps."""
+        storage = Storage(max(1, math.prod(self.shape)) * self.dtype.itemsize)
+        copy = Array(storage, 0, self.shape, strides, self.dtype)
+        copy._raw(readonly=False)[...] = self._raw()
+        return copy
+
+    def _raw(self, readonly: bool = True) -> npt.NDArray[Any]:
+        kind = np.dtype("uint16" if self.dtype is bfloat16 else self.dtype.name)
+        if 0 in self.shape:
+            return np.empty(self.shape, kind)
+        strides = tuple(s * kind.itemsize for s in self.strides)
+        return self.storage.numpy(kind, self.shape, strides, self.offset, readonly)
+
     def numpy(self) -> npt.NDArray[Any]:
         """A read-only view (bfloat16, which NumPy lacks: a float32 copy)."""
-        kind = np.dtype("uint16" if self.dtype is bfloat16 else self.dtype.name)
-        strides = tuple(s * kind.itemsize for s in self.strides)
-        if 0 in self.shape:
-            raw = np.empty(self.shape, kind)
-        else:
-            raw = self.storage.numpy(kind, self.shape, strides, self.offset, readonly=True)
+        raw = self._raw()
         if self.dtype is bfloat16:
             return (raw.astype(np.uint32) << 16).view(np.float32)
         return raw

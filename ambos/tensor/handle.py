@@ -27,6 +27,7 @@ from ambos.tensor.looking import Looking
 from ambos.tensor.names import check_device
 from ambos.tensor.operands import Number, Operand, binary, convert, floating, quotient, scalar
 from ambos.tensor.powers import raise_to
+from ambos.tensor.tracing import current, renewals
 
 
 class Tensor(Looking):
@@ -75,10 +76,23 @@ class Tensor(Looking):
             register_leaf(self)
 
     def _bind(self, node: Node) -> None:
-        """Hold `node` from now on."""
+        """Hold `node` from now on, for the first time."""
         self._node = node
         if node.value is None:
             register(self)
+        elif current.trace is not None:
+            current.trace.note_made(self)
+
+    def _move(self, node: Node) -> None:
+        """Hold `node` from now on instead of the one before."""
+        old = self._node
+        if current.trace is not None:
+            current.trace.note_move(self)
+        self._node = node
+        if node.value is None:
+            register(self)
+            if old.value is not None and old.shape == node.shape and old.dtype is node.dtype:
+                renewals[node] = old
 
     def _rebind(self, node: Node, name: str = "assignment") -> Tensor:
         """What every in-place spelling does: a new value for this handle; shape and dtype stay."""
@@ -99,10 +113,10 @@ class Tensor(Looking):
                     f"{name}: in-place on a leaf that requires grad; need `with am.no_grad():` "
                     "around the update, or an operation that makes a new tensor"
                 )
-            self._bind(leaf_node(node, True))
+            self._move(leaf_node(node, True))
             register_leaf(self)
         else:
-            self._bind(node)
+            self._move(node)
         return self
 
     # --- transposes ------------------------------------------------------------------------------
@@ -136,13 +150,13 @@ class Tensor(Looking):
         node = self._node
         if flag and not node.tracked:
             _differentiable(node.dtype)
-            self._bind(leaf_node(node, True))
+            self._move(leaf_node(node, True))
             register_leaf(self)
         elif not flag and node.tracked:
             if not self.is_leaf:
                 raise GradientError("requires_grad_: only a leaf can stop requiring grad; need "
                                     "x.detach() here")  # fmt: skip
-            self._bind(leaf_node(node, False))
+            self._move(leaf_node(node, False))
         return self
 
     @property
@@ -178,7 +192,7 @@ class Tensor(Looking):
     def detach_(self) -> Tensor:
         """Cut this handle off from the graph behind it."""
         if self._node.tracked:
-            self._bind(leaf_node(self._node, False))
+            self._move(leaf_node(self._node, False))
         return self
 
     @property
@@ -190,7 +204,7 @@ class Tensor(Looking):
     def data(self, value: Any) -> None:
         node = node_of(value)
         tracked = self._node.tracked and node.dtype.is_floating
-        self._bind(leaf_node(node, tracked) if tracked or node.tracked else node)
+        self._move(leaf_node(node, tracked) if tracked or node.tracked else node)
         if tracked:
             register_leaf(self)
 
@@ -353,6 +367,8 @@ def wrap(node: Node) -> Tensor:
     tensor._retains_grad = False
     if node.value is None:
         register(tensor)
+    elif current.trace is not None:
+        current.trace.note_made(tensor)
     return tensor
 
 

@@ -16,6 +16,7 @@ from ambos.core.errors import AmbosError, GradientError
 from ambos.graph.node import Node, leaf, pending
 from ambos.ops.movement import detach
 from ambos.ops.sources import data
+from ambos.tensor.tracing import current
 
 
 class Handle(Protocol):
@@ -40,7 +41,7 @@ _leaves: WeakKeyDictionary[Node, ref[Any]] = WeakKeyDictionary()
 def register(handle: Handle) -> None:
     """`handle` holds a pending node."""
     _pending.append(ref(handle))
-    if len(_pending) > settings.limit:
+    if len(_pending) > settings.limit and current.trace is None:
         flush()
 
 
@@ -53,6 +54,12 @@ def leaf_handle(node: Node) -> Any:
     """The live handle whose gradient `node` stands for, or None."""
     found = _leaves.get(node)
     return None if found is None else found()
+
+
+def leaf_handles() -> list[Any]:
+    """Every live handle that gradients may belong to."""
+    found = [reference() for reference in list(_leaves.values())]
+    return [handle for handle in found if handle is not None]
 
 
 def leaf_node(node: Node, tracked: bool) -> Node:
@@ -85,6 +92,8 @@ def settle(handle: Handle) -> None:
 
 def evaluate(handles: Iterable[Handle]) -> None:
     """Compute `handles`, and with them every live handle that shares pending work."""
+    if current.trace is not None:  # a traced function is computed when it is called
+        return
     asked = list(handles)
     roots = list(dict.fromkeys(h._node for h in asked if h._node.value is None))
     if roots:
@@ -124,10 +133,10 @@ def _realize(nodes: list[Node]) -> None:
 def _settle_all(handles: list[Handle]) -> None:
     for handle in handles:
         settle(handle)
-    _pending[:] = [ref(handle) for handle in _live()]
+    _pending[:] = [ref(handle) for handle in pending_handles()]
 
 
-def _live() -> list[Handle]:
+def pending_handles() -> list[Any]:
     """Live handles that wait for a value, each once."""
     found = {}
     for reference in _pending:
@@ -160,7 +169,7 @@ def _connected(roots: Sequence[Node]) -> list[Handle]:
         elif node.inputs and node.value is None:
             state[node] = max(_work(source, state) for source in node.inputs)
     found = []
-    live = _live()
+    live = pending_handles()
     for node in pending(handle._node for handle in live):
         if node not in state:
             abstract = node.op.name == "input" and node.value is None

@@ -15,6 +15,7 @@ from ambos.graph.node import Node
 from ambos.tensor.array import Array
 from ambos.tensor.live import evaluate
 from ambos.tensor.show import describe
+from ambos.tensor.tracing import refuse_look
 
 
 class Looking:
@@ -78,6 +79,7 @@ class Looking:
 
     def _array(self) -> Array:
         """The realised data."""
+        refuse_look()
         if self._node.value is None:
             evaluate((self,))
         value: Array = self._node.value

@@ -12,6 +12,7 @@ from ambos.tensor import (
     composite,
     creation,
     gather,
+    jit,
     joining,
     limits,
     linear,
@@ -31,7 +32,7 @@ from ambos.tensor import (
 from ambos.tensor.handle import Tensor
 
 MODULES = (pointwise, composite, movement, padding, joining, reductions, running, gather, linear,
-           windows, creation, limits, random, transforms)  # fmt: skip
+           windows, creation, limits, random, transforms, jit)  # fmt: skip
 
 
 @checked

@@ -24,6 +24,7 @@ from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, shape_of,
 from ambos.tensor.indexing import getitem
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, convert, expand_to, floating, scalar
+from ambos.tensor.tracing import current, host_value
 
 MASK = (1 << 64) - 1
 
@@ -64,10 +65,16 @@ class Generator:
         return self
 
     def next_key(self) -> Tensor:
-        """The next key."""
+        """The next key. A jitted function takes one at every call, as it would without jit."""
+        if current.trace is not None:
+            before = self.get_state()
+            current.trace.undos.append(lambda: self.set_state(before))
+        return wrap(host_value("uint32", (2,), self._next_word))
+
+    def _next_word(self) -> int:
         with self._lock:
             count, self.count = self.count, self.count + 1
-        return wrap(_key_data(_mix(_mix(self.seed) ^ count)))
+        return _mix(_mix(self.seed) ^ count)
 
     def initial_seed(self) -> int:
         """The seed that the stream started from."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ambos.compiler.pipeline import Compiled, compile_graph
+from ambos.compiler.pipeline import Compiled, Renewal, compile_graph, lower_graph
 from ambos.core.config import config
 from ambos.core.errors import IndexingError
 from ambos.graph import Node, substitute
@@ -28,6 +28,7 @@ from ambos.runtime.machine import host_features
 from ambos.runtime.memory import Storage
 from ambos.tensor import watch
 from ambos.tensor.array import Array
+from ambos.tensor.tracing import renewals
 from ambos.tensor.views import as_view
 
 MAX_PROGRAMS = 1024  # plans kept for graphs seen before; machine code is kept apart, on disk
@@ -75,25 +76,64 @@ def compute(roots: Sequence[Node]) -> None:
     checks = out_of_range(order)
     if checks:
         order = pending([*roots, *checks])
-    leaves, signature = sign(order)
-    number = {node: i for i, node in enumerate(order)}
+    renewed = {root: leaf for root in roots if (leaf := renewals.pop(root, None)) is not None}
     wanted = [*roots, *checks]
-    key = (signature, tuple(number[n] for n in wanted), config.threads, config.cpu)
-    plan = _plans.get(key)
-    for watcher in watch.watchers:
-        watcher.pending(wanted, leaves)
-    if plan is None:
-        plan = _plans[key] = prepare(wanted, leaves, number)
-        if len(_plans) > MAX_PROGRAMS:
-            _plans.popitem(last=False)
-    else:
-        _plans.move_to_end(key)
+    plan, leaves = find_plan(order, wanted, renewed)
     values = execute(plan, leaves, order)
     for check, value in zip(checks, values[len(roots) :], strict=True):
         if value.is_true():
             report(checks[check])
     for node, value in zip(roots, values, strict=False):
         node.value = value
+        value.settled = node in renewed
+
+
+def find_plan(
+    order: Sequence[Node], wanted: Sequence[Node], renewed: Mapping[Node, Node]
+) -> tuple[Plan, list[Node]]:
+    """The plan that computes `wanted`, and the leaves that are its inputs. `order` is all pending
+    nodes below; `renewed` says of some wanted nodes which leaf they replace."""
+    leaves, signature = sign(order)
+    number = {node: i for i, node in enumerate(order)}
+    place = {leaf: i for i, leaf in enumerate(leaves)}
+    pairs = {place[leaf]: i for i, node in enumerate(wanted)
+             if (leaf := renewed.get(node)) in place}  # fmt: skip
+    renewal = Renewal(tuple((root, leaf) for leaf, root in pairs.items()))
+    rest = tuple(number[node] for node in wanted), renewal, config.threads, config.cpu
+    plan = _plans.get((signature, *rest))
+    if plan is None and settle_layouts(wanted, leaves, renewal):
+        leaves, signature = sign(order)
+        plan = _plans.get((signature, *rest))
+    for watcher in watch.watchers:
+        watcher.pending(wanted, leaves)
+    if plan is None:
+        plan = _plans[signature, *rest] = prepare(wanted, leaves, number, renewal)
+        if len(_plans) > MAX_PROGRAMS:
+            _plans.popitem(last=False)
+    else:
+        _plans.move_to_end((signature, *rest))
+    return plan, leaves
+
+
+def settle_layouts(wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal) -> bool:
+    """Lay out what is renewed for the first time as the kernel that renews it would write it, so
+    that the first step of a training loop is the same program as all others. Did any move?"""
+    values = [leaves[leaf].value for _, leaf in renewal.pairs]
+    if not any(not v.settled and v.has_layouts() for v in values):
+        return False
+    free = replace(renewal, keep_layouts=False)
+    roots, _, context = lower_graph(
+        as_inputs(wanted, leaves, {}), host_features(), config.threads, renewal=free
+    )
+    moved = False
+    for root, leaf in renewal.pairs:
+        old = leaves[leaf].value
+        memory = context.memories[roots[root]]
+        if memory.input is None and not old.settled and memory.strides != old.strides:
+            leaves[leaf].value = old.laid_out(memory.strides)
+            moved = True
+        leaves[leaf].value.settled = True
+    return moved
 
 
 def sign(order: Sequence[Node]) -> tuple[list[Node], tuple[Any, ...]]:
@@ -124,11 +164,13 @@ def as_inputs(wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, 
     return substitute(wanted, replacement, trail)
 
 
-def prepare(wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, int]) -> Plan:
+def prepare(
+    wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, int], renewal: Renewal
+) -> Plan:
     """Compile the graph with numbered inputs in place of its data."""
     start = time.perf_counter()
     roots = as_inputs(wanted, leaves, trail)
-    compiled = compile_graph(roots, host_features(), config.threads, trail)
+    compiled = compile_graph(roots, host_features(), config.threads, trail, renewal)
     plan = Plan(compiled, Executable(compiled.program))
     end = time.perf_counter()
     planning.programs += 1
@@ -175,7 +217,14 @@ def report(node: Node) -> None:
     realize([index])
     values = index.value.numpy()
     bad = values[(values < 0) | (values >= extent)].reshape(-1)[0]
-    raise IndexingError(
-        f"{node.op.name}: index {bad} is out of range for axis {node.attrs[0]} of size {extent}; "
+    raise IndexingError(message_for(node, f"index {bad}"))
+
+
+def message_for(node: Node, which: str = "an index") -> str:
+    """What to say of an index that is out of range."""
+    assert isinstance(node.op, Index)
+    _, extent = node.op.bounds(node)
+    return (
+        f"{node.op.name}: {which} is out of range for axis {node.attrs[0]} of size {extent}; "
         f"need 0 <= index < {extent}"
     )

@@ -130,7 +130,6 @@ EXAMPLES: list[tuple[str, Node, Node]] = [
     ("and true", multiply(B, const(True, B)), B),
     ("times minus one", multiply(X, const(-1)), negative(X)),
     ("over one", divide(X, const(1)), X),
-    ("over eight", divide(X, const(8)), multiply(X, const(0.125))),
     ("minus zero", subtract(X, const(0)), X),
     ("plus negative zero", add(X, const(-0.0)), X),
     ("plus zero, integers", add(I32, const(0, I32)), I32),

@@ -18,7 +18,8 @@ from ambos.tensor.handle import Tensor, wrap
 
 def batch_norm(
     input: Any, running_mean: Tensor | None, running_var: Tensor | None, weight: Any = None,
-    bias: Any = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+    bias: Any = None, training: bool = False, momentum: float | Tensor = 0.1,
+    eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Each channel with mean 0 and variance 1, then scaled by `weight` and shifted by `bias`.
 
@@ -80,9 +81,13 @@ def _standardized(
     return y if shift is None else add(y, along(shift, 1, x.shape))
 
 
-def _moved(old: Node, new: Node, momentum: float) -> Node:
-    kept = multiply(old, constant_like(old, 1 - momentum))
-    return add(kept, multiply(as_type(new, old.dtype), constant_like(old, momentum)))
+def _moved(old: Node, new: Node, momentum: float | Tensor) -> Node:
+    rest, share = (
+        expand(reshape(as_type(v._node, old.dtype), attrs=((1,),)), attrs=(old.shape,))
+        if isinstance(v, Tensor) else constant_like(old, v)
+        for v in (1 - momentum, momentum)
+    )  # fmt: skip
+    return add(multiply(old, rest), multiply(as_type(new, old.dtype), share))
 
 
 def layer_norm(

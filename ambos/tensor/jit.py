@@ -1,0 +1,177 @@
+"""`jit`: a function of tensors as one Program, replayed by one native call.
+
+The function runs once with nothing computed, and leaves its graph. Its arguments, and every tensor
+from outside that it used, are inputs *by handle*: a later call computes with whatever the handles
+hold then. Handles that it rebound (parameters, moments, running statistics) are rebound at every
+call, in place where nobody else holds their memory. `recording.py` says how a call runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ambos.core import tree
+from ambos.core.config import config
+from ambos.core.errors import ArgumentError
+from ambos.graph.node import tracking
+from ambos.tensor import live
+from ambos.tensor.handle import Tensor
+from ambos.tensor.names import public
+from ambos.tensor.recording import Recording
+from ambos.tensor.spent import SpentGradientError
+from ambos.tensor.tracing import current
+
+MAX_SIGNATURES = 256  # of arguments, for one function
+MAX_UNSETTLED = 2  # calls in a row may make state (a first step does) before that is an error
+
+
+class Jitted:
+    """What `jit` returns: called like the function."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, fn, updated=())
+        self._fn = fn
+        self._lock = threading.RLock()
+        self._unsettled = 0  # calls in a row that made tensors which stay
+        self._recordings: dict[Hashable, list[Recording]] = {}
+        self._methods: weakref.WeakKeyDictionary[Any, Jitted] = weakref.WeakKeyDictionary()
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """As a method: each object has recordings of its own."""
+        if instance is None:
+            return self
+        found = self._methods.get(instance)
+        if found is None:
+            # The method is kept by its object, so it must not keep the object.
+            keep = weakref.proxy(instance)
+            found = self._methods[instance] = Jitted(self._fn.__get__(keep, owner))
+        return found
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current.trace is not None or not config.fuse:
+            return self._fn(*args, **kwargs)
+        leaves, structure = tree.flatten((args, kwargs)) if kwargs else _positional(args)
+        tensors: list[Tensor] = []
+        key: list[Any] = [structure, tracking.enabled, config.threads, config.cpu]
+        for place, leaf in enumerate(leaves):
+            if isinstance(leaf, (np.ndarray, np.generic)):
+                leaf = leaves[place] = Tensor(leaf)
+            if not isinstance(leaf, Tensor):
+                key.append(_static(leaf))
+                continue
+            known = _signature(leaf, tensors)
+            if known is None:  # differentiated from outside: part of that graph
+                return self._fn(*args, **kwargs)
+            key.append(known)
+            tensors.append(leaf)
+        with self._lock:
+            recordings = self._recordings.setdefault(tuple(key), [])
+            for recording in recordings:
+                if recording.holds():
+                    return recording.run(tensors)
+            if structure.__class__ is int:
+                structure = tree.flatten((args, kwargs))[1]
+            return self._first_call(structure, leaves, tensors, recordings)
+
+    def _first_call(
+        self, structure: tree.Structure, leaves: Sequence[Any], tensors: Sequence[Tensor],
+        recordings: list[Recording],
+    ) -> Any:  # fmt: skip
+        """Record, and run what was recorded."""
+        from ambos.tensor.recorder import Recorder  # the compiler is loaded when first needed
+
+        if len(self._recordings) > MAX_SIGNATURES:
+            self._recordings.pop(next(iter(self._recordings)))
+        live.flush()
+        args, kwargs = tree.unflatten(structure, leaves)
+        recorder = Recorder(lambda: self._fn(*args, **kwargs), tensors)
+        try:
+            recorder.trace(spent=True)
+        except SpentGradientError:  # it adds to the gradients that it finds
+            recorder.trace(spent=False)
+        recording = recorder.finish()
+        if recording is None:
+            self._unsettled += 1
+            if self._unsettled > MAX_UNSETTLED:
+                raise recorder.refuse()
+            return recorder.run_once()
+        self._unsettled = 0
+        recordings.insert(0, recording)
+        return recording.run(tensors, first=True)
+
+
+def _positional(args: tuple[Any, ...]) -> tuple[list[Any], Any]:
+    """The leaves of plain arguments, and their number for a structure; else as `flatten`."""
+    if any(isinstance(arg, (tuple, list, dict)) for arg in args):
+        return tree.flatten((args, {}))
+    return list(args), len(args)
+
+
+def _signature(tensor: Tensor, before: Sequence[Tensor]) -> Any:
+    """What a recording fixes of an argument, or None where it belongs to an outer graph."""
+    node = tensor._node
+    if node.value is None:
+        if node.tracked:
+            return None
+        live.evaluate([tensor])
+        node = tensor._node
+        if node.value is None:
+            return None
+    if node.tracked and node.inputs:
+        return None
+    value = node.value
+    same = next((n for n, other in enumerate(before) if other is tensor), None)
+    return node.shape, node.dtype.name, value.strides, node.tracked, same
+
+
+def _static(leaf: Any) -> Hashable:
+    """An argument that is no tensor: part of the recording's identity."""
+    try:
+        hash(leaf)
+    except TypeError:
+        raise ArgumentError(
+            f"jit: an argument is {type(leaf).__name__}, which is neither a tensor nor hashable; "
+            "need tensors, arrays, and fixed values such as numbers and strings"
+        ) from None
+    return type(leaf), leaf
+
+
+@public
+def jit(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` as one Program: recorded at the first call, afterwards one native call each time.
+
+    Arguments and results are tensors, nests of them, and fixed hashable values, for each of which
+    there is a recording of its own. Tensors from outside are read by handle, and handles that `fn`
+    rebinds are rebound at every call: a whole training step with `backward()` and
+    `optimizer.step()` works as it stands. Python's own side effects happen at recording only.
+    Results do not carry gradients out; `.grad` of a parameter that `fn` updates is used up.
+
+    Errors: TracingError where a value is looked at inside, or a tensor made inside is kept
+        otherwise than by returning it; ArgumentError for arguments that cannot be hashed.
+
+    Example:
+        >>> import ambos as am
+        >>> weight = am.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = am.optim.SGD([weight], lr=0.25)
+        >>> @am.jit
+        ... def step(x):
+        ...     loss = ((weight - x) ** 2).sum()
+        ...     optimizer.zero_grad()
+        ...     loss.backward()
+        ...     optimizer.step()
+        ...     return loss
+        >>> [step(am.zeros(2)).item() for _ in range(3)]
+        [5.0, 1.25, 0.3125]
+    """
+    if not callable(fn):
+        raise ArgumentError(f"jit: got {type(fn).__name__}; need a function: am.jit(f)")
+    return fn if isinstance(fn, Jitted) else Jitted(fn)
+
+
+__all__ = ["jit"]

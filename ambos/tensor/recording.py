@@ -1,0 +1,316 @@
+"""One recorded call of a jitted function, and how it is run again.
+
+The addresses that the Program wants lie in one table. Those of captured tensors stay there from
+call to call; a call fills in its arguments and fresh memory for what it returns. A captured tensor
+that the Program renews is written in place if this recording, its handle and nobody else holds it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from sys import getrefcount
+from typing import Any
+
+from ambos.core import tree
+from ambos.core.errors import IndexingError
+from ambos.graph.lines import Line
+from ambos.graph.node import Node
+from ambos.ops.sources import data
+from ambos.runtime.memory import Storage
+from ambos.tensor import live, watch
+from ambos.tensor.array import Array
+from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.realize import Plan
+from ambos.tensor.spent import SPENT
+from ambos.tensor.tracing import HostValue
+
+HELD = 3  # references to a node, array or storage held by: its holder, `Captured`, getrefcount
+
+
+class Captured:
+    """A tensor from outside: input number `place` of the Program."""
+
+    __slots__ = ("array", "handles", "node", "place", "storage")
+
+    def __init__(self, handles: tuple[Tensor, ...], node: Node, place: int) -> None:
+        self.handles, self.place = handles, place
+        self.hold(node)
+
+    def hold(self, node: Node) -> None:
+        """`node` is what the handles hold now."""
+        self.node, self.array = node, node.value
+        self.storage: Storage = node.value.storage
+
+    def is_current(self) -> bool:
+        """Do the handles still hold what this recording knows?"""
+        node = self.node
+        return all(handle._node is node for handle in self.handles)
+
+    def is_exclusive(self) -> bool:
+        """May the memory be written? Nobody else can see it then."""
+        storage = self.storage
+        return (
+            getrefcount(self.node) == HELD
+            and getrefcount(self.array) == HELD
+            and getrefcount(storage) == HELD + 1  # and this variable
+            and storage._owner is None
+        )
+
+    def renew(self) -> bool:
+        """Take up what the handles hold now; False where that needs another recording."""
+        old, handle = self.node, self.handles[0]
+        if handle._node.value is None:
+            live.evaluate([handle])
+        new = handle._node
+        if any(h._node is not new for h in self.handles) or (new.tracked and new.inputs):
+            return False
+        if (new.shape, new.dtype, new.tracked) != (old.shape, old.dtype, old.tracked):
+            return False
+        if new.value.strides != self.array.strides:
+            if not self.array.is_dense():
+                return False
+            new.value = new.value.laid_out(self.array.strides)
+        self.hold(new)
+        return True
+
+
+@dataclass(slots=True)
+class Rebound:
+    """A handle that the function rebinds: to result `result` of the Program. `argument` is its
+    number if it is an argument, and `captured` its older value if that is an input as well."""
+
+    handle: Tensor | None
+    argument: int | None
+    result: int
+    tracked: bool
+    captured: Captured | None
+    output: int | None  # of the Program, where it may be written over `captured`
+
+
+@dataclass(slots=True)
+class Template:
+    """What the function returns: results of the Program and fixed leaves, in a structure."""
+
+    structure: tree.Structure
+    leaves: tuple[tuple[int | None, Any], ...]  # (result number, None) or (None, leaf)
+
+
+@dataclass(slots=True)
+class Gradients:
+    """What happens to `.grad` of leaves: dropped, used up, or set to a result of the Program."""
+
+    cleared: list[Tensor] = field(default_factory=list)
+    spent: list[Tensor] = field(default_factory=list)
+    stored: list[tuple[Tensor, int, Tensor]] = field(default_factory=list)  # leaf, result, .grad
+
+
+@dataclass(slots=True)
+class Sources:
+    """Where the inputs of a Program come from, each with the number of the input."""
+
+    arguments: list[tuple[int, int]] = field(default_factory=list)  # (input, argument)
+    captured: list[Captured] = field(default_factory=list)
+    fixed: list[tuple[int, Array]] = field(default_factory=list)  # constants and host values
+
+
+class Bound:
+    """A plan whose inputs are connected: a table of addresses, ready for the native call."""
+
+    def __init__(self, plan: Plan, sources: Sources, lines: Sequence[Line | None]) -> None:
+        self.plan, self.sources, self.lines = plan, sources, lines
+        program = plan.compiled.program
+        self.num_inputs = program.num_inputs
+        self.slots = (ctypes.c_uint64 * (self.num_inputs + len(program.output_bytes)))()
+        used = self.num_inputs  # inputs that the Program does not read have no slot
+        self.arguments = [pair for pair in sources.arguments if pair[0] < used]
+        self.captured = [captured for captured in sources.captured if captured.place < used]
+        for place, array in sources.fixed:
+            if place < used:
+                self.slots[place] = array.address
+        self.connect()
+
+    def connect(self) -> None:
+        """Take the addresses of what is captured."""
+        for captured in self.captured:
+            self.slots[captured.place] = captured.array.address
+
+    def run(self, tensors: Sequence[Tensor]) -> None:
+        """Compute; the output slots are filled already."""
+        slots = self.slots
+        for place, argument in self.arguments:
+            slots[place] = tensors[argument]._node.value.address
+        if watch.watchers:
+            addresses = list(slots)
+            inputs, outputs = addresses[: self.num_inputs], addresses[self.num_inputs :]
+            watch.run(self.plan.executable, inputs, outputs, self.lines)
+        else:
+            self.plan.executable.run_slots(slots)
+
+
+class Recording:
+    """A Program with all that a call needs to feed it and to hand out its results."""
+
+    def __init__(
+        self, main: Bound, check: IndexCheck | None, late_checks: Sequence[tuple[int, str]],
+        hosts: Sequence[tuple[Array, HostValue]],
+        guards: Sequence[tuple[Callable[[], Hashable], Hashable]],
+        rebound: Sequence[Rebound], gradients: Gradients, template: Template,
+    ) -> None:  # fmt: skip
+        self.main, self.check, self.late_checks = main, check, late_checks
+        self.hosts = [(_cell(array, value), value) for array, value in hosts]
+        self.guards, self.rebound, self.gradients = list(guards), list(rebound), gradients
+        self.template = template
+        self.results = main.plan.compiled.results
+        program = main.plan.compiled.program
+        self.output_bytes = list(enumerate(program.output_bytes, main.num_inputs))
+        self.overwriting = [(r, r.output + main.num_inputs) for r in rebound
+                            if r.output is not None]  # fmt: skip
+
+    def holds(self) -> bool:
+        """Is this what the function would do now?"""
+        for value, expected in self.guards:
+            if value() != expected:
+                return False
+        changed = False
+        for captured in self.main.sources.captured:
+            if not captured.is_current():
+                if not captured.renew():
+                    return False
+                changed = True
+        if changed:
+            self.connect()
+        return True
+
+    def connect(self) -> None:
+        self.main.connect()
+        if self.check is not None:
+            self.check.bound.connect()
+
+    def run(self, tensors: Sequence[Tensor], first: bool = False) -> Any:
+        """One call; `first` is the recorded one, whose host values are in place already."""
+        if not first:
+            for cell, value in self.hosts:
+                cell.value = value()
+        if self.check is not None:
+            self.check.run(tensors)
+        outputs = self._outputs()
+        self.main.run(tensors)
+        for number, message in self.late_checks:
+            if self._array(number, outputs, tensors).is_true():
+                raise IndexingError(message)
+        return self._hand_out(outputs, tensors)
+
+    def _outputs(self) -> dict[int, Storage]:
+        """Memory for the results, and their slots filled in."""
+        slots = self.main.slots
+        taken = set()
+        for rebound, slot in self.overwriting:
+            captured = rebound.captured
+            assert captured is not None
+            if captured.is_exclusive():
+                slots[slot] = captured.array.address
+                taken.add(slot)
+        fresh = {}
+        for slot, nbytes in self.output_bytes:
+            if slot not in taken:
+                fresh[slot] = storage = Storage(nbytes)
+                slots[slot] = storage.address
+        return fresh
+
+    def _array(self, number: int, outputs: dict[int, Storage], tensors: Sequence[Tensor]) -> Array:
+        """Result `number` of the Program."""
+        result = self.results[number]
+        if result.output is not None:
+            storage = outputs[result.output + self.main.num_inputs]
+            return Array(storage, 0, result.shape, result.strides, result.dtype)
+        return self._input(result.input or 0, tensors)
+
+    def _input(self, place: int, tensors: Sequence[Tensor]) -> Array:
+        """Input `place` as it is at this call."""
+        sources = self.main.sources
+        for captured in sources.captured:
+            if captured.place == place:
+                return captured.array
+        for input_, argument in sources.arguments:
+            if input_ == place:
+                value: Array = tensors[argument]._node.value
+                return value
+        return dict(sources.fixed)[place]
+
+    def _hand_out(self, outputs: dict[int, Storage], tensors: Sequence[Tensor]) -> Any:
+        """Results become tensors, and handles are rebound."""
+        arrays: dict[int, Array] = {}
+
+        def leaf(number: int, tracked: bool = False) -> Node:
+            array = arrays.get(number)
+            if array is None:
+                array = arrays[number] = self._array(number, outputs, tensors)
+            return data.leaf(array, array.shape, array.dtype, tracked)
+
+        returned = [wrap(leaf(number)) if number is not None else fixed
+                    for number, fixed in self.template.leaves]  # fmt: skip
+        moved = []
+        for rebound in self.rebound:
+            output = self.results[rebound.result].output
+            if output is not None and output + self.main.num_inputs not in outputs:
+                continue  # written in place
+            node = leaf(rebound.result, rebound.tracked)
+            if rebound.captured is not None:
+                node.value.settled = True
+            moved.append((rebound, node))
+        for rebound, node in moved:
+            argument = rebound.argument
+            handle = rebound.handle if argument is None else tensors[argument]
+            assert handle is not None
+            handle._node = node
+            if rebound.tracked:
+                live.register_leaf(handle)
+            if rebound.captured is not None:
+                rebound.captured.hold(node)
+        if moved:
+            self.connect()
+        self._grads(leaf)
+        template = self.template
+        if template.structure is tree.LEAF:
+            return returned[0]
+        return tree.unflatten(template.structure, returned)
+
+    def _grads(self, leaf: Callable[[int], Node]) -> None:
+        for handle in self.gradients.cleared:
+            handle.grad = None
+        for handle in self.gradients.spent:
+            handle.grad = SPENT
+        for place, (handle, number, grad) in enumerate(self.gradients.stored):
+            if getrefcount(grad) == HELD + 1:  # this list, the tuple, the variable: nobody else
+                grad._node = leaf(number)
+            else:
+                grad = wrap(leaf(number))
+                self.gradients.stored[place] = (handle, number, grad)
+            handle.grad = grad
+
+
+class IndexCheck:
+    """Looks at every index before anything is overwritten."""
+
+    def __init__(self, bound: Bound, nodes: Sequence[str]) -> None:
+        self.bound, self.messages = bound, list(nodes)
+        sizes = bound.plan.compiled.program.output_bytes
+        self.storages = [Storage(nbytes) for nbytes in sizes]
+        for slot, storage in enumerate(self.storages, bound.num_inputs):
+            bound.slots[slot] = storage.address
+
+    def run(self, tensors: Sequence[Tensor]) -> None:
+        """Raise for the first index that is out of range."""
+        self.bound.run(tensors)
+        for message, result in zip(self.messages, self.bound.plan.compiled.results, strict=True):
+            assert result.output is not None
+            if ctypes.c_uint8.from_address(self.storages[result.output].address).value:
+                raise IndexingError(message)
+
+
+def _cell(array: Array, value: HostValue) -> Any:
+    """The memory of a host value, to be written as the number that `value()` gives."""
+    kind = ctypes.c_double if array.dtype.name == "float64" else ctypes.c_uint64
+    return kind.from_address(array.address)

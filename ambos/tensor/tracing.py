@@ -1,0 +1,115 @@
+"""What is noted down while `am.jit` runs a function to learn its graph.
+
+Nothing is computed meanwhile. Handles that existed before and are rebound inside are noted with the
+node they had, so that the jitted function can rebind them at every call, and so that a function
+that raises half-way leaves every handle as it was.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ambos.core.dtype import DType, as_dtype
+from ambos.core.errors import TracingError
+from ambos.graph.node import Node
+from ambos.ops.sources import data
+from ambos.tensor.array import Array
+
+HostValue = Callable[[], "int | float"]
+
+
+# A pending node -> the data that it replaces in a handle. Only layouts follow from it, no bits.
+renewals: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()
+
+
+class Handle(Protocol):
+    """What this file knows of a Tensor."""
+
+    _node: Node
+    grad: Any
+
+
+class Trace:
+    """The notes of one run."""
+
+    def __init__(self, op: str) -> None:
+        self.op = op
+        self.moved: dict[int, tuple[Any, Node]] = {}  # handles, and the node each had before
+        self.made: set[int] = set()  # ids of handles made inside around data
+        self.hosts: dict[Node, HostValue] = {}
+        self.undos: list[Callable[[], None]] = []
+        self.guards: list[tuple[Callable[[], Hashable], Hashable]] = []
+        self.kept: list[Any] = []  # made inside: held, so that no id is used twice
+
+    def note_move(self, handle: Handle) -> None:
+        """`handle` is about to be rebound."""
+        self.moved.setdefault(id(handle), (handle, handle._node))
+
+    def note_made(self, handle: Handle) -> None:
+        """`handle` is new and has a value."""
+        self.made.add(id(handle))
+        self.kept.append(handle)
+
+    def roll_back(self) -> None:
+        """Every handle and every stream of host values as it was before."""
+        for handle, node in self.moved.values():
+            handle._node = node
+        for undo in reversed(self.undos):
+            undo()
+
+
+class _Current(threading.local):
+    """The trace that runs in this thread, if any."""
+
+    trace: Trace | None = None
+
+
+current = _Current()
+
+
+def host_value(dtype: DType | str, shape: tuple[int, ...], value: HostValue) -> Node:
+    """Data of 8 bytes in all that Python knows: now, and in a jitted function anew at every call.
+
+    `value` gives a float for float64 and the bits as an unsigned integer for other dtypes.
+    """
+    kind = as_dtype(dtype)
+    first = value()
+    bits = np.asarray(first, np.float64 if isinstance(first, float) else np.uint64)
+    node = data.leaf(Array.from_numpy(bits.reshape(1).view(kind.name).reshape(shape)), shape, kind)
+    if current.trace is not None:
+        current.trace.hosts[node] = value
+    return node
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Outside of any trace: what happens once (a lazy layer's first call) is no part of it."""
+    trace, current.trace = current.trace, None
+    try:
+        yield
+    finally:
+        current.trace = trace
+
+
+def guard(value: Callable[[], Hashable]) -> None:
+    """A jitted function that is being traced holds only while `value()` stays as it is now."""
+    if current.trace is not None:
+        current.trace.guards.append((value, value()))
+
+
+def refuse_look() -> None:
+    """Raise if a value is looked at while a function is traced."""
+    trace = current.trace
+    if trace is not None:
+        raise TracingError(
+            f"{trace.op}: a value is looked at inside the jitted function (print, .item(), float, "
+            "bool, .numpy()); its graph is recorded once, before there are values; need tensor "
+            "operations: return the value and look at it outside, or am.where(condition, a, b) "
+            "in place of if"
+        )
