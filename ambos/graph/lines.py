@@ -54,7 +54,7 @@ def noted() -> Iterator[None]:
 
 def note(node: Any) -> None:
     """Give `node` its line: the first that recorded it while somebody wanted to know."""
-    if line_of(node) is not None:
+    if line_of(node) is not None or is_constant(node):
         return
     if _behind.line is not None:
         node.line = _behind.line
@@ -62,6 +62,13 @@ def note(node: Any) -> None:
     frame = user_frame()
     if frame is not None:
         node.line = Line(frame.f_code.co_filename, frame.f_lineno)
+
+
+def is_constant(node: Any) -> bool:
+    """Is this a number, or one spread over a shape? Those are shared by all lines that write it."""
+    while node.op.kind == "move" and len(node.inputs) == 1:
+        node = node.inputs[0]
+    return node.op.kind == "source" and node.value is None
 
 
 def line_of(node: Any) -> Line | None:
