@@ -12,6 +12,7 @@ from ambos.core.shape import Shape
 from ambos.graph import Node
 from ambos.ops import constant, constant_like
 from ambos.ops.arithmetic import add, cast, divide, equal, multiply, relu, subtract, where
+from ambos.ops.attention import attention as flash
 from ambos.ops.contraction import contract, conv, make_spec, plain
 from ambos.ops.functions import exp, log, rsqrt, sin, tanh
 from ambos.ops.indexing import argsort, scatter_add, take
@@ -255,6 +256,22 @@ def halves() -> list[Node]:
     return [*with_gradients(z, x, y), sum_(z, attrs=((1,),)), linear(x, y)]
 
 
+def fused_attention() -> list[Node]:
+    """Strided views of one projection, causal; grouped heads with a mask; and their gradients."""
+    make = Maker(12)
+    both = []
+    whole = make(2, 67, 3, 2, 20)
+    parts = [
+        slice_(whole, attrs=((0, 0, i, 0, 0), (2, 67, i + 1, 2, 20), (1,) * 5)) for i in range(3)
+    ]
+    views = [permute(reshape(x, attrs=((2, 67, 2, 20),)), attrs=((0, 2, 1, 3),)) for x in parts]
+    both += with_gradients(flash(*views, attrs=(0.2, True)), whole)
+    q, k, v, mask = make(1, 4, 35, 8), make(1, 2, 300, 8), make(1, 2, 300, 24), make(35, 300)
+    mask = expand(reshape(detach(mask), attrs=((1, 1, 35, 300),)), attrs=((1, 4, 35, 300),))
+    both += with_gradients(flash(q, k, v, mask, attrs=(0.3, False)), q, k, v)
+    return both
+
+
 WORKLOADS: dict[str, Callable[[], list[Node]]] = {
     "split sums": split_sums,
     "columns": columns,
@@ -271,6 +288,7 @@ WORKLOADS: dict[str, Callable[[], list[Node]]] = {
     "layer_norm": layer_norm,
     "batch_norm": batch_norm,
     "attention": attention,
+    "fused_attention": fused_attention,
     "windows": windows,
     "indexing": indexing,
     "movement": movement,

@@ -25,6 +25,7 @@ DEEP = 96  # operations on top of each other in one kernel
 ROW_ELEMENTS = 1 << 16  # a row that is visited by several stages should stay in a core's cache
 COLUMN_ELEMENTS = 1 << 10  # so should a panel of columns that are reduced
 KINDS = {"reduce": "a reduction", "contract": "a contraction"}  # reasons for a buffer
+OWN_KERNELS = ("contract", "sort", "attention")
 VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
 
 
@@ -33,7 +34,7 @@ class Group:
     """Nodes computed by one kernel. `shape` is the full iteration space, `reduced` its reduced
     axes; `members` are in topological order."""
 
-    kind: str  # "loop", "contract", "parts", "scatter" or "sort"
+    kind: str  # "loop", "contract", "parts", "scatter", "sort" or "attention"
     shape: Shape
     reduced: Shape
     members: list[Node]
@@ -72,7 +73,18 @@ def kind_of(node: Node) -> str:
 def group_kind(node: Node) -> str:
     if node.op.name == "scatter_add":
         return "scatter"
-    return {"contract": "contract", "sort": "sort"}.get(kind_of(node), "loop")
+    kind = kind_of(node)
+    return kind if kind in OWN_KERNELS else "loop"
+
+
+def same_attention(a: Node, b: Node) -> bool:
+    """Do both come out of one kernel: result and statistics, or gradients by several inputs?"""
+    if a.attrs[:2] != b.attrs[:2] or (len(a.attrs) > 2) != (len(b.attrs) > 2):
+        return False
+    if len(a.attrs) > 2:
+        return a.inputs == b.inputs
+    first, second = ([*x.inputs[:2], x.op.mask_of(x.inputs)] for x in (a, b))  # type: ignore[attr-defined]
+    return first == second and a.op is not b.op
 
 
 def fits(group: Group) -> bool:
@@ -141,9 +153,9 @@ class Fusion:
                 self.keep(node, ROW_LAYOUT)
         for node in self.order:
             kind = kind_of(node)
-            if kind in ("reduce", "contract", "sort") or node.op.name == "scatter_add":
+            if kind in ("reduce", *OWN_KERNELS) or node.op.name == "scatter_add":
                 self.keep(node, KINDS.get(kind, f"a {node.op.name}"))
-            if kind == "contract" or kind == "sort":
+            if kind in OWN_KERNELS:
                 for source in node.inputs:  # a sort reads its keys row-major, never through a view
                     self.store_operand(source, f"operand of a {node.op.name}", kind == "sort")
             if node.op.name == "take":
@@ -237,7 +249,7 @@ class Fusion:
         kind = "parts" if node in self.wholes else group_kind(node)
         if kind != "loop":
             sources = self.operand_bases(node)
-            group = Group(kind, node.shape, (), [node])
+            group = self.twin(node, sources) or Group(kind, node.shape, (), [node])
             self.attach(group, node, sources)
             return
         reads, dims = self.reads(node)
@@ -269,6 +281,15 @@ class Fusion:
         """`node` reads from `group` but is not computed there."""
         if self.reasons is not None:
             self.reasons.part(node, group, why or space_reason(group, shape, reduced))
+
+    def twin(self, node: Node, sources: set[Node]) -> Group | None:
+        """The group of another result of the same attention, if that may wait for `sources`."""
+        for group in self.groups if kind_of(node) == "attention" else ():
+            if group.kind == "attention" and same_attention(group.members[0], node):
+                ready = not any(group in self.group_of[s].before for s in sources)
+                if ready and not {node, *group.members} & self.forced:
+                    return group
+        return None
 
     def operand_bases(self, node: Node) -> set[Node]:
         found: set[Node] = set()

@@ -11,13 +11,16 @@ from functools import lru_cache
 from typing import Any
 
 from ambos.compiler import loops
+from ambos.compiler.attention_loops import AttentionKernel
 from ambos.compiler.donate import last_after_readers, may_overwrite
 from ambos.compiler.emit import emit_loop
+from ambos.compiler.emit_attention import emit_attention
 from ambos.compiler.emit_contract import emit_contract
 from ambos.compiler.emit_sort import emit_sort
 from ambos.compiler.fuse import Group, fuse
 from ambos.compiler.launches import AnyKernel, Context, Step
 from ambos.compiler.layout import Memory, order_of
+from ambos.compiler.lower_attention import lower_attention
 from ambos.compiler.lower_contract import lower_contract
 from ambos.compiler.lower_loop import lower_loop, lower_scatter, lower_sort
 from ambos.compiler.parts import choose_homes, lower_parts
@@ -43,6 +46,7 @@ LOWER = {
     "contract": lower_contract,
     "scatter": lower_scatter,
     "sort": lower_sort,
+    "attention": lower_attention,
 }
 MAX_RETRIES = 200
 
@@ -260,6 +264,8 @@ def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
             text = emit_loop(kernel, name, rule_of)
         elif isinstance(kernel, loops.ContractKernel):
             text = emit_contract(kernel, name, rule_of)
+        elif isinstance(kernel, AttentionKernel):
+            text = emit_attention(kernel, name)
         else:
             text = emit_sort(kernel, name)
         trace(5, lambda: text)

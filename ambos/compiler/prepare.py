@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ambos.compiler.fuse import view_base
 from ambos.graph import Node, make, rewrite, toposort
 from ambos.graph.rewrite import Table, Trail
+from ambos.ops.arithmetic import cast
 from ambos.ops.contraction import Spec, padded_explicitly
 from ambos.ops.kinds import constant, registry
 from ambos.ops.movement import reshape
@@ -41,11 +42,22 @@ def _padding(node: Node) -> Node | None:
     return padded_explicitly(node) if node.attrs[0].before else None
 
 
+def _wide_attention(node: Node) -> Node | None:
+    """Half precisions are computed in float32, from exact copies."""
+    if not any(x.dtype.is_floating and x.dtype is not x.dtype.compute for x in node.inputs):
+        return None
+    wide = [x if x.dtype is x.dtype.compute else cast(x, attrs=(x.dtype.compute,))
+            for x in node.inputs]  # fmt: skip
+    result = make(node.op, tuple(wide), node.attrs)
+    return result if result.dtype is node.dtype else cast(result, attrs=(node.dtype,))
+
+
 EXPLICIT: Table = {
     **{name: (_reduce_of_nothing,) for name, op in registry.items() if op.kind == "reduce"},
     "contract": (_empty_sum, _padding),
     "pad": SIMPLIFICATIONS["pad"],
     "slice": SIMPLIFICATIONS["slice"],
+    **{name: (_wide_attention,) for name, op in registry.items() if op.kind == "attention"},
 }
 
 

@@ -2,6 +2,7 @@
 
 from ambos.ops import (
     arithmetic,
+    attention,
     contraction,
     functions,
     indexing,
@@ -13,6 +14,6 @@ from ambos.ops import (
 from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
-    "Op", "Pointwise", "arithmetic", "constant", "constant_like", "contraction", "functions",
-    "indexing", "movement", "op", "random", "reductions", "registry", "sources",
+    "Op", "Pointwise", "arithmetic", "attention", "constant", "constant_like", "contraction",
+    "functions", "indexing", "movement", "op", "random", "reductions", "registry", "sources",
 ]  # fmt: skip

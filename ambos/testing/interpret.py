@@ -14,12 +14,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ambos.compiler.attention_loops import AttentionKernel
 from ambos.compiler.loops import (
     BLOCK,
     LANES,
@@ -44,7 +44,8 @@ from ambos.compiler.loops import (
 )
 from ambos.core.dtype import DType, bool_, float64, int64
 from ambos.core.errors import CompilerError, IndexingError
-from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
+from ambos.testing.interpret_attention import interpret_attention
+from ambos.testing.scalar import NumpyBuilder, NumpyValue, fused_multiply_add, storage
 
 Array = npt.NDArray[Any]
 Memory = Mapping[int, Array]
@@ -56,7 +57,7 @@ SCRATCH = 1 << 16  # bytes of scratch that a lane has
 
 
 def interpret(
-    kernel: LoopKernel | ContractKernel | SortKernel,
+    kernel: LoopKernel | ContractKernel | SortKernel | AttentionKernel,
     words: Words,
     memory: Memory,
     lower: Lower,
@@ -75,6 +76,8 @@ def interpret(
             _loop_kernel(kernel, words, memory, lower, items)
         elif isinstance(kernel, ContractKernel):
             _contract_kernel(kernel, words, memory, lower)
+        elif isinstance(kernel, AttentionKernel):
+            interpret_attention(kernel, words, memory)
         else:
             _sort_kernel(kernel, words, memory)
 
@@ -422,39 +425,6 @@ def _operand(memory: Memory, buffer: Buffer, address: Array, accumulator: DType)
     if address.size and (address.min() < 0 or address.max() >= array.size):
         raise IndexingError(f"interpret: an address outside word {buffer.word}, of {array.size}")
     return BUILDER.convert(BUILDER.value(array[address], buffer.dtype), accumulator).data
-
-
-def fused_multiply_add(a: Array, b: Array, c: Array) -> Array:
-    """a * b + c, rounded once.
-
-    float32 goes through float64, where the product is exact; the sum is rounded to odd, so that
-    rounding it again is correct. float64 goes through exact fractions.
-    """
-    if a.dtype == np.float32:
-        product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
-        total = product + addend
-        part = total - product  # Knuth's TwoSum: total + error is the exact sum
-        error = (product - (total - part)) + (addend - part)
-        even = (total.view(np.int64) & 1) == 0
-        inexact = np.isfinite(total) & (error != 0) & even
-        toward = np.where(error > 0, np.inf, -np.inf)
-        return np.where(inexact, np.nextafter(total, toward), total).astype(np.float32)
-    if a.dtype == np.float64:
-        with np.errstate(all="ignore"):
-            return np.asarray(np.frompyfunc(_exact, 3, 1)(a, b, c), np.float64)
-    return np.asarray(a * b + c)
-
-
-def _exact(a: float, b: float, c: float) -> float:
-    if not np.isfinite([a, b, c]).all():
-        return a * b + c
-    total = Fraction(a) * Fraction(b) + Fraction(c)
-    if total == 0:
-        return a * b + c if c == 0 else 0.0  # the sign of zero
-    try:
-        return float(total)
-    except OverflowError:
-        return math.copysign(math.inf, total)
 
 
 # --- sorting -------------------------------------------------------------------------------------

@@ -198,6 +198,26 @@ def _contractions() -> list[tuple[Any, ...]]:
     return found
 
 
+def _attentions() -> dict[str, list[tuple[Any, ...]]]:
+    found: dict[str, list[tuple[Any, ...]]] = {
+        "attention": [],
+        "attention_statistics": [],
+    }
+    for batch, heads, shared, queries, keys, width, wide, causal, masked in (
+        (2, 2, 2, 5, 7, 4, 3, False, False),
+        (1, 2, 2, 33, 35, 16, 20, True, False),
+        (1, 4, 2, 1, 130, 3, 2, False, True),
+        (1, 2, 1, 6, 3, 2, 5, True, True),
+    ):
+        q, k = (batch, heads, queries, width), (batch, shared, keys, width)
+        v = (batch, shared, keys, wide)
+        mask = ((batch, heads, queries, keys),) * masked
+        attrs = (0.5, causal)
+        found["attention"].append(((q, k, v, *mask), attrs))
+        found["attention_statistics"].append(((q, k, *mask), attrs))
+    return found
+
+
 # --- the table -----------------------------------------------------------------------------------
 
 _REDUCED: list[tuple[Any, ...]] = [
@@ -303,4 +323,5 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
     ],
     "argsort": [(((7,),),), (((3, 5),),), (((2, 0),),), (((2, 2, 3),),)],
     "contract": _contractions(),
+    **_attentions(),
 }

@@ -14,6 +14,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "move": ("infer", "access", "ref"),
     "index": ("infer", "ref", "bounds"),
     "contract": ("infer", "ref"),
+    "attention": ("shape", "ref", "accepts", "operands"),
     "sort": ("infer", "ref"),
     "source": ("ref",),
 }

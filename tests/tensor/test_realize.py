@@ -16,6 +16,7 @@ from ambos.core.errors import IndexingError
 from ambos.graph import Node, substitute, toposort
 from ambos.graph.node import pending
 from ambos.ops.arithmetic import add
+from ambos.ops.attention import attention
 from ambos.ops.indexing import take
 from ambos.ops.movement import permute, reshape, slice_
 from ambos.ops.sources import input_
@@ -26,7 +27,16 @@ from ambos.testing.interpret import interpret
 from ambos.testing.reference import evaluate
 from tests.workloads import WORKLOADS, Maker, leaf, linear, mlp, normalized, relu, with_gradients
 
-INTERPRETED = ("mlp", "conv_stride", "layer_norm", "windows", "indexing", "movement", "reductions")
+INTERPRETED = (
+    "fused_attention",
+    "mlp",
+    "conv_stride",
+    "layer_norm",
+    "windows",
+    "indexing",
+    "movement",
+    "reductions",
+)
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -114,6 +124,20 @@ def test_a_new_batch_size_compiles_nothing_for_normalisation(axes: tuple[int, ..
     before = statistics.compiled
     for batch in (2, 3, 4, 7, 33, 64):
         realize(graph(batch))
+    assert statistics.compiled == before
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_new_length_compiles_nothing_for_attention(causal: bool) -> None:
+    def graph(batch: int, heads: int, queries: int, keys: int, width: int) -> list[Node]:
+        make = Maker(1)
+        q, k, v = (make(batch, heads, n, width) for n in (queries, keys, keys))
+        return [attention(q, k, v, attrs=(0.5, causal))]
+
+    realize(graph(2, 3, 19, 23, 16))
+    before = statistics.compiled
+    for sizes in ((2, 3, 20, 23, 16), (5, 2, 40, 300, 16), (2, 3, 300, 7, 40), (3, 1, 2, 2, 64)):
+        realize(graph(*sizes))
     assert statistics.compiled == before
 
 

@@ -14,6 +14,7 @@ from ambos.nn.functional.activation import (
     softmax,
     tanh,
 )
+from ambos.nn.functional.attention import scaled_dot_product_attention
 from ambos.nn.functional.convolution import (
     conv1d,
     conv2d,
@@ -54,7 +55,7 @@ __all__ = [
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout",
     "embedding", "gelu", "l1_loss", "layer_norm", "linear", "log_softmax", "max_pool1d",
     "max_pool2d", "max_pool3d", "mse_loss", "nll_loss", "one_hot", "pad", "relu", "relu6",
-    "sigmoid", "silu", "softmax", "tanh",
+    "scaled_dot_product_attention", "sigmoid", "silu", "softmax", "tanh",
 ]  # fmt: skip
 
 checked_all(__all__, globals())

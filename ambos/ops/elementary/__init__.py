@@ -1,5 +1,6 @@
 """Elementary functions and counter-based random bits in scalar code, the same bits everywhere."""
 
+from ambos.ops.elementary.attention import exp2_flushed
 from ambos.ops.elementary.error_function import erf
 from ambos.ops.elementary.exponential import exp, expm1
 from ambos.ops.elementary.hyperbolic import cosh, sinh, tanh
@@ -16,7 +17,8 @@ from ambos.ops.elementary.power import pow_
 from ambos.ops.elementary.trigonometric import cos, sin, tan
 
 __all__ = [
-    "acos", "asin", "atan", "atan2", "cos", "cosh", "erf", "exp", "expm1", "log", "log1p",
+    "acos", "asin", "atan", "atan2", "cos", "cosh", "erf", "exp", "exp2_flushed", "expm1", "log",
+    "log1p",
     "normal", "normal_pair", "philox", "pow_",
     "sin", "sinh", "tan", "tanh", "uniform_float32", "uniform_float64",
 ]  # fmt: skip

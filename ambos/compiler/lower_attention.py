@@ -1,0 +1,129 @@
+"""Attention as one kernel: operands are read where they lie, results come out as
+(batch, length, heads, width), the order in which a projection wants them next."""
+
+from __future__ import annotations
+
+from ambos.compiler import loops
+from ambos.compiler.attention_loops import (
+    QUERY_BLOCK,
+    AttentionKernel,
+    Sizes,
+    View,
+    attention_tile,
+)
+from ambos.compiler.emit_attention import LOG2_E, forward_scratch
+from ambos.compiler.finish import Words, address_of
+from ambos.compiler.fuse import Group
+from ambos.compiler.launches import Context, Step
+from ambos.compiler.layout import Memory, strides_in_order
+from ambos.compiler.space import Space
+from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder
+from ambos.core.affine import Affine, Misaligned
+from ambos.core.shape import row_major
+from ambos.graph.node import Node
+from ambos.ops.attention import Attend
+
+MAX_SPAN = 128
+ITEMS_PER_THREAD = 3
+SERIAL = 1 << 17  # multiply-adds that are not worth waking a thread
+
+
+def lower_attention(group: Group, context: Context) -> list[Step]:
+    """The step of a forward or backward pass; the group's members are its results."""
+    return [Forward(group, context).lower()]
+
+
+def query_span(matrices: int, queries: int, threads: int) -> int:
+    """Queries of a work item: many, so that keys and values are read seldom, but enough items."""
+    span = MAX_SPAN
+    while span > QUERY_BLOCK and matrices * -(-queries // span) < ITEMS_PER_THREAD * threads:
+        span //= 2
+    return span
+
+
+class Lowering:
+    """What both passes share: words, and views of operands and results."""
+
+    def __init__(self, group: Group, context: Context) -> None:
+        self.context, self.words = context, Words()
+        self.members = {self.role(member): member for member in group.members}
+        self.node = group.members[-1]
+        self.inputs, self.attrs = self.node.inputs, self.node.attrs
+        assert isinstance(self.node.op, Attend)
+        self.mask = self.node.op.mask_of(self.inputs)
+
+    @staticmethod
+    def role(node: Node) -> str:
+        return str(node.attrs[2]) if len(node.attrs) > 2 else node.op.name
+
+    def operand(self, node: Node, unit: bool) -> View:
+        """`node` (rank 4) where it lies; with `unit` its columns must be neighbours."""
+        space = Space(node.shape)
+        builder = TapeBuilder(space, self.context.is_stored, None, self.context.is_contiguous)
+        try:
+            read = builder.tape[builder.value(node, tuple(space.dims))]
+        except Misaligned:
+            raise NeedsBuffer(node) from None
+        if not isinstance(read, Read) or read.mask is not None or read.gathers:
+            raise NeedsBuffer(node)
+        memory = self.context.memories[read.node]
+        address = address_of(read, memory)
+        if unit and address.coefficient(3) != 1:
+            raise NeedsBuffer(node)
+        return self.view(memory, address)
+
+    def view(self, memory: Memory, address: Affine) -> View:
+        back = address.offset < 0 or any(step < 0 for _, step in address.terms)
+        pointer = self.words.pointer(memory, 0 if back else address.offset)
+        offset = self.words.add(address.offset) if back else None
+        batch, head, row, column = (self.words.add(address.coefficient(a)) for a in range(4))
+        return View(loops.Buffer(pointer, memory.dtype), offset, (batch, head, row, column))
+
+    def result(self, role: str) -> View | None:
+        """A result of rank 4, if it is wanted."""
+        node = self.members.get(role)
+        if node is None or node not in self.context.needed:
+            return None
+        order = self.context.requests.get(node, [0, 2, 1, 3])
+        if node in self.context.forced or order[-1] != 3:
+            order = [0, 1, 2, 3]
+        memory = self.context.allocate(node, strides_in_order(node.shape, order))
+        return self.view(memory, memory.address(Space(node.shape).dims))
+
+    def sizes(self, *values: int | float) -> Sizes:
+        return Sizes(*[self.words.add(value) for value in values])
+
+
+class Forward(Lowering):
+    """Attention and its statistics, or one of them."""
+
+    def lower(self) -> Step:
+        q, k = self.inputs[:2]
+        output = self.members.get("attention")
+        v = None if output is None else output.inputs[2]
+        batch, heads, queries, width = q.shape
+        keys, value_width = k.shape[2], 0 if v is None else v.shape[3]
+        scale, causal = self.attrs
+        masked = self.mask is not None
+        query, key = self.operand(q, unit=True), self.operand(k, unit=False)
+        value = None if v is None else self.operand(v, unit=False)
+        mask = None if self.mask is None else self.operand(self.mask, unit=True)
+        statistics = self.members.get("attention_statistics")
+        found = None
+        if statistics is not None:
+            memory = self.context.allocate(statistics, row_major(statistics.shape))
+            found = loops.Buffer(self.words.pointer(memory), memory.dtype)
+        span = query_span(batch * heads, queries, self.context.threads)
+        sizes = self.sizes(
+            batch, heads, heads // k.shape[1], queries, keys, width, value_width, span,
+            float(scale), LOG2_E if masked else float(scale) * LOG2_E,
+        )  # fmt: skip
+        kernel = AttentionKernel(
+            q.dtype, causal, sizes, query, key, value, mask, self.result("attention"), found,
+            attention_tile(self.context.features, q.dtype), len(self.words.values),
+        )  # fmt: skip
+        items = batch * heads * -(-queries // span)
+        scratch = forward_scratch(span, width, value_width, masked) * q.dtype.itemsize
+        work = batch * heads * queries * keys * (width + value_width)
+        label = f"attention {list(q.shape)} x {keys}"
+        return Step(kernel, self.words.values, items, scratch, work < SERIAL, label)

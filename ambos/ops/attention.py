@@ -1,0 +1,196 @@
+"""Attention: softmax(scale Q K^T + mask) V, with its gradients, as ops of their own.
+
+The kernels never store the score matrix; what they compute, in which order, is written down in
+`compiler.attention_loops`. Head h of the queries meets key and value head h // (heads / key heads).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ambos.core.dtype import DType
+from ambos.core.errors import DTypeError, ShapeError
+from ambos.core.shape import Shape
+from ambos.graph.node import Attrs, Node
+from ambos.ops.arithmetic import add, divide, equal, less_equal, multiply, subtract, where
+from ambos.ops.contraction import contract, make_spec, plain
+from ambos.ops.functions import exp
+from ambos.ops.kinds import Grads, Op, constant_like
+from ambos.ops.movement import detach, expand, reshape
+from ambos.ops.reductions import max_, sum_
+from ambos.ops.sources import iota
+
+LOG2_E = 1.4426950408889634
+
+
+class Attend(Op, abstract=True):
+    """What the ops of attention share. attrs: (scale, causal, ...); the last input may be a mask
+    (batch, heads, queries, keys) that is added to the scaled scores. If causal, query i sees the
+    keys up to number i only. A query that sees no key gives zeros."""
+
+    kind = "attention"
+    accepts: ClassVar[str] = "f"
+    operands: ClassVar[int]  # inputs without the mask
+    ref: ClassVar[Callable[..., Any]]
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        q, k, *rest = inputs
+        if any(x.rank != 4 for x in inputs[: min(3, self.operands)]):
+            raise ShapeError(f"{self.name}: got {[x.shape for x in inputs]}; need (batch, heads, "
+                             "length, width) each")  # fmt: skip
+        batch, heads, queries, width = q.shape
+        others = [k, *rest[: self.operands > 2]]
+        for x in others:
+            if x.shape[0] != batch or x.shape[2] != k.shape[2] or x.shape[1] != k.shape[1]:
+                raise ShapeError(f"{self.name}: got {[x.shape for x in inputs]}; need one "
+                                 "batch, equal heads and lengths of keys and values")  # fmt: skip
+        if k.shape[3] != width or k.shape[1] == 0 or heads % k.shape[1]:
+            raise ShapeError(f"{self.name}: queries {q.shape}, keys {k.shape}; need equal widths "
+                             "and a multiple of the key heads")  # fmt: skip
+        mask = self.mask_of(inputs)
+        if mask is not None and mask.shape != (batch, heads, queries, k.shape[2]):
+            raise ShapeError(f"{self.name}: mask {mask.shape}; need "
+                             f"{(batch, heads, queries, k.shape[2])}")  # fmt: skip
+        if not q.dtype.is_floating or any(x.dtype is not q.dtype for x in others):
+            names = [x.dtype.name for x in inputs]
+            raise DTypeError(f"{self.name}: got {names}; need one floating dtype")
+        return self.shape(inputs, attrs), self.dtype(q)
+
+    def mask_of(self, inputs: tuple[Node, ...]) -> Node | None:
+        """The mask among the inputs."""
+        return inputs[self.operands] if len(inputs) > self.operands else None
+
+    def shape(self, inputs: tuple[Node, ...], attrs: Attrs) -> Shape:
+        raise NotImplementedError(self.name)
+
+    def dtype(self, q: Node) -> DType:
+        return q.dtype
+
+
+class Attention(Attend):
+    """softmax(scale Q K^T + mask) V; inputs: Q, K, V[, mask]; attrs: (scale, causal)."""
+
+    operands = 3
+
+    def ref(np: Any, q: Any, k: Any, v: Any, *rest: Any) -> Any:
+        p, _ = _reference(np, q, k, *rest)
+        return np.einsum("bhqk,bhkw->bhqw", p, _repeated(np, v, q)).astype(q.dtype)
+
+    def shape(self, inputs: tuple[Node, ...], attrs: Attrs) -> Shape:
+        return (*inputs[0].shape[:3], inputs[2].shape[3])
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return composite_gradients(node.inputs, node.attrs, g)
+
+
+class AttentionStatistics(Attend):
+    """log2 of the sum of 2**(z log2 e) over the keys a query sees; inputs: Q, K[, mask]."""
+
+    operands, differentiable = 2, False
+
+    def ref(np: Any, q: Any, k: Any, *rest: Any) -> Any:
+        _, total = _reference(np, q, k, *rest)
+        return np.where(np.isneginf(total), np.inf, total).astype(q.dtype)
+
+    def shape(self, inputs: tuple[Node, ...], attrs: Attrs) -> Shape:
+        return inputs[0].shape[:3]
+
+    def dtype(self, q: Node) -> DType:
+        return q.dtype.compute
+
+
+attention, attention_statistics = Attention(), AttentionStatistics()
+
+
+# --- the same in NumPy ---------------------------------------------------------------------------
+
+
+def _repeated(np: Any, x: Any, q: Any) -> Any:
+    return np.repeat(x, q.shape[1] // x.shape[1], 1)
+
+
+def _reference(np: Any, q: Any, k: Any, *rest: Any) -> tuple[Any, Any]:
+    """The softmax, and log2 of its denominators."""
+    *masks, scale, causal = rest
+    z = np.einsum("bhqw,bhkw->bhqk", q, _repeated(np, k, q)) * q.dtype.type(scale)
+    for mask in masks:
+        z = z + mask
+    if causal:
+        seen = np.arange(z.shape[3]) <= np.arange(z.shape[2])[:, None]
+        z = np.where(seen, z, -np.inf)
+    largest = np.max(z, 3, keepdims=True, initial=-np.inf)
+    p = np.exp(z - np.where(np.isneginf(largest), 0, largest))
+    total = p.sum(3, keepdims=True)
+    statistics = np.where(total > 0, np.log2(total) + largest * LOG2_E, -np.inf)
+    return p / np.where(total == 0, 1, total), statistics[..., 0]
+
+
+# --- the same in primitives, for gradients of gradients ------------------------------------------
+
+
+def weights(q: Node, k: Node, mask: Node | None, attrs: Attrs) -> Node:
+    """softmax(scale Q K^T + mask) as a matrix, in primitives: (batch, heads, queries, keys)."""
+    scale, causal = attrs[:2]
+    z = _joined(_contract("bgrqw", "bgkw", "bgrqk", "w", _split(q, k), k))
+    z = multiply(z, constant_like(z, scale))
+    if mask is not None:
+        z = add(z, mask)
+    lowest = constant_like(z, float("-inf"))
+    if causal:
+        z = where(less_equal(_positions(z.shape, 3), _positions(z.shape, 2)), z, lowest)
+    if not z.shape[3]:
+        return z
+    largest = detach(max_(z, attrs=((3,),)))
+    none = equal(largest, constant_like(largest, float("-inf")))
+    largest = where(none, constant_like(largest, 0), largest)
+    powers = exp(subtract(z, _along_rows(largest, z.shape)))
+    total = sum_(powers, attrs=((3,),))
+    total = where(equal(total, constant_like(total, 0)), constant_like(total, 1), total)
+    return divide(powers, _along_rows(total, z.shape))
+
+
+def weighted(p: Node, v: Node) -> Node:
+    """The weights' product with V, in primitives."""
+    return _joined(_contract("bgrqk", "bgkw", "bgrqw", "k", _split(p, v), v))
+
+
+def composite_gradients(inputs: tuple[Node, ...], attrs: Attrs, g: Node) -> Grads:
+    """The gradients of Q, K, V and the mask, in primitives."""
+    q, k, v, *masks = inputs
+    scale = attrs[0]
+    p = weights(q, k, masks[0] if masks else None, attrs)
+    dp = _joined(_contract("bgrqw", "bgkw", "bgrqk", "w", _split(g, v), v))
+    dp_mean = sum_(multiply(p, dp), attrs=((3,),))
+    ds = multiply(p, subtract(dp, _along_rows(dp_mean, dp.shape)))
+    dz = multiply(ds, constant_like(ds, scale))
+    dq = _joined(_contract("bgrqk", "bgkw", "bgrqw", "k", _split(dz, k), k))
+    dk = _contract("bgrqk", "bgrqw", "bgkw", "rq", _split(dz, k), _split(q, k))
+    dv = _contract("bgrqk", "bgrqw", "bgkw", "rq", _split(p, v), _split(g, v))
+    return (dq, dk, dv, *[ds] * len(masks))
+
+
+def _contract(a: str, b: str, out: str, summed: str, x: Node, y: Node) -> Node:
+    sizes = dict(zip(a, x.shape, strict=True)) | dict(zip(b, y.shape, strict=True))
+    return contract(x, y, attrs=(make_spec(plain(a), b, out, summed, sizes),))
+
+
+def _split(x: Node, like: Node) -> Node:
+    """Heads as (heads of keys, heads that share one)."""
+    batch, heads, *rest = x.shape
+    return reshape(x, attrs=((batch, like.shape[1], heads // like.shape[1], *rest),))
+
+
+def _joined(x: Node) -> Node:
+    batch, groups, repeats, *rest = x.shape
+    return reshape(x, attrs=((batch, groups * repeats, *rest),))
+
+
+def _positions(shape: Shape, axis: int) -> Node:
+    """The index along one axis."""
+    single = tuple(n if a == axis else 1 for a, n in enumerate(shape))
+    return expand(reshape(iota(attrs=(shape[axis],)), attrs=(single,)), attrs=(shape,))
+
+
+def _along_rows(x: Node, shape: Shape) -> Node:
+    return expand(reshape(x, attrs=((*x.shape, 1),)), attrs=(shape,))

@@ -1,0 +1,128 @@
+"""The middle oracle of attention: its kernels in NumPy, in the order that the loop IR states."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ambos.compiler.attention_loops import KEY_BLOCK, QUERY_BLOCK, AttentionKernel, View
+from ambos.core.dtype import DType
+from ambos.core.errors import IndexingError
+from ambos.ops.elementary import exp2_flushed, log
+from ambos.testing.scalar import NumpyBuilder, NumpyValue, fused_multiply_add, storage
+
+Array = npt.NDArray[Any]
+Memory = Mapping[int, Array]
+Words = Sequence[int | float]
+BUILDER: Any = NumpyBuilder()
+LOG2_E = 1.4426950408889634
+
+
+class Matrices:
+    """Words and memory of one launch."""
+
+    def __init__(self, dtype: DType, words: Words, memory: Memory) -> None:
+        self.dtype, self.words, self.memory = dtype, words, memory
+        self.type = storage(dtype).type
+
+    def place(self, view: View, batch: int, head: int, shape: tuple[int, int]) -> Array:
+        """The element numbers of the (rows, columns) of a matrix."""
+        assert view.buffer.word is not None
+        flat = self.memory[view.buffer.word]
+        steps = [int(self.words[word]) for word in view.strides]
+        offset = 0 if view.offset is None else int(self.words[view.offset])
+        at = offset + np.arange(shape[0])[:, None] * steps[2] + np.arange(shape[1]) * steps[3]
+        at = at + batch * steps[0] + head * steps[1]
+        if at.size and not 0 <= at.min() <= at.max() < flat.size:
+            raise IndexingError(f"interpret: word {view.buffer.word} has {flat.size} elements")
+        return at
+
+    def read(self, view: View, batch: int, head: int, shape: tuple[int, int]) -> Array:
+        at = self.place(view, batch, head, shape)
+        found: Array = self.memory[view.buffer.word][at]  # type: ignore[index]
+        return found
+
+    def write(self, view: View, batch: int, head: int, values: Array) -> None:
+        at = self.place(view, batch, head, values.shape)
+        self.memory[view.buffer.word][at] = values  # type: ignore[index]
+
+    def chain(self, a: Array, b: Array) -> Array:
+        """a @ b, each element one chain of fused multiply-adds from zero."""
+        total = np.zeros((a.shape[0], b.shape[1]), self.type)
+        for k in range(a.shape[1]):
+            total = fused_multiply_add(*np.broadcast_arrays(a[:, k, None], b[k], total))
+        return total
+
+    def fma(self, a: Any, b: Any, c: Any) -> Array:
+        given = (np.asarray(x, self.type) for x in (a, b, c))
+        return fused_multiply_add(*np.broadcast_arrays(*given))
+
+    def power(self, z: Array, factor: Any, offset: Array) -> Array:
+        """exp2(fma(z, factor, -offset))."""
+        x = NumpyValue(self.fma(z, factor, -offset), self.dtype)
+        found: Array = exp2_flushed(BUILDER, x).data
+        return found
+
+
+def interpret_attention(kernel: AttentionKernel, words: Words, memory: Memory) -> None:
+    """Run the forward pass on `memory`, which changes in place."""
+    here = Matrices(kernel.dtype, words, memory)
+    batch, heads = (int(words[word]) for word in (kernel.sizes.batch, kernel.sizes.heads))
+    for index in np.ndindex(batch, heads):
+        _forward(kernel, here, *index)
+
+
+def _forward(kernel: AttentionKernel, here: Matrices, batch: int, head: int) -> None:
+    words, kind = here.words, here.type
+    names = (kernel.sizes.queries, kernel.sizes.keys, kernel.sizes.width, kernel.sizes.value_width)
+    queries, keys, width, value_width = (int(words[word]) for word in names)
+    scale, factor = kind(words[kernel.sizes.scale]), kind(words[kernel.sizes.factor])
+    shared = head // int(words[kernel.sizes.group])
+    q = here.read(kernel.query, batch, head, (queries, width))
+    k = here.read(kernel.key, batch, shared, (keys, width))
+    z = here.chain(q, k.T)
+    if kernel.mask is not None:
+        z = here.fma(z, scale, here.read(kernel.mask, batch, head, (queries, keys)))
+    end = np.full(queries, keys)
+    if kernel.causal:
+        z = np.where(np.arange(keys) <= np.arange(queries)[:, None], z, kind(-np.inf))
+        end = np.minimum(keys, (np.arange(queries) // QUERY_BLOCK + 1) * QUERY_BLOCK)
+    v = np.zeros((keys, 0), kind)
+    if kernel.value is not None:
+        v = here.read(kernel.value, batch, shared, (keys, value_width))
+    largest, total = np.full(queries, -np.inf, kind), np.zeros(queries, kind)
+    output = np.zeros((queries, v.shape[1]), kind)
+    for start in range(0, keys, KEY_BLOCK):
+        for rows, stop in _groups(end, start):
+            part = z[rows, start : min(stop, start + KEY_BLOCK)]
+            best = np.fmax(largest[rows], np.fmax.reduce(part, 1))
+            offset = np.where(np.isneginf(best), kind(0), best) * factor
+            p = here.power(part, factor, offset[:, None])
+            decay = here.power(largest[rows], factor, offset)
+            ones = np.ones((part.shape[1], 1), kind)
+            total[rows] = here.fma(total[rows], decay, here.chain(p, ones)[:, 0])
+            share = here.chain(p, v[start : start + part.shape[1]])
+            output[rows] = here.fma(output[rows], decay[:, None], share)
+            largest[rows] = best
+    with np.errstate(all="ignore"):
+        if kernel.output is not None:
+            inverse = np.where(total == 0, kind(0), kind(1) / total)
+            here.write(kernel.output, batch, head, output * inverse[:, None] + kind(0))
+        if kernel.statistics is not None:
+            rule: Any = log
+            logs = rule(BUILDER, NumpyValue(total, kernel.dtype)).data
+            found = np.where(total == 0, kind(np.inf), logs * kind(LOG2_E) + largest * factor)
+            line = batch * int(words[kernel.sizes.heads]) + head
+            assert kernel.statistics.word is not None
+            here.memory[kernel.statistics.word][line * queries : (line + 1) * queries] = found
+
+
+def _groups(end: Array, start: int) -> list[tuple[slice, int]]:
+    """Runs of queries that look at equally many keys, if they look at key `start` at all."""
+    edges = [0, *(np.flatnonzero(np.diff(end)) + 1), len(end)]
+    pairs = itertools.pairwise(edges)
+    return [(slice(a, b), int(end[a])) for a, b in pairs if b > a and end[a] > start]
