@@ -165,8 +165,8 @@ def count_stores(points: Points, stores: Iterable[loops.Store], writes: Traffic)
 def count_loop(kernel: loops.LoopKernel, step: Step) -> tuple[int, int, int]:
     """Stages over shared outer axes. What does not vary along an inner axis counts once for it."""
     points = Points(step, kernel.extents, kernel.tape)
-    lane = () if kernel.lane is None else (kernel.lane,)
-    outer = frozenset((*kernel.grid, *kernel.serial, *lane))
+    inside = frozenset(axis for stage in kernel.stages for axis in stage.axes)
+    outer = frozenset(range(len(kernel.extents))) - inside
     reads, writes = Traffic(), Traffic()
     flops = 0
     for stage in kernel.stages:
