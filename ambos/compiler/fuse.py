@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ambos.compiler.reasons import ROW_LAYOUT, Reasons, space_reason
+from ambos.compiler.reasons import ROW_LAYOUT, WOVEN, Reasons, space_reason
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder, build
 from ambos.core.affine import Affine
@@ -123,6 +123,7 @@ class Fusion:
         self.users = consumers(self.order)
         self.stored: set[Node] = set()
         self.wholes: set[Node] = set()  # stored nodes whose parts are computed in place
+        self.woven: set[Node] = set()  # nodes computed from an interleave that is not stored
         self.cost: dict[Node, int] = {}
         self.depth: dict[Node, int] = {}  # operations between a node and the stored ones
         self.group_of: dict[Node, Group] = {}
@@ -187,6 +188,12 @@ class Fusion:
         """What computing `node` from stored nodes costs, in additions; stores it where that is
         dear to do twice."""
         op = node.op
+        if op.name == "interleave" or any(
+            s in self.woven and s not in self.stored for s in node.inputs
+        ):
+            self.woven.add(node)
+            if kind_of(node) == "reduce":
+                self.keep(node.inputs[0], WOVEN)
         cost = op.cost if isinstance(op, Pointwise) and op.kind == "pointwise" else 0
         for source in node.inputs:
             inlined = 0 if source in self.stored else self.cost[source]
@@ -357,6 +364,8 @@ class Fusion:
             return "another of its operands is computed from that kernel's result"
         if group.weight + self.cost[node] > LONG or group.depth + self.depth[node] > DEEP:
             return "enough operations for one kernel"
+        if space[1] and not self.woven.isdisjoint((node, *group.members)):
+            return WOVEN
         trial = Group(group.kind, *space, [])
         # Where `node` spans only the kept axes it cannot reach back to single elements.
         outer_only = kind_of(node) != "reduce" and node.shape != trial.shape
