@@ -290,12 +290,17 @@ class Fusion:
             self.reasons.part(node, group, why or space_reason(group, shape, reduced))
 
     def twin(self, node: Node, sources: set[Node]) -> Group | None:
-        """The group of another result of the same attention, if that may wait for `sources`."""
+        """The group of another result of the same attention, if that may wait for `sources`, or
+        of the same sorting: positions and values come from one kernel."""
         for group in self.groups if kind_of(node) == "attention" else ():
             if group.kind == "attention" and same_attention(group.members[0], node):
                 ready = not any(group in self.group_of[s].before for s in sources)
                 if ready and not {node, *group.members} & self.forced:
                     return group
+        for group in self.groups if kind_of(node) == "sort" else ():
+            first = group.members[0]
+            if group.kind == "sort" and (first.inputs, first.attrs) == (node.inputs, node.attrs):
+                return group
         return None
 
     def operand_bases(self, node: Node) -> set[Node]:

@@ -315,11 +315,16 @@ def block_length(extent: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SortKernel:
-    """Stable ascending argsort of rows (NaN last): item r reads `extent` keys of `keys` starting
-    at r * extent, writes their int64 order to `order` likewise; scratch: 2 * extent * 8 bytes.
+    """Stable order of rows (NaN greater than all): item r reads `extent` keys of `keys` starting at
+    r * extent; the positions of the first `count` in that order, and their values, are written
+    to `order` and `values` (either may be missing) starting at r * count. The bytes of scratch
+    are emit_sort.sort_scratch(...).
     """
 
     keys: Buffer
-    order: Buffer
+    order: Buffer | None
+    values: Buffer | None
     extent: int  # word
-    num_words: int = 3
+    count: int  # word
+    descending: bool
+    num_words: int

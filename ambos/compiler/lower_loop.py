@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, address_of, expressions_of
 from ambos.compiler.fuse import Group, kind_of
-from ambos.compiler.launches import ITEM, Context, Step, assemble, outline, outline_tile
+from ambos.compiler.launches import Context, Step, assemble, outline, outline_tile
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.compiler.share import share_dear_values
 from ambos.compiler.space import Space
@@ -16,7 +16,7 @@ from ambos.compiler.split import Split, adjacent, split
 from ambos.compiler.symbolic import Do, NeedsBlock, NeedsBuffer, Read, Reduced, TapeBuilder, build
 from ambos.core.affine import Affine
 from ambos.core.dtype import float32
-from ambos.core.shape import row_major, size_of
+from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.movement import detach
 
@@ -344,21 +344,3 @@ def copy_into(memory: Memory, source: Node, context: Context) -> Step:
     written = [Written(target, numbers[0], tuple(space.dims))]
     context.memories[target] = memory
     return _kernel(group, space, builder, {}, written, context)
-
-
-def lower_sort(group: Group, context: Context) -> list[Step]:
-    """argsort along the last axis, one row a work item."""
-    (node,) = group.members
-    keys = context.memories[node.inputs[0]]
-    if not keys.is_row_major:
-        raise NeedsBuffer(node.inputs[0])
-    order = context.allocate(node, strides_in_order(node.shape, list(range(node.rank))))
-    extent = node.shape[-1]
-    kernel = loops.SortKernel(loops.Buffer(0, keys.dtype), loops.Buffer(1, order.dtype), extent=2)
-    words = Words()
-    words.pointer(keys)
-    words.pointer(order)
-    words.add(extent)
-    rows = size_of(node.shape[:-1])
-    label = f"argsort {list(node.shape)}"
-    return [Step(kernel, words.values, rows, 16 * extent, rows * extent < ITEM, label)]

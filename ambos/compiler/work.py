@@ -210,9 +210,10 @@ def count_contract(kernel: loops.ContractKernel, step: Step) -> tuple[int, int, 
 
 
 def count_sort(kernel: loops.SortKernel, step: Step) -> tuple[int, int, int]:
-    """Comparisons are no arithmetic: keys in, positions out."""
-    elements = step.items * integer(step.words[kernel.extent])
-    return 0, elements * kernel.keys.dtype.itemsize, elements * kernel.order.dtype.itemsize
+    """Comparisons are no arithmetic: keys in, positions and values out."""
+    read, kept = (step.items * integer(step.words[w]) for w in (kernel.extent, kernel.count))
+    written = (buffer for buffer in (kernel.order, kernel.values) if buffer is not None)
+    return 0, read * kernel.keys.dtype.itemsize, kept * sum(b.dtype.itemsize for b in written)
 
 
 COUNTERS: dict[type, Callable[[Any, Step], tuple[int, int, int]]] = {

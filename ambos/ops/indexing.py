@@ -7,9 +7,12 @@ from typing import Any, ClassVar
 
 from ambos.core.dtype import DType, int64
 from ambos.core.errors import DTypeError, ShapeError
-from ambos.core.shape import Shape
+from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Attrs, Node
+from ambos.ops.arithmetic import add, multiply
 from ambos.ops.kinds import Grads, Op, constant
+from ambos.ops.movement import expand, reshape
+from ambos.ops.sources import iota
 
 
 class Index(Op, abstract=True):
@@ -72,18 +75,60 @@ class ScatterAdd(Index):
         return g, None, take(g, index, attrs=node.attrs)
 
 
-class Argsort(Op):
-    """Stable ascending order along the last axis, int64; NaN comes last."""
+class Order(Op, abstract=True):
+    """Rows along the last axis in stable order; attrs: (count, descending). The first `count` of
+    the order are kept. NaN counts as greater than every number."""
 
     kind = "sort"
+
+    @staticmethod
+    def check(x: Node, attrs: Attrs, name: str) -> Shape:
+        """The shape of the result."""
+        count, _ = attrs
+        if x.rank == 0:
+            raise ShapeError(f"{name}: got a scalar; need at least one dimension")
+        if not 0 <= count <= x.shape[-1]:
+            raise ShapeError(f"{name}: the first {count} of {x.shape[-1]}; need no more than there "
+                             "are")  # fmt: skip
+        return (*x.shape[:-1], count)
+
+
+def _stable_order(np: Any, x: Any, count: int, descending: bool) -> Any:
+    if not descending:
+        return np.argsort(x, axis=-1, kind="stable")[..., :count]
+    mirrored = np.argsort(x[..., ::-1], axis=-1, kind="stable")[..., ::-1]
+    return (x.shape[-1] - 1 - mirrored)[..., :count]
+
+
+class Argsort(Order):
+    """The positions in stable order along the last axis, int64."""
+
     differentiable = False
-    ref = lambda np, x: np.argsort(x, axis=-1, kind="stable")
+    ref = _stable_order
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
-        (x,) = inputs
-        if x.rank == 0:
-            raise ShapeError("argsort: got a scalar; need at least one dimension")
-        return x.shape, int64
+        return self.check(inputs[0], attrs, "argsort"), int64
 
 
-take, scatter_add, argsort = Take(), ScatterAdd(), Argsort()
+class Sort(Order):
+    """The values in stable order along the last axis."""
+
+    def ref(np: Any, x: Any, count: int, descending: bool) -> Any:
+        return np.take_along_axis(x, _stable_order(np, x, count, descending), -1)
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        return self.check(inputs[0], attrs, "sort"), inputs[0].dtype
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        (x,) = node.inputs
+        rows, extent = size_of(x.shape[:-1]), x.shape[-1]
+        start = multiply(iota(attrs=(rows,)), constant(extent, int64, (rows,)))
+        start = reshape(start, attrs=((*x.shape[:-1], 1),))
+        place = add(expand(start, attrs=(g.shape,)), argsort(x, attrs=node.attrs))
+        flat = constant(0, x.dtype, (x.size,)), *(
+            reshape(n, attrs=((g.size,),)) for n in (place, g)
+        )  # fmt: skip
+        return (reshape(scatter_add(*flat, attrs=(0,)), attrs=(x.shape,)),)
+
+
+take, scatter_add, argsort, sort = Take(), ScatterAdd(), Argsort(), Sort()

@@ -169,4 +169,4 @@ def normal(key: Node, shape: Shape, dtype: DType) -> Node:
 
 def permutation(key: Node, count: int) -> Node:
     """A random order of range(count), int64: positions sorted by random bits."""
-    return argsort(bits(key, (count,)))
+    return argsort(bits(key, (count,)), attrs=(count, False))

@@ -116,7 +116,8 @@ def scatter_last(node: Node, positions: Node, updates: Node) -> Node:
     count = positions.size
     if count == 0:
         return node
-    order = argsort(positions)  # stable: writers of one target keep their order
+    # Stable: writers of one target keep their order.
+    order = argsort(positions, attrs=(count, False))
     there = take(positions, order, attrs=(0,))
     last = _differs_from_next(there)
     zero = scalar(0, int64, (count,))

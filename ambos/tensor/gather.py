@@ -1,4 +1,4 @@
-"""Reading and adding at computed positions, and order."""
+"""Reading and adding at computed positions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from ambos.core.dtype import as_dtype, bool_, int64
-from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
-from ambos.core.shape import Shape, broadcast, normalize_axis
+from ambos.core.errors import DTypeError, IndexingError, ShapeError
+from ambos.core.shape import broadcast, normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import indexing as index_ops
-from ambos.ops.movement import flip, permute
 from ambos.ops.sources import iota
 from ambos.tensor.assignment import scatter_last
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
@@ -21,7 +20,6 @@ from ambos.tensor.indexing import getitem, linear_index, wrapped
 from ambos.tensor.movement import cut_axis
 from ambos.tensor.names import public
 from ambos.tensor.operands import convert, expand_to, scalar
-from ambos.tensor.reductions import Extremes
 
 
 def _indices(op: str, indices: Any) -> Node:
@@ -244,84 +242,7 @@ def _check_classes(node: Node, count: int) -> None:
                             f"{count}")  # fmt: skip
 
 
-# --- order ------------------------------------------------------------------------------------
-
-
-def _last(node: Node, axis: int) -> tuple[Node, Shape]:
-    """`node` with `axis` last, and the axes that bring it back."""
-    order = (*(a for a in range(node.rank) if a != axis), axis)
-    back = tuple(sorted(range(node.rank), key=order.__getitem__))
-    return (node if axis == node.rank - 1 else permute(node, attrs=(order,))), back
-
-
-def order_of(node: Node, axis: int, descending: bool) -> Node:
-    """The stable order along an axis, int64."""
-    moved, back = _last(node, axis)
-    if not descending:
-        found = index_ops.argsort(moved)
-    else:
-        # Equal elements keep their order: sort the mirror image and mirror the result.
-        last = (node.rank - 1,)
-        mirrored = flip(index_ops.argsort(flip(moved, attrs=(last,))), attrs=(last,))
-        found = ops.subtract(scalar(node.shape[axis] - 1, int64, mirrored.shape), mirrored)
-    return found if axis == node.rank - 1 else permute(found, attrs=(back,))
-
-
-@public
-def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """Positions that sort along an axis, int64; stable; NaN counts as the largest."""
-    node = node_of(x)
-    if node.rank == 0:
-        return wrap(scalar(0, int64))
-    return wrap(order_of(node, normalize_axis("argsort", axis, node.rank), descending))
-
-
-@public
-def sort(
-    x: Any, dim: int = -1, descending: bool = False, *, axis: Any = None, stable: bool = True
-) -> Any:
-    """Sorted along an axis; stable; NaN counts as the largest. `axis=` gives values (NumPy), else
-    the pair (values, indices) (PyTorch).
-
-    Example:
-        >>> import ambos as am
-        >>> x = am.tensor([3, 1, 2])
-        >>> am.sort(x, axis=-1).tolist(), x.sort(descending=True).indices.tolist()
-        ([1, 2, 3], [0, 2, 1])
-    """
-    at = dim if axis is None else axis
-    order = argsort(x, at, descending)
-    values = gather(x, at, order) if node_of(x).rank else wrap(node_of(x))
-    return values if axis is not None else Extremes(values, order)
-
-
-@public
-def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Extremes:
-    """The k largest (or smallest) elements along an axis, in order: (values, indices)."""
-    node = node_of(x)
-    at = normalize_axis("topk", axis, node.rank)
-    if not 0 <= k <= node.shape[at]:
-        raise ArgumentError(f"topk: k is {k} on an axis of {node.shape[at]}; need 0 <= k <= "
-                            f"{node.shape[at]}")  # fmt: skip
-    order = wrap(cut_axis(order_of(node, at, largest), at, 0, k))
-    return Extremes(gather(x, at, order), order)
-
-
-@public
-def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The middle element in order (the lower of two, as in PyTorch) over an axis or all."""
-    node = node_of(x)
-    if axis is None:
-        node, axis = reshaped(node, (node.size,)), 0
-    at = normalize_axis("median", axis, node.rank)
-    middle = (node.shape[at] - 1) // 2
-    order = wrap(cut_axis(order_of(node, at, False), at, middle, middle + 1))
-    found = gather(wrap(node), at, order)
-    return found if keepdims else found.squeeze(at)
-
-
 __all__ = [
-    "argsort", "gather", "index_add", "index_fill", "index_select", "masked_fill",
-    "masked_select", "median", "nonzero", "one_hot", "scatter", "scatter_add", "sort", "take",
-    "take_along_axis", "topk",
+    "gather", "index_add", "index_fill", "index_select", "masked_fill", "masked_select", "nonzero",
+    "one_hot", "scatter", "scatter_add", "take", "take_along_axis",
 ]  # fmt: skip

@@ -27,12 +27,15 @@ from ambos.tensor import (
     random,
     reductions,
     running,
+    sorting,
     windows,
 )
 from ambos.tensor.handle import Tensor
 from ambos.tensor.names import check_device
 
-SOURCES = (pointwise, composite, movement, padding, joining, reductions, running, gather, linear)
+SOURCES = (
+    pointwise, composite, movement, padding, joining, reductions, running, gather, sorting, linear
+)  # fmt: skip
 NOT_METHODS = {
     "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "cat", "concat", "concatenate",
     "einsum", "hstack", "meshgrid", "stack", "vstack", "result_type", "Extremes",

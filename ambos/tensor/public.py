@@ -26,13 +26,14 @@ from ambos.tensor import (
     reductions,
     running,
     show,
+    sorting,
     transforms,
     windows,
 )
 from ambos.tensor.handle import Tensor
 
-MODULES = (pointwise, composite, movement, padding, joining, reductions, running, gather, linear,
-           windows, creation, limits, random, transforms, jit)  # fmt: skip
+MODULES = (pointwise, composite, movement, padding, joining, reductions, running, gather,
+           sorting, linear, windows, creation, limits, random, transforms, jit)  # fmt: skip
 
 
 @checked

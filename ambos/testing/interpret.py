@@ -432,10 +432,18 @@ def _operand(memory: Memory, buffer: Buffer, address: Array, accumulator: DType)
 
 def _sort_kernel(kernel: SortKernel, words: Words, memory: Memory) -> None:
     assert kernel.keys.word is not None
-    assert kernel.order.word is not None
-    extent = int(words[kernel.extent])
-    keys = BUILDER.value(memory[kernel.keys.word], kernel.keys.dtype)
-    data = BUILDER.convert(keys, keys.dtype.compute).data
-    if extent:
-        order = np.argsort(data.reshape(-1, extent), axis=1, kind="stable")
-        memory[kernel.order.word][:] = order.ravel()
+    extent, count = int(words[kernel.extent]), int(words[kernel.count])
+    if not extent:
+        return
+    raw = memory[kernel.keys.word].reshape(-1, extent)
+    keys = BUILDER.convert(BUILDER.value(raw, kernel.keys.dtype), kernel.keys.dtype.compute).data
+    if kernel.descending:  # equal keys keep their order: the mirror image is sorted
+        order = extent - 1 - np.argsort(keys[:, ::-1], axis=1, kind="stable")[:, ::-1]
+    else:
+        order = np.argsort(keys, axis=1, kind="stable")
+    order = order[:, :count]
+    for buffer, found in ((kernel.order, order), (kernel.values, None)):
+        if buffer is not None:
+            assert buffer.word is not None
+            data = np.take_along_axis(raw, order, 1) if found is None else found
+            memory[buffer.word].reshape(-1)[:] = data.ravel()

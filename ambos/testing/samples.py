@@ -220,6 +220,14 @@ def _attentions() -> dict[str, list[tuple[Any, ...]]]:
 
 # --- the table -----------------------------------------------------------------------------------
 
+_SORTED: list[tuple[Any, ...]] = [
+    (((7,),), (7, False)),
+    (((3, 5),), (5, True)),
+    (((2, 0),), (0, False)),
+    (((2, 2, 3),), (3, False)),
+    (((2, 40),), (3, True), (), "few"),
+    (((2, 500),), (500, False), (), "long"),
+]
 _REDUCED: list[tuple[Any, ...]] = [
     (((5,),), ((0,),)),
     (((3, 4),), ((1,),)),
@@ -321,7 +329,8 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
         (((2, 3, 2), (7,), (2, 7, 2)), (1,), ("values", 3, "values")),
         (((3, 2), (), (3,)), (1,), ("values", 2, "values")),
     ],
-    "argsort": [(((7,),),), (((3, 5),),), (((2, 0),),), (((2, 2, 3),),)],
+    "argsort": _SORTED,
+    "sort": _SORTED,
     "contract": _contractions(),
     **_attentions(),
 }
