@@ -15,7 +15,7 @@ from ambos.ops.arithmetic import add, cast, divide, equal, multiply, relu, subtr
 from ambos.ops.attention import attention as flash
 from ambos.ops.contraction import contract, conv, make_spec, plain
 from ambos.ops.functions import exp, log, rsqrt, sin, tanh
-from ambos.ops.indexing import argsort, scatter_add, take
+from ambos.ops.indexing import argsort, scatter_add, sort, take
 from ambos.ops.movement import concat, detach, expand, flip, pad, permute, reshape, slice_, window
 from ambos.ops.random import bits, normal, uniform
 from ambos.ops.reductions import argmax, kept, max_, prod, sum_
@@ -204,7 +204,20 @@ def indexing() -> list[Node]:
     column = with_gradients(take(line, where_to, attrs=(0,)), line)
     last = take(table, where_to, attrs=(1,))
     added = scatter_add(make(5, 7), leaf(np.array([4, 0, 4])), make(5, 3), attrs=(1,))
-    return [*taken, *column, *with_gradients(last, table), added, argsort(make(5, 33))]
+    rows = make(5, 70)
+    few = sort(rows, attrs=(8, True)), argsort(rows, attrs=(8, True))
+    ordered = with_gradients(sort(rows, attrs=(70, False)), rows)
+    return [*taken, *column, *with_gradients(last, table), added, *few, *ordered]
+
+
+def transposes() -> list[Node]:
+    """Copies whose reads and writes run along different axes, with work around them."""
+    x, y = make(40, 70), make(70, 40)
+    turned = add(permute(x, attrs=((1, 0),)), y)
+    images = make(2, 5, 9, 11)
+    last = reshape(permute(images, attrs=((0, 2, 3, 1),)), attrs=((990,),))
+    padded = pad(permute(images, attrs=((0, 3, 1, 2),)), attrs=((0, 1, 0, 2), (0, 0, 3, 1)))
+    return [*with_gradients(turned, x, y), last, reshape(padded, attrs=((padded.size,),))]
 
 
 def movement() -> list[Node]:
@@ -291,6 +304,7 @@ WORKLOADS: dict[str, Callable[[], list[Node]]] = {
     "fused_attention": fused_attention,
     "windows": windows,
     "indexing": indexing,
+    "transposes": transposes,
     "movement": movement,
     "reductions": reductions,
     "randomness": randomness,
