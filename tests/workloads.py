@@ -212,6 +212,7 @@ def indexing() -> list[Node]:
 
 def transposes() -> list[Node]:
     """Copies whose reads and writes run along different axes, with work around them."""
+    make = Maker(11)
     x, y = make(40, 70), make(70, 40)
     turned = add(permute(x, attrs=((1, 0),)), y)
     images = make(2, 5, 9, 11)
