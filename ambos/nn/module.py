@@ -13,7 +13,7 @@ from ambos.nn.paths import blame
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.tensor.names import check_device
-from ambos.tensor.tracing import current, guard
+from ambos.tensor.tracing import current, guard, makeup
 
 Hook = Callable[..., Any]
 
@@ -22,11 +22,13 @@ class Removable:
     """A hook that can be taken away."""
 
     def __init__(self, hooks: dict[int, Hook], hook: Hook) -> None:
+        makeup.version += 1
         self.hooks = hooks
         hooks[id(self)] = hook
 
     def remove(self) -> None:
         """Do not call the hook any more."""
+        makeup.version += 1
         self.hooks.pop(id(self), None)
 
 
@@ -106,7 +108,7 @@ class Module(metaclass=ModuleType):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current.trace is not None:
-            guard(self._makeup)
+            guard(self._makeup, structural=True)
         try:
             result = self.forward(*args, **kwargs)
         except Exception as error:
@@ -120,7 +122,8 @@ class Module(metaclass=ModuleType):
     def _makeup(self) -> Hashable:
         """What of this module, its tensors' values apart, a recorded call depends on."""
         tables = self._parameters, self._buffers, self._modules, self._hooks
-        return self.training, *(id(part) for table in tables for part in table.values())
+        parts = tuple(id(part) for table in tables for part in table.values())
+        return parts, *(v for v in vars(self).values() if isinstance(v, (int, float, str)))
 
     def register_forward_hook(self, hook: Hook) -> Removable:
         """Call `hook(module, args, result)` after every forward; what it returns, unless None,
@@ -130,6 +133,7 @@ class Module(metaclass=ModuleType):
     # Attributes: parameters, modules and buffers live in tables of their own
 
     def __setattr__(self, name: str, value: Any) -> None:
+        makeup.version += 1
         tables = (self._parameters, self._modules, self._buffers)
         if isinstance(value, Parameter):
             home: dict[str, Any] | None = self._parameters
@@ -165,6 +169,7 @@ class Module(metaclass=ModuleType):
                                f"{suggest(name, known)}")  # fmt: skip
 
     def __delattr__(self, name: str) -> None:
+        makeup.version += 1
         for table in (self._parameters, self._buffers, self._modules):
             if name in table:
                 del table[name]
@@ -196,6 +201,7 @@ class Module(metaclass=ModuleType):
             raise ArgumentError(
                 f"{type(self).__name__}: the name is {name!r}; need a word without dots"
             )
+        makeup.version += 1
         for table in (self._parameters, self._buffers, self._modules):
             table.pop(name, None)
         self.__dict__.pop(name, None)
@@ -268,6 +274,7 @@ class Module(metaclass=ModuleType):
 
     def train(self, mode: bool = True) -> Self:
         """Behave as in training (dropout drops, batch norm uses the batch); returns self."""
+        makeup.version += 1
         for module in self.modules():
             object.__setattr__(module, "training", mode)
         return self

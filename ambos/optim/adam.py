@@ -79,8 +79,9 @@ class Adam(Optimizer):
         if group["amsgrad"]:
             second = state["max_exp_avg_sq"] = state["max_exp_avg_sq"].maximum(second)
         size = lr / (1.0 - beta1**step)
-        spread = (1.0 - beta2**step).sqrt()
-        scale = second.sqrt() / spread.to(dtype) + group["eps"]
+        # One division an element: what is the same for all of them is divided once.
+        spread = 1.0 / (1.0 - beta2**step).sqrt()
+        scale = second.sqrt() * spread.to(dtype) + group["eps"]
         return parameter - first * size.to(dtype) / scale
 
 

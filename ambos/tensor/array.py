@@ -45,16 +45,6 @@ class Array:
         """Could the elements lie in more than one order?"""
         return sum(extent > 1 for extent in self.shape) > 1
 
-    def is_dense(self) -> bool:
-        """Do the elements fill a block without gaps, in whatever order?"""
-        step = 1
-        for stride, extent in sorted(zip(self.strides, self.shape, strict=True)):
-            if extent != 1:
-                if stride != step:
-                    return False
-                step *= extent
-        return True
-
     def laid_out(self, strides: Shape) -> Array:
         """A copy with these strides, which must cover a block without gaps."""
         storage = Storage(max(1, math.prod(self.shape)) * self.dtype.itemsize)
@@ -84,3 +74,19 @@ class Array:
     def is_true(self) -> bool:
         """Is the only element, a bool, true? (Faster than `item`: read after every run.)"""
         return ctypes.c_uint8.from_address(self.address).value != 0
+
+
+def is_dense(shape: Shape, strides: Shape) -> bool:
+    """Do elements with these strides fill a block without gaps, in whatever order?
+
+    Example:
+        >>> is_dense((2, 3), (1, 2)), is_dense((2, 3), (4, 1))
+        (True, False)
+    """
+    step = 1
+    for stride, extent in sorted(zip(strides, shape, strict=True)):
+        if extent != 1:
+            if stride != step:
+                return False
+            step *= extent
+    return True

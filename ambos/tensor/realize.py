@@ -28,7 +28,7 @@ from ambos.runtime.machine import host_features
 from ambos.runtime.memory import Storage
 from ambos.tensor import watch
 from ambos.tensor.array import Array
-from ambos.tensor.tracing import renewals
+from ambos.tensor.tracing import makeup, renewals
 from ambos.tensor.views import as_view
 
 MAX_PROGRAMS = 1024  # plans kept for graphs seen before; machine code is kept apart, on disk
@@ -131,6 +131,7 @@ def settle_layouts(wanted: Sequence[Node], leaves: Sequence[Node], renewal: Rene
         memory = context.memories[roots[root]]
         if memory.input is None and not old.settled and memory.strides != old.strides:
             leaves[leaf].value = old.laid_out(memory.strides)
+            makeup.version += 1
             moved = True
         leaves[leaf].value.settled = True
     return moved

@@ -196,7 +196,7 @@ class Recorder:
 
     def guard_gradients(self, wanted: Sequence[Node]) -> None:
         """The recording holds for gradients of the kind that were found, where they matter."""
-        guards = self.trace_.guards
+        guards = self.trace_.guards.volatile
         used = set(pending(wanted))
         for handle, before in self.before:
             if isinstance(before, Tensor) and before is not SPENT and before._node in used:
@@ -244,7 +244,7 @@ class Recorder:
         """How each moved handle is served at every call."""
         compiled = main.plan.compiled
         output_over = {place: output for output, place in compiled.program.donated}
-        captured = {c.node: c for c in main.captured}
+        captured = {c.reference(): c for c in main.captured}
         argument_of = {id(tensor): n for n, tensor in enumerate(self.tensors)}
         found = []
         for handle, old, new in self.moved:

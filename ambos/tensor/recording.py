@@ -8,10 +8,11 @@ that the Program renews is written in place if this recording, its handle and no
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from sys import getrefcount
 from typing import Any
+from weakref import ref
 
 from ambos.core import tree
 from ambos.core.errors import IndexingError
@@ -20,58 +21,61 @@ from ambos.graph.node import Node
 from ambos.ops.sources import data
 from ambos.runtime.memory import Storage
 from ambos.tensor import live, watch
-from ambos.tensor.array import Array
+from ambos.tensor.array import Array, is_dense
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.realize import Plan
 from ambos.tensor.spent import SPENT
-from ambos.tensor.tracing import HostValue
+from ambos.tensor.tracing import Guards, HostValue, makeup
 
-HELD = 3  # references to a node, array or storage held by: its holder, `Captured`, getrefcount
+HELD = 3  # references to what only its holder, one variable and getrefcount refer to
 
 
 class Captured:
-    """A tensor from outside: input number `place` of the Program."""
+    """A tensor from outside: input number `place` of the Program.
 
-    __slots__ = ("array", "handles", "node", "place", "storage")
+    It refers weakly to what its handles hold, since several recordings capture the same parameter
+    and none of them may keep the others from writing it in place.
+    """
+
+    __slots__ = ("address", "dtype", "handles", "place", "reference", "shape", "strides", "tracked")
 
     def __init__(self, handles: tuple[Tensor, ...], node: Node, place: int) -> None:
         self.handles, self.place = handles, place
+        self.shape, self.dtype, self.tracked = node.shape, node.dtype, node.tracked
+        self.strides = node.value.strides
         self.hold(node)
 
     def hold(self, node: Node) -> None:
         """`node` is what the handles hold now."""
-        self.node, self.array = node, node.value
-        self.storage: Storage = node.value.storage
-
-    def is_current(self) -> bool:
-        """Do the handles still hold what this recording knows?"""
-        node = self.node
-        return all(handle._node is node for handle in self.handles)
+        self.reference, self.address = ref(node), node.value.address
 
     def is_exclusive(self) -> bool:
         """May the memory be written? Nobody else can see it then."""
-        storage = self.storage
+        node = self.handles[0]._node
+        array = node.value
+        storage = array.storage
         return (
-            getrefcount(self.node) == HELD
-            and getrefcount(self.array) == HELD
-            and getrefcount(storage) == HELD + 1  # and this variable
+            getrefcount(node) == HELD
+            and getrefcount(array) == HELD
+            and getrefcount(storage) == HELD
             and storage._owner is None
         )
 
     def renew(self) -> bool:
         """Take up what the handles hold now; False where that needs another recording."""
-        old, handle = self.node, self.handles[0]
+        handle = self.handles[0]
         if handle._node.value is None:
             live.evaluate([handle])
         new = handle._node
         if any(h._node is not new for h in self.handles) or (new.tracked and new.inputs):
             return False
-        if (new.shape, new.dtype, new.tracked) != (old.shape, old.dtype, old.tracked):
+        if (new.shape, new.dtype, new.tracked) != (self.shape, self.dtype, self.tracked):
             return False
-        if new.value.strides != self.array.strides:
-            if not self.array.is_dense():
+        if new.value.strides != self.strides:
+            if new.value.settled or not is_dense(self.shape, self.strides):
                 return False
-            new.value = new.value.laid_out(self.array.strides)
+            new.value = new.value.laid_out(self.strides)
+            makeup.version += 1
         self.hold(new)
         return True
 
@@ -134,7 +138,7 @@ class Bound:
     def connect(self) -> None:
         """Take the addresses of what is captured."""
         for captured in self.captured:
-            self.slots[captured.place] = captured.array.address
+            self.slots[captured.place] = captured.address
 
     def run(self, tensors: Sequence[Tensor]) -> None:
         """Compute; the output slots are filled already."""
@@ -154,33 +158,41 @@ class Recording:
 
     def __init__(
         self, main: Bound, check: IndexCheck | None, late_checks: Sequence[tuple[int, str]],
-        hosts: Sequence[tuple[Array, HostValue]],
-        guards: Sequence[tuple[Callable[[], Hashable], Hashable]],
+        hosts: Sequence[tuple[Array, HostValue]], guards: Guards,
         rebound: Sequence[Rebound], gradients: Gradients, template: Template,
     ) -> None:  # fmt: skip
         self.main, self.check, self.late_checks = main, check, late_checks
         self.hosts = [(_cell(array, value), value) for array, value in hosts]
-        self.guards, self.rebound, self.gradients = list(guards), list(rebound), gradients
+        self.guards, self.version = guards, makeup.version
+        self.rebound, self.gradients = list(rebound), gradients
         self.template = template
         self.results = main.plan.compiled.results
         program = main.plan.compiled.program
         self.output_bytes = list(enumerate(program.output_bytes, main.num_inputs))
-        self.overwriting = [(r, r.output + main.num_inputs) for r in rebound
-                            if r.output is not None]  # fmt: skip
+        self.overwriting = [(r.captured, r.output + main.num_inputs) for r in rebound
+                            if r.captured is not None and r.output is not None]  # fmt: skip
+        self.holders = [(h, captured) for captured in main.sources.captured
+                        for h in captured.handles]  # fmt: skip
 
     def holds(self) -> bool:
         """Is this what the function would do now?"""
-        for value, expected in self.guards:
+        for value, expected in self.guards.volatile:
             if value() != expected:
                 return False
-        changed = False
-        for captured in self.main.sources.captured:
-            if not captured.is_current():
-                if not captured.renew():
-                    return False
-                changed = True
-        if changed:
-            self.connect()
+        for handle, captured in self.holders:
+            if handle._node is not captured.reference():
+                return self._renew()
+        return self.version == makeup.version or self._renew()
+
+    def _renew(self) -> bool:
+        """The same after something has changed: a handle was rebound, a module altered."""
+        for value, expected in self.guards.structural:
+            if value() != expected:
+                return False
+        if not all(captured.renew() for captured in self.main.sources.captured):
+            return False
+        self.connect()
+        self.version = makeup.version
         return True
 
     def connect(self) -> None:
@@ -204,15 +216,12 @@ class Recording:
 
     def _outputs(self) -> dict[int, Storage]:
         """Memory for the results, and their slots filled in."""
-        slots = self.main.slots
+        slots, fresh = self.main.slots, {}
         taken = set()
-        for rebound, slot in self.overwriting:
-            captured = rebound.captured
-            assert captured is not None
+        for captured, slot in self.overwriting:
             if captured.is_exclusive():
-                slots[slot] = captured.array.address
+                slots[slot] = captured.address
                 taken.add(slot)
-        fresh = {}
         for slot, nbytes in self.output_bytes:
             if slot not in taken:
                 fresh[slot] = storage = Storage(nbytes)
@@ -232,7 +241,8 @@ class Recording:
         sources = self.main.sources
         for captured in sources.captured:
             if captured.place == place:
-                return captured.array
+                held: Array = captured.handles[0]._node.value
+                return held
         for input_, argument in sources.arguments:
             if input_ == place:
                 value: Array = tensors[argument]._node.value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -35,6 +36,24 @@ class Handle(Protocol):
     grad: Any
 
 
+class Makeup:
+    """`version` counts what changes seldom, and what recordings therefore do not look at in every
+    call: attributes of modules, the layout of values that handles go on holding."""
+
+    version = 0
+
+
+makeup = Makeup()
+
+
+@dataclass(slots=True)
+class Guards:
+    """What must still be as it was: looked at in every call, or when `makeup.version` moved."""
+
+    volatile: list[tuple[Callable[[], Hashable], Hashable]] = field(default_factory=list)
+    structural: list[tuple[Callable[[], Hashable], Hashable]] = field(default_factory=list)
+
+
 class Trace:
     """The notes of one run."""
 
@@ -44,7 +63,7 @@ class Trace:
         self.made: set[int] = set()  # ids of handles made inside around data
         self.hosts: dict[Node, HostValue] = {}
         self.undos: list[Callable[[], None]] = []
-        self.guards: list[tuple[Callable[[], Hashable], Hashable]] = []
+        self.guards = Guards()
         self.kept: list[Any] = []  # made inside: held, so that no id is used twice
 
     def note_move(self, handle: Handle) -> None:
@@ -97,10 +116,14 @@ def paused() -> Iterator[None]:
         current.trace = trace
 
 
-def guard(value: Callable[[], Hashable]) -> None:
-    """A jitted function that is being traced holds only while `value()` stays as it is now."""
+def guard(value: Callable[[], Hashable], structural: bool = False) -> None:
+    """A jitted function that is being traced holds only while `value()` stays as it is now.
+
+    `structural`: whoever changes it raises `makeup.version`.
+    """
     if current.trace is not None:
-        current.trace.guards.append((value, value()))
+        guards = current.trace.guards
+        (guards.structural if structural else guards.volatile).append((value, value()))
 
 
 def refuse_look() -> None:

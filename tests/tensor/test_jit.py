@@ -107,6 +107,30 @@ def test_replays_plan_nothing_and_stay_in_place() -> None:
     assert statistics.live_bytes <= live
 
 
+def test_several_recordings_of_the_same_parameters_stay_in_place() -> None:
+    net, _, step = build("adam")
+    jitted, infer = am.jit(step), am.jit(net)
+    data = [*batches(1, 16), *batches(1, 24), *batches(1, 16)]
+    for x, y in data:
+        jitted(x, y)
+        infer(x)
+    addresses = [p._node.value.address for p in net.parameters()]
+    for x, y in data:
+        jitted(x, y)
+        infer(x)
+    assert [p._node.value.address for p in net.parameters()] == addresses
+
+
+def test_a_changed_module_is_recorded_again() -> None:
+    net, _, _ = build("sgd")
+    net.eval()
+    infer, x = am.jit(net), batches(1)[0][0]
+    infer(x)
+    net.add_module("4", nn.Linear(24, 3))
+    assert infer(x).shape == (16, 3)
+    np.testing.assert_array_equal(infer(x).numpy(), net(x).numpy())
+
+
 def test_a_value_that_somebody_holds_is_not_overwritten() -> None:
     net, _, step = build("sgd")
     jitted = am.jit(step)
