@@ -75,8 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     peers = [peer for peer in options.peers.split(",") if peer]
     folder = options.out or (RESULTS / "partial" if options.only or peers else RESULTS)
     outcomes = run(options, peers)
-    print(report.summary(outcomes, options.best))
-    for path in report.write(outcomes, folder, options.best):
+    print(report.summary(outcomes))
+    for path in report.write(outcomes, folder):
         print(f"wrote {path}")
     ours = [lane for outcome in outcomes for lane in outcome.lanes if workload.is_ours(lane.twin)]
     return int(any(lane.trouble for lane in ours))
@@ -96,7 +96,8 @@ def run(options: argparse.Namespace, peers: list[str]) -> list[Outcome]:
                     print(report.heading(family, threads, since), flush=True)
                 twins = chosen_twins(case, peers)
                 outcomes.append(race.run(family, case, threads, twins, crew, options.budget))
-                print(report.lines(outcomes[-1], options.best), flush=True)
+                outcomes[-1].fastest = options.best
+                print(report.lines(outcomes[-1]), flush=True)
         except KeyboardInterrupt:
             print("interrupted; reporting what is known", flush=True)
     return outcomes

@@ -52,6 +52,7 @@ class Outcome:
     peaks: list[float] = field(default_factory=list)  # FLOP/s
     bandwidths: list[float] = field(default_factory=list)  # bytes/s
     seconds: float = 0.0  # what it cost
+    fastest: bool = False  # compare fastest rounds instead of medians
 
     @property
     def name(self) -> str:
@@ -67,32 +68,35 @@ class Outcome:
         ours = [lane for lane in self.timed if workload.is_ours(lane.twin)]
         return min(ours, key=lambda lane: lane.twin != OURS, default=None)
 
+    def typical(self, lane: Lane) -> float:
+        """The lane's time: its median, or its fastest round."""
+        return min(lane.seconds) if self.fastest else lane.median
+
     @property
     def best_peer(self) -> Lane | None:
         peers = [lane for lane in self.timed if not workload.is_ours(lane.twin)]
-        return min(peers, key=lambda lane: lane.median, default=None)
+        return min(peers, key=self.typical, default=None)
 
     def ratio(self, lane: Lane | None) -> float | None:
         """Median over the rounds of this lane's time over the best peer's in the same round.
 
-        Twins that are far behind run fewer rounds: the last ones are left out for both.
+        Twins that are far behind run fewer rounds: the last ones are left out for both. Fastest
+        rounds are compared whenever they were: the noise of others cannot touch them.
         """
         peer = self.best_peer
         if peer is None or lane is None:
             return None
+        if self.fastest:
+            return min(lane.seconds) / min(peer.seconds)
         return median(a / b for a, b in zip(lane.seconds, peer.seconds, strict=False))
-
-    def ratio_of_best(self, lane: Lane | None) -> float | None:
-        """Fastest round over the fastest round of any peer: what noise of others cannot touch."""
-        fastest = min((min(p.seconds) for p in self.timed if not workload.is_ours(p.twin)),
-                      default=None)  # fmt: skip
-        return None if fastest is None or lane is None else min(lane.seconds) / fastest
 
     def share(self, lane: Lane | None) -> float | None:
         """Share of the floor that is reached (1.0: nothing could be faster)."""
         floors = self.floors()
         if not floors or not any(floors) or lane is None:
             return None
+        if self.fastest:
+            return min(floors) / min(lane.seconds)
         return median(f / s for f, s in zip(floors, lane.seconds, strict=False))
 
     def floors(self) -> list[float]:

@@ -27,7 +27,7 @@ LEAST_ROUNDS, MOST_ROUNDS = 5, 15
 SHORTEST = 2e-3  # seconds of a burst: the clock and the pipe must not count
 SETTLE = 0.02  # seconds of running before calls are counted
 BEHIND = 3.0  # times the fastest twin's time: such a twin runs a round or two only
-LONG = 0.1  # seconds of a call that a twin far behind does not repeat
+LONG = 0.1  # seconds of a call that a twin far behind does not repeat for the record
 
 
 @dataclass(slots=True)
@@ -60,6 +60,9 @@ def run(
         entries = [entry for entry in entries if _settle(entry, case)]
         if entries:
             plan = make_plan({entry.lane.twin: entry.call for entry in entries}, case, budget)
+            for entry in entries:
+                if plan.brief.get(entry.lane.twin) == 0:
+                    entry.lane.seconds.append(entry.call / case.steps)
             gauge = crew.gauge(threads) if case.flops or case.bytes else None
             for turn in range(plan.rounds):
                 _round(outcome, case, entries, plan, turn)
@@ -81,7 +84,7 @@ def make_plan(seconds: dict[str, float], case: Case, budget: float = 1.0) -> Pla
     """
     fastest = min(seconds.values())
     brief = {
-        twin: 2 if call < LONG else 1 for twin, call in seconds.items() if call > BEHIND * fastest
+        twin: 2 if call < LONG else 0 for twin, call in seconds.items() if call > BEHIND * fastest
     }
     contenders = [call for twin, call in seconds.items() if twin not in brief]
     turn = sum(max(call, SHORTEST) for call in contenders)

@@ -36,16 +36,6 @@ def _digits(value: float) -> int:
     return max(0, 2 - int(math.log10(value)))
 
 
-def typical(lane: Lane, best: bool) -> float:
-    """The lane's time: its fastest round, or its median."""
-    return min(lane.seconds) if best else lane.median
-
-
-def relative(outcome: Outcome, lane: Lane | None, best: bool) -> float | None:
-    """The lane's time over the best peer's."""
-    return outcome.ratio_of_best(lane) if best else outcome.ratio(lane)
-
-
 def number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
@@ -57,15 +47,15 @@ def heading(family: str, threads: int, since: float) -> str:
     return f"\n{first:38}{'ours':>9}{'':6}{'best peer':>12}{'':17}{'ratio':>6} {'of floor':>8}"
 
 
-def lines(outcome: Outcome, best: bool = False) -> str:
+def lines(outcome: Outcome) -> str:
     """A line for a case: ours, the best peer, ratio, share of the floor; more lines on trouble."""
     ours, peer = outcome.ours, outcome.best_peer
     parts = [f"  {outcome.case:34}"]
-    parts.append(f"{duration(typical(ours, best)) if ours else '-':>11} ")
+    parts.append(f"{duration(outcome.typical(ours)) if ours else '-':>11} ")
     parts.append(f"{f'±{ours.spread:.0%}' if ours else '':>5}")
-    parts.append(f"{duration(typical(peer, best)) if peer else '-':>11}  ")
+    parts.append(f"{duration(outcome.typical(peer)) if peer else '-':>11}  ")
     parts.append(f"{peer.twin if peer else '':15}")
-    parts.append(f"{number(relative(outcome, ours, best), '.2f'):>6}")
+    parts.append(f"{number(outcome.ratio(ours), '.2f'):>6}")
     parts.append(f" {number(outcome.share(ours), '.0%'):>8}")
     if ours and ours.first_cold is not None:
         parts.append(f"   {_starts(ours)}")
@@ -75,8 +65,8 @@ def lines(outcome: Outcome, best: bool = False) -> str:
         if lane.trouble and not lane.missing:
             text.append(f"      {lane.twin}: {lane.trouble[:150]}")
         elif lane.seconds and workload.is_ours(lane.twin) and lane is not ours:
-            ratio = number(relative(outcome, lane, best), ".2f")
-            text.append(f"      {lane.twin}: {duration(typical(lane, best))}, ratio {ratio}")
+            ratio = number(outcome.ratio(lane), ".2f")
+            text.append(f"      {lane.twin}: {duration(outcome.typical(lane))}, ratio {ratio}")
     return "\n".join(text)
 
 
@@ -85,12 +75,12 @@ def _starts(lane: Lane) -> str:
     return f"first {cold}, warm {warm}, {(lane.memory or 0.0) / 2**20:.0f} MiB"
 
 
-def summary(outcomes: Sequence[Outcome], best: bool = False) -> str:
+def summary(outcomes: Sequence[Outcome]) -> str:
     """By family: how often we are at or below the best peer, the mean ratio, the worst cases."""
     text = ["", f"{'summary':18}{'at or below':>12}{'mean ratio':>12}   worst"]
     groups: dict[str, list[tuple[float, str]]] = {}
     for outcome in outcomes:
-        ratio = relative(outcome, outcome.ours, best)
+        ratio = outcome.ratio(outcome.ours)
         if ratio is not None:
             entry = (ratio, f"{outcome.case} ({outcome.threads}t) {ratio:.2f}")
             groups.setdefault(outcome.family, []).append(entry)
@@ -112,7 +102,7 @@ def summary(outcomes: Sequence[Outcome], best: bool = False) -> str:
     return "\n".join([*text, *(["ours that failed", *failed] if failed else [])])
 
 
-def markdown(outcomes: Sequence[Outcome], best: bool = False) -> str:
+def markdown(outcomes: Sequence[Outcome]) -> str:
     """The outcomes as Markdown: the summary, then a table for each family."""
     absent = sorted({lane.twin for outcome in outcomes for lane in outcome.lanes if lane.missing})
     spent = sum(outcome.seconds for outcome in outcomes)
@@ -123,14 +113,14 @@ def markdown(outcomes: Sequence[Outcome], best: bool = False) -> str:
         "below 1 is faster; of floor: least time that this machine allows over ours.",
     ]  # fmt: skip
     parts += ["", f"Not installed: {', '.join(absent)}."] if absent else []
-    parts += ["", "```", summary(outcomes, best).strip("\n"), "```"]
+    parts += ["", "```", summary(outcomes).strip("\n"), "```"]
     for family in dict.fromkeys(outcome.family for outcome in outcomes):
         parts += ["", f"## {family}", ""]
-        parts += _family([o for o in outcomes if o.family == family], best)
+        parts += _family([o for o in outcomes if o.family == family])
     return "\n".join(parts) + "\n"
 
 
-def _family(outcomes: Sequence[Outcome], best: bool) -> list[str]:
+def _family(outcomes: Sequence[Outcome]) -> list[str]:
     twins = list(dict.fromkeys(lane.twin for o in outcomes for lane in o.lanes if lane.seconds))
     head = ["case", "threads", "ratio", "of floor", "spread", *twins, "note"]
     rows = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 2) + "---|"]
@@ -138,20 +128,20 @@ def _family(outcomes: Sequence[Outcome], best: bool) -> list[str]:
         ours = outcome.ours
         cells = [
             f"{outcome.case}: {outcome.title}", str(outcome.threads),
-            number(relative(outcome, ours, best), ".2f"), number(outcome.share(ours), ".0%"),
+            number(outcome.ratio(ours), ".2f"), number(outcome.share(ours), ".0%"),
             f"±{ours.spread:.0%}" if ours else "",
         ]  # fmt: skip
         lanes = {lane.twin: lane for lane in outcome.lanes}
-        cells += [_cell(outcome, lanes.get(twin), best) for twin in twins]
+        cells += [_cell(outcome, lanes.get(twin)) for twin in twins]
         cells.append("; ".join(_notes(outcome)))
         rows.append("| " + " | ".join(cells) + " |")
     return rows + _first_calls(outcomes)
 
 
-def _cell(outcome: Outcome, lane: Lane | None, best: bool) -> str:
+def _cell(outcome: Outcome, lane: Lane | None) -> str:
     if lane is None or not lane.seconds:
         return ""
-    text = duration(typical(lane, best))
+    text = duration(outcome.typical(lane))
     return f"**{text}**" if lane is outcome.best_peer else text
 
 
@@ -186,7 +176,6 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             if lane.seconds:
                 entry |= {"median": lane.median, "best": min(lane.seconds), "spread": lane.spread}
                 entry |= {"ratio": outcome.ratio(lane), "share": outcome.share(lane)}
-                entry |= {"ratio_of_best": outcome.ratio_of_best(lane)}
             lanes.append(entry)
         limits = [value for value in outcome.bandwidths if math.isfinite(value)]
         entries.append(asdict(outcome) | {"lanes": lanes, "bandwidths": limits})
@@ -205,16 +194,16 @@ def machine() -> str:
     return f"{name}, {platform.system()}, Python {platform.python_version()}"
 
 
-def write(outcomes: Sequence[Outcome], folder: Path, best: bool = False) -> list[Path]:
+def write(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
     """Write JSON, Markdown and a PNG into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"results.{ending}" for ending in ("json", "md", "png")]
     paths[0].write_text(json.dumps(as_json(outcomes), indent=1) + "\n")
-    paths[1].write_text(markdown(outcomes, best))
+    paths[1].write_text(markdown(outcomes))
     shown = [
         picture.Bar(o.family, o.case, o.threads, ratio, o.best_peer.twin)
         for o in outcomes
-        if o.best_peer and (ratio := relative(o, o.ours, best)) is not None
+        if o.best_peer and (ratio := o.ratio(o.ours)) is not None
     ]
     picture.draw(shown, paths[2])
     return [path for path in paths if path.exists()]

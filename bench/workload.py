@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -55,6 +55,12 @@ class Case:
     def data(self) -> Data:
         """The inputs, the same in every process."""
         return {}
+
+    def comparable(
+        self, twin: str, arrays: list[np.ndarray], data: Data
+    ) -> Sequence[np.ndarray | float]:
+        """What must agree, from what the twin returned: the same axes in all, no randomness."""
+        return arrays
 
 
 def normal(seed: int, *shape: int, scale: float = 1.0) -> np.ndarray:
