@@ -62,7 +62,7 @@ class Formula(Case):
             result = expression(**inputs)
             return self._asked(result, am.autograd.grad(result, variables, g) if variables else ())
 
-        return compute  # type: ignore[no-any-return]
+        return compute
 
     def with_torch(self, data: Data) -> Call:
         return self._torch(data, self._expression("torch"))
@@ -78,7 +78,7 @@ class Formula(Case):
         inputs = {name: torch.from_numpy(array) for name, array in data.items()}
         g = inputs.pop(COTANGENT, None)
         if not self.wanted:
-            return torch.inference_mode()(lambda: expression(**inputs))  # type: ignore[no-any-return]
+            return torch.inference_mode()(lambda: expression(**inputs))
         variables = [inputs[name].requires_grad_() for name in self.wanted]
 
         def call() -> list[Any]:
@@ -112,7 +112,7 @@ class Formula(Case):
         inputs = {name: tf.constant(array) for name, array in data.items()}
         expression = self._expression("tensorflow")
 
-        @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+        @tf.function(jit_compile=True)
         def compute(inputs: dict[str, Any]) -> list[Any]:
             others = dict(inputs)
             g = others.pop(COTANGENT, None)

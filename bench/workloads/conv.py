@@ -99,7 +99,7 @@ class Convolution(Case):
             y = F.conv2d(x, w, stride=self.stride, padding=self.padding, groups=self.groups)
             return y if variable is None else am.autograd.grad(y, variable, g)[0]
 
-        return compute  # type: ignore[no-any-return]
+        return compute
 
     def with_torch(self, data: Data) -> Call:
         import torch
@@ -160,10 +160,11 @@ class Convolution(Case):
         found = {name: tf.constant(array) for name, array in self._channels_last(data).items()}
         steps = [1, self.stride, self.stride, 1]
         around = [[0, 0], [self.padding] * 2, [self.padding] * 2, [0, 0]]
+        flat = [0, 0, *[self.padding] * 4, 0, 0]
         if self.groups > 1:
             found["w"] = tf.transpose(found["w"], (0, 1, 3, 2))
 
-        @tf.function  # type: ignore[untyped-decorator]
+        @tf.function
         def compute() -> Any:
             x, w = found["x"], found["w"]
             if self.groups > 1:
@@ -178,11 +179,11 @@ class Convolution(Case):
                 shape = [self.image[i] for i in (0, 2, 3, 1)]
                 return tf.raw_ops.Conv2DBackpropInput(
                     input_sizes=shape, filter=w, out_backprop=found["g"], strides=steps,
-                    padding="EXPLICIT", explicit_paddings=sum(around, []),
+                    padding="EXPLICIT", explicit_paddings=flat,
                 )  # fmt: skip
             return tf.raw_ops.Conv2DBackpropFilter(
                 input=x, filter_sizes=tf.shape(w), out_backprop=found["g"], strides=steps,
-                padding="EXPLICIT", explicit_paddings=sum(around, []),
+                padding="EXPLICIT", explicit_paddings=flat,
             )  # fmt: skip
 
         return lambda: compute()  # eager TensorFlow waits for the end

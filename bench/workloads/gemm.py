@@ -54,7 +54,7 @@ class Product(Case):
             left, right = self.views(a, b)
             return left @ right
 
-        return multiply  # type: ignore[no-any-return]
+        return multiply
 
     def with_torch(self, data: Data) -> Call:
         import torch
@@ -81,7 +81,7 @@ class Product(Case):
         a, b = tf.constant(data["a"]), tf.constant(data["b"])
         first, second = self.transposed
 
-        @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+        @tf.function(jit_compile=True)
         def multiply(a: Any, b: Any) -> Any:
             return tf.matmul(a, b, transpose_a=first, transpose_b=second)
 

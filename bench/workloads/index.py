@@ -38,9 +38,7 @@ class Embedding(Formula):
             "weight": normal(0, VOCABULARY, WIDTH),
             "tokens": integers(1, VOCABULARY, TOKENS // 1024, 1024),
         }
-        return found | (
-            {COTANGENT: normal(2, TOKENS // 1024, 1024, WIDTH)} if self.wanted else {}
-        )
+        return found | ({COTANGENT: normal(2, TOKENS // 1024, 1024, WIDTH)} if self.wanted else {})
 
     def ambos(self, weight: Any, tokens: Any) -> Any:
         import ambos.nn.functional as F

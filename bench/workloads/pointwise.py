@@ -188,9 +188,7 @@ class Update(Case):
             parameter.requires_grad_().grad = gradient
         optimizer: Any
         if self.decay:
-            optimizer = torch.optim.AdamW(
-                parameters, lr=RATE, weight_decay=self.decay, fused=True
-            )
+            optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=self.decay, fused=True)
         else:
             optimizer = torch.optim.Adam(parameters, lr=RATE, fused=True)
 
@@ -237,7 +235,7 @@ class Update(Case):
         v = [tf.Variable(tf.zeros_like(x)) for x in p]
         t = tf.Variable(1.0)
 
-        @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+        @tf.function(jit_compile=True)
         def update() -> None:
             for variables in zip(p, g, m, v, strict=True):
                 a, b, c = self.rule(tf.sqrt, *variables, t)

@@ -227,5 +227,7 @@ class BatchNorm(Rows):
 
 KINDS = (Softmax, CrossEntropy, LayerNorm, RMSNorm)
 SHAPES = ((16, 64, 64, 64), (16, 256, 32, 32), (4096, 1024))
-CASES = [kind(length, back) for kind in KINDS for length in LENGTHS for back in (False, True)]
+CASES: list[Rows] = [
+    kind(length, back) for kind in KINDS for length in LENGTHS for back in (False, True)
+]
 CASES += [BatchNorm(shape, back) for shape in SHAPES for back in (False, True)]
