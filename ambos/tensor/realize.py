@@ -28,6 +28,7 @@ from ambos.runtime.machine import host_features
 from ambos.runtime.memory import Storage
 from ambos.tensor import watch
 from ambos.tensor.array import Array
+from ambos.tensor.filters import lay_out_filters
 from ambos.tensor.tracing import makeup, renewals
 from ambos.tensor.views import as_view
 
@@ -101,9 +102,10 @@ def find_plan(
     renewal = Renewal(tuple((root, leaf) for leaf, root in pairs.items()))
     rest = tuple(number[node] for node in wanted), renewal, config.threads, config.cpu
     plan = _plans.get((signature, *rest))
-    if plan is None and settle_layouts(wanted, leaves, renewal):
-        leaves, signature = sign(order)
-        plan = _plans.get((signature, *rest))
+    for settle in (lambda: lay_out_filters(order), lambda: settle_layouts(wanted, leaves, renewal)):
+        if plan is None and settle():
+            leaves, signature = sign(order)
+            plan = _plans.get((signature, *rest))
     for watcher in watch.watchers:
         watcher.pending(wanted, leaves)
     if plan is None:

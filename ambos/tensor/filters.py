@@ -1,0 +1,62 @@
+"""Filters move, once, to the layout in which convolutions read them.
+
+A convolution multiplies by rows of filters: for each tap and channel all filters side by side. That
+is also how a filter's gradient is written, and so the filter after its first update. Filters from a
+file lie one after the other and would be copied into that order at every call. Values never change,
+so nobody can tell where they lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ambos.compiler.layout import strides_in_order
+from ambos.core.shape import Shape, row_major
+from ambos.graph import Node
+from ambos.ops.contraction import Spec
+
+
+def lay_out_filters(order: Sequence[Node]) -> bool:
+    """Lay out row-major filters of the convolutions among `order`. Did any move?"""
+    moved = False
+    for node in order:
+        if node.value is not None or node.op.name != "contract" or not reads_taps(node.attrs[0]):
+            continue
+        filters, dims = node.inputs[1], reading_order(node.attrs[0])
+        if filters.op.name == "reshape" and filters.value is None:  # without axes of size 1
+            filters = filters.inputs[0]
+            dims = with_single_axes(filters.shape, dims)
+        value = filters.value
+        if value is None or not dims or value.strides != row_major(value.shape):
+            continue
+        strides = strides_in_order(value.shape, dims)
+        if strides != value.strides:
+            filters.value = value.laid_out(strides)
+            moved = True
+    return moved
+
+
+def reads_taps(spec: Spec) -> bool:
+    """Does `b` hold a factor for each tap of the windows on `a`?"""
+    taps = [label for dim in spec.a for label, _ in dim[1:]]
+    return bool(taps) and set(taps) <= set(spec.b)
+
+
+def reading_order(spec: Spec) -> list[int]:
+    """The dimensions of `b`, outermost first, as a convolution walks them."""
+    summed = [label for label in spec.contracted if label in spec.b]
+    kept = [label for label in spec.b if label not in summed]
+    return [spec.b.index(label) for label in (*summed, *kept)]
+
+
+def with_single_axes(shape: Shape, order: Sequence[int]) -> list[int]:
+    """`order` of the axes longer than 1, as an order of all axes of `shape` (nothing if they are
+    not as many).
+
+    Example:
+        >>> with_single_axes((32, 1, 3, 3), [1, 2, 0])
+        [1, 2, 3, 0]
+    """
+    single = [axis for axis, extent in enumerate(shape) if extent == 1]
+    longer = [axis for axis, extent in enumerate(shape) if extent != 1]
+    return [*single, *(longer[i] for i in order)] if len(longer) == len(order) else []
