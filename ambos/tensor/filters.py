@@ -2,8 +2,11 @@
 
 A convolution multiplies by rows of filters: for each tap and channel all filters side by side. That
 is also how a filter's gradient is written, and so the filter after its first update. Filters from a
-file lie one after the other and would be copied into that order at every call. Values never change,
-so nobody can tell where they lie.
+file lie one after the other, their channels apart by the number of taps, and would be copied into
+that order at every call. Values never change, so nobody can tell where they lie.
+
+Filters of one tap stay: kernels turn them in registers. (At 49 rows, 2048 filters of 512 channels
+take 0.71 ms lying one after the other, 1.1 ms side by side: each channel is on another page.)
 """
 
 from __future__ import annotations
@@ -37,9 +40,9 @@ def lay_out_filters(order: Sequence[Node]) -> bool:
 
 
 def reads_taps(spec: Spec) -> bool:
-    """Does `b` hold a factor for each tap of the windows on `a`?"""
-    taps = [label for dim in spec.a for label, _ in dim[1:]]
-    return bool(taps) and set(taps) <= set(spec.b)
+    """Does `b` hold a factor for each of several taps of the windows on `a`?"""
+    taps, sizes = [label for dim in spec.a for label, _ in dim[1:]], spec.sizes()
+    return set(taps) <= set(spec.b) and any(sizes[tap] > 1 for tap in taps)
 
 
 def reading_order(spec: Spec) -> list[int]:

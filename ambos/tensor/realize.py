@@ -102,10 +102,12 @@ def find_plan(
     renewal = Renewal(tuple((root, leaf) for leaf, root in pairs.items()))
     rest = tuple(number[node] for node in wanted), renewal, config.threads, config.cpu
     plan = _plans.get((signature, *rest))
-    for settle in (lambda: lay_out_filters(order), lambda: settle_layouts(wanted, leaves, renewal)):
-        if plan is None and settle():
-            leaves, signature = sign(order)
-            plan = _plans.get((signature, *rest))
+    if plan is None and lay_out_filters(order):
+        leaves, signature = sign(order)
+        plan = _plans.get((signature, *rest))
+    if plan is None and settle_layouts(wanted, leaves, renewal):
+        leaves, signature = sign(order)
+        plan = _plans.get((signature, *rest))
     for watcher in watch.watchers:
         watcher.pending(wanted, leaves)
     if plan is None:

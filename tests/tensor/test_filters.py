@@ -1,0 +1,51 @@
+"""Filters take the layout that convolutions read, and nobody notices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ambos as am
+from ambos.nn import functional as F
+from ambos.tensor.handle import node_of
+from ambos.tensor.realize import planning
+
+
+def strides(x: am.Tensor) -> tuple[int, ...]:
+    found: tuple[int, ...] = node_of(x).value.strides
+    return found
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "wanted"),
+    [
+        ((8, 4, 3, 2), 1, (1, 8, 64, 32)),  # tap, tap, channel, filter
+        ((4, 1, 3, 3), 4, (1, 1, 12, 4)),  # depthwise
+        ((8, 4, 1, 1), 1, (4, 1, 1, 1)),  # one tap: stays
+        ((8, 2, 3, 3), 2, (18, 9, 3, 1)),  # groups: stays
+    ],
+)
+def test_filters_move_once_and_keep_their_values(
+    shape: tuple[int, ...], groups: int, wanted: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal(shape).astype(np.float32)
+    w, x = am.tensor(values), am.tensor(rng.standard_normal((2, 4, 6, 7)).astype(np.float32))
+    first = F.conv2d(x, w, groups=groups).numpy()
+    long = [s for s, n in zip(strides(w), shape, strict=True) if n > 1]
+    assert long == [s for s, n in zip(wanted, shape, strict=True) if n > 1]
+    assert w.numpy().tobytes() == values.tobytes()
+    made = planning.programs
+    assert F.conv2d(x, w, groups=groups).numpy().tobytes() == first.tobytes()
+    assert planning.programs == made
+
+
+def test_other_operands_stay_where_they_are() -> None:
+    rng = np.random.default_rng(0)
+    x = am.tensor(rng.standard_normal((2, 4, 6, 7)).astype(np.float32), requires_grad=True)
+    w = am.tensor(rng.standard_normal((8, 4, 3, 3)).astype(np.float32), requires_grad=True)
+    g = am.tensor(rng.standard_normal((2, 8, 4, 5)).astype(np.float32))
+    F.conv2d(x, w).backward(g)
+    am.evaluate(x.grad, w.grad)
+    assert strides(x) == (168, 42, 7, 1)
+    assert strides(g) == (160, 20, 5, 1)
