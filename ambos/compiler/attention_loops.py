@@ -83,6 +83,31 @@ class AttentionKernel:
     num_words: int
 
 
+@dataclass(frozen=True, slots=True)
+class AttentionGradientKernel:
+    """Backward. Work items: batch x key heads. `span` queries, a multiple of ROW_BLOCK, meet a
+    block of keys while it is in the cache. The columns of `query`, `gradient` (of the result),
+    `mask` and of what is written have stride one; `statistics` and `delta` have no columns.
+    Any of the three results may be absent.
+    """
+
+    dtype: DType
+    causal: bool
+    sizes: Sizes
+    query: View
+    key: View
+    value: View
+    statistics: View
+    gradient: View
+    delta: View
+    mask: View | None
+    query_gradient: View | None
+    key_gradient: View | None
+    value_gradient: View | None
+    tile: tuple[int, int]
+    num_words: int
+
+
 def attention_tile(features: Features, dtype: DType) -> tuple[int, int]:
     """Rows, and vectors of LANES columns, of the tile whose sums stay in registers.
 

@@ -78,6 +78,19 @@ class AttentionCode(Code):
         where = Address(self.dtype, address, self.depth, 1)
         memory.store(self, where, value, Masks.of(mask))
 
+    def copy_row(self, source: str, target: str, columns: str, padded: str) -> None:
+        """`columns` elements, then zeros up to `padded` (a multiple of LANES)."""
+        with self.loop("0", padded, LANES) as loop:
+            address = self.element(source, self.dtype.llvm, loop.index)
+            lanes = self.lanes_below(self.sub(columns, loop.index))
+            value = self.vector(self.load_lanes(address, self.dtype, lanes))
+            self.put(self.element(target, self.dtype.llvm, loop.index), 0, value)
+
+    def copy_one(self, source: str, target: str) -> None:
+        kind, align = self.dtype.llvm, self.dtype.itemsize
+        value = self.here(f"load {kind}, ptr {source}, align {align}")
+        self.effect(f"store {kind} {value}, ptr {target}, align {align}")
+
     # --- calls -----------------------------------------------------------------------------------
 
     def multiply(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ambos.compiler import loops
-from ambos.compiler.attention_loops import AttentionKernel
+from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
 from ambos.compiler.finish import Axes, Finisher, Words, WordValue
 from ambos.compiler.fuse import Group
 from ambos.compiler.layout import Memory, order_of, strides_in_order
@@ -15,7 +15,13 @@ from ambos.core.features import Features
 from ambos.core.shape import Shape, row_major
 from ambos.graph.node import Node
 
-AnyKernel = loops.LoopKernel | loops.ContractKernel | loops.SortKernel | AttentionKernel
+AnyKernel = (
+    loops.LoopKernel
+    | loops.ContractKernel
+    | loops.SortKernel
+    | AttentionKernel
+    | AttentionGradientKernel
+)
 ITEM = 8192  # elements of work that are worth a work item
 TILE_ITEM = 256  # indices of either axis that a work item of a transposing kernel covers
 SERIAL = 16384  # elements of work that are not worth waking a thread

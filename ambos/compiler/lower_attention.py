@@ -6,12 +6,15 @@ from __future__ import annotations
 from ambos.compiler import loops
 from ambos.compiler.attention_loops import (
     QUERY_BLOCK,
+    ROW_BLOCK,
+    AttentionGradientKernel,
     AttentionKernel,
     Sizes,
     View,
     attention_tile,
 )
 from ambos.compiler.emit_attention import LOG2_E, forward_scratch
+from ambos.compiler.emit_attention_gradient import gradient_scratch
 from ambos.compiler.finish import Words, address_of
 from ambos.compiler.fuse import Group
 from ambos.compiler.launches import Context, Step
@@ -24,13 +27,15 @@ from ambos.graph.node import Node
 from ambos.ops.attention import Attend
 
 MAX_SPAN = 128
+GRADIENT_SPAN = 256
 ITEMS_PER_THREAD = 3
 SERIAL = 1 << 17  # multiply-adds that are not worth waking a thread
 
 
 def lower_attention(group: Group, context: Context) -> list[Step]:
     """The step of a forward or backward pass; the group's members are its results."""
-    return [Forward(group, context).lower()]
+    backward = len(group.members[0].attrs) > 2
+    return [(Backward if backward else Forward)(group, context).lower()]
 
 
 def query_span(matrices: int, queries: int, threads: int) -> int:
@@ -127,3 +132,42 @@ class Forward(Lowering):
         work = batch * heads * queries * keys * (width + value_width)
         label = f"attention {list(q.shape)} x {keys}"
         return Step(kernel, self.words.values, items, scratch, work < SERIAL, label)
+
+
+class Backward(Lowering):
+    """The gradients by Q, K and V, or some of them."""
+
+    def lower(self) -> Step:
+        q, k, v, statistics, g, delta = self.inputs[:6]
+        batch, heads, queries, width = q.shape
+        shared, keys, value_width = v.shape[1:]
+        scale, causal = self.attrs[:2]
+        mask = None if self.mask is None else self.operand(self.mask, unit=True)
+        span = min(GRADIENT_SPAN, -(-max(queries, 1) // ROW_BLOCK) * ROW_BLOCK)
+        factor = LOG2_E if self.mask is not None else float(scale) * LOG2_E
+        sizes = self.sizes(
+            batch, heads, heads // shared, queries, keys, width, value_width, span, float(scale),
+            factor,
+        )  # fmt: skip
+        tile = attention_tile(self.context.features, q.dtype)
+        kernel = AttentionGradientKernel(
+            dtype=q.dtype,
+            causal=causal,
+            sizes=sizes,
+            query=self.operand(q, unit=True),
+            key=self.operand(k, unit=False),
+            value=self.operand(v, unit=False),
+            statistics=self.operand(statistics, unit=False),
+            gradient=self.operand(g, unit=True),
+            delta=self.operand(delta, unit=False),
+            mask=mask,
+            query_gradient=self.result("query"),
+            key_gradient=self.result("key"),
+            value_gradient=self.result("value"),
+            tile=tile,
+            num_words=len(self.words.values),
+        )
+        scratch = gradient_scratch(tile, span, keys, width, value_width) * q.dtype.itemsize
+        work = batch * heads * queries * keys * (width + value_width)
+        label = f"attention gradient {list(q.shape)} x {keys}"
+        return Step(kernel, self.words.values, batch * shared, scratch, work < SERIAL, label)

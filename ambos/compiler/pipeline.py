@@ -11,10 +11,11 @@ from functools import lru_cache
 from typing import Any
 
 from ambos.compiler import loops
-from ambos.compiler.attention_loops import AttentionKernel
+from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
 from ambos.compiler.donate import last_after_readers, may_overwrite
 from ambos.compiler.emit import emit_loop
 from ambos.compiler.emit_attention import emit_attention
+from ambos.compiler.emit_attention_gradient import emit_attention_gradient
 from ambos.compiler.emit_contract import emit_contract
 from ambos.compiler.emit_sort import emit_sort
 from ambos.compiler.fuse import Group, fuse
@@ -267,6 +268,8 @@ def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
             text = emit_contract(kernel, name, rule_of)
         elif isinstance(kernel, AttentionKernel):
             text = emit_attention(kernel, name)
+        elif isinstance(kernel, AttentionGradientKernel):
+            text = emit_attention_gradient(kernel, name)
         else:
             text = emit_sort(kernel, name)
         trace(5, lambda: text)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ambos.compiler import loops
-from ambos.compiler.attention_loops import AttentionKernel
-from ambos.compiler.attention_work import count_attention
+from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
+from ambos.compiler.attention_work import count_attention, count_attention_gradient
 from ambos.compiler.finish import WordValue
 from ambos.compiler.launches import Step
 from ambos.compiler.layout import Memory, Ref
@@ -221,4 +221,5 @@ COUNTERS: dict[type, Callable[[Any, Step], tuple[int, int, int]]] = {
     loops.ContractKernel: count_contract,
     loops.SortKernel: count_sort,
     AttentionKernel: count_attention,
+    AttentionGradientKernel: count_attention_gradient,
 }

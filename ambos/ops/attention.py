@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from ambos.core.dtype import DType
 from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape
-from ambos.graph.node import Attrs, Node
-from ambos.ops.arithmetic import add, divide, equal, less_equal, multiply, subtract, where
+from ambos.graph.node import Attrs, Node, tracking
+from ambos.ops.arithmetic import add, cast, divide, equal, less_equal, multiply, subtract, where
 from ambos.ops.contraction import contract, make_spec, plain
 from ambos.ops.functions import exp
 from ambos.ops.kinds import Grads, Op, constant_like
@@ -81,7 +81,11 @@ class Attention(Attend):
         return (*inputs[0].shape[:3], inputs[2].shape[3])
 
     def vjp(self, node: Node, g: Node) -> Grads:
-        return composite_gradients(node.inputs, node.attrs, g)
+        mask = self.mask_of(node.inputs)
+        if tracking.enabled or (mask is not None and mask.tracked):
+            # Gradients of these gradients may be asked for: primitives differentiate again.
+            return composite_gradients(node.inputs, node.attrs, g)
+        return kernel_gradients(node, g)
 
 
 class AttentionStatistics(Attend):
@@ -100,7 +104,48 @@ class AttentionStatistics(Attend):
         return q.dtype.compute
 
 
+class AttentionGradient(Attend):
+    """The gradient by one input; attrs: (scale, causal, "query" | "key" | "value"); inputs: Q, K,
+    V, the statistics, the result's gradient, its sum of products with the result[, mask]."""
+
+    operands, differentiable = 6, False
+
+    def ref(np: Any, q: Any, k: Any, v: Any, *rest: Any) -> Any:
+        statistics, g, delta, *masks, scale, causal, part = rest
+        z = _scores(np, q, k, *masks, scale, causal)
+        p = np.exp2(z * z.dtype.type(LOG2_E) - statistics[..., None])
+        if part == "value":
+            return _grouped(np, np.einsum("bhqk,bhqw->bhkw", p, g), v)
+        dp = np.einsum("bhqw,bhkw->bhqk", g, _repeated(np, v, q))
+        ds = p * (dp - delta[..., None])
+        if part == "query":
+            return (scale * np.einsum("bhqk,bhkw->bhqw", ds, _repeated(np, k, q))).astype(q.dtype)
+        return _grouped(np, scale * np.einsum("bhqk,bhqw->bhkw", ds, q), k)
+
+    def shape(self, inputs: tuple[Node, ...], attrs: Attrs) -> Shape:
+        return inputs[PARTS.index(attrs[2])].shape
+
+
+PARTS = ("query", "key", "value")
 attention, attention_statistics = Attention(), AttentionStatistics()
+attention_gradient = AttentionGradient()
+
+
+def kernel_gradients(node: Node, g: Node) -> Grads:
+    """The gradients by kernels that compute the scores again; half precisions in float32."""
+    wide = node.dtype.compute
+    q, k, v, *masks = (_as(x, wide) for x in node.inputs)
+    g = _as(g, wide)
+    result = node if wide is node.dtype else attention(q, k, v, *masks, attrs=node.attrs)
+    statistics = attention_statistics(q, k, *masks, attrs=node.attrs)
+    delta = sum_(multiply(g, result), attrs=((3,),))
+    given = (q, k, v, statistics, g, delta, *masks)
+    parts = [attention_gradient(*given, attrs=(*node.attrs, part)) for part in PARTS]
+    return (*[_as(part, node.dtype) for part in parts], *[None] * len(masks))
+
+
+def _as(x: Node, dtype: DType) -> Node:
+    return x if x.dtype is dtype else cast(x, attrs=(dtype,))
 
 
 # --- the same in NumPy ---------------------------------------------------------------------------
@@ -110,8 +155,14 @@ def _repeated(np: Any, x: Any, q: Any) -> Any:
     return np.repeat(x, q.shape[1] // x.shape[1], 1)
 
 
-def _reference(np: Any, q: Any, k: Any, *rest: Any) -> tuple[Any, Any]:
-    """The softmax, and log2 of its denominators."""
+def _grouped(np: Any, x: Any, like: Any) -> Any:
+    """The sum over the query heads that share a key head."""
+    shape = (like.shape[0], like.shape[1], -1, *like.shape[2:])
+    return x.reshape(shape).sum(2).astype(like.dtype) if like.size else np.zeros_like(like)
+
+
+def _scores(np: Any, q: Any, k: Any, *rest: Any) -> Any:
+    """Scaled, masked; minus infinity where a key does not take part."""
     *masks, scale, causal = rest
     z = np.einsum("bhqw,bhkw->bhqk", q, _repeated(np, k, q)) * q.dtype.type(scale)
     for mask in masks:
@@ -119,6 +170,12 @@ def _reference(np: Any, q: Any, k: Any, *rest: Any) -> tuple[Any, Any]:
     if causal:
         seen = np.arange(z.shape[3]) <= np.arange(z.shape[2])[:, None]
         z = np.where(seen, z, -np.inf)
+    return z
+
+
+def _reference(np: Any, q: Any, k: Any, *rest: Any) -> tuple[Any, Any]:
+    """The softmax, and log2 of its denominators."""
+    z = _scores(np, q, k, *rest)
     largest = np.max(z, 3, keepdims=True, initial=-np.inf)
     p = np.exp(z - np.where(np.isneginf(largest), 0, largest))
     total = p.sum(3, keepdims=True)

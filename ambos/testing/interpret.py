@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ambos.compiler.attention_loops import AttentionKernel
+from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
 from ambos.compiler.loops import (
     BLOCK,
     LANES,
@@ -44,7 +44,7 @@ from ambos.compiler.loops import (
 )
 from ambos.core.dtype import DType, bool_, float64, int64
 from ambos.core.errors import CompilerError, IndexingError
-from ambos.testing.interpret_attention import interpret_attention
+from ambos.testing.interpret_attention import interpret_attention, interpret_attention_gradient
 from ambos.testing.scalar import NumpyBuilder, NumpyValue, fused_multiply_add, storage
 
 Array = npt.NDArray[Any]
@@ -57,7 +57,7 @@ SCRATCH = 1 << 16  # bytes of scratch that a lane has
 
 
 def interpret(
-    kernel: LoopKernel | ContractKernel | SortKernel | AttentionKernel,
+    kernel: LoopKernel | ContractKernel | SortKernel | AttentionKernel | AttentionGradientKernel,
     words: Words,
     memory: Memory,
     lower: Lower,
@@ -78,6 +78,8 @@ def interpret(
             _contract_kernel(kernel, words, memory, lower)
         elif isinstance(kernel, AttentionKernel):
             interpret_attention(kernel, words, memory)
+        elif isinstance(kernel, AttentionGradientKernel):
+            interpret_attention_gradient(kernel, words, memory)
         else:
             _sort_kernel(kernel, words, memory)
 

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ambos.compiler.attention_loops import KEY_BLOCK, QUERY_BLOCK, AttentionKernel, View
+from ambos.compiler.attention_loops import (
+    KEY_BLOCK,
+    QUERY_BLOCK,
+    ROW_BLOCK,
+    AttentionGradientKernel,
+    AttentionKernel,
+    Sizes,
+    View,
+)
 from ambos.core.dtype import DType
 from ambos.core.errors import IndexingError
 from ambos.ops.elementary import exp2_flushed, log
@@ -28,6 +36,12 @@ class Matrices:
     def __init__(self, dtype: DType, words: Words, memory: Memory) -> None:
         self.dtype, self.words, self.memory = dtype, words, memory
         self.type = storage(dtype).type
+
+    def lengths(self, sizes: Sizes) -> tuple[int, int, int, int]:
+        """Queries, keys, width, width of the values."""
+        words = sizes.queries, sizes.keys, sizes.width, sizes.value_width
+        queries, keys, width, value_width = (int(self.words[word]) for word in words)
+        return queries, keys, width, value_width
 
     def place(self, view: View, batch: int, head: int, shape: tuple[int, int]) -> Array:
         """The element numbers of the (rows, columns) of a matrix."""
@@ -78,19 +92,13 @@ def interpret_attention(kernel: AttentionKernel, words: Words, memory: Memory) -
 
 def _forward(kernel: AttentionKernel, here: Matrices, batch: int, head: int) -> None:
     words, kind = here.words, here.type
-    names = (kernel.sizes.queries, kernel.sizes.keys, kernel.sizes.width, kernel.sizes.value_width)
-    queries, keys, width, value_width = (int(words[word]) for word in names)
-    scale, factor = kind(words[kernel.sizes.scale]), kind(words[kernel.sizes.factor])
+    queries, keys, width, value_width = here.lengths(kernel.sizes)
+    factor = kind(words[kernel.sizes.factor])
     shared = head // int(words[kernel.sizes.group])
     q = here.read(kernel.query, batch, head, (queries, width))
     k = here.read(kernel.key, batch, shared, (keys, width))
-    z = here.chain(q, k.T)
-    if kernel.mask is not None:
-        z = here.fma(z, scale, here.read(kernel.mask, batch, head, (queries, keys)))
-    end = np.full(queries, keys)
-    if kernel.causal:
-        z = np.where(np.arange(keys) <= np.arange(queries)[:, None], z, kind(-np.inf))
-        end = np.minimum(keys, (np.arange(queries) // QUERY_BLOCK + 1) * QUERY_BLOCK)
+    z = _scores(kernel, here, q, k, batch, head)
+    end = _ends(kernel.causal, queries, keys)
     v = np.zeros((keys, 0), kind)
     if kernel.value is not None:
         v = here.read(kernel.value, batch, shared, (keys, value_width))
@@ -119,6 +127,76 @@ def _forward(kernel: AttentionKernel, here: Matrices, batch: int, head: int) -> 
             line = batch * int(words[kernel.sizes.heads]) + head
             assert kernel.statistics.word is not None
             here.memory[kernel.statistics.word][line * queries : (line + 1) * queries] = found
+
+
+def _scores(
+    kernel: AttentionKernel | AttentionGradientKernel, here: Matrices, q: Array, k: Array,
+    batch: int, head: int,
+) -> Array:  # fmt: skip
+    """z of every query and key."""
+    kind = here.type
+    z = here.chain(q, k.T)
+    if kernel.mask is not None:
+        mask = here.read(kernel.mask, batch, head, z.shape)
+        z = here.fma(z, kind(here.words[kernel.sizes.scale]), mask)
+    if kernel.causal:
+        z = np.where(np.arange(len(k)) <= np.arange(len(q))[:, None], z, kind(-np.inf))
+    return z
+
+
+def _ends(causal: bool, queries: int, keys: int) -> Array:
+    """How many keys each query looks at."""
+    if not causal:
+        return np.full(queries, keys)
+    return np.minimum(keys, (np.arange(queries) // QUERY_BLOCK + 1) * QUERY_BLOCK)
+
+
+def interpret_attention_gradient(
+    kernel: AttentionGradientKernel, words: Words, memory: Memory
+) -> None:
+    """Run the backward pass on `memory`, which changes in place."""
+    here, sizes = Matrices(kernel.dtype, words, memory), kernel.sizes
+    group, scale = int(words[sizes.group]), here.type(words[sizes.scale])
+    _, keys, width, value_width = here.lengths(sizes)
+    for batch, shared in np.ndindex(int(words[sizes.batch]), int(words[sizes.heads]) // group):
+        dk, dv = (np.zeros((keys, n), here.type) for n in (width, value_width))
+        for head in range(shared * group, (shared + 1) * group):
+            dq = _backward(kernel, here, batch, head, dk, dv)
+            if kernel.query_gradient is not None:
+                here.write(kernel.query_gradient, batch, head, dq * scale)
+        if kernel.key_gradient is not None:
+            here.write(kernel.key_gradient, batch, shared, dk * scale)
+        if kernel.value_gradient is not None:
+            here.write(kernel.value_gradient, batch, shared, dv)
+
+
+def _backward(
+    kernel: AttentionGradientKernel, here: Matrices, batch: int, head: int, dk: Array, dv: Array
+) -> Array:
+    """dQ of one head; adds to dK and dV."""
+    sizes = kernel.sizes
+    queries, keys, width, value_width = here.lengths(sizes)
+    shared = head // int(here.words[sizes.group])
+    q = here.read(kernel.query, batch, head, (queries, width))
+    g = here.read(kernel.gradient, batch, head, (queries, value_width))
+    k = here.read(kernel.key, batch, shared, (keys, width))
+    v = here.read(kernel.value, batch, shared, (keys, value_width))
+    statistics = here.read(kernel.statistics, batch, head, (queries, 1))
+    delta = here.read(kernel.delta, batch, head, (queries, 1))
+    factor = here.type(here.words[sizes.factor])
+    p = here.power(_scores(kernel, here, q, k, batch, head), factor, statistics)
+    end = _ends(kernel.causal, queries, keys)
+    p = np.where(np.arange(keys) < end[:, None], p, here.type(0))
+    ds = p * (here.chain(g, v.T) - delta)
+    dq = np.zeros_like(q)
+    for first in range(0, queries, ROW_BLOCK):
+        rows = slice(first, first + ROW_BLOCK)
+        for start in range(0, int(end[rows].max()), ROW_BLOCK):
+            part = slice(start, start + ROW_BLOCK)
+            dq[rows] += here.chain(ds[rows, part], k[part])
+            dk[part] += here.chain(ds[rows, part].T, q[rows])
+            dv[part] += here.chain(p[rows, part].T, g[rows])
+    return dq
 
 
 def _groups(end: Array, start: int) -> list[tuple[slice, int]]:

@@ -25,7 +25,17 @@ from ambos.runtime.machine import host_features
 from ambos.tensor.realize import realize, sign
 from ambos.testing.interpret import interpret
 from ambos.testing.reference import evaluate
-from tests.workloads import WORKLOADS, Maker, leaf, linear, mlp, normalized, relu, with_gradients
+from tests.workloads import (
+    WORKLOADS,
+    Maker,
+    kernel_gradients,
+    leaf,
+    linear,
+    mlp,
+    normalized,
+    relu,
+    with_gradients,
+)
 
 INTERPRETED = (
     "fused_attention",
@@ -132,7 +142,7 @@ def test_a_new_length_compiles_nothing_for_attention(causal: bool) -> None:
     def graph(batch: int, heads: int, queries: int, keys: int, width: int) -> list[Node]:
         make = Maker(1)
         q, k, v = (make(batch, heads, n, width) for n in (queries, keys, keys))
-        return [attention(q, k, v, attrs=(0.5, causal))]
+        return kernel_gradients(attention(q, k, v, attrs=(0.5, causal)), q, k, v)
 
     realize(graph(2, 3, 19, 23, 16))
     before = statistics.compiled
