@@ -11,19 +11,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ARENA, TABLES = 0, 1
 ALIGNMENT = 64  # bytes; every slot and every arena block starts on a cache line
 
 
+class TextMissing(Exception):
+    """A kernel that was pickled has lost its text, and nobody has its machine code."""
+
+
+def no_text() -> str:
+    raise TextMissing
+
+
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One machine-code function. `name` is a digest of everything that shapes its code."""
+    """One machine-code function. `name` is a digest of everything that shapes its code.
+
+    Pickling keeps the name only: machine code is found by it, or TextMissing is raised."""
 
     name: str
     emit: Callable[[], str] = field(compare=False)  # LLVM IR text of a module that defines @name
     label: str = field(compare=False, default="")  # for people
+
+    def __reduce__(self) -> tuple[type[Kernel], tuple[Any, ...]]:
+        return Kernel, (self.name, no_text, self.label)
 
 
 class Pointer(NamedTuple):

@@ -15,6 +15,8 @@ from typing import Any
 from ambos.compiler.pipeline import Compiled, Renewal, compile_graph, lower_graph
 from ambos.core.config import config
 from ambos.core.errors import IndexingError
+from ambos.core.program import TextMissing
+from ambos.core.shape import Shape
 from ambos.graph import Node, substitute
 from ambos.graph.lines import line_of
 from ambos.graph.node import exact, pending
@@ -29,6 +31,7 @@ from ambos.runtime.memory import Storage
 from ambos.tensor import watch
 from ambos.tensor.array import Array
 from ambos.tensor.filters import lay_out_filters
+from ambos.tensor.plans import recall
 from ambos.tensor.tracing import makeup, renewals
 from ambos.tensor.views import as_view
 
@@ -105,13 +108,15 @@ def find_plan(
     if plan is None and lay_out_filters(order):
         leaves, signature = sign(order)
         plan = _plans.get((signature, *rest))
-    if plan is None and settle_layouts(wanted, leaves, renewal):
+    if plan is None and settle_layouts(wanted, leaves, renewal, (signature, *rest)):
         leaves, signature = sign(order)
         plan = _plans.get((signature, *rest))
     for watcher in watch.watchers:
         watcher.pending(wanted, leaves)
     if plan is None:
-        plan = _plans[signature, *rest] = prepare(wanted, leaves, number, renewal)
+        plan = _plans[signature, *rest] = prepare(
+            wanted, leaves, number, renewal, (signature, *rest)
+        )
         if len(_plans) > MAX_PROGRAMS:
             _plans.popitem(last=False)
     else:
@@ -119,26 +124,37 @@ def find_plan(
     return plan, leaves
 
 
-def settle_layouts(wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal) -> bool:
+def settle_layouts(
+    wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal, key: Any
+) -> bool:
     """Lay out what is renewed for the first time as the kernel that renews it would write it, so
     that the first step of a training loop is the same program as all others. Did any move?"""
     values = [leaves[leaf].value for _, leaf in renewal.pairs]
     if not any(not v.settled and v.has_layouts() for v in values):
         return False
-    free = replace(renewal, keep_layouts=False)
-    roots, _, context = lower_graph(
-        as_inputs(wanted, leaves, {}), host_features(), config.threads, renewal=free
-    )
+    strides = recall("layouts", key, lambda: best_layouts(wanted, leaves, renewal))
     moved = False
-    for root, leaf in renewal.pairs:
+    for (_, leaf), wish in zip(renewal.pairs, strides, strict=True):
         old = leaves[leaf].value
-        memory = context.memories[roots[root]]
-        if memory.input is None and not old.settled and memory.strides != old.strides:
-            leaves[leaf].value = old.laid_out(memory.strides)
+        if wish is not None and not old.settled and wish != old.strides:
+            leaves[leaf].value = old.laid_out(wish)
             makeup.version += 1
             moved = True
         leaves[leaf].value.settled = True
     return moved
+
+
+def best_layouts(
+    wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal
+) -> list[Shape | None]:
+    """The strides in which the kernels that renew something would write it, had they the choice
+    (None: no kernel writes it)."""
+    roots, _, context = lower_graph(
+        as_inputs(wanted, leaves, {}), host_features(), config.threads,
+        renewal=replace(renewal, keep_layouts=False),
+    )  # fmt: skip
+    memories = [context.memories[roots[root]] for root, _ in renewal.pairs]
+    return [memory.strides if memory.input is None else None for memory in memories]
 
 
 def sign(order: Sequence[Node]) -> tuple[list[Node], tuple[Any, ...]]:
@@ -170,13 +186,22 @@ def as_inputs(wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, 
 
 
 def prepare(
-    wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, int], renewal: Renewal
-) -> Plan:
+    wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, int], renewal: Renewal,
+    key: Any,
+) -> Plan:  # fmt: skip
     """Compile the graph with numbered inputs in place of its data."""
     start = time.perf_counter()
-    roots = as_inputs(wanted, leaves, trail)
-    compiled = compile_graph(roots, host_features(), config.threads, trail, renewal)
-    plan = Plan(compiled, Executable(compiled.program))
+
+    def compile_now() -> Compiled:
+        roots = as_inputs(wanted, leaves, trail)
+        return compile_graph(roots, host_features(), config.threads, trail, renewal)
+
+    compiled = recall("program", key, compile_now)
+    try:
+        plan = Plan(compiled, Executable(compiled.program))
+    except TextMissing:  # the plan was stored, but machine code that it needs is gone
+        compiled = recall("program", key, compile_now, anew=True)
+        plan = Plan(compiled, Executable(compiled.program))
     end = time.perf_counter()
     planning.programs += 1
     planning.seconds += end - start
