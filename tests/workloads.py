@@ -193,7 +193,7 @@ def attention() -> list[Node]:
 
 def windows() -> list[Node]:
     x = Maker(9)(2, 3, 9, 10)
-    seen = window(window(x, attrs=(2, 3, 2, 1)), attrs=(3, 2, 3, 2))
+    seen = window(x, attrs=((2, 3), (3, 2), (2, 3), (1, 2)))
     return [*with_gradients(max_(seen, attrs=((4, 5),)), x), *with_gradients(seen, x)]
 
 

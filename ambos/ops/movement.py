@@ -271,78 +271,87 @@ class Interleave(Move):
 
 
 class Window(Move):
-    """Sliding windows along one axis: result[..., o, ..., k] = x[..., o * stride + k * dilation,
-    ...] with k as a new last axis; attrs: (axis, size, stride, dilation)."""
+    """Sliding windows along axes: x[..., o * stride + k * dilation, ...] is result[..., o, ..., k],
+    one new last axis k for each of `axes`; attrs: (axes, sizes, strides, dilations)."""
 
-    def ref(np: Any, x: Any, axis: int, size: int, stride: int, dilation: int) -> Any:
-        reach = (size - 1) * dilation + 1
-        view = np.lib.stride_tricks.sliding_window_view(x, reach, axis)[..., ::dilation]
-        return view[(slice(None),) * axis + (slice(None, None, stride),)]
+    def ref(np: Any, x: Any, axes: Shape, sizes: Shape, strides: Shape, dilations: Shape) -> Any:
+        for axis, size, stride, dilation in zip(axes, sizes, strides, dilations, strict=True):
+            reach = (size - 1) * dilation + 1
+            view = np.lib.stride_tricks.sliding_window_view(x, reach, axis)[..., ::dilation]
+            x = view[(slice(None),) * axis + (slice(None, None, stride),)]
+        return x
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
-        (x,), (axis, size, stride, dilation) = inputs, attrs
-        reach = (size - 1) * dilation + 1
-        if x.shape[axis] < reach:
-            raise ShapeError(f"window: {reach} wide (size {size}, dilation {dilation}) on axis "
-                             f"{axis} of {x.shape}; need an axis at least as long: "
-                             "pad it or use a smaller window")  # fmt: skip
-        out = (x.shape[axis] - reach) // stride + 1
-        return (*x.shape[:axis], out, *x.shape[axis + 1 :], size), x.dtype
+        (x,), shape = inputs, list(inputs[0].shape)
+        for axis, size, stride, dilation in zip(*attrs, strict=True):
+            reach = (size - 1) * dilation + 1
+            if x.shape[axis] < reach:
+                raise ShapeError(f"window: {reach} wide (size {size}, dilation {dilation}) on axis "
+                                 f"{axis} of {x.shape}; need an axis at least as long: "
+                                 "pad it or use a smaller window")  # fmt: skip
+            shape[axis] = (x.shape[axis] - reach) // stride + 1
+        return (*shape, *attrs[1]), x.dtype
 
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
-        axis, _, stride, dilation = node.attrs
-        place = list(index[:-1])
-        place[axis] = place[axis] * stride + index[-1] * dilation
+        axes, _, strides, dilations = node.attrs
+        rank = node.inputs[0].rank
+        place, taps = list(index[:rank]), index[rank:]
+        for axis, tap, stride, dilation in zip(axes, taps, strides, dilations, strict=True):
+            place[axis] = place[axis] * stride + tap * dilation
         return [(0, place, [])]
 
     def vjp(self, node: Node, g: Node) -> Grads:
-        return (overlap_add(g, node.inputs[0].shape[node.attrs[0]], *node.attrs),)
+        return (overlap_add(g, node.inputs[0].shape, *node.attrs),)
 
 
-def overlap_add(g: Node, extent: int, axis: int, size: int, stride: int, dilation: int) -> Node:
-    """The transpose of Window: each window element is added where it came from.
+def overlap_add(
+    g: Node, shape: Shape, axes: Shape, sizes: Shape, strides: Shape, dilations: Shape
+) -> Node:
+    """The transpose of Window: each element of a window is added where it came from, in `shape`.
 
     Positions are split by their remainder modulo the stride; within one remainder the taps are
     plain shifts, so nothing is scattered.
     """
-    count, rows = g.shape[axis], -(-extent // stride)
+    rows = list(shape)
+    for axis, stride in zip(axes, strides, strict=True):
+        rows[axis] = -(-shape[axis] // stride)
     phases = []
-    for phase in range(stride):
+    for phase in product(*map(range, strides)):
         total = None
-        for tap in range(size):
-            shift, remainder = divmod(tap * dilation, stride)
-            if remainder == phase:
-                term = _pad_axis(_take_last(g, tap), axis, shift, rows - count - shift)
+        for taps in product(*map(range, sizes)):
+            reached = [divmod(t * d, s) for t, d, s in zip(taps, dilations, strides, strict=True)]
+            if all(rest == p for (_, rest), p in zip(reached, phase, strict=True)):
+                moved = dict(zip(axes, (shift for shift, _ in reached), strict=True))
+                term = _shifted(_at_taps(g, taps), moved, rows)
                 total = term if total is None else add(total, term)
-        shape = (*g.shape[:axis], rows, *g.shape[axis + 1 : -1])
-        phases.append(constant(0, g.dtype, shape) if total is None else total)
-    return interleaved(phases, axis, extent)
+        phases.append(constant(0, g.dtype, tuple(rows)) if total is None else total)
+    steps = dict(zip(axes, strides, strict=True))
+    if len(phases) > 1:
+        whole = interleave(*phases, attrs=(tuple(steps.get(a, 1) for a in range(len(shape))),))
+    else:
+        (whole,) = phases
+    return cut_to(whole, shape)
 
 
-def interleaved(phases: Sequence[Node], axis: int, extent: int) -> Node:
-    """result[..., p + i * len(phases), ...] = phases[p][..., i, ...], cut to `extent`."""
-    steps = tuple(len(phases) if a == axis else 1 for a in range(phases[0].rank))
-    whole = interleave(*phases, attrs=(steps,)) if len(phases) > 1 else phases[0]
-    return cut_to(whole, tuple(extent if a == axis else n for a, n in enumerate(whole.shape)))
+def _at_taps(g: Node, taps: Shape) -> Node:
+    """The elements at one place in each window; its last axes go."""
+    kept = g.shape[: -len(taps)]
+    start, stop = (*(0 for _ in kept), *taps), (*kept, *(tap + 1 for tap in taps))
+    return reshape(slice_(g, attrs=(start, stop, (1,) * g.rank)), attrs=(kept,))
+
+
+def _shifted(x: Node, moved: dict[int, int], shape: Sequence[int]) -> Node:
+    """`x` moved along axes, within zeros of `shape`. (Windows never reach beyond the axis, so what
+    would be cut is not there.)"""
+    before = tuple(moved.get(axis, 0) for axis in range(x.rank))
+    room = [n - b for n, b in zip(shape, before, strict=True)]
+    x = cut_to(x, tuple(map(min, x.shape, room)))
+    return pad(x, attrs=(before, tuple(r - n for r, n in zip(room, x.shape, strict=True))))
 
 
 def cut_to(x: Node, shape: Shape) -> Node:
     """The first elements of `x` along each axis."""
     return x if shape == x.shape else slice_(x, attrs=((0,) * x.rank, shape, (1,) * x.rank))
-
-
-def _take_last(g: Node, position: int) -> Node:
-    start = (0,) * (g.rank - 1) + (position,)
-    stop = (*g.shape[:-1], position + 1)
-    return reshape(slice_(g, attrs=(start, stop, (1,) * g.rank)), attrs=(g.shape[:-1],))
-
-
-def _pad_axis(x: Node, axis: int, before: int, after: int) -> Node:
-    if after < 0:  # windows never reach beyond the axis: what would be cut is not there
-        stop = tuple(n + after if a == axis else n for a, n in enumerate(x.shape))
-        x, after = slice_(x, attrs=((0,) * x.rank, stop, (1,) * x.rank)), 0
-    one = tuple(int(a == axis) for a in range(x.rank))
-    return pad(x, attrs=(tuple(o * before for o in one), tuple(o * after for o in one)))
 
 
 class Detach(Move):

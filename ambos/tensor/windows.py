@@ -14,7 +14,7 @@ def unfold(x: Any, axis: int, size: int, step: int) -> Tensor:
     """Sliding windows along one axis, as a new last axis (PyTorch's Tensor.unfold)."""
     node = node_of(x)
     at = axis % node.rank
-    return wrap(window(node, attrs=(at, size, step, 1)))
+    return wrap(window(node, attrs=((at,), (size,), (step,), (1,))))
 
 
 @public
@@ -22,7 +22,8 @@ def fold_windows(x: Any, axis: int, extent: int, step: int) -> Tensor:
     """The transpose of `unfold`: overlapping windows added up along an axis of `extent`."""
     node = node_of(x)
     at = axis % (node.rank - 1)
-    return wrap(overlap_add(node, extent, at, node.shape[-1], step, 1))
+    shape = tuple(extent if axis == at else n for axis, n in enumerate(node.shape[:-1]))
+    return wrap(overlap_add(node, shape, (at,), (node.shape[-1],), (step,), (1,)))
 
 
 __all__ = ["fold_windows", "unfold"]

@@ -19,7 +19,7 @@ from ambos.ops.kinds import Move
 from ambos.ops.movement import (
     concat,
     expand,
-    interleaved,
+    interleave,
     overlap_add,
     pad,
     permute,
@@ -147,7 +147,7 @@ def test_window_and_overlap_add_are_torchs_unfold_and_fold(
     extent: int, size: int, stride: int, dilation: int
 ) -> None:
     x = np.random.default_rng(0).normal(size=(2, 3, extent))
-    node = window(leaf(x), attrs=(2, size, stride, dilation))
+    node = window(leaf(x), attrs=((2,), (size,), (stride,), (dilation,)))
     # torch: (N, C * size, windows) from (N, C, 1, extent)
     theirs = torch.nn.functional.unfold(
         torch.tensor(x)[:, :, None], (1, size), (1, dilation), 0, (1, stride)
@@ -156,7 +156,7 @@ def test_window_and_overlap_add_are_torchs_unfold_and_fold(
     expected = theirs.numpy().reshape(2, 3, size, count).transpose(0, 1, 3, 2)
     assert np.array_equal(evaluate([node])[0], expected)
     folded = torch.nn.functional.fold(theirs, (1, extent), (1, size), (1, dilation), 0, (1, stride))
-    (back,) = evaluate([overlap_add(node, extent, 2, size, stride, dilation)])
+    (back,) = evaluate([overlap_add(node, x.shape, *node.attrs)])
     np.testing.assert_allclose(back, folded.numpy()[:, :, 0], rtol=1e-12)
 
 
@@ -171,7 +171,7 @@ def test_pooling_gradient_is_torchs() -> None:
     from ambos.ops.reductions import max_
 
     ours = leaf(x)
-    views = window(window(ours, attrs=(1, 3, 2, 1)), attrs=(2, 2, 3, 2))
+    views = window(ours, attrs=((1, 2), (3, 2), (2, 3), (1, 2)))
     out = max_(views, attrs=((3, 4),))
     (grad,) = gradients([out], [leaf(weights)], [ours])
     assert grad is not None
@@ -202,26 +202,12 @@ def test_unslice_is_the_transpose_of_slice(
     assert np.array_equal(found, x)
 
 
-@given(st.integers(1, 4), st.integers(1, 12), st.integers(0, 1))
-def test_interleave(phases: int, extent: int, axis: int) -> None:
-    rows = -(-extent // phases)
-    shape = (rows, 2) if axis == 0 else (2, rows)
-    parts = [np.full(shape, float(p)) + np.random.default_rng(p).random(shape)
-             for p in range(phases)]  # fmt: skip
-    whole = np.stack(parts, axis + 1)
-    expected = np.moveaxis(np.moveaxis(whole, axis, 0).reshape(
-        (rows, phases, 2) if axis == 0 else (rows, 2, phases)
-    ), 0, 0)  # fmt: skip
-    flat = (
-        expected.reshape(rows * phases, 2)
-        if axis == 0
-        else expected.transpose(1, 0, 2).reshape(2, rows * phases)
-    )
-    cut = flat[:extent] if axis == 0 else flat[:, :extent]
-    if phases == 1:
-        extent, cut = rows, parts[0]
-    (found,) = evaluate([interleaved([leaf(p) for p in parts], axis, extent)])
-    assert np.array_equal(found, cut)
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 5))
+def test_interleave_weaves_along_both_axes(a: int, b: int, rows: int) -> None:
+    whole = np.random.default_rng(0).random((rows * a, 2 * b))
+    parts = [whole[i::a, j::b] for i in range(a) for j in range(b)]
+    (found,) = evaluate([interleave(*map(leaf, parts), attrs=((a, b),))])
+    assert np.array_equal(found, whole)
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -245,5 +231,9 @@ def test_errors_name_op_shapes_and_need() -> None:
         concat(x, leaf(np.zeros((2, 4))), attrs=(0,))
     with pytest.raises(DTypeError, match="concat: dtypes float64 and int64"):
         concat(x, leaf(np.zeros((2, 3), np.int64)), attrs=(0,))
+    with pytest.raises(ShapeError, match=r"interleave: 3 inputs .* their product"):
+        interleave(x, x, x, attrs=((2, 1),))
+    with pytest.raises(ShapeError, match=r"interleave: .* equal shapes"):
+        interleave(x, leaf(np.zeros((2, 4))), attrs=((2, 1),))
     with pytest.raises(ShapeError, match=r"window: 5 wide .* smaller window"):
-        window(x, attrs=(1, 3, 1, 2))
+        window(x, attrs=((1,), (3,), (1,), (2,)))

@@ -345,8 +345,7 @@ def _windows(x: Node, kernel: Shape, steps: Shape, gaps: Shape) -> tuple[Node, S
             x = slice_(x, attrs=((0,) * x.rank, stop, (1,) * x.rank))
         split = [size for pair in zip(counts, kernel, strict=True) for size in pair]
         return reshape(x, attrs=((*x.shape[:2], *split),)), tuple(range(3, 3 + 2 * rank, 2))
-    for i in range(rank):
-        x = window(x, attrs=(2 + i, kernel[i], steps[i], gaps[i]))
+    x = window(x, attrs=(tuple(range(2, 2 + rank)), kernel, steps, gaps))
     return x, tuple(range(2 + rank, 2 + 2 * rank))
 
 
