@@ -150,6 +150,33 @@ def convolution_3d() -> list[Node]:
     return with_gradients(conv(x, k, (1, 2, 1), (0, 1, 1), (1, 1, 2), 1), x, k)
 
 
+def depthwise() -> list[Node]:
+    make = Maker(14)
+    x, k, m = make(2, 35, 7, 8), make(35, 1, 3, 3), make(70, 1, 3, 2)
+    y = relu(conv(x, k, (1, 1), (1, 1), (1, 1), 35))
+    return with_gradients(conv(y, m, (2, 1), (1, 0), (1, 2), 35), x, k, m)
+
+
+def wide_convolution() -> list[Node]:
+    """Sums of several blocks; channels so far apart that the weight gradient copies both sides."""
+    make = Maker(15)
+    x, k = make(3, 130, 10, 11), make(33, 130, 3, 3)
+    return with_gradients(conv(x, k, (1, 1), (1, 1), (1, 1), 1), x, k)
+
+
+def residual_block() -> list[Node]:
+    """Images that are computed inside padded ones, and read by others as well."""
+    make = Maker(16)
+    x, first, second = make(2, 12, 8, 10), make(24, 12, 3, 3), make(24, 24, 3, 3)
+    short, after = make(24, 12, 1, 1), make(7, 24, 2, 2)
+    image = relu(conv(x, first, (2, 2), (1, 1), (1, 1), 1))
+    image = conv(relu(image), second, (1, 1), (1, 1), (1, 1), 1)
+    both = relu(add(image, conv(x, short, (2, 2), (0, 0), (1, 1), 1)))
+    pooled = max_(window(both, attrs=((2, 3), (3, 3), (2, 1), (1, 1))), attrs=((4, 5),))
+    again = conv(both, after, (2, 2), (2, 1), (1, 1), 1)
+    return [*with_gradients(again, x, first, second, short, after), pooled]
+
+
 def layer_norm() -> list[Node]:
     make = Maker(6)
     x, gain, shift = make(6, 40), make(40), make(40)
@@ -307,6 +334,9 @@ WORKLOADS: dict[str, Callable[[], list[Node]]] = {
     "conv_odd": lambda: convolution((3, 2), (2, 1), (2, 1), 1),
     "conv_groups": lambda: convolution((1, 1), (1, 1), (1, 1), 2),
     "conv_depthwise": lambda: convolution((2, 2), (0, 0), (1, 1), 4),
+    "depthwise": depthwise,
+    "wide_convolution": wide_convolution,
+    "residual_block": residual_block,
     "conv_1d": convolution_1d,
     "conv_3d": convolution_3d,
     "layer_norm": layer_norm,

@@ -57,6 +57,21 @@ TRANSPOSED = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("options", [
+    {"padding": (2, 3)}, {"stride": 2, "dilation": (1, 2)}, {"stride": (3, 1), "padding": 1},
+])  # fmt: skip
+def test_conv2d_of_odd_sizes(options):
+    compare("conv2d", array(2, 5, 11, 9), array(17, 5, 3, 2), **options)
+    compare("conv2d", array(2, 19, 11, 9), array(19, 1, 3, 3), groups=19, **options)
+    compare("conv2d", array(1, 6, 11, 9), array(12, 2, 1, 3), groups=3, **options)
+
+
+@pytest.mark.parametrize("channels", [64, 129])
+def test_conv2d_of_wide_images(channels):
+    compare("conv2d", array(3, channels, 10, 9), array(40, channels, 3, 3), stride=2, padding=1)
+    compare("conv2d", array(3, channels, 10, 9), array(40, channels, 1, 1), stride=2)
+
+
 @pytest.mark.parametrize("options", TRANSPOSED)
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_conv_transpose(rank, options):
