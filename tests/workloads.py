@@ -20,6 +20,7 @@ from ambos.ops.indexing import argsort, scatter_add, sort, take
 from ambos.ops.movement import concat, detach, expand, flip, pad, permute, reshape, slice_, window
 from ambos.ops.random import bits, normal, uniform
 from ambos.ops.reductions import argmax, kept, max_, prod, sum_
+from ambos.ops.scan import cummax, cumprod, cumsum
 from ambos.ops.sources import data, iota
 from ambos.tensor.array import Array
 
@@ -238,6 +239,17 @@ def indexing() -> list[Node]:
     return [*taken, *column, *with_gradients(last, table), added, *few, *ordered]
 
 
+def scans() -> list[Node]:
+    make = Maker(12)
+    rows, columns = make(3, 5000), make(70, 37)
+    along = with_gradients(cumsum(exp(rows), attrs=(1, False)), rows)
+    down = with_gradients(cumsum(columns, attrs=(0, True)), columns)
+    product = with_gradients(cumprod(columns, attrs=(1, False)), columns)
+    greatest = with_gradients(cummax(columns, attrs=(0, False)), columns)
+    turned = cumsum(permute(columns, attrs=((1, 0),)), attrs=(0, False))
+    return [*along, *down, *product, *greatest, turned, cumsum(make(9000), attrs=(0, False))]
+
+
 def transposes() -> list[Node]:
     """Copies whose reads and writes run along different axes, with work around them."""
     make = Maker(11)
@@ -346,6 +358,7 @@ WORKLOADS: dict[str, Callable[[], list[Node]]] = {
     "windows": windows,
     "indexing": indexing,
     "transposes": transposes,
+    "scans": scans,
     "movement": movement,
     "reductions": reductions,
     "randomness": randomness,

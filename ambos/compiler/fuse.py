@@ -74,7 +74,7 @@ def group_kind(node: Node) -> str:
     if node.op.name == "scatter_add":
         return "scatter"
     kind = kind_of(node)
-    return kind if kind in OWN_KERNELS else "loop"
+    return kind if kind in ("scan", *OWN_KERNELS) else "loop"
 
 
 def same_attention(a: Node, b: Node) -> bool:
@@ -154,7 +154,7 @@ class Fusion:
                 self.keep(node, ROW_LAYOUT)
         for node in self.order:
             kind = kind_of(node)
-            if kind in ("reduce", *OWN_KERNELS) or node.op.name == "scatter_add":
+            if kind in ("reduce", "scan", *OWN_KERNELS) or node.op.name == "scatter_add":
                 self.keep(node, KINDS.get(kind, f"a {node.op.name}"))
             if kind in OWN_KERNELS:
                 for source in node.inputs:  # a sort reads its keys row-major, never through a view

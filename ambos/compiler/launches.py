@@ -21,6 +21,7 @@ AnyKernel = (
     | loops.SortKernel
     | AttentionKernel
     | AttentionGradientKernel
+    | loops.ScanKernel
 )
 ITEM = 8192  # elements of work that are worth a work item
 TILE_ITEM = 256  # indices of either axis that a work item of a transposing kernel covers

@@ -310,6 +310,37 @@ def block_length(extent: int) -> int:
     return max(1, -(-extent // blocks))
 
 
+# --- running results -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ScanKernel:
+    """At every point of `axis`, `op` ("add", "mul", "max", "min"; NaN wins) over the values of
+    instruction `value` up to there (from there on, if `reverse`); `Result(0, ...)` in the stores.
+
+    The canonical order: `axis` is cut into blocks of BLOCK, these into groups of LANES. Within a
+    group, four steps combine what lies 1, 2, 4 and 8 apart (the earlier on the left). The
+    group's carry, which is the identity at a block's start and else the last result before it
+    within the block, is combined on the left, and so is the block's base: the identity, or the
+    last result of the block before. `reverse` counts positions from the end.
+
+    Items: `grid` (outer axes, flattened), then blocks of `grain` (word, a multiple of LANES)
+    indices of `lane`, if vectors lie along that axis. Scratch: `scan_scratch`.
+    """
+
+    extents: tuple[int, ...]
+    grid: tuple[int, ...]
+    lane: int | None
+    grain: int | None  # word, if there is a lane
+    axis: int
+    op: str
+    value: int
+    reverse: bool
+    tape: tuple[Instr, ...]
+    stores: tuple[Store, ...]
+    num_words: int
+
+
 # --- sorting -------------------------------------------------------------------------------------
 
 

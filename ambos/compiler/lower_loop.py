@@ -80,7 +80,7 @@ def _lower(
     reads = [s for s in builder.tape if isinstance(s, Read)]
     for write in written:
         if not context.is_stored(write.node):
-            _allocate(write, reads, space, context)
+            allocate(write, reads, space, context)
     folds = {m: number for m, number in zip(group.members, numbers, strict=True) if m in reduces}
     return _kernel(group, space, builder, folds, written, context, first, second is not None)
 
@@ -98,7 +98,7 @@ def _member_value(builder: TapeBuilder, group: Group, node: Node, leaf: Node | N
     return number
 
 
-def _allocate(write: Written, reads: Sequence[Read], space: Space, context: Context) -> Memory:
+def allocate(write: Written, reads: Sequence[Read], space: Space, context: Context) -> Memory:
     """Memory for a result: as asked for, or in the order in which its main operand lies."""
     node = write.node
     order = context.requests.get(node)

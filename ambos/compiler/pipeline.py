@@ -17,6 +17,7 @@ from ambos.compiler.emit import emit_loop
 from ambos.compiler.emit_attention import emit_attention
 from ambos.compiler.emit_attention_gradient import emit_attention_gradient
 from ambos.compiler.emit_contract import emit_contract
+from ambos.compiler.emit_scan import emit_scan
 from ambos.compiler.emit_sort import emit_sort
 from ambos.compiler.fuse import Group, fuse
 from ambos.compiler.launches import AnyKernel, Context, Step
@@ -24,6 +25,7 @@ from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_attention import lower_attention
 from ambos.compiler.lower_contract import lower_contract
 from ambos.compiler.lower_loop import lower_loop, lower_scatter
+from ambos.compiler.lower_scan import lower_scan
 from ambos.compiler.lower_sort import lower_sort
 from ambos.compiler.parts import choose_homes, lower_parts
 from ambos.compiler.plan import plan_memory, resolve
@@ -48,6 +50,7 @@ LOWER = {
     "contract": lower_contract,
     "scatter": lower_scatter,
     "sort": lower_sort,
+    "scan": lower_scan,
     "attention": lower_attention,
 }
 MAX_RETRIES = 200
@@ -270,6 +273,8 @@ def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
             text = emit_attention(kernel, name)
         elif isinstance(kernel, AttentionGradientKernel):
             text = emit_attention_gradient(kernel, name)
+        elif isinstance(kernel, loops.ScanKernel):
+            text = emit_scan(kernel, name, rule_of)
         else:
             text = emit_sort(kernel, name)
         trace(5, lambda: text)

@@ -209,6 +209,20 @@ def count_contract(kernel: loops.ContractKernel, step: Step) -> tuple[int, int, 
     return flops, reads.total(writes), writes.total()
 
 
+def count_scan(kernel: loops.ScanKernel, step: Step) -> tuple[int, int, int]:
+    """Six combinations an element, as the canonical order has them."""
+    every = frozenset(range(len(kernel.extents)))
+    points = Points(step, kernel.extents, kernel.tape, every)
+    reads, writes = Traffic(), Traffic()
+    used = points.closure([kernel.value, *(store.value for store in kernel.stores)])
+    flops = points.arithmetic(used, frozenset(), every)
+    if kernel.op in ARITHMETIC and is_floating(kernel.tape[kernel.value]):
+        flops += 6 * points.volume(every)
+    count_tape(points, used, reads)
+    count_stores(points, kernel.stores, writes)
+    return flops, reads.total(writes), writes.total()
+
+
 def count_sort(kernel: loops.SortKernel, step: Step) -> tuple[int, int, int]:
     """Comparisons are no arithmetic: keys in, positions and values out."""
     read, kept = (step.items * integer(step.words[w]) for w in (kernel.extent, kernel.count))
@@ -220,6 +234,7 @@ COUNTERS: dict[type, Callable[[Any, Step], tuple[int, int, int]]] = {
     loops.LoopKernel: count_loop,
     loops.ContractKernel: count_contract,
     loops.SortKernel: count_sort,
+    loops.ScanKernel: count_scan,
     AttentionKernel: count_attention,
     AttentionGradientKernel: count_attention_gradient,
 }

@@ -9,11 +9,13 @@ from ambos.ops import (
     movement,
     random,
     reductions,
+    scan,
     sources,
 )
 from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
     "Op", "Pointwise", "arithmetic", "attention", "constant", "constant_like", "contraction",
-    "functions", "indexing", "movement", "op", "random", "reductions", "registry", "sources",
+    "functions", "indexing", "movement", "op", "random", "reductions", "registry", "scan",
+    "sources",
 ]  # fmt: skip

@@ -4,80 +4,87 @@ from __future__ import annotations
 
 from typing import Any
 
-from ambos.core.dtype import bool_, int64, uint64
+from ambos.core.dtype import as_dtype, bool_, int64, uint8, uint64
 from ambos.core.errors import ShapeError
 from ambos.core.shape import normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
-from ambos.ops.movement import concat, pad
+from ambos.ops import scan
+from ambos.ops.scan import Scan
 from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
 from ambos.tensor.movement import cut_axis
 from ambos.tensor.names import public
-from ambos.tensor.operands import convert, scalar
+from ambos.tensor.operands import convert
 
 
-def _running(op: Any, neutral: float, x: Any, axis: int | None, dtype_of: Any) -> Tensor:
-    """Partial results along an axis in log2(n) steps of shifted copies: the order of operations
-    depends on the extent alone."""
-    node = dtype_of(node_of(x))
+def _running(op: Scan, node: Node, axis: int | None) -> Tensor:
     if axis is None:
         node, axis = reshaped(node, (node.size,)), 0
     if node.rank == 0:
         return wrap(node)
-    at = normalize_axis("running total", axis, node.rank)
-    extent, shift = node.shape[at], 1
-    while shift < extent:
-        node = op(node, _delayed(node, at, shift, neutral))
-        shift *= 2
-    return wrap(node)
+    return wrap(op(node, attrs=(normalize_axis(op.name, axis, node.rank), False)))
 
 
-def _delayed(node: Node, axis: int, shift: int, neutral: float) -> Node:
-    """`node` moved by `shift` along an axis, `neutral` where nothing arrives."""
-    kept = cut_axis(node, axis, 0, node.shape[axis] - shift)
-    if neutral == 0:
-        before = tuple(shift if a == axis else 0 for a in range(node.rank))
-        return pad(kept, attrs=(before, (0,) * node.rank))
-    front = tuple(shift if a == axis else n for a, n in enumerate(node.shape))
-    return concat(scalar(neutral, node.dtype, front), kept, attrs=(axis,))
-
-
-def _summable(node: Node) -> Node:
+def _summable(node: Node, dtype: Any) -> Node:
+    """Integers are added up in 64 bits."""
+    if dtype is not None:
+        return convert(node, as_dtype(dtype))
     if node.dtype.is_floating:
         return node
     return convert(node, uint64 if node.dtype is uint64 else int64)
 
 
 @public
-def cumsum(x: Any, axis: int | None = None) -> Tensor:
+def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
     """Running totals along an axis (of the flattened tensor without one).
+
+    Dtypes: integers and bool give int64, other dtypes stay, unless `dtype` says which.
 
     Example:
         >>> import ambos as am
         >>> am.cumsum(am.tensor([1, 2, 3]), 0).tolist()
         [1, 3, 6]
     """
-    return _running(ops.add, 0, x, axis, _summable)
+    return _running(scan.cumsum, _summable(node_of(x), dtype), axis)
 
 
 @public
-def cumprod(x: Any, axis: int | None = None) -> Tensor:
-    """Running products along an axis (of the flattened tensor without one)."""
-    return _running(ops.multiply, 1, x, axis, _summable)
+def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+    """Running products along an axis (of the flattened tensor without one).
+
+    Dtypes: integers and bool give int64, other dtypes stay, unless `dtype` says which.
+
+    Example:
+        >>> import ambos as am
+        >>> am.cumprod(am.tensor([1, 2, 3, 4]), 0).tolist()
+        [1, 2, 6, 24]
+    """
+    return _running(scan.cumprod, _summable(node_of(x), dtype), axis)
 
 
 @public
 def cummax(x: Any, axis: int = -1) -> Tensor:
-    """Running maxima along an axis (values)."""
-    node = node_of(x)
-    return _running(ops.maximum, node.dtype.min, x, axis, lambda n: n)
+    """Running maxima along an axis (values). The gradient goes to the last of equal elements.
+
+    Example:
+        >>> import ambos as am
+        >>> am.cummax(am.tensor([1, 3, 2]), 0).tolist()
+        [1, 3, 3]
+    """
+    return _extreme(scan.cummax, x, axis)
 
 
 @public
 def cummin(x: Any, axis: int = -1) -> Tensor:
-    """Running minima along an axis (values)."""
+    """Running minima along an axis (values). The gradient goes to the last of equal elements."""
+    return _extreme(scan.cummin, x, axis)
+
+
+def _extreme(op: Scan, x: Any, axis: int) -> Tensor:
     node = node_of(x)
-    return _running(ops.minimum, node.dtype.max, x, axis, lambda n: n)
+    if node.dtype is not bool_:
+        return _running(op, node, axis)
+    return wrap(convert(node_of(_running(op, convert(node, uint8), axis)), bool_))
 
 
 @public

@@ -37,6 +37,7 @@ from ambos.compiler.loops import (
     Map,
     Position,
     Result,
+    ScanKernel,
     Size,
     SortKernel,
     Store,
@@ -45,9 +46,14 @@ from ambos.compiler.loops import (
 from ambos.core.dtype import DType, bool_, float64, int64
 from ambos.core.errors import CompilerError, IndexingError
 from ambos.testing.interpret_attention import interpret_attention, interpret_attention_gradient
+from ambos.testing.interpret_scan import interpret_scan
 from ambos.testing.scalar import NumpyBuilder, NumpyValue, fused_multiply_add, storage
 
 Array = npt.NDArray[Any]
+AnyKernel = (
+    LoopKernel | ContractKernel | SortKernel | ScanKernel | AttentionKernel
+    | AttentionGradientKernel
+)  # fmt: skip
 Memory = Mapping[int, Array]
 Words = Sequence[int | float]
 Lower = Callable[[str], Callable[..., Any]]
@@ -57,7 +63,7 @@ SCRATCH = 1 << 16  # bytes of scratch that a lane has
 
 
 def interpret(
-    kernel: LoopKernel | ContractKernel | SortKernel | AttentionKernel | AttentionGradientKernel,
+    kernel: AnyKernel,
     words: Words,
     memory: Memory,
     lower: Lower,
@@ -80,6 +86,8 @@ def interpret(
             interpret_attention(kernel, words, memory)
         elif isinstance(kernel, AttentionGradientKernel):
             interpret_attention_gradient(kernel, words, memory)
+        elif isinstance(kernel, ScanKernel):
+            interpret_scan(kernel, words, lambda: Point(kernel.tape, words, memory, lower))
         else:
             _sort_kernel(kernel, words, memory)
 
@@ -102,6 +110,11 @@ class Point:
     @property
     def shape(self) -> tuple[int, ...]:
         return np.broadcast_shapes((1, 1), *(index.shape for index in self.axes.values()))
+
+    @staticmethod
+    def widen(value: NumpyValue) -> NumpyValue:
+        """`value` in the type that it is computed with."""
+        return BUILDER.convert(value, value.dtype.compute)
 
     def value(self, number: int, memo: dict[int, NumpyValue]) -> NumpyValue:
         """What instruction `number` computes; `memo` remembers for this point."""

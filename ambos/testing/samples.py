@@ -225,6 +225,15 @@ def _attentions() -> dict[str, list[tuple[Any, ...]]]:
 
 # --- the table -----------------------------------------------------------------------------------
 
+_SCANNED: list[tuple[Any, ...]] = [
+    (((7,),), (0, False)),
+    (((3, 40),), (1, False)),
+    (((40, 3),), (0, False)),
+    (((3, 40),), (1, True), (), "reverse"),
+    (((2, 19, 3),), (1, True), (), "reverse"),
+    (((2, 0),), (1, False)),
+    (((0, 2),), (1, True)),
+]
 _SORTED: list[tuple[Any, ...]] = [
     (((7,),), (7, False)),
     (((3, 5),), (5, True)),
@@ -336,6 +345,10 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
         (((2, 3, 2), (7,), (2, 7, 2)), (1,), ("values", 3, "values")),
         (((3, 2), (), (3,)), (1,), ("values", 2, "values")),
     ],
+    "cumsum": _SCANNED,
+    "cumprod": _SCANNED,
+    "cummax": _SCANNED,
+    "cummin": _SCANNED,
     "argsort": _SORTED,
     "sort": _SORTED,
     "contract": _contractions(),

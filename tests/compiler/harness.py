@@ -17,8 +17,9 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from ambos.compiler.emit import PASSES, emit_loop
+from ambos.compiler.emit_scan import emit_scan
 from ambos.compiler.emit_sort import emit_sort
-from ambos.compiler.loops import UNIT, Buffer, Index, LoopKernel, Map, SortKernel
+from ambos.compiler.loops import UNIT, Buffer, Index, LoopKernel, Map, ScanKernel, SortKernel
 from ambos.core import dtype as dt
 from ambos.core.dtype import bfloat16, bool_, float32
 from ambos.testing.interpret import interpret
@@ -112,7 +113,7 @@ def same_bits(a: np.ndarray, b: np.ndarray, is_bfloat16: bool = False) -> bool:
     return a.tobytes() == b.tobytes()
 
 
-def bfloat16_words(kernel: LoopKernel | SortKernel) -> set[int | None]:
+def bfloat16_words(kernel: LoopKernel | SortKernel | ScanKernel) -> set[int | None]:
     """The words of the bfloat16 memory that `kernel` writes."""
     stages = kernel.stages if isinstance(kernel, LoopKernel) else ()
     stores = [store for stage in stages if isinstance(stage, Map) for store in stage.stores]
@@ -120,7 +121,7 @@ def bfloat16_words(kernel: LoopKernel | SortKernel) -> set[int | None]:
 
 
 def check(
-    kernel: LoopKernel | SortKernel,
+    kernel: LoopKernel | SortKernel | ScanKernel,
     words: Sequence[int | float | np.ndarray],
     lower: Callable[[str], Callable[..., Any]] = dict.get,  # type: ignore[assignment]
     items: int = 1,
@@ -134,9 +135,11 @@ def check(
     if isinstance(kernel, LoopKernel) and kernel.grain is not None:
         words = [*words, kernel.grain]
         kernel = replace(kernel, grain=len(words) - 1, num_words=len(words))
-    text = emit_loop(kernel, "k", lower) if isinstance(kernel, LoopKernel) else (
-        emit_sort(kernel, "k")
-    )  # fmt: skip
+    if isinstance(kernel, SortKernel):
+        text = emit_sort(kernel, "k")
+    else:
+        emit = emit_loop if isinstance(kernel, LoopKernel) else emit_scan
+        text = emit(kernel, "k", lower)
     flat = {w: np.ravel(a).copy() for w, a in enumerate(words) if isinstance(a, np.ndarray)}
     interpret(kernel, [0 if isinstance(w, np.ndarray) else w for w in words], flat, lower)
     halves = bfloat16_words(kernel)

@@ -16,6 +16,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "contract": ("infer", "ref"),
     "attention": ("shape", "ref", "accepts", "operands"),
     "sort": ("infer", "ref"),
+    "scan": ("infer", "ref", "combine"),
     "source": ("ref",),
 }
 BASES: tuple[type, ...] = (Op, Pointwise, Move, Source, Reduce, Index)

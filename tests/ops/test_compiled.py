@@ -41,12 +41,21 @@ COMPILED = [name for name in EVALUATORS if name != "reference"]
 def summed(node: Node) -> bool:
     """Does the order of a sum decide the last bits? NumPy's is another."""
     attention = node.op.kind == "attention"  # type: ignore[attr-defined]
-    return attention or node.op.name in ("sum", "prod", "contract", "scatter_add")
+    return attention or node.op.name in (
+        "sum",
+        "prod",
+        "contract",
+        "scatter_add",
+        "cumsum",
+        "cumprod",
+    )
 
 
 def inexact(node: Node) -> bool:
     """May NumPy give other bits? Which of two zeros is the largest is our own choice."""
-    return summed(node) or approximate(node.op) or node.op.name in ("max", "min")  # type: ignore[arg-type]
+    return (
+        summed(node) or approximate(node.op) or node.op.name in ("max", "min", "cummax", "cummin")
+    )  # type: ignore[arg-type]
 
 
 def close(found: np.ndarray, expected: np.ndarray, node: Node) -> bool:

@@ -1,0 +1,128 @@
+"""Running results along one axis.
+
+Shape and dtype stay; attrs: (axis, reverse). With `reverse` the last element comes first. The
+order in which elements are combined is the compiler's canonical one (docs/design.md)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ambos.core.dtype import DType, bool_, int64
+from ambos.core.errors import DTypeError, ShapeError
+from ambos.core.shape import Shape, size_of
+from ambos.graph.node import Attrs, Node
+from ambos.ops.arithmetic import add, bitwise_or, equal, multiply, not_equal, where
+from ambos.ops.indexing import scatter_add
+from ambos.ops.kinds import Grads, Op, constant
+from ambos.ops.movement import concat, expand, pad, reshape, slice_
+from ambos.ops.sources import iota
+
+
+class Scan(Op, abstract=True):
+    """`combine` names the step: "add", "mul", "max" or "min" (NaN wins)."""
+
+    kind = "scan"
+    accepts: ClassVar[str] = "iuf"
+    combine: ClassVar[str]
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x,), (axis, _) = inputs, attrs
+        if not 0 <= axis < x.rank:
+            raise ShapeError(f"{self.name}: axis {axis} of {x.shape}; need 0 <= axis < {x.rank}")
+        if x.dtype is bool_:
+            raise DTypeError(f"{self.name}: got bool; need numbers: cast first")
+        return x.shape, x.dtype
+
+
+def _ordered(np: Any, function: Any, x: Any, axis: int, reverse: bool) -> Any:
+    turned = np.flip(x, axis) if reverse else x
+    if turned.dtype == np.float16:  # running results are held in float32
+        found = function(turned.astype(np.float32), axis=axis).astype(np.float16)
+    else:
+        found = function(turned, axis=axis, dtype=turned.dtype)
+    return np.flip(found, axis) if reverse else found
+
+
+class Cumsum(Scan):
+    """Running sums."""
+
+    combine = "add"
+    ref = lambda np, x, axis, reverse: _ordered(np, np.add.accumulate, x, axis, reverse)
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        axis, reverse = node.attrs
+        return (cumsum(g, attrs=(axis, not reverse)),)
+
+
+class Cumprod(Scan):
+    """Running products."""
+
+    combine = "mul"
+    ref = lambda np, x, axis, reverse: _ordered(np, np.multiply.accumulate, x, axis, reverse)
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        """The product before an element, times what follows it: s[k] = g[k] + x[k+1] s[k+1]. No
+        division, so zeros are nothing special."""
+        axis, reverse = node.attrs
+        (x,) = node.inputs
+        if not x.size:
+            return (g,)
+        before = _delayed(node, axis, 1, 1, reverse)
+        total, factor, shift = g, _delayed(x, axis, 1, 0, not reverse), 1
+        while shift < x.shape[axis]:
+            total = add(total, multiply(factor, _delayed(total, axis, shift, 0, not reverse)))
+            factor = multiply(factor, _delayed(factor, axis, shift, 0, not reverse))
+            shift *= 2
+        return (multiply(before, total),)
+
+
+def _delayed(x: Node, axis: int, shift: int, fill: int, reverse: bool) -> Node:
+    """`x` moved by `shift` along an axis (towards its start, if `reverse`); `fill` moves in."""
+    start = tuple(shift if reverse and a == axis else 0 for a in range(x.rank))
+    stop = tuple(n - (shift if a == axis and not reverse else 0) for a, n in enumerate(x.shape))
+    kept = slice_(x, attrs=(start, stop, (1,) * x.rank))
+    if fill == 0:
+        none = (0,) * x.rank
+        sides = tuple(shift if a == axis else 0 for a in range(x.rank))
+        return pad(kept, attrs=(none, sides) if reverse else (sides, none))
+    edge = constant(fill, x.dtype, tuple(shift if a == axis else n for a, n in enumerate(x.shape)))
+    return concat(*((kept, edge) if reverse else (edge, kept)), attrs=(axis,))
+
+
+class Extreme(Scan, abstract=True):
+    """Running maxima or minima. The gradient goes to the last element that was the extreme."""
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        axis, reverse = node.attrs
+        (x,) = node.inputs
+        single = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
+        place = expand(reshape(iota(attrs=(x.shape[axis],)), attrs=(single,)), attrs=(x.shape,))
+        hit = bitwise_or(equal(x, node), not_equal(x, x))
+        nowhere = constant(x.shape[axis] if reverse else -1, int64, x.shape)
+        found = where(hit, place, nowhere)
+        chosen = (cummin if reverse else cummax)(found, attrs=(axis, reverse))
+        stride = size_of(x.shape[axis + 1 :])
+        line = iota(attrs=(x.size,))
+        here = reshape(line, attrs=(x.shape,))
+        moved = add(here, multiply(add(chosen, multiply(place, constant(-1, int64, x.shape))),
+                                   constant(stride, int64, x.shape)))  # fmt: skip
+        flat = (reshape(n, attrs=((x.size,),)) for n in (moved, g))
+        total = scatter_add(constant(0, x.dtype, (x.size,)), *flat, attrs=(0,))
+        return (reshape(total, attrs=(x.shape,)),)
+
+
+class Cummax(Extreme):
+    """Running maxima."""
+
+    combine = "max"
+    ref = lambda np, x, axis, reverse: _ordered(np, np.maximum.accumulate, x, axis, reverse)
+
+
+class Cummin(Extreme):
+    """Running minima."""
+
+    combine = "min"
+    ref = lambda np, x, axis, reverse: _ordered(np, np.minimum.accumulate, x, axis, reverse)
+
+
+cumsum, cumprod, cummax, cummin = Cumsum(), Cumprod(), Cummax(), Cummin()
