@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import race, report, workload
+from bench import growth, race, report, workload
 from bench.crew import Crew
 from bench.outcome import Outcome
 from bench.process import cores
@@ -31,10 +31,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="compare fastest rounds, not medians: for a machine that others use as well",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="only list the cases")
+    parser.add_argument("--growth", action="store_true", help="time against batch, width, depth")
     parser.add_argument("--out", type=Path, help="folder of the reports (default: bench/results)")
     options = parser.parse_args(arguments)
     if options.budget <= 0 or (options.threads is not None and options.threads < 1):
         parser.error("--budget must be positive and --threads at least 1")
+    options.peers = [peer for peer in options.peers.split(",") if peer]
+    if options.growth:
+        options.cases = growth.cases()
+        options.threads = options.threads or max(growth.cases()[0][1].threads)
+        return options
     options.cases = workload.select(options.only)
     if not options.cases:
         parser.error(f"no case is called {options.only}; families: {workload.families()}")
@@ -49,8 +55,7 @@ def tasks(options: argparse.Namespace) -> list[tuple[str, int, Case]]:
         wanted = (options.threads,) if options.threads else case.threads
         for threads in sorted({min(count, available) for count in wanted}):
             found.setdefault((family, threads), []).append(case)
-    order = sorted(found, key=lambda place: workload.families().index(place[0]))
-    return [(family, threads, case) for family, threads in order for case in found[family, threads]]
+    return [(*place, case) for place, cases in found.items() for case in cases]
 
 
 def chosen_twins(case: Case, peers: list[str]) -> list[str]:
@@ -72,17 +77,18 @@ def main(arguments: list[str] | None = None) -> int:
         for family, case in options.cases:
             print(f"{family}/{case.name}: {case.title} [{', '.join(workload.twins(case))}]")
         return 0
-    peers = [peer for peer in options.peers.split(",") if peer]
-    folder = options.out or (RESULTS / "partial" if options.only or peers else RESULTS)
-    outcomes = run(options, peers)
-    print(report.summary(outcomes))
-    for path in report.write(outcomes, folder):
+    whole = not (options.only or options.peers or options.threads) or options.growth
+    folder = options.out or (RESULTS if whole else RESULTS / "partial")
+    outcomes = run(options)
+    found = growth if options.growth else report
+    print(found.summary(outcomes))
+    for path in found.write(outcomes, folder):
         print(f"wrote {path}")
     ours = [lane for outcome in outcomes for lane in outcome.lanes if workload.is_ours(lane.twin)]
     return int(any(lane.trouble for lane in ours))
 
 
-def run(options: argparse.Namespace, peers: list[str]) -> list[Outcome]:
+def run(options: argparse.Namespace) -> list[Outcome]:
     """Race every case; what is known when the user interrupts is kept."""
     outcomes: list[Outcome] = []
     place: tuple[str, int] | None = None
@@ -94,7 +100,7 @@ def run(options: argparse.Namespace, peers: list[str]) -> list[Outcome]:
                     place = (family, threads)
                     since = time.perf_counter() - begin
                     print(report.heading(family, threads, since), flush=True)
-                twins = chosen_twins(case, peers)
+                twins = chosen_twins(case, options.peers)
                 outcomes.append(race.run(family, case, threads, twins, crew, options.budget))
                 outcomes[-1].fastest = options.best
                 print(report.lines(outcomes[-1]), flush=True)

@@ -17,6 +17,7 @@ Call = Callable[[], Any]  # does `steps` steps to the end and returns what the t
 Twin = Callable[[Data], Call]
 
 PREFIX = "with_"
+APART = {"growth"}  # families that are no part of the table
 
 
 class Case:
@@ -84,8 +85,8 @@ def integers(seed: int, end: int, *shape: int) -> np.ndarray:
 
 
 def families() -> list[str]:
-    """The workload files there are, in the order of the report."""
-    found = {module.name for module in pkgutil.iter_modules(workloads.__path__)}
+    """The families of the table, in the order of the report."""
+    found = {module.name for module in pkgutil.iter_modules(workloads.__path__)} - APART
     order = ["gemm", "conv", "pointwise", "rows", "attention", "index", "steps", "inference"]
     return [name for name in order if name in found] + sorted(found - set(order))
 
