@@ -93,15 +93,20 @@ def run(options: argparse.Namespace) -> list[Outcome]:
     outcomes: list[Outcome] = []
     place: tuple[str, int] | None = None
     begin = time.perf_counter()
+    todo = tasks(options)
+    most = {(family, case.name): threads for family, threads, case in todo}  # threads ascend
     with Crew() as crew:
         try:
-            for family, threads, case in tasks(options):
+            for family, threads, case in todo:
                 if (family, threads) != place:
                     place = (family, threads)
                     since = time.perf_counter() - begin
                     print(report.heading(family, threads, since), flush=True)
                 twins = chosen_twins(case, options.peers)
-                outcomes.append(race.run(family, case, threads, twins, crew, options.budget))
+                starts = threads == most[family, case.name]  # first calls cost; once is enough
+                outcomes.append(
+                    race.run(family, case, threads, twins, crew, options.budget, starts)
+                )
                 outcomes[-1].fastest = options.best
                 print(report.lines(outcomes[-1]), flush=True)
         except KeyboardInterrupt:

@@ -49,14 +49,18 @@ class Plan:
 
 
 def run(
-    family: str, case: Case, threads: int, twins: list[str], crew: Crew, budget: float = 1.0
-) -> Outcome:
-    """Race the `twins` of a case; `budget` multiplies the time that a case may take."""
+    family: str, case: Case, threads: int, twins: list[str], crew: Crew,
+    budget: float = 1.0, starts: bool = True,
+) -> Outcome:  # fmt: skip
+    """Race the `twins` of a case; `budget` multiplies the time that a case may take.
+
+    `starts` allows the processes of its own that a case may ask for.
+    """
     start = time.perf_counter()
     lanes = [Lane(twin) for twin in twins]
     outcome = Outcome(family, case.name, case.title, threads, case.flops, case.bytes, lanes)
     with ExitStack() as stack:
-        entries = _start(outcome, case, crew, stack)
+        entries = _start(outcome, case, crew, stack if starts and case.starts else None)
         entries = [entry for entry in entries if _settle(entry, case)]
         if entries:
             plan = make_plan({entry.lane.twin: entry.call for entry in entries}, case, budget)
@@ -102,14 +106,17 @@ def make_plan(seconds: dict[str, float], case: Case, budget: float = 1.0) -> Pla
     return Plan(rounds, calls, brief)
 
 
-def _start(outcome: Outcome, case: Case, crew: Crew, stack: ExitStack) -> list[Entry]:
-    """The twins that work and agree with the first of them; ours come last."""
+def _start(outcome: Outcome, case: Case, crew: Crew, own: ExitStack | None) -> list[Entry]:
+    """The twins that work and agree with the first of them; ours come last.
+
+    With `own`, which then ends them, every twin gets processes of its own.
+    """
     entries: list[Entry] = []
     reference: list[np.ndarray] | None = None
     for lane in sorted(outcome.lanes, key=lambda lane: workload.is_ours(lane.twin)):
         try:
-            if case.starts:
-                worker, output = _own_process(outcome, case, lane, stack)
+            if own is not None:
+                worker, output = _own_process(outcome, case, lane, own)
             else:
                 worker = crew.worker(outcome.family, workload.framework(lane.twin), outcome.threads)
                 output = worker.build(case.name, lane.twin, case.patience)[1]
