@@ -47,8 +47,8 @@ def draw(bars: Sequence[Bar], path: Path) -> None:
             _panel(axis, family, cases)
             top -= HEAD + ROW * len(cases)
     figure.text(
-        0.5, 0.1 / (height + 0.4),
-        "our time over the best peer's (log scale; green: we are faster); "
+        0.5, 0.05 / (height + 0.4),
+        "our time over the best peer's, log scale (green: we are faster)\n"
         "red: 1 thread, blue: 2 threads",
         ha="center", fontsize=9,
     )  # fmt: skip
