@@ -262,9 +262,9 @@ class LLVMBuilder(Frame):
         single = self.intrinsic("copysign", self.widen(x), self.widen(sign))
         return self.convert(single, x.dtype)
 
-    def fma(self, a: Value, b: Value, c: Value) -> Value:
+    def fma(self, a: Value, b: Any, c: Any) -> Value:
         """a * b + c, rounded once."""
-        return self.intrinsic("fma", a, b, c)
+        return self.intrinsic("fma", a, self.pair(a, b)[1], self.pair(a, c)[1])
 
     def largest(self, x: Value) -> Value:
         """The greatest lane of a vector of signed integers, as a uniform value."""

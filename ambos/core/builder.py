@@ -2,7 +2,8 @@
 
 Rules are written once, in terms of this protocol. The compiler's builder writes LLVM IR (the same
 rule serves one lane or sixteen, CPU, GPU and wasm); the testing builder computes with NumPy.
-Floating operators round once each and are never contracted or reassociated: that is what makes
+Floating operators round once each and are never contracted or reassociated (`fma` fuses where a
+rule says so): that is what makes
 results the same on every target.
 """
 
@@ -68,6 +69,12 @@ class Builder(Protocol):
     def trunc(self, x: Value) -> Value: ...
     def round_even(self, x: Value) -> Value: ...
     def copysign(self, x: Value, sign: Value) -> Value: ...
+    def fma(self, a: Value, b: Any, c: Any) -> Value:
+        """a * b + c in float32 or float64, rounded once. An instruction on x86-64-v3, AArch64 and
+        GPUs; elsewhere (WebAssembly) it has to be computed exactly: float32 in float64, whose sum
+        is rounded to odd before it is narrowed."""
+        ...
+
     def mul_high(self, a: Value, b: Value) -> Value:
         """Upper half of the full product of two uint32 (for counter-based random numbers)."""
         ...

@@ -45,9 +45,10 @@ from ambos.compiler.loops import (
 )
 from ambos.core.dtype import DType, bool_, float64, int64
 from ambos.core.errors import CompilerError, IndexingError
+from ambos.testing.fused import fused_multiply_add
 from ambos.testing.interpret_attention import interpret_attention, interpret_attention_gradient
 from ambos.testing.interpret_scan import interpret_scan
-from ambos.testing.scalar import NumpyBuilder, NumpyValue, fused_multiply_add, storage
+from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
 
 Array = npt.NDArray[Any]
 AnyKernel = (

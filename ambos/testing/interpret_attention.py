@@ -21,7 +21,8 @@ from ambos.compiler.attention_loops import (
 from ambos.core.dtype import DType
 from ambos.core.errors import IndexingError
 from ambos.ops.elementary import exp2_flushed, log
-from ambos.testing.scalar import NumpyBuilder, NumpyValue, fused_multiply_add, storage
+from ambos.testing.fused import fused_multiply_add
+from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
 
 Array = npt.NDArray[Any]
 Memory = Mapping[int, Array]

@@ -7,10 +7,8 @@ bool `+` is or, `*` is and, `-` is exclusive or.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -28,6 +26,7 @@ from ambos.core.dtype import (
     uint64,
 )
 from ambos.core.errors import DTypeError
+from ambos.testing.fused import fused_multiply_add
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
@@ -184,9 +183,8 @@ class NumpyBuilder:
     def copysign(self, x: NumpyValue, sign: NumpyValue) -> NumpyValue:
         return _apply(np.copysign, x.dtype, x.data, _same(x, sign))
 
-    def fma(self, a: NumpyValue, b: NumpyValue, c: NumpyValue) -> NumpyValue:
-        arrays = np.broadcast_arrays(a.data, b.data, c.data)
-        return NumpyValue(fused_multiply_add(*arrays), a.dtype)
+    def fma(self, a: NumpyValue, b: Any, c: Any) -> NumpyValue:
+        return _apply(fused_multiply_add, a.dtype, a.data, _same(a, b), _same(a, c))
 
     def mul_high(self, a: NumpyValue, b: NumpyValue) -> NumpyValue:
         if a.dtype is not uint32:
@@ -298,36 +296,3 @@ def _to_bfloat16(data: Array) -> Array:
 
 
 # --- fused multiply-add --------------------------------------------------------------------------
-
-
-def fused_multiply_add(a: Array, b: Array, c: Array) -> Array:
-    """a * b + c, rounded once.
-
-    float32 goes through float64, where the product is exact; the sum is rounded to odd, so that
-    rounding it again is correct. float64 goes through exact fractions.
-    """
-    if a.dtype == np.float32:
-        product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
-        total = product + addend
-        part = total - product  # Knuth's TwoSum: total + error is the exact sum
-        error = (product - (total - part)) + (addend - part)
-        even = (total.view(np.int64) & 1) == 0
-        inexact = np.isfinite(total) & (error != 0) & even
-        toward = np.where(error > 0, np.inf, -np.inf)
-        return np.where(inexact, np.nextafter(total, toward), total).astype(np.float32)
-    if a.dtype == np.float64:
-        with np.errstate(all="ignore"):
-            return np.asarray(np.frompyfunc(_exact, 3, 1)(a, b, c), np.float64)
-    return np.asarray(a * b + c)
-
-
-def _exact(a: float, b: float, c: float) -> float:
-    if not np.isfinite([a, b, c]).all():
-        return a * b + c
-    total = Fraction(a) * Fraction(b) + Fraction(c)
-    if total == 0:
-        return a * b + c if c == 0 else 0.0  # the sign of zero
-    try:
-        return float(total)
-    except OverflowError:
-        return math.copysign(math.inf, total)

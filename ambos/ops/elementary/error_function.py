@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ambos.core.builder import Builder, Value
 from ambos.core.dtype import float32
-from ambos.ops.elementary.exponential import Q_DOUBLE, exp_remainder, reduce
+from ambos.ops.elementary.exponential import Q_DOUBLE, growth, remainder
 from ambos.ops.elementary.formats import DOUBLE, at_most, format_of, horner, power_of_two
 
 # erf(x) = x + x E(x^2 - 0.75) for |x| <= 1.2 (float32, 2^-26). Expanding about the middle keeps the
@@ -39,18 +39,20 @@ def erf(b: Builder, x: Value) -> Value:
 
 
 def _erf_single(b: Builder, magnitude: Value) -> Value:
-    small = magnitude + magnitude * horner(magnitude * magnitude - 0.75, E_SINGLE)
-    root = horner(at_most(b, magnitude, 3.93) - 1.2, R_SINGLE)
+    series = horner(b, b.fma(magnitude, magnitude, -0.75), E_SINGLE)
+    small = b.fma(magnitude, series, magnitude)
+    root = horner(b, at_most(b, magnitude, 3.93) - 1.2, R_SINGLE)
     power = root * root
     power = power * power
-    return b.select(magnitude > 1.2, 1.0 - power * power, small)
+    return b.select(magnitude > 1.2, b.fma(power, -power, 1.0), small)
 
 
 def _erf_double(b: Builder, magnitude: Value) -> Value:
     z = magnitude * magnitude
-    small = magnitude + magnitude * horner(z, E_DOUBLE)
+    small = b.fma(magnitude, horner(b, z, E_DOUBLE), magnitude)
     limited = at_most(b, magnitude, 5.95)  # 1 in float64
-    shifted, high, low = reduce(DOUBLE, -(limited * limited))
-    power = exp_remainder(high - low, Q_DOUBLE) * power_of_two(b, DOUBLE, shifted)
-    scaled = horner((limited - 2.0) / (limited + 2.0), G_DOUBLE)
-    return b.select(magnitude > 1.0, 1.0 - power * scaled, small)
+    shifted, r = remainder(b, DOUBLE, -(limited * limited))
+    scale = power_of_two(b, DOUBLE, shifted)
+    power = b.fma(growth(b, r, Q_DOUBLE), scale, scale)
+    scaled = horner(b, (limited - 2.0) / (limited + 2.0), G_DOUBLE)
+    return b.select(magnitude > 1.0, b.fma(power, -scaled, 1.0), small)

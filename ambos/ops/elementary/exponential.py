@@ -34,16 +34,22 @@ Q_SHORT = (
 Q_SINGLE_M1 = (0.5, 0.16666666, 0.04166636, 0.008333402, 0.0013940788, 0.00019837398)
 
 
-def reduce(form: Format, x: Value) -> tuple[Value, Value, Value]:
-    """(n + magic, high, low) with r = high - low."""
-    shifted = x * LOG2_E + form.magic
+def reduce(b: Builder, form: Format, x: Value) -> tuple[Value, Value, Value]:
+    """(n + magic, n, x - n ln2_high), the last exact."""
+    shifted = b.fma(x, LOG2_E, form.magic)
     n = shifted - form.magic
-    return shifted, x - n * form.ln2_high, n * form.ln2_low
+    return shifted, n, b.fma(n, -form.ln2_high, x)
 
 
-def exp_remainder(r: Value, coefficients: tuple[float, ...]) -> Value:
-    """exp(r) for a reduced r."""
-    return (r + r * r * horner(r, coefficients)) + 1.0
+def remainder(b: Builder, form: Format, x: Value) -> tuple[Value, Value]:
+    """(n + magic, r)."""
+    shifted, n, high = reduce(b, form, x)
+    return shifted, b.fma(n, -form.ln2_low, high)
+
+
+def growth(b: Builder, r: Value, coefficients: tuple[float, ...]) -> Value:
+    """exp(r) - 1 for a reduced r, to an error relative to 1."""
+    return b.fma(r * r, horner(b, r, coefficients), r)
 
 
 def exp(b: Builder, x: Value) -> Value:
@@ -54,9 +60,8 @@ def exp(b: Builder, x: Value) -> Value:
     form = format_of(x)
     single = x.dtype is float32
     x = at_least(b, at_most(b, x, 89.0 if single else 710.0), -104.0 if single else -746.0)
-    shifted, high, low = reduce(form, x)
-    y = exp_remainder(high - low, Q_SINGLE if single else Q_DOUBLE)
-    return scale_by_power(b, form, y, shifted)
+    shifted, r = remainder(b, form, x)
+    return scale_by_power(b, form, growth(b, r, Q_SINGLE if single else Q_DOUBLE), shifted)
 
 
 def expm1(b: Builder, x: Value) -> Value:
@@ -68,14 +73,15 @@ def expm1(b: Builder, x: Value) -> Value:
     form = format_of(x)
     single = x.dtype is float32
     clamped = at_least(b, at_most(b, x, 89.0 if single else 710.0), -18.0 if single else -38.0)
-    shifted, high, low = reduce(form, clamped)
-    r = high - low
-    q = r * r * horner(r, Q_SINGLE_M1 if single else Q_DOUBLE) + ((high - r) - low)
+    shifted, n, high = reduce(b, form, clamped)
+    r = b.fma(n, -form.ln2_low, high)
+    lost = b.fma(n, -form.ln2_low, high - r)
+    q = b.fma(r * r, horner(b, r, Q_SINGLE_M1 if single else Q_DOUBLE), lost)
     bits = b.bitcast(shifted, form.unsigned)
     half = bits >> 1
     rest = bits - half
     first = b.bitcast(half << form.fraction, form.dtype)
     second = b.bitcast(rest << form.fraction, form.dtype)
     inverse = b.bitcast((2 * form.bias - rest) << form.fraction, form.dtype)
-    y = ((first - inverse) + first * r) + first * q
+    y = b.fma(first, q, b.fma(first, r, first - inverse))
     return b.copysign(y * second, x)

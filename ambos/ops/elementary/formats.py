@@ -64,11 +64,11 @@ def format_of(x: Value) -> Format:
     raise DTypeError(f"elementary function: got {x.dtype}; need float32 or float64; cast first")
 
 
-def horner(x: Value, coefficients: Sequence[float]) -> Value:
+def horner(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     """c[0] + c[1] x + c[2] x^2 + ..., from the highest power down."""
-    total = x * coefficients[-1] + coefficients[-2]
+    total = b.fma(x, coefficients[-1], coefficients[-2])
     for coefficient in reversed(coefficients[:-2]):
-        total = total * x + coefficient
+        total = b.fma(total, x, coefficient)
     return total
 
 
@@ -88,23 +88,31 @@ def power_of_two(b: Builder, form: Format, shifted: Value) -> Value:
     return b.bitcast(bits << form.fraction, form.dtype)
 
 
-def scale_by_power(b: Builder, form: Format, y: Value, shifted: Value, less: int = 0) -> Value:
-    """y * 2**(n - less), rounded once, in two steps: overflow and gradual underflow come out."""
+def scale_by_power(b: Builder, form: Format, t: Value, shifted: Value, less: int = 0) -> Value:
+    """(1 + t) * 2**(n - less) in two steps: overflow and gradual underflow come out."""
     bits = b.bitcast(shifted, form.unsigned)
     if less:
         bits = bits - less
     half = bits >> 1
     first = b.bitcast(half << form.fraction, form.dtype)
     second = b.bitcast((bits - half) << form.fraction, form.dtype)
-    return y * first * second
+    return b.fma(t, first, first) * second
+
+
+def inverse_single(b: Builder, x: Value) -> Value:
+    """1 / x to about one unit of the last place, for a float32 x in [1, 2**100].
+
+    A first guess from the exponent's bits, within 12.5%, and two steps that cube its error. A
+    vector division occupies the divider for 16 cycles; these seven instructions take four.
+    """
+    guess = b.bitcast(0x7EF311C7 - b.bitcast(x, uint32), float32)
+    for _ in range(2):
+        error = b.fma(-x, guess, 1.0)
+        guess = b.fma(guess, b.fma(error, error, error), guess)
+    return guess
 
 
 def two_product(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
-    """float64 x * y as a rounded product and what the rounding lost, without fma (Dekker)."""
-    mask = ~((1 << 27) - 1) & ((1 << 64) - 1)
-    x_high = b.bitcast(b.bitcast(x, uint64) & mask, float64)
-    y_high = b.bitcast(b.bitcast(y, uint64) & mask, float64)
-    x_low, y_low = x - x_high, y - y_high
+    """x * y as a rounded product and what the rounding lost."""
     product = x * y
-    error = ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low
-    return product, error
+    return product, b.fma(x, y, -product)

@@ -8,9 +8,9 @@ from ambos.ops.elementary.exponential import (
     Q_DOUBLE,
     Q_SHORT,
     Q_SINGLE,
-    exp_remainder,
     expm1,
-    reduce,
+    growth,
+    remainder,
 )
 from ambos.ops.elementary.formats import (
     DOUBLE,
@@ -18,6 +18,7 @@ from ambos.ops.elementary.formats import (
     at_most,
     format_of,
     horner,
+    inverse_single,
     power_of_two,
     scale_by_power,
 )
@@ -44,7 +45,7 @@ def sinh(b: Builder, x: Value) -> Value:
     half, quarter = _half_exp(b, magnitude, x.dtype is float32)
     z = magnitude * magnitude
     coefficients = S_SHORT if x.dtype is float32 else S_DOUBLE
-    small = magnitude + magnitude * z * horner(z, coefficients)
+    small = b.fma(magnitude * z, horner(b, z, coefficients), magnitude)
     y = b.select(magnitude > 1.0, half - quarter, small)
     return b.convert(b.copysign(y, wide), x.dtype)
 
@@ -66,11 +67,13 @@ def tanh(b: Builder, x: Value) -> Value:
 
 def _tanh_single(b: Builder, magnitude: Value) -> Value:
     z = magnitude * magnitude
-    small = magnitude + magnitude * z * horner(z, T_SINGLE)
+    small = b.fma(magnitude * z, horner(b, z, T_SINGLE), magnitude)
     limited = at_most(b, magnitude, 10.0)  # 1 in float32
-    shifted, high, low = reduce(SINGLE, limited + limited)
-    power = exp_remainder(high - low, Q_SINGLE) * power_of_two(b, SINGLE, shifted)
-    return b.select(magnitude > 0.625, 1.0 - 2.0 / (power + 1.0), small)
+    shifted, r = remainder(b, SINGLE, limited + limited)
+    scale = power_of_two(b, SINGLE, shifted)
+    power = b.fma(growth(b, r, Q_SINGLE), scale, scale)
+    large = b.fma(inverse_single(b, power + 1.0), -2.0, b.const(1.0, float32))
+    return b.select(magnitude > 0.625, large, small)
 
 
 def _tanh_double(b: Builder, magnitude: Value) -> Value:
@@ -88,7 +91,7 @@ def _widen(b: Builder, x: Value) -> Value:
 
 def _half_exp(b: Builder, magnitude: Value, short: bool) -> tuple[Value, Value]:
     """(e**x / 2, e**-x / 2) for x >= 0; the first overflows only where sinh and cosh do."""
-    shifted, high, low = reduce(DOUBLE, at_most(b, magnitude, 711.0))
-    y = exp_remainder(high - low, Q_SHORT if short else Q_DOUBLE)
-    half = scale_by_power(b, DOUBLE, y, shifted, less=1)
+    shifted, r = remainder(b, DOUBLE, at_most(b, magnitude, 711.0))
+    grown = growth(b, r, Q_SHORT if short else Q_DOUBLE)
+    half = scale_by_power(b, DOUBLE, grown, shifted, less=1)
     return half, 0.25 / half

@@ -80,7 +80,7 @@ def _half_angle(b: Builder, coefficients: Coefficients, x: Value) -> tuple[Value
     large = magnitude > 0.5
     z = b.select(large, (1.0 - magnitude) * 0.5, magnitude * magnitude)
     s = b.select(large, b.sqrt(z), magnitude)
-    return large, s + s * z * horner(z, coefficients)
+    return large, b.fma(s * z, horner(b, z, coefficients), s)
 
 
 def _asin(b: Builder, coefficients: Coefficients, x: Value) -> Value:
@@ -109,7 +109,7 @@ def _first_quadrant(b: Builder, coefficients: Coefficients, y: Value, x: Value) 
     zero = b.const(0.0, float64)
     base = b.select(steep, HALF_PI, b.select(middle, QUARTER_PI, zero))
     base_low = b.select(steep, HALF_PI_LOW, b.select(middle, HALF_PI_LOW / 2, zero))
-    return base + (u + (u * z * horner(z, coefficients) + base_low))
+    return base + (u + b.fma(u * z, horner(b, z, coefficients), base_low))
 
 
 def _atan(b: Builder, coefficients: Coefficients, x: Value) -> Value:

@@ -60,24 +60,24 @@ def exponent_and_fraction(b: Builder, x: Value) -> tuple[Value, Value]:
     return to_float(b, form, biased, offset), reduced
 
 
-def log_reduced(form: Format, e: Value, f: Value) -> Value:
+def log_reduced(b: Builder, form: Format, e: Value, f: Value) -> Value:
     """e ln 2 + log(1 + f)."""
     if form.dtype is float32:
         square = f * f
-        tail = f * square * horner(f, P_SINGLE) + e * form.ln2_low
-        return (f + (tail - square * 0.5)) + e * form.ln2_high
+        tail = b.fma(f * square, horner(b, f, P_SINGLE), e * form.ln2_low)
+        return b.fma(e, form.ln2_high, f + b.fma(square, -0.5, tail))
     s = f / (f + 2.0)
     z = s * s
     half_square = f * f * 0.5
-    tail = s * (half_square + z * horner(z, P_DOUBLE)) + e * form.ln2_low
-    return e * form.ln2_high - ((half_square - tail) - f)
+    tail = b.fma(s, b.fma(z, horner(b, z, P_DOUBLE), half_square), e * form.ln2_low)
+    return b.fma(e, form.ln2_high, f - (half_square - tail))
 
 
 def log(b: Builder, x: Value) -> Value:
     """Natural logarithm: log(+-0) = -inf, log(x < 0) = nan, log(inf) = inf."""
     form = format_of(x)
     e, reduced = exponent_and_fraction(b, x)
-    y = log_reduced(form, e, reduced - 1.0)
+    y = log_reduced(b, form, e, reduced - 1.0)
     y = b.select(x < INFINITY, y, x)
     outside = b.select(x.eq(0.0), b.const(-INFINITY, x.dtype), float("nan"))
     return b.select(x > 0.0, y, outside)
@@ -94,8 +94,8 @@ def log1p(b: Builder, x: Value) -> Value:
     biased, reduced = split(b, form, u)
     scale = b.bitcast((2 * form.bias - biased) << form.fraction, form.dtype)
     scale = b.select(x < 2.0**60, scale, 0.0)  # beyond, `lost` is too small to matter
-    f = (reduced - 1.0) + lost * scale
+    f = b.fma(lost, scale, reduced - 1.0)
     e = to_float(b, form, biased, 2.0**form.fraction + form.bias)
-    y = b.select(x < INFINITY, log_reduced(form, e, f), x)
+    y = b.select(x < INFINITY, log_reduced(b, form, e, f), x)
     outside = b.select(x.eq(-1.0), b.const(-INFINITY, x.dtype), float("nan"))
     return b.select(x > -1.0, b.copysign(y, x), outside)

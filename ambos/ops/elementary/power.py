@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ambos.core.builder import Builder, Value
 from ambos.core.dtype import float32, float64
-from ambos.ops.elementary.exponential import LOG2_E, Q_DOUBLE, exp_remainder, reduce
+from ambos.ops.elementary.exponential import LOG2_E, Q_DOUBLE, growth, reduce
 from ambos.ops.elementary.formats import (
     DOUBLE,
     at_least,
@@ -58,8 +58,9 @@ def _power_single(b: Builder, size: Value, y: Value) -> Value:
     exponent = at_least(b, at_most(b, exponent, 200.0), -200.0)
     shifted = exponent + DOUBLE.magic
     fraction = exponent - (shifted - DOUBLE.magic)
-    power = fraction * horner(fraction, W_SHORT) + 1.0
-    return b.convert(power * power_of_two(b, DOUBLE, shifted), float32)
+    scale = power_of_two(b, DOUBLE, shifted)
+    power = b.fma(fraction * horner(b, fraction, W_SHORT), scale, scale)
+    return b.convert(power, float32)
 
 
 def _log2_short(b: Builder, x: Value) -> Value:
@@ -67,7 +68,7 @@ def _log2_short(b: Builder, x: Value) -> Value:
     e, reduced = exponent_and_fraction(b, x)
     s = (reduced - 1.0) / (reduced + 1.0)
     z = s * s
-    log2 = e + s * (2.0 + z * horner(z, P_SHORT)) * LOG2_E
+    log2 = b.fma(s * b.fma(z, horner(b, z, P_SHORT), 2.0), LOG2_E, e)
     return _ends(b, log2, x)
 
 
@@ -81,13 +82,13 @@ def _power_double(b: Builder, size: Value, y: Value) -> Value:
     high, low = _log_pair(b, size)
     high = _ends(b, high, size)
     product, error = two_product(b, high, y)
-    low = error + low * y
+    low = b.fma(low, y, error)
     # Where the result overflows or vanishes `low` has no meaning (inf - inf); nan > is false.
     low = b.select(b.abs(product) < 800.0, low, 0.0)
     product = at_least(b, at_most(b, product, 711.0), -747.0)
-    shifted, first, second = reduce(DOUBLE, product)
-    r = (first - second) + low
-    return scale_by_power(b, DOUBLE, exp_remainder(r, Q_DOUBLE), shifted)
+    shifted, n, high = reduce(b, DOUBLE, product)
+    r = b.fma(n, -DOUBLE.ln2_low, high) + low
+    return scale_by_power(b, DOUBLE, growth(b, r, Q_DOUBLE), shifted)
 
 
 def _log_pair(b: Builder, x: Value) -> Pair:
@@ -123,6 +124,6 @@ def _series(b: Builder, s: Value, s_low: Value) -> Pair:
     z_low = z_low + s * s_low * 2.0
     third, third_low = two_product(b, z, b.const(THIRD, float64))
     third_low = third_low + (z * THIRD_LOW + z_low * THIRD)
-    rest = z * z * horner(z, V_DOUBLE)
+    rest = z * z * horner(b, z, V_DOUBLE)
     u = third + rest
     return u, ((third - u) + rest) + third_low

@@ -1,10 +1,9 @@
 """sin, cos and tan.
 
 x = n pi/2 + r with |r| <= pi/4; the low bits of n choose sine or cosine and the sign. pi/2 is cut
-into parts so short that n * part is exact (Cody and Waite 1980), which keeps r accurate next to
-the multiples of pi too. float32 reduces in float64: seven 8-bit parts would cost more. Past the
-range of the reduction (float32: 2^31, float64: 1e8) the result still lies in [-1, 1] but means
-nothing.
+into parts (Cody and Waite 1980) and subtracted by fma (float32) or in parts so short that
+n * part is exact (float64), which keeps r accurate next to the multiples of pi too. Past the range
+of the reduction (float32: 2^22, float64: 1e8) the result still lies in [-1, 1] but means nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from ambos.core.dtype import float32, float64, int32, uint32, uint64
 from ambos.ops.elementary.formats import (
     DOUBLE,
     HALF_PI,
+    HALF_PI_LOW,
     at_least,
     at_most,
     format_of,
@@ -21,7 +21,8 @@ from ambos.ops.elementary.formats import (
 )
 
 TWO_OVER_PI = 0.6366197723675814
-PARTS_SINGLE = (1.570796012878418, 3.139164786504813e-07)  # 22 bits, the rest
+# Parts above 0, so that n = 0 keeps the sign of -0.
+PARTS_SINGLE = (1.570796251296997, 7.549789415861596e-08, 5.390302529957765e-15)
 PARTS_DOUBLE = (  # 27 bits each, the rest
     1.570796325802803, 9.920935184482005e-10, 6.123233932053594e-17, 6.36831716351095e-25,
 )  # fmt: skip
@@ -45,9 +46,7 @@ T_SHORT = (
 def sin(b: Builder, x: Value) -> Value:
     """Sine of x radians; of an infinity nan."""
     if x.dtype is float32:
-        remainder, quadrant = reduce_single(b, x)
-        r = bounded(b, b.convert(remainder, float32))
-        return sine_or_cosine(b, r, quadrant)
+        return sine_or_cosine(b, *reduce_single(b, x))
     high, low, bits = reduce_double(b, x)
     return sine_or_cosine_double(b, high, low, bits)
 
@@ -55,8 +54,7 @@ def sin(b: Builder, x: Value) -> Value:
 def cos(b: Builder, x: Value) -> Value:
     """Cosine of x radians; of an infinity nan."""
     if x.dtype is float32:
-        remainder, quadrant = reduce_single(b, x)
-        r = bounded(b, b.convert(remainder, float32))
+        r, quadrant = reduce_single(b, x)
         return sine_or_cosine(b, r, quadrant + 1)
     high, low, bits = reduce_double(b, x)
     return sine_or_cosine_double(b, high, low, bits + 1)
@@ -68,10 +66,10 @@ def tan(b: Builder, x: Value) -> Value:
         high, low, bits = reduce_double(b, x)
         sine = sine_or_cosine_double(b, high, low, bits)
         return sine / sine_or_cosine_double(b, high, low, bits + 1)
-    r, quadrant = reduce_single(b, x)
+    r, quadrant = reduce_wide(b, x)
     r = bounded(b, r)
     z = r * r
-    y = b.copysign(r + r * z * horner(z, T_SHORT), r)
+    y = b.copysign(b.fma(r * z, horner(b, z, T_SHORT), r), r)
     odd = (quadrant & 1).ne(0)
     one = b.const(1.0, float64)
     y = b.select(odd, -one, y) / b.select(odd, y, one)
@@ -87,11 +85,22 @@ def bounded(b: Builder, r: Value, bound: float = 0.7861) -> Value:
 
 
 def reduce_single(b: Builder, x: Value) -> tuple[Value, Value]:
+    """(r, n modulo 2^22 in the low bits) of a float32 x. The first step is exact, and by fma each
+    other one rounds once, relative to what is left."""
+    shifted = b.fma(x, TWO_OVER_PI, 1.5 * 2.0**23)
+    n = shifted - 1.5 * 2.0**23
+    r = b.fma(n, -PARTS_SINGLE[0], x)
+    r = b.fma(n, -PARTS_SINGLE[1], r)
+    r = b.fma(n, -PARTS_SINGLE[2], r)
+    return bounded(b, r, 1.0), b.bitcast(shifted, uint32)
+
+
+def reduce_wide(b: Builder, x: Value) -> tuple[Value, Value]:
     """(r as float64, n modulo 2^32) of a float32 x."""
     wide = b.convert(x, float64)
-    shifted = wide * TWO_OVER_PI + 1.5 * 2.0**52
+    shifted = b.fma(wide, TWO_OVER_PI, 1.5 * 2.0**52)
     n = shifted - 1.5 * 2.0**52
-    r = (wide - n * PARTS_SINGLE[0]) - n * PARTS_SINGLE[1]
+    r = b.fma(n, -HALF_PI_LOW, b.fma(n, -HALF_PI, wide))
     return r, b.convert(b.bitcast(shifted, uint64), uint32)
 
 
@@ -117,8 +126,8 @@ def reduce_double(b: Builder, x: Value) -> tuple[Value, Value, Value]:
 def sine_and_cosine(b: Builder, r: Value) -> tuple[Value, Value]:
     """Both, for a reduced float32 r."""
     z = r * r
-    sine = b.copysign(r + r * z * horner(z, S_SINGLE), r)
-    cosine = (1.0 - z * 0.5) + z * z * horner(z, C_SINGLE)
+    sine = b.copysign(b.fma(r * z, horner(b, z, S_SINGLE), r), r)
+    cosine = b.fma(z * z, horner(b, z, C_SINGLE), b.fma(z, -0.5, 1.0))
     return sine, cosine
 
 
@@ -127,9 +136,9 @@ def sine_and_cosine_double(b: Builder, r: Value, low: Value) -> tuple[Value, Val
     z = r * r
     half = z * 0.5
     cube = r * z
-    sine = r + (cube * horner(z, S_DOUBLE) + (low - low * half))
+    sine = r + (cube * horner(b, z, S_DOUBLE) + (low - low * half))
     head = 1.0 - half
-    cosine = head + (((1.0 - head) - half) + (z * z * horner(z, C_DOUBLE) - r * low))
+    cosine = head + (((1.0 - head) - half) + (z * z * horner(b, z, C_DOUBLE) - r * low))
     return b.copysign(sine, r), cosine
 
 
