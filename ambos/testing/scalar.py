@@ -293,6 +293,3 @@ def _to_bfloat16(data: Array) -> Array:
     rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
     quiet = bits | np.uint32(0x400000)
     return np.asarray((np.where(np.isnan(data), quiet, rounded) >> np.uint32(16)).astype("uint16"))
-
-
-# --- fused multiply-add --------------------------------------------------------------------------
