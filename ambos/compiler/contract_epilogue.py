@@ -17,10 +17,13 @@ def epilogue(
     lower: Lower,
     edge: bool,
     outlined: dict[str, tuple[Any, str, str]],
+    ahead: bool = False,
 ) -> tuple[str, Code]:
     """`void @name(args, total, row, count, column, columns, batch indices...)`: stores `count`
     rows from `row`, and the columns from `column` on, of the totals [row][column of the panel].
     `columns` (looked at only if `edge`) says how many columns there are from `column`.
+
+    With `ahead` nothing is stored: the memory that would be is only asked for.
 
     The code exists once and loops over vectors and rows, so a long epilogue stays small; what
     does not vary with the row is computed once a tile. `outlined` holds the module's own functions.
@@ -45,15 +48,18 @@ def epilogue(
         tape.bind(row_axes.stop, column, vector=True, mask=mask)
         with code.loop("0", "%count", 1, first) as rows:
             tape.floor = code.depth
-            place = code.add(code.mul(rows.index, str(width)), vectors.index)
-            address = code.element("%total", kernel.accumulator.llvm, place)
-            vector = vector_type(kernel.accumulator.llvm)
-            total = code.here(f"load {vector}, ptr {address}, align 64")
             for axis, index in zip(row_axes, rows.inner, strict=True):
                 tape.bind(axis, code.value(index, int64, False, code.depth))
-            tape.bind_result(0, code.value(total, kernel.accumulator, True, code.depth))
-            tape.store(kernel.stores)
             rows.next = code.advance(rows.inner, extents)
+            if ahead:
+                tape.approach(kernel.stores)
+            else:
+                place = code.add(code.mul(rows.index, str(width)), vectors.index)
+                address = code.element("%total", kernel.accumulator.llvm, place)
+                vector = vector_type(kernel.accumulator.llvm)
+                total = code.here(f"load {vector}, ptr {address}, align 64")
+                tape.bind_result(0, code.value(total, kernel.accumulator, True, code.depth))
+                tape.store(kernel.stores)
     batch = "".join(f", i64 %batch{axis}" for axis in range(kernel.num_batch))
     parameters = (
         "ptr noalias %args, ptr noalias %total, i64 %row, i64 %count, i64 %column, "

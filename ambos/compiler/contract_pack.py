@@ -17,6 +17,7 @@ from ambos.compiler.memory import memory_type
 from ambos.compiler.scalar import SUFFIX
 from ambos.core.dtype import DType
 
+ROWS_AHEAD = 4  # how far ahead rows are fetched that are moved
 PARAMETERS = (
     "ptr noalias %args, ptr noalias %source, ptr noalias %target, i64 %lines, "
     "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run"
@@ -150,6 +151,43 @@ class Pack:
 
     def store(self, value: str, place: str) -> None:
         self.code.effect(f"store {self.vector} {value}, ptr {place}, align {self.align}")
+
+
+class Move:
+    """Writes `void @name(source, target, rows, stride, pitch, length)`: `length` neighbours of each
+    of `rows` rows, from `stride` to `pitch` elements apart (what follows `length` is overwritten
+    up to a whole vector), and rows again up to a multiple of `height`, copies of the last."""
+
+    def __init__(self, kernel: ContractKernel) -> None:
+        self.height = kernel.tile[0]
+        self.pack = Pack(kernel, Panel(kernel.a.dtype, LANES, kernel.a_runs, kernel.a_k))
+
+    def write(self, name: str) -> tuple[str, Code]:
+        """The function's text (and its code, which knows the declarations)."""
+        pack, code = self.pack, self.pack.code
+        whole = code.here(f"and i64 %length, {-LANES}")
+        rest = pack.below(code.sub("%length", whole))
+        height = str(self.height)
+        padded = code.mul(code.ceiling("%rows", height), height)
+        last, ahead = code.sub("%rows", "1"), code.mul("%stride", str(ROWS_AHEAD))
+        carried = [("ptr", "%target")]
+        with code.loop("0", padded, 1, carried) as rows:
+            number = code.extreme("umin", rows.index, last)
+            source = code.element("%source", pack.element, code.mul(number, "%stride"))
+            (target,) = rows.inner
+            with code.loop("0", whole, LANES) as places:
+                place = code.element(source, pack.element, places.index)
+                value = code.here(f"load {pack.vector}, ptr {place}, align {pack.align}")
+                code.prefetch(code.element(place, pack.element, ahead))
+                pack.store(value, code.element(target, pack.element, places.index))
+            value = pack.masked_load(code.element(source, pack.element, whole), rest)
+            pack.store(value, code.element(target, pack.element, whole))
+            rows.next = [code.element(target, pack.element, "%pitch")]
+        parameters = (
+            "ptr noalias %source, ptr noalias %target, i64 %rows, i64 %stride, i64 %pitch, "
+            "i64 %length"
+        )
+        return code.function("internal void", name, parameters, "noinline"), code
 
 
 def lanes_for(width: int) -> int:

@@ -15,20 +15,20 @@ from ambos.core.dtype import DType
 UNROLL = 4  # k steps between two tests of the loop condition
 PARAMETERS = (
     "ptr noalias %args, ptr noalias %a, ptr noalias %offsets, ptr noalias %b, ptr noalias %total, "
-    "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run, i64 %columns, i1 %in.place"
+    "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run, i64 %columns, i1 %in.place, i1 %moved"
 )
 
 
 class Product:
     """Writes `void @name(args, a, offsets, b, total, first.k, end.k, first.run, end.run, columns,
-    in.place)`.
+    in.place, moved)`.
 
-    `a` is A's address for the batch at hand and `offsets` the A offsets of the tile's rows; if A
-    is packed, `a` is the tile's copy of the block. `b` is the panel's block of B, one k after the
-    other, or (in.place) B's address for the batch and panel. `total` is the tile's totals,
-    [row][column]: stored if first.k is 0, else added to. The block of k from first.k to end.k
-    lies in the runs first.run to end.run. `columns` (looked at only if `edge`) says how many
-    columns there are from the panel's first.
+    `a` is A's address for the batch at hand and `offsets` the A offsets of the tile's rows, or
+    (moved) those of a copy of the block; in form "rows" `a` is the tile's copy of the block. `b`
+    is the panel's block of B, one k after the other, or (in.place) B's address for the batch and
+    panel. `total` is the tile's totals, [row][column]: stored if first.k is 0, else added to. The
+    block of k from first.k to end.k lies in the runs first.run to end.run. `columns` (looked at
+    only if `edge`) says how many columns there are from the panel's first.
     """
 
     def __init__(self, kernel: ContractKernel, edge: bool) -> None:
@@ -48,7 +48,7 @@ class Product:
             step = f"select i1 %in.place, i64 {code.word(kernel.b_k)}, i64 {self.b_step}"
             self.b_step = code.here(step)
         self.a_rows = ["%a"]
-        if not kernel.a_packed:
+        if kernel.a_form != "rows":
             self.a_rows = [
                 code.element("%a", self.a_type, code.read("%offsets", str(row)))
                 for row in range(self.rows)
@@ -57,6 +57,8 @@ class Product:
             code.lanes_below(code.sub("%columns", str(vector * LANES))) if self.edge else None
             for vector in range(self.vectors)
         ]
+        for number in range(self.rows * self.vectors):  # read again when k is done
+            code.prefetch(self.slot(number))
         zeros = [(self.vector, "zeroinitializer")] * (self.rows * self.vectors)
         tables = code.pointer(kernel.a_runs), code.pointer(kernel.b_runs)
         with code.loop("%first.run", "%end.run", 1, zeros) as runs:
@@ -72,10 +74,12 @@ class Product:
         end = code.extreme("umin", code.add(start, code.word(kernel.run_length)), "%end.k")
         length, skip = code.sub(end, first), code.sub(first, start)
         done = code.sub(first, "%first.k")
-        if kernel.a_packed:
+        if kernel.a_form == "rows":
             a = code.mul(done, str(self.rows))
         else:
             a = code.add(code.read(tables[0], run), code.mul(skip, code.word(kernel.a_k)))
+            if kernel.a_form == "k":
+                a = code.here(f"select i1 %moved, i64 {done}, i64 {a}")
         b = code.mul(done, self.b_step)
         if kernel.b_form == "copy":
             there = code.add(code.read(tables[1], run), code.mul(skip, self.b_step))
@@ -95,12 +99,12 @@ class Product:
         code, kernel = self.code, self.kernel
         index, pointer, *sums = state
         # If A's k lie at distances known here, one index and displacements serve all steps.
-        near = self.rows if kernel.a_packed else 1 if kernel.a_k == UNIT else 0
+        near = self.rows if kernel.a_form == "rows" else 1 if kernel.a_k == UNIT else 0
         lines = [code.element(row, self.a_type, index) for row in self.a_rows] if near else []
         for step in range(count):
             b = [self.lanes(pointer, v, kernel.b.dtype) for v in range(self.vectors)]
             for row in range(self.rows):
-                if kernel.a_packed:
+                if kernel.a_form == "rows":
                     address = code.element(lines[0], self.a_type, str(step * near + row))
                 elif near:
                     address = code.element(lines[row], self.a_type, str(step))

@@ -103,6 +103,11 @@ class Code(LLVMBuilder):
         """Element `index` of a table of int64."""
         return self.here(f"load i64, ptr {self.element(table, 'i64', index)}, align 8")
 
+    def prefetch(self, place: str) -> None:
+        """Ask for the cache line at `place`; it may lie anywhere."""
+        self.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.effect(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 2, i32 1)")
+
     def lanes_below(self, limit: str) -> str:
         """The mask of the lanes whose number is less than `limit` (which may be negative)."""
         lanes = ", ".join(f"i64 {lane}" for lane in range(LANES))

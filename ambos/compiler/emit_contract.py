@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ambos.compiler.contract_epilogue import epilogue
-from ambos.compiler.contract_pack import Pack, Panel
+from ambos.compiler.contract_pack import Move, Pack, Panel
 from ambos.compiler.contract_product import Product
 from ambos.compiler.contract_text import Code
 from ambos.compiler.loops import LANES, ContractKernel
@@ -14,6 +15,10 @@ from ambos.compiler.memory import memory_type
 from ambos.compiler.tape import Lower
 from ambos.compiler.tiles import MAX_ROW_BLOCK
 
+FETCHING_TILES = 8  # fewer leave no time to fetch what comes next
+CACHE_LINE = 64  # bytes
+LONG = 128  # k; a shorter product leaves no time to fetch what its epilogue touches
+STRIP = 16  # k of A that are copied together
 ABI = "ptr noalias %args, i64 %begin, i64 %end, ptr noalias %scratch"
 
 
@@ -21,11 +26,13 @@ def emit_contract(kernel: ContractKernel, name: str, lower: Lower) -> str:
     """The text of an LLVM module that defines `name` (ABI in core.program)."""
     edges = (False, True) if kernel.a_vector else (False,)
     parts = []
-    if kernel.a_packed:
+    if kernel.a_form == "rows":
         panel = Panel(kernel.a.dtype, kernel.tile[0], kernel.a_runs, kernel.a_k)
         parts.append(Pack(kernel, panel).write(f"{name}.pack_a"))
     else:
         parts.append(row_table(kernel, f"{name}.rows"))
+    if kernel.a_form == "k":
+        parts.append(Move(kernel).write(f"{name}.move"))
     if kernel.b_form != "packed":
         line = kernel.b_line if kernel.b_form == "turn" else None
         panel = Panel(kernel.b.dtype, kernel.tile[1] * LANES, kernel.b_runs, kernel.b_k, line)
@@ -34,6 +41,7 @@ def emit_contract(kernel: ContractKernel, name: str, lower: Lower) -> str:
     outlined: dict[str, tuple[Any, str, str]] = {}  # both epilogues call the same functions
     for edge in (False, True):
         parts.append(epilogue(kernel, f"{name}.store{edge:d}", lower, edge, outlined))
+    parts.append(epilogue(kernel, f"{name}.ahead0", lower, False, outlined, ahead=True))
     parts.append(Driver(kernel, name, edges).write())
     declarations = {line: None for _, code in parts for line in code.declarations}
     functions = [text for _, _, text in outlined.values()]
@@ -50,15 +58,31 @@ def row_table(kernel: ContractKernel, name: str) -> tuple[str, Code]:
     last = code.sub("%count", "1")
     carried = [("i64", index) for index in code.decode("%row", extents)]
     with code.loop("0", "%padded", 1, carried) as loop:
-        offset = code.dot(loop.inner, kernel.a_rows)
+        if kernel.a_form == "k":  # the step may be that of a copy, which begins at row 0
+            offset = code.mul(loop.inner[0], "%step")
+        else:
+            offset = code.dot(loop.inner, kernel.a_rows)
         code.effect(f"store i64 {offset}, ptr {code.element('%table', 'i64', loop.index)}, align 8")
         more = code.here(f"icmp ult i64 {loop.index}, {last}")
         loop.next = [
             code.here(f"select i1 {more}, i64 {following}, i64 {index}")
             for following, index in zip(code.advance(loop.inner, extents), loop.inner, strict=True)
         ]
-    parameters = "ptr noalias %args, ptr noalias %table, i64 %row, i64 %count, i64 %padded"
+    parameters = (
+        "ptr noalias %args, ptr noalias %table, i64 %row, i64 %count, i64 %padded, i64 %step"
+    )
     return code.function("internal void", name, parameters, "noinline"), code
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Memory that will be read soon: pieces of `width` neighbours, `step` elements apart from
+    `start` on; each tile brings `share` of them nearer."""
+
+    start: str
+    step: str
+    width: str
+    share: str
 
 
 class Driver:
@@ -104,6 +128,11 @@ class Driver:
         self.k_blocks = code.extreme("umax", code.ceiling(self.k, self.k_block), "1")
         self.one_block = code.here(f"icmp eq i64 {self.k_blocks}, 1")
         self.last_block = code.sub(self.k_blocks, "1")
+        self.moved = "false"
+        if kernel.a_form == "k":
+            self.moved = code.here(f"icmp ne i64 {code.word(kernel.a_move)}, 0")
+            lines = code.ceiling(self.k_block, str(LANES))
+            self.pitch = code.mul(code.add(lines, "1"), str(LANES))
         self.may_stay = code.here(f"icmp ne i64 {code.word(kernel.b_in_place)}, 0")
 
     def item(self, place: Sequence[str], known: str) -> str:
@@ -115,17 +144,22 @@ class Driver:
         self.row = code.mul(block, self.row_block)
         self.count = code.extreme("umin", self.row_block, code.sub(self.num_rows, self.row))
         a = code.add(code.word(kernel.a_offset), code.dot(self.indices, kernel.a_batch))
-        if kernel.a_packed:
+        if kernel.a_form == "rows":
             a = code.add(a, self.row)
         b = code.add(code.word(kernel.b_offset), code.dot(self.indices, kernel.b_batch))
         self.a_base = code.element(self.a, memory_type(kernel.a.dtype), a)
         self.b_base = code.element(self.b, memory_type(kernel.b.dtype), b)
-        if not kernel.a_packed:
+        if kernel.a_form != "rows":
             with code.either(code.here(f"icmp ne i64 {known}, {block}")):
                 padded = code.mul(code.ceiling(self.count, str(self.rows)), str(self.rows))
+                row, step = self.row, "0"
+                if kernel.a_form == "k":
+                    row = code.here(f"select i1 {self.moved}, i64 0, i64 {row}")
+                    step = f"i64 {self.pitch}, i64 {code.word(kernel.a_rows[0])}"
+                    step = code.here(f"select i1 {self.moved}, {step}")
                 code.effect(
-                    f'call void @"{self.name}.rows"(ptr %args, ptr {self.table}, i64 {self.row}, '
-                    f"i64 {self.count}, i64 {padded})"
+                    f'call void @"{self.name}.rows"(ptr %args, ptr {self.table}, i64 {row}, '
+                    f"i64 {self.count}, i64 {padded}, i64 {step})"
                 )
         with code.loop("0", self.k_blocks, 1) as blocks:
             self.block(blocks.index)
@@ -135,27 +169,58 @@ class Driver:
         """One block of k for all panels of the group: A's part stays in the second cache."""
         code = self.code
         self.first = code.mul(number, self.k_block)
-        end = code.extreme("umin", code.add(self.first, self.k_block), self.k)
-        run = code.here(f"udiv i64 {self.first}, {self.run_length}")
-        end_run = code.ceiling(end, self.run_length)
-        self.extent = f"i64 {self.first}, i64 {end}, i64 {run}, i64 {end_run}"
+        self.end = end = code.extreme("umin", code.add(self.first, self.k_block), self.k)
+        self.extent = self.extent_of(self.first, end)
         self.last = code.here(f"icmp eq i64 {number}, {self.last_block}")
-        if self.kernel.a_packed:
-            element = memory_type(self.kernel.a.dtype)
+        enough = code.here(f"icmp uge i64 {code.sub(end, self.first)}, {LONG}")
+        self.is_long = code.here(f"and i1 {self.last}, {enough}")
+        if self.kernel.a_form == "rows":
+            self.copy_rows(end)
+        if self.kernel.a_form == "k":
+            self.move_rows(end)
+        with code.loop(self.first_panel, self.end_panel, 1) as panels:
+            self.panel(panels.index)
+
+    def extent_of(self, first: str, end: str) -> str:
+        """The arguments that name the k from `first` to `end`."""
+        run = self.code.here(f"udiv i64 {first}, {self.run_length}")
+        return f"i64 {first}, i64 {end}, i64 {run}, i64 {self.code.ceiling(end, self.run_length)}"
+
+    def copy_rows(self, end: str) -> None:
+        """A's part of the block, a few k at a time, so that memory is read in a straight line."""
+        code, element = self.code, memory_type(self.kernel.a.dtype)
+        with code.loop(self.first, end, STRIP) as strips:
+            stop = code.extreme("umin", code.add(strips.index, str(STRIP)), end)
+            extent = self.extent_of(strips.index, stop)
+            done = code.mul(code.sub(strips.index, self.first), str(self.rows))
             with code.loop("0", self.count, self.rows) as tiles:
                 source = code.element(self.a_base, element, tiles.index)
+                target = code.element(self.copied_rows(tiles.index), element, done)
                 left = code.sub(self.count, tiles.index)
                 code.effect(
                     f'call void @"{self.name}.pack_a"(ptr %args, ptr {source}, '
-                    f"ptr {self.copied_rows(tiles.index)}, i64 {left}, {self.extent})"
+                    f"ptr {target}, i64 {left}, {extent})"
                 )
-        with code.loop(self.first_panel, self.end_panel, 1) as panels:
-            self.panel(panels.index)
+
+    def move_rows(self, end: str) -> None:
+        """A's part of the block to where the distance of rows suits the caches."""
+        code, kernel, element = self.code, self.kernel, memory_type(self.kernel.a.dtype)
+        with code.either(self.moved):
+            stride = code.word(kernel.a_rows[0])
+            offset = code.add(code.mul(self.row, stride), self.first)
+            offset = code.add(offset, code.read(code.pointer(kernel.a_runs), "0"))
+            source = code.element(self.a_base, element, offset)
+            code.effect(
+                f'call void @"{self.name}.move"(ptr {source}, ptr {self.a_copy}, '
+                f"i64 {self.count}, i64 {stride}, i64 {self.pitch}, "
+                f"i64 {code.sub(end, self.first)})"
+            )
 
     def copied_rows(self, at: str) -> str:
         """Where the copy of the tile lies whose first row is number `at` of the row block."""
         element = memory_type(self.kernel.a.dtype)
-        return self.code.element(self.a_copy, element, self.code.mul(at, self.k_block))
+        code = self.code  # one k more than there are, since vectors end past their rows
+        return code.element(self.a_copy, element, code.mul(at, code.add(self.k_block, "1")))
 
     def panel(self, panel: str) -> None:
         """One block of k of one panel for all row tiles: B's part stays in the first cache."""
@@ -166,25 +231,31 @@ class Driver:
         self.partial = code.here(f"xor i1 {self.full}, true")
         b, in_place = self.b_block(panel)
         a = self.a_base
+        if kernel.a_form == "k":
+            a = code.here(f"select i1 {self.moved}, ptr {self.a_copy}, ptr {a}")
         if kernel.a_vector:
             a = code.element(a, memory_type(kernel.a.dtype), self.column)
         size = self.width * kernel.accumulator.itemsize
         before = code.mul(code.sub(panel, self.first_panel), self.row_block)
-        with code.loop("0", self.count, self.rows) as tiles:
+        ahead = self.next_block(panel)
+        with code.loop("0", self.count, self.rows, [("ptr", ahead.start)]) as tiles:
+            tiles.next = [self.fetch(ahead, tiles.inner[0])]
             place = code.mul(code.add(before, tiles.index), str(size))
             held = code.element("%scratch", "i8", place)
             total = code.here(f"select i1 {self.one_block}, ptr {self.tile}, ptr {held}")
-            if kernel.a_packed:
+            if kernel.a_form == "rows":
                 a, offsets = self.copied_rows(tiles.index), self.table
             else:
                 offsets = code.element(self.table, "i64", tiles.index)
+            with code.either(self.is_long):
+                self.store("ahead", (False,), tiles.index, total)
             self.choose(
                 "product", self.edges,
                 f"ptr %args, ptr {a}, ptr {offsets}, ptr {b}, ptr {total}, {self.extent}, "
-                f"i64 {self.columns_left}, i1 {in_place}",
+                f"i64 {self.columns_left}, i1 {in_place}, i1 {self.moved}",
             )  # fmt: skip
             with code.either(self.last):
-                self.store(tiles.index, total)
+                self.store("store", (False, True), tiles.index, total)
 
     def b_block(self, panel: str) -> tuple[str, str]:
         """Where the panel's block of B lies, and (an i1) whether that is its own place."""
@@ -205,13 +276,49 @@ class Driver:
             code.effect(pack)
         return code.here(f"select i1 {stays}, ptr {there}, ptr {self.b_copy}"), stays
 
-    def store(self, at: str, total: str) -> None:
+    def next_block(self, panel: str) -> Ahead:
+        """What comes after this block of B: the same k of the next panel, or the next k of the
+        first. Where K is in several runs, or there are few tiles, there is nothing to bring."""
+        code, kernel = self.code, self.kernel
+        following = code.add(panel, "1")
+        more = code.here(f"icmp slt i64 {following}, {self.end_panel}")
+        place = code.here(f"select i1 {more}, i64 {following}, i64 {self.first_panel}")
+        first = code.here(f"select i1 {more}, i64 {self.first}, i64 {self.end}")
+        length = code.extreme("umin", self.k_block, code.sub(self.k, first))
+        place = code.mul(place, code.word(kernel.b_panel))
+        step = str(self.width) if kernel.b_form == "packed" else code.word(kernel.b_k)
+        place = code.add(place, code.mul(first, step))
+        pieces, width = length, str(self.width)
+        if kernel.b_form == "turn":
+            pieces, width, step = width, length, code.word(kernel.b_line)
+        if kernel.b_form != "packed":
+            place = code.add(place, code.read(code.pointer(kernel.b_runs), "0"))
+        enough = code.here(f"icmp ugt i64 {self.count}, {FETCHING_TILES * self.rows}")
+        if kernel.b_form != "packed":
+            single = code.here(f"icmp eq i64 {code.word(kernel.num_runs)}, 1")
+            enough = code.here(f"and i1 {enough}, {single}")
+        pieces = code.here(f"select i1 {enough}, i64 {pieces}, i64 0")
+        share = code.ceiling(code.mul(pieces, str(self.rows)), self.count)
+        element = memory_type(kernel.b.dtype)
+        return Ahead(code.element(self.b_base, element, place), step, width, share)
+
+    def fetch(self, ahead: Ahead, piece: str) -> str:
+        """Bring one tile's share of the next block nearer; where the next tile's begins."""
+        code, element = self.code, memory_type(self.kernel.b.dtype)
+        with code.loop("0", ahead.share, 1, [("ptr", piece)]) as pieces:
+            line = CACHE_LINE // self.kernel.b.dtype.itemsize
+            with code.loop("0", ahead.width, line) as places:
+                code.prefetch(code.element(pieces.inner[0], element, places.index))
+            pieces.next = [code.element(pieces.inner[0], element, ahead.step)]
+        return pieces.outer[0]
+
+    def store(self, what: str, edges: Sequence[bool], at: str, total: str) -> None:
         """The epilogue of the tile whose first row is number `at` of the row block."""
         code = self.code
         rows = code.extreme("umin", str(self.rows), code.sub(self.count, at))
         batch = "".join(f", i64 {index}" for index in self.indices)
         self.choose(
-            "store", (False, True),
+            what, edges,
             f"ptr %args, ptr {total}, i64 {code.add(self.row, at)}, i64 {rows}, "
             f"i64 {self.column}, i64 {self.columns_left}{batch}",
         )  # fmt: skip

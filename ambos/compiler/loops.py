@@ -249,7 +249,10 @@ class ContractKernel:
     K is cut into `num_runs` runs of `run_length`; run r starts at tables a_runs[r], b_runs[r]
     (pointers to int64 element offsets) and advances by strides a_k, b_k (words or UNIT).
     `a_vector`: A also varies along the column axis, with unit stride (depthwise convolution).
-    `a_packed`: rows are one axis of unit stride; blocks of A are copied to scratch first.
+    `a_form`, how the kernel reads A: "place": where it lies. "rows": rows are neighbours (they are
+    one axis then, of unit stride); blocks are copied to scratch first. "k": rows are one axis and
+    k are neighbours (a_k is UNIT); blocks are copied if word `a_move` is not 0, which needs a
+    single run.
     B element address: b_offset + sum(batch * b_batch) + K offset + column address, where the
     column address is (col // width) * b_panel + (col % width) * b_line; a panel is `width` columns
     wide, width = the tile's columns. How the kernel reads B is `b_form`:
@@ -281,7 +284,8 @@ class ContractKernel:
     b_form: str
     b_in_place: int
     a_vector: bool
-    a_packed: bool
+    a_form: str
+    a_move: int
     num_runs: int
     run_length: int
     a_runs: int

@@ -13,7 +13,7 @@ from ambos.compiler.launches import Context, Step, assemble, outline, outline_ti
 from ambos.compiler.layout import Memory, TableRef, strides_in_order
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder
-from ambos.compiler.tiles import choose_item, choose_tile, scratch_of
+from ambos.compiler.tiles import choose_item, choose_tile, moves_rows, scratch_of
 from ambos.core.affine import Affine, Misaligned
 from ambos.core.dtype import bool_
 from ambos.core.shape import row_major
@@ -194,9 +194,11 @@ class Contraction:
         k = self.volume(roles.summed)
         panels = -(-width // (tile[1] * loops.LANES))
         batches = math.prod(axes.extent(x) for x in range(num_batch))
+        pitch = axes.coefficient(self.a.address, num_batch)
+        moves = num_rows == 1 and moves_rows(pitch * self.a.memory.dtype.itemsize, panels)
         block, group = choose_item(
             context.features, tile, count, k, accumulator.itemsize, panels, batches,
-            context.threads,
+            context.threads, moves,
         )  # fmt: skip
         steps: list[Step] = []
         side = self.column_side(axes, roles, num_batch, tile[1] * loops.LANES, steps)
@@ -211,11 +213,13 @@ class Contraction:
         a_buffer, a_offset = self.origin(words, self.a)
         b_buffer, b_offset = self.origin(words, side.operand)
         num_runs, run_length, a_table, b_table, a_k, b_k = self.runs(roles, side.k_address)
-        a_packed = num_rows == 1 and not roles.a_vector and a_k != 1 and (
-            axes.coefficient(self.a.address, num_batch) == 1
-        )  # fmt: skip
+        a_form = "place"
+        if num_rows == 1 and tile[0] > 1 and not roles.a_vector:
+            a_form = "k" if a_k == 1 else "rows" if pitch == 1 else "place"
+        moves = moves and a_form == "k" and num_runs == 1
         itemsizes = accumulator.itemsize, a_buffer.dtype.itemsize, b_buffer.dtype.itemsize
-        scratch = scratch_of(tile, block, group, k, itemsizes, (a_packed, side.form != "packed"))
+        copies = moves or a_form == "rows", side.form != "packed"
+        scratch = scratch_of(tile, block, group, k, itemsizes, copies)
         kernel = loops.ContractKernel(
             extents=extents,
             num_batch=num_batch,
@@ -235,7 +239,8 @@ class Contraction:
             b_form=side.form,
             b_in_place=words.add(int(count < PACK_ROWS)),
             a_vector=roles.a_vector,
-            a_packed=a_packed,
+            a_form=a_form,
+            a_move=words.add(int(moves)),
             num_runs=words.add(num_runs),
             run_length=words.add(run_length),
             a_runs=words.add(a_table),

@@ -277,6 +277,20 @@ class TapeEmitter:
             pointer = self.b.pure(text, depth)
         return pointer, depth
 
+    def approach(self, stores: Sequence[Store]) -> None:
+        """Ask for the memory that `stores`, and what they read beside it, touch at this point."""
+        loads = [i for i in self.tape if isinstance(i, Load) and not i.index.gathers]
+        for access in (*stores, *loads):
+            if access.buffer.word is None or access.index.gathers:
+                continue
+            address, _ = self._address(access.buffer, access.index)
+            if address.is_unit:
+                self.b.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+                write = int(isinstance(access, Store))
+                self.b.effect(
+                    f"call void @llvm.prefetch.p0(ptr {address.pointer}, i32 {write}, i32 3, i32 1)"
+                )
+
     def store(self, stores: Sequence[Store], forward: bool = False) -> None:
         """All of `stores` at this point, in order, after everything they need was read. With
         `forward`, later loads at this point of what was stored are the stored values."""

@@ -13,9 +13,11 @@ from ambos.compiler.loops import LANES, block_length
 from ambos.core.dtype import DType
 from ambos.core.features import Features
 
-MAX_ROW_BLOCK = 504  # rows; the table of their addresses lies on the stack
+MAX_ROW_BLOCK = 1023  # rows; the table of their addresses lies on the stack
 MAX_TILE_ROWS = 11  # more would not find address registers on x86; 3 x 11 wastes one row in 33
 FEW_ROWS = 48
+WAY_BYTES = 4096  # memory this far apart shares a line of the first cache, everywhere today
+MOVING_PANELS = 8
 ITEMS_PER_THREAD = 2
 
 
@@ -51,6 +53,7 @@ def choose_item(
     panels: int = 1,
     batches: int = 1,
     threads: int = 1,
+    moves: bool = False,
 ) -> tuple[int, int]:
     """Rows (a multiple of the tile's) and panels of a work item.
 
@@ -62,19 +65,19 @@ def choose_item(
     Example:
         >>> from ambos.core import features
         >>> choose_item(features.AVX2, (6, 1), 1024, 1024, 4, panels=64)
-        (210, 8)
+        (114, 32)
         >>> choose_item(features.AVX2, (6, 1), 10, 64, 4)
         (12, 1)
         >>> choose_item(features.AVX2, (6, 1), 100, 64, 4, panels=8, threads=2)
         (102, 2)
     """
     height, length = tile[0], block_length(k)
-    cached = features.l2_bytes // 2 // (length * itemsize)
+    cached = features.l2_bytes // (8 if moves else 4) // (length * itemsize)
     block = equal_share(rows, max(FEW_ROWS, min(cached, MAX_ROW_BLOCK // height * height)), height)
     group = panels
     if k > length:
         totals = block * tile[1] * LANES * itemsize
-        group = equal_share(panels, max(1, features.l2_bytes // 4 // totals))
+        group = equal_share(panels, max(1, features.l2_bytes // 20 * 11 // totals))
     if threads > 1:
         wanted = ITEMS_PER_THREAD * threads
         others = batches * -(-rows // block)
@@ -122,10 +125,17 @@ def scratch_of(
     accumulator, a, b = itemsizes
     totals = round_up(block * group * width * accumulator) if several else 0
     panel = round_up(length * width * b) if copies[1] else 0
-    rows = round_up((block * length + LANES) * a) if copies[0] else 0  # vectors end past the last
+    pitch = -(-length // LANES) * LANES + LANES  # as in Driver
+    rows = round_up(block * pitch * a) if copies[0] else 0
     return Scratch(totals, totals + panel, totals + panel + rows)
 
 
 def round_up(size: int) -> int:
     """To whole cache lines."""
     return -(-size // 64) * 64
+
+
+def moves_rows(pitch: int, panels: int) -> bool:
+    """Whether rows `pitch` bytes apart should be copied before `panels` panels go by: where the
+    rows of a tile lie in the same few lines of a cache, they and B push each other out."""
+    return pitch % WAY_BYTES == 0 and panels >= MOVING_PANELS

@@ -88,7 +88,8 @@ class Case:
     a_dtype: dt.DType | None = None
     b_dtype: dt.DType | None = None
     a_vector: bool = False
-    a_packed: bool = False
+    a_form: str = "place"
+    a_move: bool = False
     tape: Callable[[Case], tuple[Instr, ...]] | None = None
     words: list[int] = field(default_factory=list)
     arrays: list[np.ndarray] = field(default_factory=list)
@@ -138,7 +139,8 @@ class Case:
             b_form="copy" if b.form == "place" else b.form,
             b_in_place=word(int(b.form == "place")),
             a_vector=self.a_vector,
-            a_packed=self.a_packed,
+            a_form=self.a_form,
+            a_move=word(int(self.a_move)),
             num_runs=word(len(a.runs)),
             run_length=word(self.run_length),
             a_runs=word(self.tables[0].ctypes.data),
@@ -159,7 +161,7 @@ class Case:
     def scratch_of(self) -> Scratch:
         itemsizes = self.accumulator.itemsize, self.a.array.itemsize, self.b.array.itemsize
         k = len(self.a.runs) * self.run_length
-        copies = self.a_packed, self.b.form != "packed"
+        copies = self.a_move or self.a_form == "rows", self.b.form != "packed"
         return scratch_of(self.tile, self.row_block, self.group, k, itemsizes, copies)
 
     def run(self, cpu: str = "native", chunk: int | None = None) -> np.ndarray:
@@ -254,8 +256,9 @@ def test_neither_row_blocks_nor_chunks_of_items_change_bits(transposed: bool) ->
     a, b = numbers(67, 290), numbers(290, 45, seed=1)
     left = np.asfortranarray(a) if transposed else a
     for tile, row_block, chunk in itertools.product(((6, 1), (11, 2)), (12, 36, 120), (1, 3, None)):
-        for a_packed in (False, transposed):
-            case = matmul(left, b, tile, row_block=row_block, a_packed=a_packed)
+        forms = [("place", False), ("rows", False)] if transposed else [("k", False), ("k", True)]
+        for a_form, a_move in forms:
+            case = matmul(left, b, tile, row_block=row_block, a_form=a_form, a_move=a_move)
             np.testing.assert_array_equal(case.run(chunk=chunk), canonical(a, b))
 
 

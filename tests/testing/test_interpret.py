@@ -122,7 +122,7 @@ def test_a_contraction(dtype) -> None:
         extents=(0, 1, 2), num_batch=1, num_rows=1, a=Buffer(3, dtype), b=Buffer(4, dtype),
         accumulator=dtype, a_offset=None, a_batch=(5,), a_rows=(6,), b_offset=None, b_batch=(7,),
         b_panel=8, b_line=UNIT, b_form="copy", b_in_place=17, a_vector=False,
-        a_packed=False, num_runs=9, run_length=10, a_runs=11, b_runs=12,
+        a_form="place", a_move=17, num_runs=9, run_length=10, a_runs=11, b_runs=12,
         a_k=13, b_k=14, k_block=15, row_block=16, group=17,
         b_scratch=17, a_scratch=17, tile=(6, 1), tape=tape, stores=(store,),
         num_words=21,
