@@ -280,7 +280,8 @@ class TapeEmitter:
     def approach(self, stores: Sequence[Store]) -> None:
         """Ask for the memory that `stores`, and what they read beside it, touch at this point."""
         loads = [i for i in self.tape if isinstance(i, Load) and not i.index.gathers]
-        for access in (*stores, *loads):
+        accesses: list[Store | Load] = [*stores, *loads]
+        for access in accesses:
             if access.buffer.word is None or access.index.gathers:
                 continue
             address, _ = self._address(access.buffer, access.index)
