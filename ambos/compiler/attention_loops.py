@@ -67,11 +67,13 @@ class AttentionKernel:
 
     The columns of `query`, `mask` and `output` have stride one. `mask` is (batch, head, query,
     key). `statistics` is row-major (batch, head, query). Either result may be absent; `value` is
-    where `output` is.
+    where `output` is. `single`: each item is one query, columns of `key` and `value` have stride
+    one as well, and nothing else changes.
     """
 
     dtype: DType
     causal: bool
+    single: bool
     sizes: Sizes
     query: View
     key: View

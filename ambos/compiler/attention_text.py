@@ -91,6 +91,11 @@ class AttentionCode(Code):
         value = self.here(f"load {kind}, ptr {source}, align {align}")
         self.effect(f"store {kind} {value}, ptr {target}, align {align}")
 
+    def fetch(self, address: str) -> None:
+        """Ask for a line of memory."""
+        self.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.effect(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)")
+
     # --- calls -----------------------------------------------------------------------------------
 
     def multiply(

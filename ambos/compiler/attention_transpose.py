@@ -17,38 +17,60 @@ PARAMETERS = (
 def transpose(name: str, dtype: DType) -> tuple[str, Code]:
     """`void @name(source, source.row, target, target.row, rows, columns, written)`:
     target[c][r] = source[r][c] for every column c < columns and every r < written, with zeros
-    where r >= rows. Row strides are in bytes, extents at most LANES; nothing else is touched."""
+    where r >= rows. Row strides are in bytes, extents at most LANES; nothing else is touched.
+
+    Masks of every row and column take longer than the turning, so a full square does without.
+    """
     code = Code()
-    kind, vector = memory_type(dtype), vector_type(memory_type(dtype))
-    bits = vector_type("i1")
-    mark = f"v{LANES}{SUFFIX.get(kind, kind)}.p0"
-    code.declare(f"declare {vector} @llvm.masked.load.{mark}(ptr, {bits}, {vector})")
-    code.declare(f"declare void @llvm.masked.store.{mark}({vector}, ptr, {bits})")
+    smallest = code.extreme("smin", code.extreme("smin", "%rows", "%columns"), "%written")
+    full = code.here(f"icmp sge i64 {smallest}, {LANES}")
+    with code.either(full):
+        _square(code, dtype, masked=False)
+    with code.either(code.here(f"xor i1 {full}, true")):
+        _square(code, dtype, masked=True)
+    return code.function("internal void", name, PARAMETERS, "noinline"), code
+
+
+def _square(code: Code, dtype: DType, masked: bool) -> None:
+    vector = vector_type(memory_type(dtype))
     place, lines = "%source", []
     for row in range(LANES):
-        inside = code.here(f"icmp sgt i64 %rows, {row}")
-        mask = code.lanes_below(code.here(f"select i1 {inside}, i64 %columns, i64 0"))
-        lines.append(code.here(
-            f"call {vector} @llvm.masked.load.{mark}(ptr align {dtype.itemsize} {place}, "
-            f"{bits} {mask}, {vector} zeroinitializer)"
-        ))  # fmt: skip
+        mask = _mask(code, "%rows", row, "%columns") if masked else None
+        lines.append(code.load_lanes(place, dtype, mask))
         place = code.here(f"getelementptr i8, ptr {place}, i64 %source.row")
+    place = "%target"
+    for column, line in enumerate(turned(code, lines, vector)):
+        mask = _mask(code, "%columns", column, "%written") if masked else None
+        _store(code, dtype, line, place, mask)
+        place = code.here(f"getelementptr i8, ptr {place}, i64 %target.row")
+
+
+def _mask(code: Code, count: str, number: int, lanes: str) -> str:
+    """Of line `number` of `count`: its first `lanes` lanes if it exists."""
+    inside = code.here(f"icmp sgt i64 {count}, {number}")
+    return code.lanes_below(code.here(f"select i1 {inside}, i64 {lanes}, i64 0"))
+
+
+def _store(code: Code, dtype: DType, line: str, place: str, mask: str | None) -> None:
+    kind, bits = memory_type(dtype), vector_type("i1")
+    vector, align = vector_type(kind), dtype.itemsize
+    if mask is None:
+        code.effect(f"store {vector} {line}, ptr {place}, align {align}")
+        return
+    name = f"@llvm.masked.store.v{LANES}{SUFFIX.get(kind, kind)}.p0"
+    code.declare(f"declare void {name}({vector}, ptr, {bits})")
+    code.effect(f"call void {name}({vector} {line}, ptr align {align} {place}, {bits} {mask})")
+
+
+def turned(code: Code, lines: list[str], vector: str) -> list[str]:
+    """The columns of a 16 x 16 matrix whose rows are the registers `lines`."""
     for _ in range(4):  # each turn interleaves the first half of the lines with the second
         lines = [
             code.here(f"shufflevector {vector} {a}, {vector} {b}, {half}")
             for a, b in zip(lines[: LANES // 2], lines[LANES // 2 :], strict=True)
             for half in HALVES
         ]
-    place = "%target"
-    for column in range(LANES):
-        inside = code.here(f"icmp sgt i64 %columns, {column}")
-        mask = code.lanes_below(code.here(f"select i1 {inside}, i64 %written, i64 0"))
-        code.effect(
-            f"call void @llvm.masked.store.{mark}({vector} {lines[column]}, "
-            f"ptr align {dtype.itemsize} {place}, {bits} {mask})"
-        )
-        place = code.here(f"getelementptr i8, ptr {place}, i64 %target.row")
-    return code.function("internal void", name, PARAMETERS, "noinline"), code
+    return lines
 
 
 def _interleaved(first: int) -> str:

@@ -15,6 +15,7 @@ from ambos.compiler.attention_loops import (
 )
 from ambos.compiler.emit_attention import LOG2_E, forward_scratch
 from ambos.compiler.emit_attention_gradient import gradient_scratch
+from ambos.compiler.emit_attention_single import single_scratch
 from ambos.compiler.finish import Words, address_of
 from ambos.compiler.fuse import Group
 from ambos.compiler.launches import Context, Step
@@ -110,28 +111,42 @@ class Forward(Lowering):
         keys, value_width = k.shape[2], 0 if v is None else v.shape[3]
         scale, causal = self.attrs
         masked = self.mask is not None
-        query, key = self.operand(q, unit=True), self.operand(k, unit=False)
-        value = None if v is None else self.operand(v, unit=False)
+        single = queries == 1
+        query, key = self.operand(q, unit=True), self.operand(k, unit=single)
+        value = None if v is None else self.operand(v, unit=single)
         mask = None if self.mask is None else self.operand(self.mask, unit=True)
         statistics = self.members.get("attention_statistics")
         found = None
         if statistics is not None:
             memory = self.context.allocate(statistics, row_major(statistics.shape))
             found = loops.Buffer(self.words.pointer(memory), memory.dtype)
-        span = query_span(batch * heads, queries, self.context.threads)
+        span = 1 if single else query_span(batch * heads, queries, self.context.threads)
         sizes = self.sizes(
             batch, heads, heads // k.shape[1], queries, keys, width, value_width, span,
             float(scale), LOG2_E if masked else float(scale) * LOG2_E,
         )  # fmt: skip
         kernel = AttentionKernel(
-            q.dtype, causal, sizes, query, key, value, mask, self.result("attention"), found,
-            attention_tile(self.context.features, q.dtype), len(self.words.values),
-        )  # fmt: skip
+            dtype=q.dtype,
+            causal=causal,
+            single=single,
+            sizes=sizes,
+            query=query,
+            key=key,
+            value=value,
+            mask=mask,
+            output=self.result("attention"),
+            statistics=found,
+            tile=attention_tile(self.context.features, q.dtype),
+            num_words=len(self.words.values),
+        )
         items = batch * heads * -(-queries // span)
-        scratch = forward_scratch(span, width, value_width, masked) * q.dtype.itemsize
+        scratch = forward_scratch(span, width, value_width, masked)
+        if single:
+            scratch = single_scratch(value_width)
         work = batch * heads * queries * keys * (width + value_width)
         label = f"attention {list(q.shape)} x {keys}"
-        return Step(kernel, self.words.values, items, scratch, work < SERIAL, label)
+        nbytes = scratch * q.dtype.itemsize
+        return Step(kernel, self.words.values, items, nbytes, work < SERIAL, label)
 
 
 class Backward(Lowering):

@@ -16,6 +16,7 @@ from ambos.compiler.donate import last_after_readers, may_overwrite
 from ambos.compiler.emit import emit_loop
 from ambos.compiler.emit_attention import emit_attention
 from ambos.compiler.emit_attention_gradient import emit_attention_gradient
+from ambos.compiler.emit_attention_single import emit_attention_single
 from ambos.compiler.emit_contract import emit_contract
 from ambos.compiler.emit_scan import emit_scan
 from ambos.compiler.emit_sort import emit_sort
@@ -270,7 +271,8 @@ def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
         elif isinstance(kernel, loops.ContractKernel):
             text = emit_contract(kernel, name, rule_of)
         elif isinstance(kernel, AttentionKernel):
-            text = emit_attention(kernel, name)
+            emit_forward = emit_attention_single if kernel.single else emit_attention
+            text = emit_forward(kernel, name)
         elif isinstance(kernel, AttentionGradientKernel):
             text = emit_attention_gradient(kernel, name)
         elif isinstance(kernel, loops.ScanKernel):

@@ -156,6 +156,23 @@ def test_gradients_of_gradients() -> None:
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("width", [7, 64])
+def test_a_query_alone_equals_itself_among_others(width: int) -> None:
+    """Decoding against a cache gives the bits that the whole sequence gave."""
+    q, k, v = (
+        am.tensor(RNG.standard_normal((2, 3, n, width)).astype("f4")) for n in (40, 300, 300)
+    )
+    together = F.scaled_dot_product_attention(q, k, v).numpy()
+    for i in (0, 31, 39):
+        alone = F.scaled_dot_product_attention(q[:, :, i : i + 1], k, v).numpy()
+        assert alone[:, :, 0].tobytes() == together[:, :, i].tobytes()
+    causal = F.scaled_dot_product_attention(q, k, v, is_causal=True).numpy()
+    for i in (0, 31, 39):
+        seen = k[:, :, : i + 1], v[:, :, : i + 1]
+        alone = F.scaled_dot_product_attention(q[:, :, i : i + 1], *seen).numpy()
+        assert alone[:, :, 0].tobytes() == causal[:, :, i].tobytes()
+
+
 def test_dropout_keeps_the_mean() -> None:
     am.manual_seed(0)
     q = am.zeros(1, 1, 200, 8)

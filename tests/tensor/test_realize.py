@@ -145,8 +145,15 @@ def test_a_new_length_compiles_nothing_for_attention(causal: bool) -> None:
         return kernel_gradients(attention(q, k, v, attrs=(0.5, causal)), q, k, v)
 
     realize(graph(2, 3, 19, 23, 16))
+    realize(graph(2, 3, 1, 23, 16))
     before = statistics.compiled
-    for sizes in ((2, 3, 20, 23, 16), (5, 2, 40, 300, 16), (2, 3, 300, 7, 40), (3, 1, 2, 2, 64)):
+    for sizes in (
+        (2, 3, 20, 23, 16),
+        (5, 2, 40, 300, 16),
+        (2, 3, 300, 7, 40),
+        (3, 1, 2, 2, 64),
+        (1, 6, 1, 500, 24),
+    ):
         realize(graph(*sizes))
     assert statistics.compiled == before
 
