@@ -22,9 +22,10 @@ from ambos.ops.contraction import Spec, plain
 
 PACK_ROWS = 96  # fewer rows than this do not earn back a copy of a B that can be read in place
 
-FAR = 128  # elements between neighbours in k from where on a copy of A pays for itself: lines that
-# far apart meet in few sets of the caches (a weight gradient: its copy takes 3x3 convolutions of
-# 256 channels from 66 to 77 % of the FMA peak, 128 channels 75 to 75, but 64 channels 76 to 58)
+# So many neighbours in a row of A, and elements from one k to the next, make a copy of A pay for
+# itself: lines that far apart meet in few sets of the caches. (Weight gradients of 3x3 convolutions
+# with a copy: 512 channels 53 -> 75 % of the FMA peak, 256 66 -> 77, 128 75 -> 75, 64 76 -> 58.)
+FAR = 128
 
 
 @dataclass(slots=True)
@@ -266,10 +267,11 @@ class Contraction:
         return steps
 
     def walks_rows(self, axes: Axes, roles: Roles, row: int) -> bool:
-        """Do neighbours in A belong to rows, and are k far apart? Then A is copied, and only rows
-        that follow each other can be; the outer ones are items of their own."""
+        """Do many neighbours in A belong to rows, and are k far apart? Then A is copied, and only
+        rows that follow each other can be; the outer ones are items of their own."""
         pitches = [self.a.address.coefficient(x) for x in roles.summed]
-        return axes.coefficient(self.a.address, row) == 1 and min(pitches, default=0) >= FAR
+        together = axes.coefficient(self.a.address, row) == 1 and axes.extent(row) >= FAR
+        return together and min(pitches, default=0) >= FAR
 
     def origin(self, words: Words, operand: Operand) -> tuple[loops.Buffer, int | None]:
         offset, terms = operand.address.offset, operand.address.terms
@@ -284,9 +286,11 @@ class Contraction:
 
     def runs(self, roles: Roles, b: Affine) -> tuple[int, int, TableRef, TableRef, int, int]:
         """K as runs: the innermost merged axis, and a table of the offsets of all others."""
-        a = self.a.address
+        a, summed = self.a.address, roles.summed
+        if not self.spec.is_plain:  # an only channel, wherever its next would lie, cuts no run
+            summed = [x for x in summed if self.space.extents[x] != 1] or summed[-1:]
         merged = Axes(self.space.extents)
-        order = merged.extend(roles.summed, [a, b])
+        order = merged.extend(summed, [a, b])
         if not order:
             return 1, 1, TableRef((0,)), TableRef((0,)), 0, 0
         *outer, last = order
