@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ambos.autodiff.shares import total_of
 from ambos.core.errors import GradientError
 from ambos.graph import lines
 from ambos.graph.node import Node, toposort
-from ambos.ops.arithmetic import add
 from ambos.ops.kinds import Op, constant_like
 
 
@@ -30,13 +30,16 @@ def gradients(
     for node in order:
         if node.tracked and node not in leads and any(i in leads for i in node.inputs):
             leads.add(node)
-    total: dict[Node, Node] = {}
+    shares: dict[Node, list[Node]] = {}
     for output, seed in zip(outputs, seeds, strict=True):
-        _accumulate(total, output, seed)
+        shares.setdefault(output, []).append(seed)
+    total: dict[Node, Node] = {}
     try:
         for node in reversed(order):
-            g = total.get(node)
-            if g is None or node not in leads or not node.inputs:
+            if node not in shares:
+                continue
+            g = total[node] = total_of(shares.pop(node))
+            if node not in leads or not node.inputs:
                 continue
             op = node.op
             assert isinstance(op, Op)
@@ -46,15 +49,10 @@ def gradients(
                 lines.differentiate(node)
             for source, share in zip(node.inputs, op.vjp(node, g), strict=True):
                 if share is not None and source in leads and source.tracked:
-                    _accumulate(total, source, share)
+                    shares.setdefault(source, []).append(share)
     finally:
         lines.differentiate(None)
     return [total.get(node) for node in wanted]
-
-
-def _accumulate(total: dict[Node, Node], node: Node, share: Node) -> None:
-    known = total.get(node)
-    total[node] = share if known is None else add(known, share)
 
 
 def ones_like(node: Node) -> Node:

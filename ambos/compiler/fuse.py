@@ -26,6 +26,7 @@ ROW_ELEMENTS = 1 << 16  # a row that is visited by several stages should stay in
 COLUMN_ELEMENTS = 1 << 10  # so should a panel of columns that are reduced
 KINDS = {"reduce": "a reduction", "contract": "a contraction"}  # reasons for a buffer
 OWN_KERNELS = ("contract", "sort", "attention")
+MANY_PARTS = 3  # so many joined parts are worth a buffer; fewer are chosen by masks
 VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
 
 
@@ -165,6 +166,8 @@ class Fusion:
                 self.store_operand(node.inputs[1], "index of a scatter_add")
             if node.op.name == "interleave" and all(view_base(p).inputs for p in node.inputs):
                 self.store_parts(node, "woven from parts")
+            if node.op.name == "concat" and len(node.inputs) >= MANY_PARTS:
+                self.store_parts(node, "joined from parts")
         for node in self.order:
             self.weigh(node)
 
@@ -304,18 +307,18 @@ class Fusion:
         return None
 
     def operand_bases(self, node: Node) -> set[Node]:
-        found: set[Node] = set()
+        found: dict[Node, None] = {}  # in a fixed order: it decides the order of groups
         stack = list(node.inputs)
         while stack:
             source = stack.pop()
             if source in self.stored:
-                found.add(source)
+                found[source] = None
             elif source.inputs:
                 stack += source.inputs
         for source in found:
             if source not in self.group_of:
                 self.place(source)
-        return found
+        return set(found)
 
     def attach(self, group: Group, node: Node, sources: set[Node]) -> None:
         if not group.inputs and group not in self.groups:

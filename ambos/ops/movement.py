@@ -209,6 +209,12 @@ class Concat(Move):
             cases.append((number, place, [(part, size)]))
         return cases
 
+    def places(self, node: Node) -> list[tuple[Shape, Shape]]:
+        """Where each input lies in the result: its first element, and the step to the next."""
+        (axis,), rank = node.attrs, len(node.shape)
+        starts = accumulate((source.shape[axis] for source in node.inputs[:-1]), initial=0)
+        return [(tuple(n if a == axis else 0 for a in range(rank)), (1,) * rank) for n in starts]
+
     def vjp(self, node: Node, g: Node) -> Grads:
         axis, grads, start = node.attrs[0], [], 0
         for source in node.inputs:
