@@ -113,7 +113,7 @@ class Finisher:
                 case Number(value, dtype, text):
                     plain = text in PLAIN or not math.isfinite(value)
                     number = self.put(
-                        loops.Literal(value, dtype)
+                        loops.Literal(_exact(value, dtype.kind), dtype)
                         if plain
                         else loops.Const(self.words.add(_exact(value, dtype.kind)), dtype)
                     )
@@ -175,8 +175,9 @@ class Finisher:
         return total
 
 
-def _exact(value: bool | int | float, kind: str) -> int | float:
-    return float(value) if kind == "f" else int(value)
+def _exact(value: bool | int | float, kind: str) -> bool | int | float:
+    """`value` as the Python type of its dtype: equal kernels must be written alike."""
+    return float(value) if kind == "f" else bool(value) if kind == "b" else int(value)
 
 
 def address_of(read: Read, memory: Memory) -> Affine:
