@@ -39,30 +39,44 @@ def last_after_readers(groups: Sequence[Group], renewed: Mapping[Node, Node]) ->
         writer = group_of.get(root)
         if writer is not None:
             awaited.setdefault(writer, set()).update(read_by[leaf] - {writer})
+    needs = {group: {group_of[s] for s in group.inputs} - {group} for group in groups}
     result: list[Group] = []
     placed: set[Group] = set()
     waiting = list(groups)
     while waiting:
-        ready = [g for g in waiting if {group_of[s] for s in g.inputs} - {g} <= placed]
-        chosen = next((g for g in ready if awaited.get(g, placed) <= placed), ready[0])
-        result.append(chosen)
-        placed.add(chosen)
-        waiting.remove(chosen)
+        held_back = []
+        for group in waiting:
+            if needs[group] <= placed and awaited.get(group, placed) <= placed:
+                result.append(group)
+                placed.add(group)
+            else:
+                held_back.append(group)
+        if len(held_back) == len(waiting):  # readers that need the renewed value itself
+            first = next(group for group in waiting if needs[group] <= placed)
+            result.append(first)
+            placed.add(first)
+            held_back.remove(first)
+        waiting = held_back
     return result
 
 
-def may_overwrite(steps: Sequence[Step], source: Memory, target: Memory) -> bool:
-    """May `target` lie where `source` lies?"""
-    if (source.dtype, source.shape, source.strides) != (target.dtype, target.shape, target.strides):
-        return False
-    writer = next((n for n, step in enumerate(steps) if _mentions(step, target)), None)
-    if writer is None or any(_mentions(step, source) for step in steps[writer + 1 :]):
-        return False
-    return not _mentions(steps[writer], source) or _is_elementwise(steps[writer], source, target)
-
-
-def _mentions(step: Step, memory: Memory) -> bool:
-    return any(isinstance(word, Ref) and word.memory is memory for word in step.words)
+def overwritable(
+    steps: Sequence[Step], pairs: Sequence[tuple[Memory, Memory]]
+) -> list[tuple[Memory, Memory]]:
+    """Those of `pairs` (source, target) where `target` may lie where `source` lies."""
+    uses: dict[int, list[int]] = {}  # id of a memory -> the steps that mention it, in order
+    for number, step in enumerate(steps):
+        for identity in {id(word.memory) for word in step.words if isinstance(word, Ref)}:
+            uses.setdefault(identity, []).append(number)
+    found = []
+    for source, target in pairs:
+        alike = (source.dtype, source.shape, source.strides)
+        if alike != (target.dtype, target.shape, target.strides) or id(target) not in uses:
+            continue
+        writer, read = uses[id(target)][0], uses.get(id(source), [-1])[-1]
+        if read < writer or (read == writer and _is_elementwise(steps[writer], source, target)):
+            found.append((source, target))
+    return found
 
 
 def _is_elementwise(step: Step, source: Memory, target: Memory) -> bool:

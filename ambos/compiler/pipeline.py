@@ -12,7 +12,7 @@ from typing import Any
 
 from ambos.compiler import loops
 from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
-from ambos.compiler.donate import last_after_readers, may_overwrite
+from ambos.compiler.donate import last_after_readers, overwritable
 from ambos.compiler.emit import emit_loop
 from ambos.compiler.emit_attention import emit_attention
 from ambos.compiler.emit_attention_gradient import emit_attention_gradient
@@ -216,12 +216,10 @@ def assemble_program(
         where = memory.output, memory.input
         results.append(Result(*where, root.shape, memory.strides, root.dtype))
     num_inputs = 1 + max((n.attrs[0] for n in input_nodes(roots)), default=-1)
-    donated = tuple(
-        (memory.output, leaf.attrs[0])
-        for root, leaf in renewed_inputs(roots, renewal).items()
-        if (memory := context.memories[root]).output is not None
-        and may_overwrite(steps, context.memories[leaf], memory)
-    )
+    pairs = [(context.memories[leaf], context.memories[root])
+             for root, leaf in renewed_inputs(roots, renewal).items()]  # fmt: skip
+    donated = tuple((target.output, source.input) for source, target in overwritable(steps, pairs)
+                    if target.output is not None and source.input is not None)  # fmt: skip
     placement = plan_memory(steps)
     places = places_of(roots, steps, trail)
     launches = tuple(
