@@ -268,6 +268,7 @@ class Fusion:
         if kind_of(node) == "reduce":
             shape, reduced = node.inputs[0].shape, node.attrs[0]
         producers = sorted({self.group_of[s] for s in sources}, key=self.groups.index, reverse=True)
+        homes: list[tuple[Group, tuple[Shape, Shape]]] = []
         if node not in self.forced:
             for group in producers:
                 if self.forced & set(group.members):
@@ -278,12 +279,26 @@ class Fusion:
                     self.part(node, group, "", shape, reduced)
                     continue
                 obstacle = self.obstacle(group, node, reads, dims, sources, merged)
-                if not obstacle:
-                    group.shape, group.reduced = merged
-                    self.attach(group, node, sources)
-                    return
-                self.part(node, group, obstacle)
-        self.attach(Group("loop", shape, reduced, [node]), node, sources)
+                if obstacle:
+                    self.part(node, group, obstacle)
+                else:
+                    homes.append((group, merged))
+        if not homes:
+            self.attach(Group("loop", shape, reduced, [node]), node, sources)
+            return
+        (home, merged), *others = homes
+        for other, _ in others:  # a node that several groups could take in makes them one
+            if self.could_be_one(home, other):
+                self.merge(home, other)
+        home.shape, home.reduced = merged
+        self.attach(home, node, sources)
+
+    @staticmethod
+    def could_be_one(a: Group, b: Group) -> bool:
+        """May `a` and `b` be one kernel, because they are alike and neither needs the other?"""
+        if (a.kind, a.shape, a.reduced) != (b.kind, b.shape, b.reduced) or a.kind != "loop":
+            return False
+        return a not in b.before and b not in a.before and a.weight + b.weight <= LONG
 
     def part(
         self, node: Node, group: Group, why: str, shape: Shape = (), reduced: Shape = ()
@@ -442,6 +457,7 @@ class Fusion:
         for node in other.members:
             self.group_of[node] = into
         into.weight += other.weight
+        into.depth = max(into.depth, other.depth)
         into.inputs |= other.inputs
         self.groups.remove(other)
         into.before |= other.before

@@ -9,7 +9,7 @@ from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
 from ambos.nn.functional.shared import along, as_type, keep, mean, nodes, same_dtype
-from ambos.ops.arithmetic import add, multiply, subtract
+from ambos.ops.arithmetic import add, multiply, negative, subtract
 from ambos.ops.functions import rsqrt
 from ambos.ops.kinds import constant_like
 from ambos.ops.movement import detach, expand, reshape
@@ -59,26 +59,54 @@ def batch_norm(
             "than one: use a larger batch, or eval()"
         )
     average = mean(x, axes)
-    away = subtract(x, keep(average, axes, x.shape))
-    spread = mean(multiply(away, away), axes)
+    spread = mean_square(away_from(x, average, axes), average, axes)
     if running_mean is not None and means is not None:
         running_mean.data = wrap(_moved(means, detach(average), momentum))
     if running_var is not None and variances is not None:
         fair = multiply(detach(spread), constant_like(spread, count / (count - 1)))
         running_var.data = wrap(_moved(variances, fair, momentum))
-    return wrap(_standardized(x, average, spread, scale, shift, eps))
+    return wrap(_standardized(x, average, spread, scale, shift, eps, moves=True))
 
 
 def _standardized(
-    x: Node, average: Node, variance: Node, scale: Node | None, shift: Node | None, eps: float
-) -> Node:
-    """(x - average) / sqrt(variance + eps) * scale + shift, per channel."""
-    inverse = rsqrt(add(variance, constant_like(variance, eps)))
-    away = subtract(x, along(average, 1, x.shape))
-    y = multiply(away, along(inverse, 1, x.shape))
+    x: Node, average: Node, variance: Node, scale: Node | None, shift: Node | None, eps: float,
+    moves: bool = False,
+) -> Node:  # fmt: skip
+    """(x - average) / sqrt(variance + eps) * scale + shift, per channel. `moves`: the average
+    depends on x."""
+    factor = rsqrt(add(variance, constant_like(variance, eps)))
     if scale is not None:
-        y = multiply(y, along(scale, 1, x.shape))
+        factor = multiply(factor, scale)
+    away = subtract(x, along(detach(average) if moves else average, 1, x.shape))
+    if moves:
+        moved = multiply(drift(average), factor)
+        shift = negative(moved) if shift is None else subtract(shift, moved)
+    y = multiply(away, along(factor, 1, x.shape))
     return y if shift is None else add(y, along(shift, 1, x.shape))
+
+
+# Gradients without a chain of sums. With a constant c
+#     (x - average) s = (x - c) s - (average - c) s
+#     variance = mean((x - c)^2) - (average - c)^2
+# whatever c is. It is the average itself, detached: the new terms are 0, but the gradient that
+# belongs to the average goes through them, where it is a sum that the gradients of scale and shift
+# need anyway. One pass over x fewer; derivatives of any order stay right.
+
+
+def drift(average: Node) -> Node:
+    """0, with the gradient of `average`."""
+    return subtract(average, detach(average))
+
+
+def away_from(x: Node, average: Node, axes: Shape) -> Node:
+    """x - average, of which `average` gets no gradient."""
+    return subtract(x, keep(detach(average), axes, x.shape))
+
+
+def mean_square(away: Node, average: Node, axes: Shape) -> Node:
+    """The variance."""
+    zero = drift(average)
+    return subtract(mean(multiply(away, away), axes), multiply(zero, zero))
 
 
 def _moved(old: Node, new: Node, momentum: float | Tensor) -> Node:
@@ -119,10 +147,12 @@ def layer_norm(
         if value is not None and value.shape != inner:
             raise ShapeError(f"layer_norm: {role} is {value.shape}; need {inner}")
     axes = tuple(range(x.rank - len(inner), x.rank))
-    away = subtract(x, keep(mean(x, axes), axes, x.shape))
-    spread = mean(multiply(away, away), axes)
+    average = mean(x, axes)
+    away = away_from(x, average, axes)
+    spread = mean_square(away, average, axes)
     inverse = rsqrt(add(spread, constant_like(spread, eps)))
-    y = multiply(away, keep(inverse, axes, x.shape))
+    centred = subtract(away, keep(drift(average), axes, x.shape))
+    y = multiply(centred, keep(inverse, axes, x.shape))
     if scale is not None:
         y = multiply(y, _trailing(scale, x.shape))
     return wrap(y if shift is None else add(y, _trailing(shift, x.shape)))
