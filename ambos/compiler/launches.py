@@ -116,7 +116,7 @@ def outline(
     if around[0] == lane:
         step = -(-step // loops.LANES) * loops.LANES
         if inner and total > SERIAL:  # a fold of columns: whole panels if there are enough
-            share = -(-extent // (4 * threads * loops.LANES)) * loops.LANES
+            share = -(-extent // (2 * threads * loops.LANES)) * loops.LANES
             step = max(step, min(loops.PANEL, max(4 * loops.LANES, share)))
     grain = words.add(step)
     items = -(-extent // step)

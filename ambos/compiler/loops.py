@@ -23,7 +23,7 @@ UNIT = -1  # a stride of one, known when the code is generated (vector loads nee
 LANES = 16  # logical vector width everywhere; a target splits it over its registers
 BLOCK = 4096  # reduction block: so many elements along the innermost reduced axis
 TILE = 64  # indices of either axis of a transposing kernel's tile
-PANEL = 256  # columns that a fold across them takes at once
+PANEL = 512  # columns that a fold across them takes at once
 K_BLOCK = 256  # contraction block: so many products are chained before a total is taken
 
 
