@@ -130,12 +130,15 @@ class Finisher:
         memory = self.memories[read.node]
         address = address_of(read, memory)
         gathers = tuple(
-            (self.numbers[value], self.words.add(memory.strides[dim]))
-            for value, dim in read.gathers
+            (self.numbers[value], self.stride(memory.strides[dim])) for value, dim in read.gathers
         )
         buffer, index = self.place(memory, address, gathers, read.mask is not None)
         mask = None if read.mask is None else self.numbers[read.mask]
         return self.put(loops.Load(buffer, index, mask))
+
+    def stride(self, step: int) -> int:
+        """The stride of a computed position: neighbours need no multiplication."""
+        return loops.UNIT if step == 1 else self.words.add(step)
 
     def place(
         self, memory: Memory, address: Affine, gathers: tuple[tuple[int, int], ...] = (),

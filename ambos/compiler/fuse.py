@@ -160,7 +160,7 @@ class Fusion:
             if kind in OWN_KERNELS:
                 for source in node.inputs:  # a sort reads its keys row-major, never through a view
                     self.store_operand(source, f"operand of a {node.op.name}", kind == "sort")
-            if node.op.name == "take":
+            if node.op.name in ("take", "gather"):
                 self.store_operand(node.inputs[0], "gathered from at any index", exact=True)
             if node.op.name == "scatter_add" and node.inputs[2].size > 1:
                 self.store_operand(node.inputs[1], "index of a scatter_add")

@@ -20,6 +20,8 @@ from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.movement import detach
 
+SHORT = 8  # a tile with fewer rows or columns is mostly empty: elements are moved one by one
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -159,8 +161,12 @@ def _kernel(
         lane = outer.pop()
     elif not folds and outer:
         map_axes = [outer.pop()]
-    vector = lane if lane is not None else (map_axes[-1] if map_axes else None)
     rows = None if folds or lane is not None else _row_axis(builder, axes, outer, map_axes, context)
+    if rows is not None and min(axes.extent(rows), axes.extent(map_axes[-1])) < SHORT:
+        if axes.extent(rows) > axes.extent(map_axes[-1]):  # vectors along the other axis
+            outer[outer.index(rows)], map_axes = map_axes[-1], [rows]
+        rows = None
+    vector = lane if lane is not None else (map_axes[-1] if map_axes else None)
     run = None if first is None else axes.add_counter(first.runs)
     outer = outer if run is None else [run, *outer]
     if rows is None:
@@ -323,7 +329,7 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     shape = outline(axes, words, outer, lane, inner, context.threads)
     finisher = Finisher(axes, words, lane, context.memories)
     finisher.translate(builder.tape, {})
-    target = ((finisher.numbers[numbers[1]], words.add(memory.strides[axis])),)
+    target = ((finisher.numbers[numbers[1]], finisher.stride(memory.strides[axis])),)
     buffer, position = finisher.place(memory, address, target)
     store = loops.Store(buffer, position, finisher.numbers[numbers[0]], accumulate=True)
     stage = loops.Map(tuple(inner), (store,), ordered=True)

@@ -197,6 +197,25 @@ def _load_neighbours(b: LLVMBuilder, address: Address, masks: Masks, write: Writ
     return from_memory(b, raw, address.dtype, True, depth)
 
 
+def _gather(b: LLVMBuilder, address: Address, kind: str, write: Write) -> Value:
+    """One instruction where the processor has a good one (AVX-512); LLVM writes the sixteen loads
+    where it has not."""
+    offsets = address.offsets
+    assert offsets is not None
+    if address.stride != 0:
+        offsets = offsets + lane_numbers(b) * address.stride
+    depth = max(address.depth, offsets.depth)
+    element, align = memory_type(address.dtype), address.dtype.itemsize
+    text = f"getelementptr {element}, ptr {address.pointer}, {vector_type('i64')} {offsets.text}"
+    pointers = b.pure(text, depth)
+    symbol = f"@llvm.masked.gather.v{LANES}{SUFFIX.get(element, element)}.v{LANES}p0"
+    where, mask = vector_type("ptr"), vector_type("i1")
+    b.declare(f"declare {kind} {symbol}({where}, {mask}, {kind})")
+    args = f"{where} align {align} {pointers}, {mask} splat (i1 true), {kind} poison"
+    raw, depth = write(f"call {kind} {symbol}({args})", depth)
+    return from_memory(b, raw, address.dtype, True, depth)
+
+
 def _load_lanes(b: LLVMBuilder, address: Address, masks: Masks, write: Write) -> Value:
     """Sixteen scalar loads: measured no slower than a gather instruction on AVX2 and AVX-512."""
     element, align = memory_type(address.dtype), address.dtype.itemsize
@@ -204,6 +223,8 @@ def _load_lanes(b: LLVMBuilder, address: Address, masks: Masks, write: Write) ->
     lanes = masks.lanes
     if masks.uniform is not None:
         lanes = b.broadcast(masks.uniform if lanes is None else masks.uniform & lanes)
+    if lanes is None and address.offsets is not None and address.dtype.itemsize >= 4:
+        return _gather(b, address, kind, write)
     raw, deepest = "poison", 0
     for lane, (pointer, depth) in enumerate(lane_pointers(b, address)):
         on = None if lanes is None else extract(b, lanes, lane)

@@ -147,6 +147,8 @@ class TapeBuilder:
         if op.name == "take":
             axis, rank = node.attrs[0], node.inputs[1].rank
             return [(node.inputs[1], place[axis : axis + rank], mask)]
+        if op.name == "gather":
+            return [(node.inputs[1], place, mask)]
         return [(source, place, mask) for source in node.inputs]
 
     def number(self, value: bool | int | float, dtype: DType) -> int:
@@ -174,7 +176,7 @@ class TapeBuilder:
             return self.emit(Read(node, place, None, mask))
         if isinstance(op, Move):
             return self.compute_move(node, place, mask)
-        if op.name == "take":
+        if op.name in ("take", "gather"):
             return self.compute_take(node, place, mask)
         assert isinstance(op, Op)
         if op.kind not in ("pointwise", "random"):
@@ -252,9 +254,10 @@ class TapeBuilder:
         axis = node.attrs[0]
         if not (self.is_stored(data)):
             raise NeedsBuffer(data)
-        at = self.memo[index, place[axis : axis + index.rank], mask]
-        at = self.clamp(at, data.shape[axis])
-        source = (*place[:axis], Affine(), *place[axis + index.rank :])
+        taken = 1 if node.op.name == "gather" else index.rank
+        where = place if node.op.name == "gather" else place[axis : axis + taken]
+        at = self.clamp(self.memo[index, where, mask], data.shape[axis])
+        source = (*place[:axis], Affine(), *place[axis + taken :])
         return self.emit(Read(data, source, None, mask, ((at, axis),)))
 
     def clamp(self, value: int, extent: int) -> int:

@@ -50,6 +50,39 @@ class Take(Index):
         return scatter_add(constant(0, x.dtype, x.shape), index, g, attrs=node.attrs), None
 
 
+class Gather(Index):
+    """result[i, j] = x[index[i, j], j] for axis 0, and so on; attrs: (axis,). The index has as many
+    dimensions as x and, but for the axis, sizes within it."""
+
+    def ref(np: Any, x: Any, index: Any, axis: int) -> Any:
+        part = tuple(slice(None if a == axis else n) for a, n in enumerate(index.shape))
+        return np.take_along_axis(x[part], index, axis)
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x, index), (axis,) = inputs, attrs
+        _check("gather", x, index, axis)
+        if index.rank != x.rank or any(
+            i > n
+            for a, (i, n) in enumerate(zip(index.shape, x.shape, strict=True)) if a != axis
+        ):  # fmt: skip
+            raise ShapeError(f"gather: positions are {index.shape} for {x.shape}; need as many "
+                             f"dimensions, and sizes within it but for axis {axis}")  # fmt: skip
+        return index.shape, x.dtype
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        x, index = node.inputs
+        place = constant(0, int64, index.shape)
+        for axis, extent in enumerate(index.shape):
+            single = tuple(extent if a == axis else 1 for a in range(index.rank))
+            line = expand(reshape(iota(attrs=(extent,)), attrs=(single,)), attrs=(index.shape,))
+            at = index if axis == node.attrs[0] else line
+            stride = constant(size_of(x.shape[axis + 1 :]), int64, index.shape)
+            place = add(place, multiply(at, stride))
+        flat = (reshape(n, attrs=((index.size,),)) for n in (place, g))
+        total = scatter_add(constant(0, x.dtype, (x.size,)), *flat, attrs=(0,))
+        return reshape(total, attrs=(x.shape,)), None
+
+
 class ScatterAdd(Index):
     """A copy of x to which updates are added at x[..., index, ...], in the order of the index;
     attrs: (axis,). Inputs: x, index, updates (shaped like the result of `take`)."""
@@ -131,4 +164,4 @@ class Sort(Order):
         return (reshape(scatter_add(*flat, attrs=(0,)), attrs=(x.shape,)),)
 
 
-take, scatter_add, argsort, sort = Take(), ScatterAdd(), Argsort(), Sort()
+take, gather, scatter_add, argsort, sort = Take(), Gather(), ScatterAdd(), Argsort(), Sort()

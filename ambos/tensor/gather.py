@@ -93,8 +93,7 @@ def gather(x: Any, axis: int, indices: Any) -> Tensor:
         return wrap(node)
     at = normalize_axis("gather", axis, node.rank)
     _check_gather("gather", node, index, at)
-    place = linear_index(_coordinates(index, at), node.shape)
-    return wrap(index_ops.take(reshaped(node, (node.size,)), place, attrs=(0,)))
+    return wrap(index_ops.gather(node, index, attrs=(at,)))
 
 
 @public

@@ -14,16 +14,17 @@ from typing import Any
 
 from ambos.compiler.pipeline import Compiled, Renewal, compile_graph, lower_graph
 from ambos.core.config import config
+from ambos.core.dtype import uint64
 from ambos.core.errors import IndexingError
 from ambos.core.program import TextMissing
 from ambos.core.shape import Shape
 from ambos.graph import Node, substitute
 from ambos.graph.lines import line_of
 from ambos.graph.node import exact, pending
-from ambos.ops.arithmetic import add, greater_equal, less
+from ambos.ops.arithmetic import cast, greater_equal
 from ambos.ops.indexing import Index
 from ambos.ops.kinds import constant_like
-from ambos.ops.reductions import any_
+from ambos.ops.reductions import max_
 from ambos.ops.sources import input_
 from ambos.runtime.executor import Executable
 from ambos.runtime.machine import host_features
@@ -234,9 +235,10 @@ def out_of_range(order: Sequence[Node]) -> dict[Node, Node]:
         if not isinstance(node.op, Index) or node.value is not None:
             continue
         index, extent = node.op.bounds(node)
-        low = less(index, constant_like(index, 0))
-        high = greater_equal(index, constant_like(index, extent))
-        checks[any_(add(low, high), attrs=(tuple(range(index.rank)),))] = node
+        if index.size:
+            positive = cast(index, attrs=(uint64,))  # a negative index is a huge one: one maximum
+            most = max_(positive, attrs=(tuple(range(index.rank)),))
+            checks[greater_equal(most, constant_like(most, extent))] = node
     return checks
 
 
