@@ -145,13 +145,31 @@ class LoopEmitter:
                 self.tape.origin = start
                 self.stages()
             return
-        single = len(self.kernel.stages) == 1 and not self.kernel.stages[0].axes
+        only = self.kernel.stages[0] if len(self.kernel.stages) == 1 else None
+        if isinstance(only, Map) and only.ordered:
+            self.nest(only.axes, [], lambda _: self.ordered_lanes(only, low, high))
+            return
+        single = only is not None and not only.axes
 
         def body(base: Value, mask: Value | None) -> None:
             self.tape.bind(axis, base, True, mask)
             self.stages()
 
         self.vectors(low, high, body, 4 if single else 1)
+
+    def ordered_lanes(self, stage: Map, low: Value, high: Value) -> State:
+        """One point of an ordered map, for all lanes: these never meet, so that points may be the
+        outer loop and memory be touched in long pieces."""
+        axis = self.kernel.lane
+        assert axis is not None
+
+        def body(base: Value, mask: Value | None) -> None:
+            self.tape.bind(axis, base, True, mask)
+            self.tape.floor = self.b.depth  # what earlier points wrote is read again
+            self.tape.store(stage.stores)
+
+        self.vectors(low, high, body, 4)
+        return []
 
     def columns(self, body: Callable[[Value], None]) -> None:
         """`body(place in the panel)` for every vector of its columns."""

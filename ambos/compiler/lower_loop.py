@@ -20,6 +20,7 @@ from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.movement import detach
 
+MIN_COLUMNS = 64  # of a scatter's work item: a narrower piece of a row is not worth its line
 SHORT = 8  # a tile with fewer rows or columns is mostly empty: elements are moved one by one
 
 
@@ -327,6 +328,10 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     lane = outer.pop() if rest else None
     inner = axes.extend(ordered, expressions)
     shape = outline(axes, words, outer, lane, inner, context.threads)
+    if lane is not None and shape.grain is not None and not outer:  # every thread reads every index
+        share = max(MIN_COLUMNS, -(-axes.extent(lane) // context.threads))
+        words.values[shape.grain] = step = -(-share // loops.LANES) * loops.LANES
+        shape = replace(shape, items=-(-axes.extent(lane) // step))
     finisher = Finisher(axes, words, lane, context.memories)
     finisher.translate(builder.tape, {})
     target = ((finisher.numbers[numbers[1]], finisher.stride(memory.strides[axis])),)
