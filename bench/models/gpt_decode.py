@@ -34,8 +34,8 @@ def with_ambos(data: Data, jit: bool = False) -> Call:
         filled = order <= place
 
         def attend(layer: int, q: Any, k: Any, v: Any) -> Any:
-            keys[layer] = am.where(here, k, keys[layer])
-            values[layer] = am.where(here, v, values[layer])
+            keys[layer].copy_(am.where(here, k, keys[layer]))
+            values[layer].copy_(am.where(here, v, values[layer]))
             return attention(q, keys[layer], values[layer], attn_mask=filled)
 
         return net(token, place, attend)

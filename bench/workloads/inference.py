@@ -34,6 +34,11 @@ class Inference(Case):
     def with_ambos(self, data: Data) -> Call:
         from bench.models.ambos_lane import F, infer, nn
 
+        return infer(self.module(nn, F), data, jit=True)
+
+    def with_ambos_eager(self, data: Data) -> Call:
+        from bench.models.ambos_lane import F, infer, nn
+
         return infer(self.module(nn, F), data)
 
     def with_torch(self, data: Data) -> Call:
@@ -75,6 +80,9 @@ class Decode(Case):
         return gpt.infer_data()
 
     def with_ambos(self, data: Data) -> Call:
+        return gpt_decode.with_ambos(data, jit=True)
+
+    def with_ambos_eager(self, data: Data) -> Call:
         return gpt_decode.with_ambos(data)
 
     def with_torch(self, data: Data) -> Call:

@@ -81,6 +81,11 @@ class NewSizes(Case):
     def with_ambos(self, data: Data) -> Call:
         from bench.models.ambos_lane import F, nn, train
 
+        return self.turns(train(mlp.module(nn, F), data, "adam", 1e-3, jit=True))
+
+    def with_ambos_eager(self, data: Data) -> Call:
+        from bench.models.ambos_lane import F, nn, train
+
         return self.turns(train(mlp.module(nn, F), data, "adam", 1e-3))
 
     def with_torch(self, data: Data) -> Call:

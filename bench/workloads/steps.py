@@ -39,6 +39,11 @@ class Step(Case):
     def with_ambos(self, data: Data) -> Call:
         from bench.models.ambos_lane import F, nn, train
 
+        return train(self.module(nn, F), data, self.rule, self.lr, jit=True)
+
+    def with_ambos_eager(self, data: Data) -> Call:
+        from bench.models.ambos_lane import F, nn, train
+
         return train(self.module(nn, F), data, self.rule, self.lr)
 
     def with_torch(self, data: Data) -> Call:

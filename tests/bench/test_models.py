@@ -22,14 +22,15 @@ SMALL = [
 
 
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
-def test_ours_agrees_with_torch(case):
+def test_ours_agree_with_each_other_and_with_torch(case):
     data = case.data()
-    ours, theirs = (
+    jitted, eager, theirs = (
         [np.asarray(call()) for _ in range(3)]
-        for call in (case.with_ambos(data), case.with_torch(data))
+        for call in (case.with_ambos(data), case.with_ambos_eager(data), case.with_torch(data))
     )
-    for x, y in zip(ours, theirs, strict=True):
-        assert np.abs(x - y).max() <= case.tolerance * np.abs(y).max()
+    for x, y, z in zip(jitted, eager, theirs, strict=True):
+        assert x.tobytes() == y.tobytes()
+        assert np.abs(x - z).max() <= case.tolerance * np.abs(z).max()
 
 
 def test_flops_are_those_of_the_papers():
