@@ -3,14 +3,22 @@
 Touching a fresh page costs about 0.5 to 1 us per 4 KiB, more than most kernels need to compute on
 it; so a freed block goes to a free list of its size class, up to a limit.
 
+A block of a new size class first sends idle ones back to the system, all but a quarter of what is
+in use: else what building a model left over would add to the peak of training it. Large blocks are
+mappings of their own, because the C library keeps much of what it is given back, and ask for huge
+pages: the first touch of 256 MiB took 0.12 s with them and 0.31 s without (a virtual machine).
+
 Taking and giving back a warm block use the free lists only, whose `pop` and `append` are atomic:
 no lock, no counters. What the lists hold is added up when somebody asks.
 """
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,7 +28,9 @@ import numpy as np
 from ambos.core.errors import ArgumentError
 from ambos.core.program import ALIGNMENT
 
-LARGE = 1 << 20  # giving back a block this large looks at the limit
+LARGE = 1 << 20  # giving back a block this large looks at the limit; it is a mapping of its own
+HUGE = 4 << 20  # from here on pages of 2 MiB cost little
+IDLE_SHARE = 4  # a quarter of the bytes in use may lie idle when a new block is made
 
 
 def _retain_limit() -> int:
@@ -248,17 +258,34 @@ def _give_back(block: _Block) -> None:
 def _allocate(size: int) -> _Block:
     with _lock:
         _free.setdefault(size, [])
-        if statistics.owned_bytes + size > retain_limit:
+        if size >= LARGE:
+            _trim(min(retain_limit, (statistics.live_bytes + size) // IDLE_SHARE))
+        elif statistics.owned_bytes + size > retain_limit:
             _trim(retain_limit)
         try:
-            memory = np.empty(size + ALIGNMENT, np.uint8)
+            address, memory = _obtain(size)
         except MemoryError:
             release()
-            memory = np.empty(size + ALIGNMENT, np.uint8)
+            address, memory = _obtain(size)
         statistics.owned_bytes += size
         statistics.peak_bytes = max(statistics.peak_bytes, statistics.owned_bytes)
-    address = memory.__array_interface__["data"][0]
     return _Block(address + -address % ALIGNMENT, size, memory)
+
+
+def _obtain(size: int) -> tuple[int, Any]:
+    """The address of new memory with room for `size` bytes at a multiple of ALIGNMENT, and what
+    keeps it."""
+    if size < LARGE or not hasattr(mmap, "MAP_ANONYMOUS"):
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        return memory.__array_interface__["data"][0], memory
+    try:
+        mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"Storage: the system has no {size} bytes: {error}") from error
+    if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without huge pages
+            mapping.madvise(mmap.MADV_HUGEPAGE)
+    return ctypes.addressof(ctypes.c_char.from_buffer(mapping)), mapping
 
 
 def _trim(limit: int) -> int:

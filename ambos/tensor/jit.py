@@ -103,6 +103,7 @@ class Jitted:
             return recorder.run_once()
         self._unsettled = 0
         recordings.insert(0, recording)
+        del recorder  # and the graph with it, so that this call too may write in place
         return recording.run(tensors, first=True)
 
 

@@ -130,8 +130,11 @@ def settle_layouts(
 ) -> bool:
     """Lay out what is renewed for the first time as the kernel that renews it would write it, so
     that the first step of a training loop is the same program as all others. Did any move?"""
-    values = [leaves[leaf].value for _, leaf in renewal.pairs]
-    if not any(not v.settled and v.has_layouts() for v in values):
+    # No list of the values: it would keep the memory of those that move.
+    if not any(
+        not leaves[leaf].value.settled and leaves[leaf].value.has_layouts()
+        for _, leaf in renewal.pairs
+    ):
         return False
     strides = recall("layouts", key, lambda: best_layouts(wanted, leaves, renewal))
     moved = False

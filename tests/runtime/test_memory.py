@@ -222,3 +222,22 @@ def test_storages_that_live_to_the_end_of_the_process():
         "k = K(); k.me = k; k.storage = Storage(5); Storage.keep = k\n"
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_new_block_sends_most_idle_ones_back():
+    memory.release()
+    held = memory.Storage(8 << 20)
+    left_over = [memory.Storage(size << 20) for size in (3, 5, 7)]
+    left_over.clear()
+    assert memory.statistics.retained_bytes >= 15 << 20
+    another = memory.Storage(10 << 20)
+    in_use = held.nbytes + another.nbytes
+    assert memory.statistics.retained_bytes <= in_use // memory.IDLE_SHARE + (1 << 20)
+
+
+def test_large_blocks_come_warm_and_aligned():
+    first = memory.Storage(9 << 20)
+    address = first.address
+    assert address % 64 == 0
+    del first
+    assert memory.Storage(9 << 20).address == address

@@ -442,3 +442,17 @@ def test_nothing_is_leaked() -> None:
         jitted(x, y)
     gc.collect()
     assert statistics.live_bytes <= before
+
+
+def test_the_recorded_call_writes_in_place_too() -> None:
+    state = am.evaluate(am.ones(1000) * 2)
+
+    @am.jit
+    def advance() -> None:
+        state.add_(1)
+
+    address = state._node.value.address
+    for total in (3, 4):
+        advance()
+        assert state._node.value.address == address
+        assert state[0].item() == total
