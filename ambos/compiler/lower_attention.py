@@ -27,9 +27,9 @@ from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.attention import Attend
 
-MAX_SPAN = 128
-GRADIENT_SPAN = 256
-ITEMS_PER_THREAD = 3
+MAX_SPAN = 256  # queries of a forward item: its panels share each block of keys
+GRADIENT_SPAN = 512  # queries that share a block of keys in the backward pass
+ITEMS_PER_THREAD = 3  # so that a slow thread delays little
 SERIAL = 1 << 17  # multiply-adds that are not worth waking a thread
 
 
