@@ -39,8 +39,8 @@ class Panel:
 class Pack:
     """Writes `void @name(args, source, target, lines, first.k, end.k, first.run, end.run)`.
 
-    target[k - first.k][line] = source line `line` at k. From line `lines` on there are zeros (or,
-    where width is no multiple of the vector, whatever the next k leaves).
+    target[k - first.k][line] = source line `line` at k. From line `lines` on there are zeros or
+    elements of other lines.
     """
 
     def __init__(self, kernel: ContractKernel, panel: Panel) -> None:
@@ -94,36 +94,34 @@ class Pack:
         code = self.code
         whole = code.here(f"and i64 {length}, {-self.block}")
         last = code.sub(code.extreme("umin", "%lines", str(self.panel.width)), "1")
-        with code.loop("0", str(self.panel.width), self.block) as groups:
+        with code.loop("0", str(self.panel.width), LANES) as groups:
             sources = []  # where lines are missing the last one is read again
-            for number in range(self.block):
+            for number in range(LANES):
                 present = code.extreme("umin", code.add(groups.index, str(number)), last)
                 offset = code.mul(present, code.word(line))
                 sources.append(code.element(self.source, self.element, offset))
-            mask = self.below(code.sub("%lines", groups.index))
             target = code.element(self.target, self.element, groups.index)
-            with code.loop("0", whole, self.block) as ks:
+            with code.loop("0", whole, LANES) as ks:
                 rows = []
                 for source in sources:
                     place = code.element(source, self.element, ks.index)
                     rows.append(code.here(f"load {self.vector}, ptr {place}, align {self.align}"))
-                first = code.element(
-                    target, self.element, code.mul(ks.index, str(self.panel.width))
-                )
+                step = code.mul(ks.index, str(self.panel.width))
+                first = code.element(target, self.element, step)
                 columns = transpose(code, rows, self.element, self.align)
                 for number, column in enumerate(columns):
                     place = code.element(first, self.element, str(number * self.panel.width))
-                    self.store(self.only(mask, column), place)
+                    self.store(column, place)
+        with code.loop("0", str(self.panel.width), 1) as lines:
+            offset = code.mul(code.extreme("umin", lines.index, last), code.word(line))
+            source = code.element(self.source, self.element, offset)
+            target = code.element(self.target, self.element, lines.index)
             with code.loop(whole, length, 1) as ks:
-                value = "poison"
-                for number, source in enumerate(sources):
-                    place = code.element(source, self.element, ks.index)
-                    one = code.here(f"load {self.element}, ptr {place}, align {self.align}")
-                    value = code.here(
-                        f"insertelement {self.vector} {value}, {self.element} {one}, i64 {number}"
-                    )
-                place = code.mul(ks.index, str(self.panel.width))
-                self.store(self.only(mask, value), code.element(target, self.element, place))
+                place = code.element(source, self.element, ks.index)
+                one = code.here(f"load {self.element}, ptr {place}, align {self.align}")
+                step = code.mul(ks.index, str(self.panel.width))
+                place = code.element(target, self.element, step)
+                code.effect(f"store {self.element} {one}, ptr {place}, align {self.align}")
 
     # --- vectors of `block` lanes ----------------------------------------------------------------
 
@@ -135,11 +133,6 @@ class Pack:
         zeros = f"<{self.block} x i32> zeroinitializer"
         every = code.here(f"shufflevector {kind} {one}, {kind} poison, {zeros}")
         return code.here(f"icmp slt {kind} <{lanes}>, {every}")
-
-    def only(self, mask: str, value: str) -> str:
-        """`value`, zero outside `mask`."""
-        zero = f"{self.vector} zeroinitializer"
-        return self.code.here(f"select {self.bits} {mask}, {self.vector} {value}, {zero}")
 
     def masked_load(self, place: str, mask: str) -> str:
         name = f"@llvm.masked.load.v{self.block}{SUFFIX.get(self.element, self.element)}.p0"

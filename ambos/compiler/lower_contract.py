@@ -195,14 +195,14 @@ class Contraction:
         k = self.volume(roles.summed)
         panels = -(-width // (tile[1] * loops.LANES))
         batches = math.prod(axes.extent(x) for x in range(num_batch))
+        steps: list[Step] = []
+        side = self.column_side(axes, roles, num_batch, tile[1] * loops.LANES, steps)
         pitch = axes.coefficient(self.a.address, num_batch)
         moves = num_rows == 1 and moves_rows(pitch * self.a.memory.dtype.itemsize, panels)
         block, group = choose_item(
             context.features, tile, count, k, accumulator.itemsize, panels, batches,
-            context.threads, moves,
+            context.threads, moves, side.form == "turn",
         )  # fmt: skip
-        steps: list[Step] = []
-        side = self.column_side(axes, roles, num_batch, tile[1] * loops.LANES, steps)
         extents = tuple(words.add(axes.extent(x)) for x in range(len(number)))
         finisher = Finisher(axes, words, len(number) - 1, context.memories)
         finisher.translate(self.epilogue.tape, {node: 0})

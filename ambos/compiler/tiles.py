@@ -54,6 +54,7 @@ def choose_item(
     batches: int = 1,
     threads: int = 1,
     moves: bool = False,
+    turned: bool = False,
 ) -> tuple[int, int]:
     """Rows (a multiple of the tile's) and panels of a work item.
 
@@ -75,7 +76,9 @@ def choose_item(
     cached = features.l2_bytes // (8 if moves else 4) // (length * itemsize)
     block = equal_share(rows, max(FEW_ROWS, min(cached, MAX_ROW_BLOCK // height * height)), height)
     group = panels
-    if k > length:
+    if turned and rows < FEW_ROWS:  # reading B is all there is to do: in a straight line
+        group = 1
+    elif k > length:
         totals = block * tile[1] * LANES * itemsize
         group = equal_share(panels, max(1, features.l2_bytes // 20 * 11 // totals))
     if threads > 1:
