@@ -86,8 +86,9 @@ def choose_item(
         others = batches * -(-rows // block)
         group = min(group, equal_share(panels, max(1, panels * others // wanted)))
         others = batches * -(-panels // group)
-        fewer = max(2 * height, -(-rows * others // wanted))
-        block = min(block, equal_share(rows, fewer, height))
+        if others * -(-rows // block) < wanted:
+            fewer = max(2 * height, -(-rows * others // wanted))
+            block = min(block, equal_share(rows, fewer, height))
     return block, group
 
 
