@@ -61,7 +61,10 @@ class Product:
             code.prefetch(self.slot(number))
         zeros = [(self.vector, "zeroinitializer")] * (self.rows * self.vectors)
         tables = code.pointer(kernel.a_runs), code.pointer(kernel.b_runs)
-        with code.loop("%first.run", "%end.run", 1, zeros) as runs:
+        end = "%end.run"
+        if kernel.a_form == "rows":  # of copies of both operands the whole block is one run
+            end = code.here(f"select i1 %in.place, i64 {end}, i64 {code.add('%first.run', '1')}")
+        with code.loop("%first.run", end, 1, zeros) as runs:
             runs.next = self.run(runs.index, tables, runs.inner)
         self.finish(runs.outer)
         return code.function("internal void", name, PARAMETERS, "noinline"), code
@@ -72,6 +75,9 @@ class Product:
         start = code.mul(run, code.word(kernel.run_length))
         first = code.extreme("umax", start, "%first.k")
         end = code.extreme("umin", code.add(start, code.word(kernel.run_length)), "%end.k")
+        if kernel.a_form == "rows":
+            first = code.here(f"select i1 %in.place, i64 {first}, i64 %first.k")
+            end = code.here(f"select i1 %in.place, i64 {end}, i64 %end.k")
         length, skip = code.sub(end, first), code.sub(first, start)
         done = code.sub(first, "%first.k")
         if kernel.a_form == "rows":
