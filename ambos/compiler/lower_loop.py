@@ -305,7 +305,7 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     base, index, updates = node.inputs
     axis = node.attrs[0]
     memory = context.allocate(node, strides_in_order(node.shape, list(range(node.rank))))
-    steps = [copy_into(memory, base, context)]
+    steps = [copy_into(memory, base, context, f"copy {list(node.shape)}")]
     space = Space(updates.shape)
     builder, numbers = build(
         space,
@@ -342,7 +342,7 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     return steps
 
 
-def copy_into(memory: Memory, source: Node, context: Context) -> Step:
+def copy_into(memory: Memory, source: Node, context: Context, label: str) -> Step:
     """A kernel that computes `source` into `memory`."""
     space = Space(source.shape)
     builder, numbers = build(
@@ -350,8 +350,15 @@ def copy_into(memory: Memory, source: Node, context: Context) -> Step:
         lambda b: [b.value(source, tuple(b.space.dims))],
         lambda s: TapeBuilder(s, context.is_stored, None, context.is_contiguous),
     )
-    target = detach(source)
-    group = Group("loop", source.shape, (), [target])
-    written = [Written(target, numbers[0], tuple(space.dims))]
+    target = detach(source)  # stands for the copy while the kernel is written
+    before = context.memories.get(target)
     context.memories[target] = memory
-    return _kernel(group, space, builder, {}, written, context)
+    written = [Written(target, numbers[0], tuple(space.dims))]
+    group = Group("loop", source.shape, (), [target])
+    step = _kernel(group, space, builder, {}, written, context)
+    step.label = label
+    if before is None:
+        del context.memories[target]
+    else:
+        context.memories[target] = before
+    return step

@@ -59,11 +59,13 @@ def lower_parts(group: Group, context: Context) -> list[Step]:
     for number, part in enumerate(whole.inputs):
         if context.homes.get(part) != (whole, number):
             start, step = whole.op.places(whole)[number]  # type: ignore[attr-defined]
-            steps.append(copy_into(memory.part(start, step, part.shape), part, context))
+            place = memory.part(start, step, part.shape)
+            steps.append(copy_into(place, part, context, f"copy {list(part.shape)}"))
     if whole.op.name == "pad":
         for start, shape in borders(whole, memory):
             place = memory.part(start, (1,) * whole.rank, shape)
-            steps.append(copy_into(place, constant(0, whole.dtype, shape), context))
+            zeros = constant(0, whole.dtype, shape)
+            steps.append(copy_into(place, zeros, context, f"border {list(shape)}"))
     return steps
 
 

@@ -32,7 +32,7 @@ def padded_conv(x: Node, number: int) -> Node:
 def copies(roots: list[Node]) -> int:
     """Launches that copy a whole image."""
     _, steps, _ = lower_graph(roots, AVX512, 1)
-    return sum(s.label.startswith("detach [2, 16, 8, 8]") for s in steps)
+    return sum(s.label.startswith("copy [2, 16, 8, 8]") for s in steps)
 
 
 def test_a_padded_result_is_computed_in_place() -> None:
