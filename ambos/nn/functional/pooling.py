@@ -138,8 +138,7 @@ def _avg_pool(
     kernel, steps, around = _sizes(name, rank, kernel_size, stride, padding)
     after = _after(name, x.shape[2:], kernel, steps, around, ones, ceil_mode)
     padded = pad_with(x, (0, 0, *around), (0, 0, *after))
-    windows, axes = _windows(padded, kernel, steps, ones)
-    total = sum_(windows, attrs=(axes,))
+    total = _window_sums(padded, kernel, steps)
     if divisor_override is not None:
         return _result(divide(total, constant_like(total, divisor_override)), alone)
     # Rounding up may let windows reach beyond the padding, and that part never counts.
@@ -359,5 +358,17 @@ def _counted(
     outer = [p - i for p, i in zip(around, inner, strict=True)]
     behind = [a - i for a, i in zip(after, inner, strict=True)]
     padded = pad_with(ones, (0, 0, *outer), (0, 0, *behind))
-    windows, axes = _windows(padded, kernel, steps, (1,) * len(kernel))
-    return sum_(windows, attrs=(axes,))
+    return _window_sums(padded, kernel, steps)
+
+
+def _window_sums(x: Node, kernel: Shape, steps: Shape) -> Node:
+    """The sum of each window; axis by axis where windows overlap, so that no window is stored."""
+    if kernel == steps:
+        windows, axes = _windows(x, kernel, steps, (1,) * len(kernel))
+        return sum_(windows, attrs=(axes,))
+    total = as_type(x, x.dtype.compute)  # halves are rounded once, as by one sum
+    for axis in range(x.rank - 1, 1, -1):
+        size, step = kernel[axis - 2], steps[axis - 2]
+        windows = window(total, attrs=((axis,), (size,), (step,), (1,)))
+        total = sum_(windows, attrs=((x.rank,),))
+    return as_type(total, x.dtype)
