@@ -27,10 +27,10 @@ if TYPE_CHECKING:  # the function, which hides the room of the same name
 
 # Rooms and names that are imported when they are first used.
 ROOMS = ("autograd", "nn", "optim", "data", "distributed", "export", "serve", "hub", "viz",
-         "testing", "train", "random", "tree")  # fmt: skip
+         "testing", "train", "random", "tree", "errors")  # fmt: skip
 PLACES = {
     "autograd": "ambos.tensor.autograd", "random": "ambos.tensor.random",
-    "tree": "ambos.core.tree",
+    "tree": "ambos.core.tree", "errors": "ambos.core.errors",
 }  # fmt: skip
 NAMES = {
     "Model": "ambos.train", "Sequential": "ambos.train", "DataLoader": "ambos.data",
