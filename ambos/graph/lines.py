@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ambos.core.errors import user_frame
+from ambos.graph.constants import is_constant
 
 
 class Line(NamedTuple):
@@ -62,13 +63,6 @@ def note(node: Any) -> None:
     frame = user_frame()
     if frame is not None:
         node.line = Line(frame.f_code.co_filename, frame.f_lineno)
-
-
-def is_constant(node: Any) -> bool:
-    """Is this a number, or one spread over a shape? Those are shared by all lines that write it."""
-    while node.op.kind == "move" and len(node.inputs) == 1:
-        node = node.inputs[0]
-    return node.op.kind == "source" and node.value is None
 
 
 def line_of(node: Any) -> Line | None:

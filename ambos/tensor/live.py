@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary, ref
 
 from ambos.core.config import number
 from ambos.core.errors import AmbosError, GradientError
+from ambos.graph.constants import is_constant
 from ambos.graph.node import Node, leaf, pending
 from ambos.ops.movement import detach
 from ambos.ops.sources import data
@@ -80,7 +81,11 @@ def leaf_node(node: Node, tracked: bool) -> Node:
 def settle(handle: Handle) -> None:
     """Let go of the graph behind a computed value, unless gradients still need it."""
     node = handle._node
-    if node.value is None or not node.inputs:
+    if node.value is None:
+        return
+    if is_constant(node):
+        handle._node = data.leaf(node.value, node.shape, node.dtype)
+    if not node.inputs:
         return
     if not node.tracked:
         handle._node = data.leaf(node.value, node.shape, node.dtype)
@@ -96,6 +101,7 @@ def evaluate(handles: Iterable[Handle]) -> None:
         return
     asked = list(handles)
     roots = list(dict.fromkeys(h._node for h in asked if h._node.value is None))
+    nodes: dict[Node, None] = {}
     if roots:
         others = _connected(roots)
         nodes = dict.fromkeys([*roots, *(h._node for h in others)])
@@ -109,6 +115,14 @@ def evaluate(handles: Iterable[Handle]) -> None:
         _settle_all(others)
     for handle in asked:
         settle(handle)
+    forget_constants(nodes)
+
+
+def forget_constants(nodes: Iterable[Node]) -> None:
+    """Numbers stay numbers: only the handles that were looked at hold them as data."""
+    for node in nodes:
+        if is_constant(node):
+            node.value = None
 
 
 def flush() -> None:
@@ -120,7 +134,9 @@ def flush() -> None:
         for handle in handles:
             with contextlib.suppress(AmbosError):
                 _realize([handle._node])
+    nodes = [handle._node for handle in handles]
     _settle_all(handles)
+    forget_constants(nodes)
     _pending.clear()
 
 

@@ -243,7 +243,10 @@ class Recorder:
     ) -> list[Rebound]:
         """How each moved handle is served at every call."""
         compiled = main.plan.compiled
-        output_over = {place: output for output, place in compiled.program.donated}
+        # Results may have turned out to be the same one: then it is not only its handle's.
+        shared = Counter(result.output for result in compiled.results)
+        output_over = {place: output for output, place in compiled.program.donated
+                       if shared[output] == 1}  # fmt: skip
         captured = {c.reference(): c for c in main.captured}
         argument_of = {id(tensor): n for n, tensor in enumerate(self.tensors)}
         found = []

@@ -4,6 +4,7 @@ import numpy as np
 
 import ambos as am
 from ambos.tensor import live, realize
+from ambos.tensor.realize import planning
 
 
 def plans_and_losses(step, count):
@@ -95,3 +96,16 @@ def test_computed_tensors_let_go_of_their_graph():
     y.numpy()
     assert y._node.inputs == ()
     assert (y + 1).tolist() == [5]
+
+
+def test_a_number_that_was_looked_at_stays_a_number() -> None:
+    """Or graphs with the same number would be other graphs, with other kernels."""
+    shown = am.full((3, 5), 0.375)
+    assert shown.tolist()[0][0] == 0.375
+    (am.ones(3, 5).sum() * 0.375).item()
+    before = planning.programs
+    x = am.tensor(np.arange(15, dtype=np.float32).reshape(3, 5))
+    first = (x * 0.375).tolist()
+    assert am.full((3, 5), 0.375).tolist() == shown.tolist()
+    assert (x * 0.375).tolist() == first
+    assert planning.programs == before + 1
