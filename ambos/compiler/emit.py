@@ -39,6 +39,9 @@ def emit_loop(kernel: LoopKernel, name: str, lower: Lower) -> str:
     """
     emitter = LoopEmitter(kernel, lower)
     emitter.items()
+    stores = [s for stage in kernel.stages if isinstance(stage, Map) for s in stage.stores]
+    if any(store.stream for store in stores):  # these are not ordered with what comes after
+        emitter.b.effect("fence seq_cst")
     return module(emitter.b, name)
 
 

@@ -122,13 +122,15 @@ Instr = Const | Literal | Size | Position | Load | Apply | Result
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Write instruction `value`. `mask`: only where true. `accumulate`: add to what is there."""
+    """Write instruction `value`. `mask`: only where true. `accumulate`: add to what is there.
+    `stream`: full vectors lie at multiples of 64 bytes, and nobody reads them from a cache."""
 
     buffer: Buffer
     index: Index
     value: int
     mask: int | None = None
     accumulate: bool = False
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)

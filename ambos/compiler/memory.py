@@ -239,15 +239,17 @@ def _load_lanes(b: LLVMBuilder, address: Address, masks: Masks, write: Write) ->
 
 
 def store(
-    b: LLVMBuilder, address: Address, value: Value, masks: Masks, accumulate: bool = False
-) -> None:
-    """Write (or add) `value` here and now. Lanes that share an address write in their order."""
+    b: LLVMBuilder, address: Address, value: Value, masks: Masks, accumulate: bool = False,
+    stream: bool = False,
+) -> None:  # fmt: skip
+    """Write (or add) `value` here and now. Lanes that share an address write in their order.
+    `stream`: past the caches, which need not read the line first."""
     several = value.vector or masks.lanes is not None
     if address.is_uniform and not several:
         where = address.pointer, address.depth, address.dtype
         _store_one(b, *where, value, masks.uniform, accumulate)
     elif address.is_unit:
-        _store_neighbours(b, address, b.broadcast(value), masks, accumulate)
+        _store_neighbours(b, address, b.broadcast(value), masks, accumulate, stream)
     else:
         pointers = lane_pointers(b, address)
         for lane, (pointer, depth) in enumerate(pointers):
@@ -275,7 +277,7 @@ def _store_one(
 
 
 def _store_neighbours(
-    b: LLVMBuilder, address: Address, value: Value, masks: Masks, accumulate: bool
+    b: LLVMBuilder, address: Address, value: Value, masks: Masks, accumulate: bool, stream: bool
 ) -> None:
     if accumulate:
         value = load(b, address, masks, lambda text, _: (b.here(text), b.depth)) + value
@@ -283,6 +285,10 @@ def _store_neighbours(
     element, align = memory_type(address.dtype), address.dtype.itemsize
     kind = vector_type(element)
     raw = to_memory(b, value)
+    if masks.lanes is None and masks.uniform is None and stream:
+        b.declare("!0 = !{i32 1}")
+        b.effect(f"store {kind} {raw}, ptr {pointer}, align 64, !nontemporal !0")
+        return
     if masks.lanes is None:
         b.effect(f"store {kind} {raw}, ptr {pointer}, align {align}")
         return

@@ -311,9 +311,10 @@ class TapeEmitter:
             tail = self._tail()[0] if varies else None
             if self._is_lane_scratch(store.buffer):
                 tail = None
-            ready.append((address, value, Masks.of(condition, tail), store.accumulate))
-        for address, value, masks, accumulate in ready:
-            memory.store(self.b, address, value, masks, accumulate)
+            how = store.accumulate, store.stream
+            ready.append((address, value, Masks.of(condition, tail), *how))
+        for address, value, masks, accumulate, stream in ready:
+            memory.store(self.b, address, value, masks, accumulate, stream)
         if forward:
             written = {(s.buffer, s.index): ready[n][1] for n, s in enumerate(stores)}
             for number, instruction in enumerate(self.tape):

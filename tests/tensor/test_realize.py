@@ -15,10 +15,11 @@ from ambos.compiler.pipeline import lower_graph, rule_of
 from ambos.core.errors import IndexingError
 from ambos.graph import Node, substitute, toposort
 from ambos.graph.node import pending
-from ambos.ops.arithmetic import add
+from ambos.ops.arithmetic import add, multiply, subtract
 from ambos.ops.attention import attention
 from ambos.ops.indexing import take
 from ambos.ops.movement import permute, reshape, slice_
+from ambos.ops.reductions import sum_
 from ambos.ops.sources import input_
 from ambos.runtime.loader import statistics
 from ambos.runtime.machine import host_features
@@ -34,6 +35,7 @@ from tests.workloads import (
     mlp,
     normalized,
     relu,
+    scalar,
     with_gradients,
 )
 
@@ -237,3 +239,20 @@ def test_planning_does_not_start_again_for_every_layer(monkeypatch: pytest.Monke
     loss.backward()
     am.evaluate(loss, *[p.grad for p in net.parameters()])
     assert len(passes) <= 6
+
+
+@pytest.mark.parametrize("shape", [(8_400_007,), (120_001, 80), (3000, 2831)])
+def test_large_results_go_past_the_caches(shape: tuple[int, ...]) -> None:
+    """Lines that vectors fill are streamed; tails and rows off the lines are not. The next kernel
+    sees all of it, whoever wrote it."""
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape) % 1021
+    x = leaf(values)
+    y = add(multiply(x, scalar(x, 2)), scalar(x, 1))
+    total = sum_(y, attrs=((0,),))
+    realize([y, total])
+    np.testing.assert_array_equal(y.value.numpy(), values * 2 + 1)
+    expected = (values * 2 + 1).astype(np.float64).sum(0)
+    np.testing.assert_allclose(total.value.numpy(), expected, rtol=1e-5)
+    z = subtract(y, x)
+    realize([z])
+    np.testing.assert_array_equal(z.value.numpy(), values + 1)
