@@ -108,6 +108,29 @@ def test_a_query_without_keys_gives_zeros() -> None:
     assert (found[[0, 1, 3, 4]] != 0).all()
 
 
+@pytest.mark.parametrize("sizes", [(0, 5, 8, 8), (5, 0, 8, 8), (1, 0, 8, 8), (5, 4, 0, 8)])
+def test_nothing_to_attend_to(sizes: tuple[int, int, int, int]) -> None:
+    queries, keys, width, wide = sizes
+    compare((2, 3, queries, width), (2, 3, keys, width), (2, 3, keys, wide))
+
+
+def test_a_nan_stays_in_its_row() -> None:
+    q, k = (RNG.standard_normal((1, 1, n, 8)).astype("f4") for n in (40, 200))
+    q[0, 0, 3, 2] = np.nan
+    x, y = am.tensor(q), am.tensor(k)
+    found = F.scaled_dot_product_attention(x, y, y).numpy()[0, 0]
+    assert np.isnan(found[3]).all()
+    assert np.isfinite(np.delete(found, 3, 0)).all()
+
+
+def test_scores_may_be_huge() -> None:
+    q, k = (RNG.standard_normal((1, 1, n, 8)).astype("f4") * 1e4 for n in (40, 200))
+    x, y = am.tensor(q), am.tensor(k)
+    found = F.scaled_dot_product_attention(x, y, y).numpy()
+    expected = T.scaled_dot_product_attention(*(torch.tensor(a) for a in (q, k, k)))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_the_mask_has_a_gradient() -> None:
     q, k, mask = (RNG.standard_normal(s).astype("f4") for s in ((5, 4), (7, 4), (5, 7)))
     ours = am.tensor(mask, requires_grad=True)
