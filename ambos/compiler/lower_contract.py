@@ -191,17 +191,18 @@ class Contraction:
         count = math.prod(axes.extent(x) for x in range(num_batch, num_batch + num_rows))
         width = axes.extent(len(number) - 1)
         accumulator = node.dtype.compute
-        tile = choose_tile(context.features, width, count, accumulator)
+        form = self.b_form(axes, roles)
+        tile = choose_tile(context.features, width, count, accumulator, form == "turn")
         k = self.volume(roles.summed)
         panels = -(-width // (tile[1] * loops.LANES))
         batches = math.prod(axes.extent(x) for x in range(num_batch))
         steps: list[Step] = []
-        side = self.column_side(axes, roles, num_batch, tile[1] * loops.LANES, steps)
+        side = self.column_side(axes, roles, num_batch, tile[1] * loops.LANES, form, steps)
         pitch = axes.coefficient(self.a.address, num_batch)
         moves = num_rows == 1 and moves_rows(pitch * self.a.memory.dtype.itemsize, panels)
         block, group = choose_item(
             context.features, tile, count, k, accumulator.itemsize, panels, batches,
-            context.threads, moves, side.form == "turn",
+            context.threads, moves, form == "turn",
         )  # fmt: skip
         extents = tuple(words.add(axes.extent(x)) for x in range(len(number)))
         finisher = Finisher(axes, words, len(number) - 1, context.memories)
@@ -310,19 +311,22 @@ class Contraction:
 
     # --- the vector side -------------------------------------------------------------------------
 
+    def b_form(self, axes: Axes, roles: Roles) -> str:
+        """How the kernel reads B: it must be packed first where neither columns nor k are
+        neighbours."""
+        if axes.coefficient(self.b.address, len(axes.runs) - 1) == 1:
+            return "copy"
+        return "turn" if self.runs(roles, self.b.address)[-1] == 1 else "packed"
+
     def column_side(
-        self, axes: Axes, roles: Roles, num_batch: int, width: int, steps: list[Step]
+        self, axes: Axes, roles: Roles, num_batch: int, width: int, form: str, steps: list[Step]
     ) -> ColumnSide:
-        """B as the kernel takes it, or packed into panels of `width` columns by a step of its own
-        where neither columns nor k are neighbours."""
-        column = len(axes.runs) - 1
-        step = axes.coefficient(self.b.address, column)
+        """B as it lies, or packed into panels of `width` columns by a step of its own."""
+        if form == "packed":
+            return self.pack(axes, roles, num_batch, width, steps)
+        step = axes.coefficient(self.b.address, len(axes.runs) - 1)
         batch = [axes.coefficient(self.b.address, x) for x in range(num_batch)]
-        if step == 1:
-            return ColumnSide(self.b, batch, width, 1, self.b.address, "copy")
-        if self.runs(roles, self.b.address)[-1] == 1:
-            return ColumnSide(self.b, batch, width * step, step, self.b.address, "turn")
-        return self.pack(axes, roles, num_batch, width, steps)
+        return ColumnSide(self.b, batch, width * step, step, self.b.address, form)
 
     def pack(
         self, axes: Axes, roles: Roles, num_batch: int, width: int, steps: list[Step]

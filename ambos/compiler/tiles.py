@@ -21,8 +21,11 @@ MOVING_PANELS = 8
 ITEMS_PER_THREAD = 2
 
 
-def choose_tile(features: Features, columns: int, rows: int, accumulator: DType) -> tuple[int, int]:
-    """Rows, and vectors of LANES columns, of the tile whose sums stay in registers.
+def choose_tile(
+    features: Features, columns: int, rows: int, accumulator: DType, turned: bool = False
+) -> tuple[int, int]:
+    """Rows, and vectors of LANES columns, of the tile whose sums stay in registers. `turned`: a
+    block of B's panel is transposed to scratch first, and should fit the first cache.
 
     Example:
         >>> from ambos.core import features, dtype
@@ -34,11 +37,14 @@ def choose_tile(features: Features, columns: int, rows: int, accumulator: DType)
         (11, 1)
         >>> choose_tile(features.AVX2, 512, 1, dtype.float32)
         (1, 4)
+        >>> choose_tile(features.AVX512, 512, 1, dtype.float32, turned=True)
+        (1, 2)
     """
     narrow = columns <= LANES
     registers = max(1, LANES * accumulator.itemsize // features.vector_bytes)  # for LANES columns
     if rows == 1:  # only columns can give the multiply-add units independent chains
-        return 1, 1 if narrow else max(1, 8 // max(registers, 2))
+        wide = max(1, 8 // max(registers, 2))
+        return 1, 1 if narrow else min(2, wide) if turned else wide
     vectors = 2 if registers == 1 and not narrow else 1
     free = features.registers - 1 - vectors * registers  # one of A, a row of B
     return max(2, min(MAX_TILE_ROWS, free // (vectors * registers))), vectors
