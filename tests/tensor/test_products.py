@@ -1,0 +1,76 @@
+"""Matrix products: one result, to the bit, however the operands lie and the work is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import ambos as am
+from ambos.core.config import config
+from ambos.runtime.machine import host_features
+
+# rows, k, columns: one row, edges of tiles and panels, several blocks of k, rows 4 KiB apart
+# (which are moved), a long thin sum, and enough rows for items of several threads.
+SIZES = (
+    (1, 300, 70), (2, 16, 17), (13, 5, 33), (37, 45, 300), (40, 1024, 300), (24, 2000, 9),
+    (300, 70, 65), (120, 520, 16),
+)  # fmt: skip
+CPUS = ("native", "x86-64-v3") if host_features().vector_bytes >= 32 else ("native",)
+
+
+@pytest.fixture(autouse=True)
+def _restore_config() -> Iterator[None]:
+    threads, cpu = config.threads, config.cpu
+    yield
+    config.threads, config.cpu = threads, cpu
+
+
+def product(a: np.ndarray, b: np.ndarray, turned: tuple[bool, bool]) -> np.ndarray:
+    """a @ b, where a turned operand lies transposed in memory."""
+    factors = [
+        am.tensor(np.ascontiguousarray(np.swapaxes(x, -1, -2))).transpose(-1, -2)
+        if turn
+        else am.tensor(x)
+        for x, turn in zip((a, b), turned, strict=True)
+    ]
+    return np.array((factors[0] @ factors[1]).numpy())
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_layouts_threads_and_vector_widths_leave_the_bits_alone(size: tuple[int, int, int]) -> None:
+    rows, k, columns = size
+    rng = np.random.default_rng(size)
+    a = rng.standard_normal((rows, k), np.float32)
+    b = rng.standard_normal((k, columns), np.float32)
+    config.threads = 1
+    expected = product(a, b, (False, False))
+    np.testing.assert_allclose(expected, a @ b, rtol=0, atol=1e-5 * k)
+    for cpu in CPUS:
+        for threads in (1, 2, 3):
+            for turned in ((False, False), (False, True), (True, False), (True, True)):
+                config.cpu, config.threads = cpu, threads
+                got = product(a, b, turned)
+                assert got.tobytes() == expected.tobytes(), (cpu, threads, turned)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int32", "float16"])
+def test_other_dtypes(dtype: str) -> None:
+    rng = np.random.default_rng(5)
+    a, b = ((rng.standard_normal(s) * 4).astype(dtype) for s in ((30, 270), (270, 50)))
+    expected = product(a, b, (False, False))
+    for turned in ((False, True), (True, False), (True, True)):
+        assert product(a, b, turned).tobytes() == expected.tobytes()
+
+
+def test_batches_of_every_layout() -> None:
+    rng = np.random.default_rng(6)
+    a = rng.standard_normal((3, 20, 290), np.float32)
+    b = rng.standard_normal((3, 290, 40), np.float32)
+    expected = product(a, b, (False, False))
+    for turned in ((False, True), (True, False), (True, True)):
+        got = product(a, b, turned)
+        assert got.tobytes() == expected.tobytes()
+    alone = np.stack([product(x, y, (False, False)) for x, y in zip(a, b, strict=True)])
+    assert alone.tobytes() == expected.tobytes()
