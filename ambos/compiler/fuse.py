@@ -129,6 +129,7 @@ class Fusion:
         self.depth: dict[Node, int] = {}  # operations between a node and the stored ones
         self.group_of: dict[Node, Group] = {}
         self.groups: list[Group] = []
+        self.leaves_of: dict[Node, list[Node]] = {}  # filled when all that is stored is known
 
     def run(self) -> list[Group]:
         self.choose_stored()
@@ -446,9 +447,15 @@ class Fusion:
         size = size_of(group.shape)
         found = {n for n in group.inputs if n.size == size}
         for member in group.members:
-            for node in toposort([member], stop=lambda n: n in self.stored and n is not member):  # noqa: B023
-                if is_leaf(node) and node.size == size:
-                    found.add(node)
+            found.update(n for n in self.leaves_below(member) if n.size == size)
+        return found
+
+    def leaves_below(self, member: Node) -> list[Node]:
+        """The program's inputs that computing `member` reads."""
+        found = self.leaves_of.get(member)
+        if found is None:
+            below = toposort([member], stop=lambda n: n in self.stored and n is not member)
+            found = self.leaves_of[member] = [node for node in below if is_leaf(node)]
         return found
 
     def merge(self, into: Group, other: Group) -> None:

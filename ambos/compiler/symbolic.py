@@ -17,6 +17,7 @@ from ambos.graph.node import Node
 from ambos.ops.kinds import Move, Op
 
 Place = tuple[Affine, ...]
+Conditions = list[tuple[Affine, int]]
 PLAIN = ("0", "1", "0.0", "1.0", "True", "False")  # part of the code; others are run-time words
 
 
@@ -104,6 +105,7 @@ class TapeBuilder:
         self.tape: list[Symbol] = []
         self.numbers: dict[Symbol, int] = {}
         self.memo: dict[tuple[Node, Place, int | None], int] = {}
+        self.moves: dict[tuple[Node, Place], list[tuple[int, Place, Conditions]]] = {}
 
     def emit(self, symbol: Symbol) -> int:
         found = self.numbers.get(symbol)
@@ -115,19 +117,22 @@ class TapeBuilder:
     def value(self, node: Node, place: Place, mask: int | None = None) -> int:
         """The instruction that computes `node` at `place`."""
         key = (node, place, mask)
-        stack = [key]
+        memo = self.memo
+        stack, entered = [key], set()
         while stack:  # depth first without recursion: chains may be thousands long
             top = stack[-1]
-            if top in self.memo:
+            if top in memo:
                 stack.pop()
                 continue
-            needed = [k for k in self.needs(*top) if k not in self.memo]
-            if needed:
-                stack += reversed(needed)
-            else:
-                self.memo[top] = self.compute(*top)
-                stack.pop()
-        return self.memo[key]
+            if top not in entered:
+                entered.add(top)
+                needed = [k for k in self.needs(*top) if k not in memo]
+                if needed:
+                    stack += reversed(needed)
+                    continue
+            memo[top] = self.compute(*top)
+            stack.pop()
+        return memo[key]
 
     # Which elements an element is made of, and how.
 
@@ -184,7 +189,11 @@ class TapeBuilder:
         args = tuple(self.memo[source, place, mask] for source in node.inputs)
         return self.emit(Do(op.name, args, node.dtype))
 
-    def cases(self, node: Node, place: Place) -> list[tuple[int, Place, list[tuple[Affine, int]]]]:
+    def cases(self, node: Node, place: Place) -> list[tuple[int, Place, Conditions]]:
+        """Where the elements of a movement come from; asked for on the way down and up again."""
+        known = self.moves.get((node, place))
+        if known is not None:
+            return known
         assert isinstance(node.op, Move)
         try:
             found = node.op.access(node, list(place), self.space.extents)
@@ -193,7 +202,9 @@ class TapeBuilder:
                 below = node if node.op.name == "interleave" else node.inputs[0]
                 raise NeedsBuffer(below) from None
             raise
-        return [(n, tuple(source), conditions) for n, source, conditions in found]
+        cases = [(n, tuple(source), conditions) for n, source, conditions in found]
+        self.moves[node, place] = cases
+        return cases
 
     def reshape_read(self, node: Node, place: Place) -> Read | None:
         """Reading a row-major buffer through a reshape needs no alignment."""

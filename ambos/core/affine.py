@@ -9,7 +9,7 @@ start again on the finer space.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ambos.core.shape import Shape
 
@@ -23,9 +23,11 @@ class Misaligned(Exception):
         self.axis, self.extent = axis, extent
 
 
-@dataclass(frozen=True, slots=True)
-class Affine:
-    """offset + sum(coefficient * axis) over `terms`, which are sorted by axis."""
+class Affine(NamedTuple):
+    """offset + sum(coefficient * axis) over `terms`, which are sorted by axis.
+
+    A named tuple because planning makes, compares and hashes these by the ten thousand.
+    """
 
     offset: int = 0
     terms: tuple[tuple[int, int], ...] = ()
@@ -34,25 +36,34 @@ class Affine:
     def axis(number: int) -> Affine:
         return Affine(0, ((number, 1),))
 
-    def __add__(self, other: Affine | int) -> Affine:
+    def __add__(self, other: Affine | int) -> Affine:  # type: ignore[override]
         if isinstance(other, int):
             return Affine(self.offset + other, self.terms)
+        if not other.terms:
+            return Affine(self.offset + other.offset, self.terms)
+        if not self.terms:
+            return Affine(self.offset + other.offset, other.terms)
         total = dict(self.terms)
         for axis, coefficient in other.terms:
             total[axis] = total.get(axis, 0) + coefficient
-        kept = tuple(sorted((a, c) for a, c in total.items() if c))
+        kept = tuple(sorted([(a, c) for a, c in total.items() if c]))
         return Affine(self.offset + other.offset, kept)
 
-    def __mul__(self, factor: int) -> Affine:
+    def __mul__(self, factor: int) -> Affine:  # type: ignore[override]
+        if factor == 1:
+            return self
         if not factor:
-            return Affine()
-        return Affine(self.offset * factor, tuple((a, c * factor) for a, c in self.terms))
+            return ZERO
+        return Affine(self.offset * factor, tuple([(a, c * factor) for a, c in self.terms]))
 
     def __sub__(self, other: Affine) -> Affine:
         return self + other * -1
 
     def coefficient(self, axis: int) -> int:
-        return dict(self.terms).get(axis, 0)
+        for number, coefficient in self.terms:
+            if number == axis:
+                return coefficient
+        return 0
 
     def bounds(self, extents: Sequence[int]) -> tuple[int, int]:
         """Smallest and largest value over the space."""
@@ -63,9 +74,12 @@ class Affine:
         return low, high
 
 
+ZERO = Affine()
+
+
 def linear(index: Sequence[Affine], shape: Shape) -> Affine:
     """The row-major position of `index` in `shape`."""
-    position = Affine()
+    position = ZERO
     for part, extent in zip(index, shape, strict=True):
         position = position * extent + part
     return position
@@ -77,14 +91,10 @@ def split(position: Affine, inner: int, extents: Sequence[int]) -> tuple[Affine,
     Exact when every term is either a multiple of `inner` or belongs to a remainder that stays
     within [0, inner).
     """
-    outer = Affine(position.offset // inner)
-    rest = Affine(position.offset % inner)
-    for axis, coefficient in position.terms:
-        part = Affine(0, ((axis, coefficient),))
-        if coefficient % inner == 0:
-            outer += Affine(0, ((axis, coefficient // inner),))
-        else:
-            rest += part
+    terms = position.terms
+    high_part = tuple([(a, c // inner) for a, c in terms if c % inner == 0])
+    outer = Affine(position.offset // inner, high_part)
+    rest = Affine(position.offset % inner, tuple([(a, c) for a, c in terms if c % inner]))
     low, high = rest.bounds(extents)
     if low >= 0 and high < inner:
         return outer, rest
@@ -135,7 +145,7 @@ def _regroup(
     parts: list[Affine] = []
     for extent in reversed(source[1:]):
         if extent == 1:
-            parts.append(Affine())
+            parts.append(ZERO)
             continue
         position, rest = split(position, extent, extents)
         parts.append(rest)
