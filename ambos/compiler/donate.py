@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ambos.compiler import loops
-from ambos.compiler.fuse import Group, is_leaf
+from ambos.compiler.group import Group, is_leaf
 from ambos.compiler.launches import Step
 from ambos.compiler.layout import Memory, Ref
 from ambos.graph.node import Node, toposort

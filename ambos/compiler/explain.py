@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ambos.compiler.fuse import Group
+from ambos.compiler.group import Group
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory
 from ambos.compiler.pipeline import assemble_program, lower_graph

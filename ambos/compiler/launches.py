@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ambos.compiler import loops
 from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
 from ambos.compiler.finish import Axes, Finisher, Words, WordValue
-from ambos.compiler.fuse import Group
+from ambos.compiler.group import Group
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.core.features import Features
 from ambos.core.shape import Shape, row_major

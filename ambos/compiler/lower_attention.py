@@ -17,7 +17,7 @@ from ambos.compiler.emit_attention import LOG2_E, forward_scratch
 from ambos.compiler.emit_attention_gradient import gradient_scratch
 from ambos.compiler.emit_attention_single import single_scratch
 from ambos.compiler.finish import Words, address_of
-from ambos.compiler.fuse import Group
+from ambos.compiler.group import Group
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, strides_in_order
 from ambos.compiler.space import Space

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, address_of, expressions_of
-from ambos.compiler.fuse import Group
+from ambos.compiler.group import Group
 from ambos.compiler.launches import Context, Step, assemble, outline, outline_tile
 from ambos.compiler.layout import Memory, TableRef, strides_in_order
 from ambos.compiler.space import Space

@@ -7,7 +7,7 @@ import math
 from ambos.compiler import loops
 from ambos.compiler.emit_scan import scan_scratch
 from ambos.compiler.finish import Axes, Finisher, Words, address_of, expressions_of
-from ambos.compiler.fuse import Group
+from ambos.compiler.group import Group
 from ambos.compiler.launches import SERIAL, Context, Step
 from ambos.compiler.lower_loop import Written, allocate
 from ambos.compiler.space import Space

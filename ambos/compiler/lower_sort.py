@@ -5,7 +5,7 @@ from __future__ import annotations
 from ambos.compiler import loops
 from ambos.compiler.emit_sort import sort_scratch
 from ambos.compiler.finish import Words
-from ambos.compiler.fuse import Group
+from ambos.compiler.group import Group
 from ambos.compiler.launches import ITEM, Context, Step
 from ambos.compiler.layout import strides_in_order
 from ambos.compiler.symbolic import NeedsBuffer

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from ambos.compiler.fuse import Group
+from ambos.compiler.group import Group
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_loop import copy_into, in_any_order

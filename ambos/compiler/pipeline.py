@@ -20,7 +20,8 @@ from ambos.compiler.emit_attention_single import emit_attention_single
 from ambos.compiler.emit_contract import emit_contract
 from ambos.compiler.emit_scan import emit_scan
 from ambos.compiler.emit_sort import emit_sort
-from ambos.compiler.fuse import Group, fuse
+from ambos.compiler.fuse import fuse
+from ambos.compiler.group import Group
 from ambos.compiler.launches import AnyKernel, Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_attention import lower_attention

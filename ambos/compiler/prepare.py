@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ambos.compiler.fuse import view_base
+from ambos.compiler.group import view_base
 from ambos.graph import Node, make, rewrite, toposort
 from ambos.graph.rewrite import Table, Trail
 from ambos.ops.arithmetic import cast

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ambos.compiler.fuse import Group, kind_of
+from ambos.compiler.group import Group, kind_of
 from ambos.compiler.loops import BLOCK, PANEL
 from ambos.core.affine import Affine
 from ambos.core.shape import Shape, row_major, size_of

@@ -1,0 +1,82 @@
+"""Groups of nodes that one kernel computes, and what kinds of nodes there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ambos.core.affine import Affine
+from ambos.core.shape import Shape
+from ambos.graph.node import Node
+
+OWN_KERNELS = ("contract", "sort", "attention")
+VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """Nodes computed by one kernel. `shape` is the full iteration space, `reduced` its reduced
+    axes; `members` are in topological order."""
+
+    kind: str  # "loop", "contract", "parts", "scatter", "sort" or "attention"
+    shape: Shape
+    reduced: Shape
+    members: list[Node]
+    inputs: set[Node] = field(default_factory=set)  # stored nodes of other groups
+    before: set[Group] = field(default_factory=set)  # every group that must run earlier
+    weight: int = 0  # additions an element takes, over all members
+    depth: int = 0  # operations on top of each other, at most
+
+    def target(self, node: Node, dims: Sequence[Affine]) -> tuple[Affine, ...]:
+        """The index of member `node` in a space whose dimensions are `dims`."""
+        if node.shape == self.shape and node.op.kind != "reduce":  # type: ignore[attr-defined]
+            return tuple(dims)
+        outer = [d for a, d in enumerate(dims) if a not in self.reduced]
+        sizes = [n for a, n in enumerate(self.shape) if a not in self.reduced]
+        if node.shape == tuple(sizes):
+            return tuple(outer)
+        rest = iter(d for d, n in zip(outer, sizes, strict=True) if n != 1)
+        return tuple(Affine() if n == 1 else next(rest) for n in node.shape)
+
+    def nodes(self, stored: set[Node]) -> list[Node]:
+        """Members and what is computed on the way to them from other groups' `stored` nodes."""
+        found = dict.fromkeys(self.members)
+        todo = list(found)
+        while todo:
+            for source in todo.pop().inputs:
+                if source.inputs and source not in stored and source not in found:
+                    found[source] = None
+                    todo.append(source)
+        return list(found)
+
+
+def kind_of(node: Node) -> str:
+    return str(getattr(node.op, "kind", ""))
+
+
+def group_kind(node: Node) -> str:
+    if node.op.name == "scatter_add":
+        return "scatter"
+    kind = kind_of(node)
+    return kind if kind in ("scan", *OWN_KERNELS) else "loop"
+
+
+def same_attention(a: Node, b: Node) -> bool:
+    """Do both come out of one kernel: result and statistics, or gradients by several inputs?"""
+    if a.attrs[:2] != b.attrs[:2] or (len(a.attrs) > 2) != (len(b.attrs) > 2):
+        return False
+    if len(a.attrs) > 2:
+        return a.inputs == b.inputs
+    first, second = ([*x.inputs[:2], x.op.mask_of(x.inputs)] for x in (a, b))  # type: ignore[attr-defined]
+    return first == second and a.op is not b.op
+
+
+def is_leaf(node: Node) -> bool:
+    return node.op.name == "input"
+
+
+def view_base(node: Node) -> Node:
+    """What a chain of pure views looks at."""
+    while node.op.name in VIEWS:
+        node = node.inputs[0]
+    return node
