@@ -12,6 +12,7 @@ from ambos.core import tree
 from ambos.core.errors import TracingError
 from ambos.graph.lines import line_of, noted
 from ambos.graph.node import Node, pending
+from ambos.ops.indexing import Index
 from ambos.ops.sources import data
 from ambos.tensor import live
 from ambos.tensor.handle import Tensor
@@ -211,7 +212,8 @@ class Recorder:
         if not checks:
             return None, {}
         order = pending(checks)
-        work = [node for node in order if node.value is None and node not in checks]
+        indices = [n.op.bounds(n)[0] for n in checks.values() if isinstance(n.op, Index)]
+        work = [node for node in pending(indices) if node.value is None]
         if any(kind in DEAR or name in DEAR for kind, name in map(_kind_and_name, work)):
             return None, checks
         plan, leaves = find_plan(order, list(checks), {})

@@ -277,8 +277,10 @@ class Recording:
             handle._node = node
             if rebound.tracked:
                 live.register_leaf(handle)
-            if rebound.captured is not None:
-                rebound.captured.hold(node)
+            # In another order of memory it is no input of this Program: `holds` will say so.
+            captured = rebound.captured
+            if captured is not None and captured.strides == node.value.strides:
+                captured.hold(node)
         if moved:
             self.connect()
         self._grads(leaf)
