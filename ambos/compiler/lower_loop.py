@@ -170,7 +170,8 @@ def _kernel(
     rows = None if folds or lane is not None else _row_axis(builder, axes, outer, map_axes, context)
     if rows is not None and min(axes.extent(rows), axes.extent(map_axes[-1])) < SHORT:
         if axes.extent(rows) > axes.extent(map_axes[-1]):  # vectors along the other axis
-            outer[outer.index(rows)], map_axes = map_axes[-1], [rows]
+            outer.remove(rows)
+            lane = rows
         rows = None
     vector = lane if lane is not None else (map_axes[-1] if map_axes else None)
     run = None if first is None else axes.add_counter(first.runs)
