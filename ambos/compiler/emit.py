@@ -39,8 +39,7 @@ def emit_loop(kernel: LoopKernel, name: str, lower: Lower) -> str:
     """
     emitter = LoopEmitter(kernel, lower)
     emitter.items()
-    stores = [s for stage in kernel.stages if isinstance(stage, Map) for s in stage.stores]
-    if any(store.stream for store in stores):  # these are not ordered with what comes after
+    if emitter.streams:  # these stores are not ordered with what comes after
         emitter.b.effect("fence seq_cst")
     return module(emitter.b, name)
 
@@ -60,6 +59,7 @@ class LoopEmitter:
         self.b = LLVMBuilder()
         stores = [s for stage in kernel.stages if isinstance(stage, Map) for s in stage.stores]
         written = frozenset(store.buffer.word for store in stores)
+        self.streams = any(store.stream for store in stores)
         self.tape = TapeEmitter(self.b, kernel.tape, lower, written, kernel.lane)
         folds = any(isinstance(stage, Fold) for stage in kernel.stages)
         self.panel: tuple[Value, Value] | None = None  # the columns that the stages work on
@@ -229,7 +229,8 @@ class LoopEmitter:
             start, before = self.inside(loop.index), self.b.size
             with self.b.scope():
                 body(start, None)
-            copies = unroll if self.b.size - before < 40 else 1
+            limit = 160 if self.streams else 40  # several lines in a row go out faster
+            copies = unroll if self.b.size - before < limit else 1
             for copy in range(1, copies):
                 with self.b.scope():
                     body(start + copy * LANES, None)
