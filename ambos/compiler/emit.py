@@ -229,7 +229,8 @@ class LoopEmitter:
             start, before = self.inside(loop.index), self.b.size
             with self.b.scope():
                 body(start, None)
-            limit = 160 if self.streams else 40  # several lines in a row go out faster
+            several = self.streams and not self.b.functions  # lines in a row go out faster
+            limit = 160 if several else 40
             copies = unroll if self.b.size - before < limit else 1
             for copy in range(1, copies):
                 with self.b.scope():
