@@ -54,6 +54,8 @@ def module(b: LLVMBuilder, name: str) -> str:
 class LoopEmitter:
     """Writes one LoopKernel."""
 
+    streams = False  # does any store go past the caches?
+
     def __init__(self, kernel: LoopKernel, lower: Lower) -> None:
         self.kernel = kernel
         self.b = LLVMBuilder()
