@@ -6,9 +6,7 @@ accumulator are exact in float64: one rounding of that sum to float32 is the fus
 
 from __future__ import annotations
 
-import ctypes
 import itertools
-import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -492,34 +490,3 @@ def test_the_interpreter_gives_the_same_bits(cpu: str, tile: tuple[int, int], fo
     memory |= dict(zip((kernel.a_runs, kernel.b_runs), case.tables, strict=True))
     interpret(kernel, case.words, memory, RULES.__getitem__)
     np.testing.assert_array_equal(machine, case.out)
-
-
-def guarded(array: np.ndarray) -> np.ndarray:
-    """A copy whose last byte is the last of a page, in front of a page that must not be touched."""
-    page = mmap.PAGESIZE
-    size = -(-array.nbytes // page) * page
-    memory = mmap.mmap(-1, size + page)
-    view = np.frombuffer(memory, array.dtype, array.size, size - array.nbytes).reshape(array.shape)
-    view[...] = array
-    base = view.ctypes.data + view.nbytes
-    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(base), ctypes.c_size_t(page), 0) == 0
-    return view
-
-
-@pytest.mark.parametrize("cpu", CPUS)
-@pytest.mark.parametrize("tile", TILES)
-def test_nothing_is_touched_outside_the_operands(cpu: str, tile: tuple[int, int]) -> None:
-    for rows, columns, k in ((1, 1, 1), (5, 17, 3), (7, 50, 9), (13, 33, 6)):
-        a, b = guarded(numbers(rows, k)), guarded(numbers(k, columns, seed=1))
-        out = guarded(np.full((rows, columns), 77, np.float32))
-        case = matmul(a, b, tile, out=out, row_block=2 * tile[0])
-        np.testing.assert_array_equal(case.run(cpu), canonical(a, b))
-
-
-def test_only_existing_elements_are_written() -> None:
-    memory = np.full((9, 40), 77, np.float32)
-    a, b = numbers(7, 11), numbers(11, 21, seed=1)
-    matmul(a, b, (6, 1), form="packed", out=memory[1:8, 5:26]).run()
-    np.testing.assert_array_equal(memory[1:8, 5:26], canonical(a, b))
-    memory[1:8, 5:26] = 77
-    assert (memory == 77).all()

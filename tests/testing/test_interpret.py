@@ -137,5 +137,6 @@ def test_a_contraction(dtype) -> None:
 def test_a_sort() -> None:
     keys = np.array([3, np.nan, 1, 3, 2, -0.0, 0.0, np.nan], "f4")
     memory = {0: keys, 1: np.zeros(8, np.int64)}
-    interpret(SortKernel(Buffer(0, float32), Buffer(1, int64), 2), [0, 0, 4], memory, LOWER)
+    kernel = SortKernel(Buffer(0, float32), Buffer(1, int64), None, 2, 3, False, 4)
+    interpret(kernel, [0, 0, 4, 4], memory, LOWER)
     assert memory[1].tolist() == [2, 0, 3, 1, 1, 2, 0, 3]
