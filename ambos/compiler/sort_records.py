@@ -14,7 +14,7 @@ from ambos.compiler.scalar import LLVMBuilder
 from ambos.compiler.values import Value
 from ambos.core.dtype import int64
 
-RADIX_FROM = 384  # records from which digits beat merging (measured: docs/performance/indexing.md)
+RADIX_FROM = 384  # records from which digits beat merging (an estimate)
 DIGITS = 256  # values of a digit of 8 bits
 SLACK = 96  # records behind either array that may be used as well
 RUN = 8

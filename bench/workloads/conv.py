@@ -2,8 +2,7 @@
 
 Images and results lie channels-last, as they do inside a network that was asked for it: PyTorch's
 best practice on a CPU, the native layout of JAX and TensorFlow, and what ambos makes of a chain.
-TensorFlow runs without XLA here, whose convolutions on a CPU are slower than oneDNN's. MLX leaves
-convolutions out: products reach 6 GFLOP/s on its CPU backend.
+TensorFlow runs without XLA here (the two were not compared). MLX has no twins of convolutions.
 """
 
 from __future__ import annotations

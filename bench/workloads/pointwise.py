@@ -76,7 +76,7 @@ class Epilogue(Formula):
         import jax
 
         y = jax.nn.gelu(x + bias, approximate=False)
-        key = jax.random.key(0)
+        key = jax.random.key(0)  # the same at every call: XLA may fold the mask, in JAX's favour
         kept = jax.random.bernoulli(key, 1 - DROPPED, y.shape)
         return residual + jax.numpy.where(kept, y / (1 - DROPPED), 0.0)
 
