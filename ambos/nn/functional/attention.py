@@ -44,8 +44,8 @@ def scaled_dot_product_attention(
         >>> import ambos as am
         >>> x = am.tensor([[1.0, 0.0], [0.0, 1.0]])
         >>> scaled_dot_product_attention(x, x, x, is_causal=True).numpy().round(3)
-        array([[1.   , 0.   ],
-               [0.33 , 0.67 ]], dtype=float32)
+        array([[1.  , 0.  ],
+               [0.33, 0.67]], dtype=float32)
     """
     q, k, v = nodes(query, key, value)
     same_dtype(NAME, q, key=k, value=v)
