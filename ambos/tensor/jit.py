@@ -28,6 +28,7 @@ from ambos.tensor.spent import SpentGradientError
 from ambos.tensor.tracing import current
 
 MAX_SIGNATURES = 256  # of arguments, for one function
+MAX_VARIANTS = 16  # of one signature: modes of modules, gradients found, other handles
 MAX_UNSETTLED = 2  # calls in a row may make state (a first step does) before that is an error
 
 
@@ -60,8 +61,8 @@ class Jitted:
         tensors: list[Tensor] = []
         key: list[Any] = [structure, tracking.enabled, config.threads, config.cpu]
         for place, leaf in enumerate(leaves):
-            if isinstance(leaf, (np.ndarray, np.generic)):
-                leaf = leaves[place] = Tensor(leaf)
+            if not isinstance(leaf, Tensor) and hasattr(leaf, "__array__"):
+                leaf = leaves[place] = Tensor(np.asarray(leaf))
             if not isinstance(leaf, Tensor):
                 key.append(_static(leaf))
                 continue
@@ -95,7 +96,11 @@ class Jitted:
             recorder.trace(spent=True)
         except SpentGradientError:  # it adds to the gradients that it finds
             recorder.trace(spent=False)
-        recording = recorder.finish()
+        try:
+            recording = recorder.finish()
+        except BaseException:
+            recorder.undo(recorder.originals)
+            raise
         if recording is None:
             self._unsettled += 1
             if self._unsettled > MAX_UNSETTLED:
@@ -103,6 +108,7 @@ class Jitted:
             return recorder.run_once()
         self._unsettled = 0
         recordings.insert(0, recording)
+        del recordings[MAX_VARIANTS:]
         del recorder  # and the graph with it, so that this call too may write in place
         return recording.run(tensors, first=True)
 
@@ -144,7 +150,7 @@ def _static(leaf: Any) -> Hashable:
 
 
 @public
-def jit(fn: Callable[..., Any]) -> Callable[..., Any]:
+def jit(fn: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """`fn` as one Program: recorded at the first call, afterwards one native call each time.
 
     Arguments and results are tensors, nests of them, and fixed hashable values, for each of which
@@ -170,6 +176,8 @@ def jit(fn: Callable[..., Any]) -> Callable[..., Any]:
         >>> [step(am.zeros(2)).item() for _ in range(3)]
         [5.0, 1.25, 0.3125]
     """
+    if fn is None:  # @am.jit()
+        return Jitted
     if not callable(fn):
         raise ArgumentError(f"jit: got {type(fn).__name__}; need a function: am.jit(f)")
     return fn if isinstance(fn, Jitted) else Jitted(fn)

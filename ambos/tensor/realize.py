@@ -19,6 +19,7 @@ from ambos.core.errors import IndexingError
 from ambos.core.program import TextMissing
 from ambos.core.shape import Shape
 from ambos.graph import Node, substitute
+from ambos.graph.constants import is_constant
 from ambos.graph.lines import line_of
 from ambos.graph.node import exact, pending
 from ambos.ops.arithmetic import cast, greater_equal
@@ -71,7 +72,8 @@ def realize(nodes: Sequence[Node]) -> None:
         compute(roots)
         return
     for node in pending(roots):
-        if node.value is None:
+        # Numbers are shared by all graphs, which would be other graphs if these were data.
+        if node.value is None and (node in roots or not is_constant(node)):
             compute([node])
 
 

@@ -46,6 +46,7 @@ class Recorder:
         """Run the function. With `spent` as if every gradient were used up, so that what does not
         fail holds for any gradients that are there at a later call."""
         self.trace_ = trace = Trace("jit")
+        self.moved: list[tuple[Tensor, Node, Node]] = []  # handle, old node, new node
         leaves = {id(h): h for h in live.leaf_handles()}
         self.before = [(handle, handle.grad) for handle in leaves.values()]
         originals = [tensor._node for tensor in self.tensors]
@@ -74,6 +75,8 @@ class Recorder:
     def undo(self, originals: Sequence[Node]) -> None:
         """Everything as before the function ran."""
         self.trace_.roll_back()
+        for handle, old, _ in self.moved:
+            handle._node = old
         for tensor, node in zip(self.tensors, originals, strict=True):
             tensor._node = node
             if node.tracked:
@@ -93,7 +96,6 @@ class Recorder:
         made = {id(handle) for handle, _ in trace.moved.values() if id(handle) in trace.made}
         trace.moved.clear()
         # A handle made inside that nobody keeps is gone now; one that is returned is a result.
-        self.moved: list[tuple[Tensor, Node, Node]] = []
         for reference, old in moves:
             handle = reference()
             if handle is not None and not (id(handle) in made and id(handle) in returned):
@@ -106,7 +108,6 @@ class Recorder:
         renewed = {id(handle) for handle, _, _ in self.moved}
         self.gradients = Gradients()
         self.stored: list[tuple[Tensor, Tensor]] = []
-        self.added_to: list[tuple[Tensor, Tensor]] = []
         for handle, before in self.before:
             now = handle.grad
             if now is SPENT and before is None:
@@ -120,7 +121,6 @@ class Recorder:
                 elif before is None or before is SPENT:
                     self.stored.append((handle, now))
                 else:
-                    self.added_to.append((handle, before))
                     self.moved.append((before, before._node, now._node))
                     handle.grad = before
 
@@ -171,8 +171,7 @@ class Recorder:
             (number[leaf._node], None) if isinstance(leaf, Tensor) else (None, leaf)
             for leaf in self.leaves
         ))  # fmt: skip
-        self.gradients.stored = [(handle, number[node], grad) for (handle, grad), node
-                                 in zip(self.stored, grads, strict=True)]  # fmt: skip
+        self.gradients.stored = [(handle, number[grad._node]) for handle, grad in self.stored]
         for handle, old, _ in self.moved:
             handle._node = old
         self.guard_gradients(wanted)
@@ -190,6 +189,8 @@ class Recorder:
             tensor._node = node
             if node.tracked:
                 live.register_leaf(tensor)
+        for handle, grad in self.before:  # running the recording sets them
+            handle.grad = grad
         late_checks = [(len(wanted) + n, message_for(node)) for n, node in enumerate(late.values())]
         return Recording(
             main, check, late_checks, hosts, self.trace_.guards, rebound, self.gradients, template

@@ -107,7 +107,7 @@ class Gradients:
 
     cleared: list[Tensor] = field(default_factory=list)
     spent: list[Tensor] = field(default_factory=list)
-    stored: list[tuple[Tensor, int, Tensor]] = field(default_factory=list)  # leaf, result, .grad
+    stored: list[tuple[Tensor, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -294,13 +294,8 @@ class Recording:
             handle.grad = None
         for handle in self.gradients.spent:
             handle.grad = SPENT
-        for place, (handle, number, grad) in enumerate(self.gradients.stored):
-            if getrefcount(grad) == HELD + 1:  # this list, the tuple, the variable: nobody else
-                grad._node = leaf(number)
-            else:
-                grad = wrap(leaf(number))
-                self.gradients.stored[place] = (handle, number, grad)
-            handle.grad = grad
+        for handle, number in self.gradients.stored:
+            handle.grad = wrap(leaf(number))
 
 
 class IndexCheck:

@@ -456,3 +456,41 @@ def test_the_recorded_call_writes_in_place_too() -> None:
         advance()
         assert state._node.value.address == address
         assert state[0].item() == total
+
+
+def test_recordings_of_one_signature_are_bounded() -> None:
+    weight = am.tensor([1.0, 2.0], requires_grad=True)
+
+    @am.jit()
+    def add(x: am.Tensor) -> None:
+        (weight * x).sum().backward()
+
+    for _ in range(20):
+        weight.grad = None
+        for _ in range(2):
+            add(am.ones(2))
+        assert weight.grad.tolist() == [2, 2]
+    assert max(len(found) for found in add._recordings.values()) <= 16
+
+
+def test_a_refused_function_leaves_the_state() -> None:
+    weight, kept = am.tensor([1.0], requires_grad=True), []
+    optimizer = optim.SGD([weight], lr=0.5)
+    weight.grad = am.tensor([7.0])
+
+    @am.jit
+    def step() -> None:
+        optimizer.zero_grad()
+        loss = (weight * weight).sum()
+        loss.backward()
+        optimizer.step()
+        kept.append(loss * 2)
+
+    step()
+    step()
+    before = weight.tolist()
+    weight.grad = am.tensor([7.0])
+    with pytest.raises(TracingError, match="keeps tensors"):
+        step()
+    assert weight.tolist() == before
+    assert weight.grad.tolist() == [7.0]

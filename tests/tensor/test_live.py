@@ -1,8 +1,10 @@
 """What is computed when somebody looks, and that a training step is one graph every time."""
 
 import numpy as np
+import pytest
 
 import ambos as am
+from ambos.core.config import config
 from ambos.tensor import live, realize
 from ambos.tensor.realize import planning
 
@@ -96,6 +98,17 @@ def test_computed_tensors_let_go_of_their_graph():
     y.numpy()
     assert y._node.inputs == ()
     assert (y + 1).tolist() == [5]
+
+
+def test_running_op_by_op_leaves_numbers_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = am.tensor(np.arange(15, dtype=np.float32).reshape(3, 5))
+    (x * 0.40625).tolist()
+    with monkeypatch.context() as patch:
+        patch.setattr(config, "fuse", False)
+        (x * x * 0.40625).tolist()
+    before = planning.programs
+    (x * 0.40625).tolist()
+    assert planning.programs == before
 
 
 def test_a_number_that_was_looked_at_stays_a_number() -> None:
