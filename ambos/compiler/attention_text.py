@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ambos.compiler import memory
-from ambos.compiler.attention_loops import View
+from ambos.compiler.attention_loops import QUERY_BLOCK, View
 from ambos.compiler.contract_text import Code
 from ambos.compiler.loops import LANES
 from ambos.compiler.memory import Address, Masks
@@ -48,6 +48,12 @@ class AttentionCode(Code):
         if value.vector or value.constant is None:
             return super().broadcast(value)
         return Value(self, self.operand(value, True), value.dtype, True, 0)
+
+    def keys_seen(self, query: str, keys: str) -> str:
+        """Of `keys` keys, how many the causal block of a query looks at."""
+        block = self.here(f"udiv i64 {query}, {QUERY_BLOCK}")
+        end = self.mul(self.add(block, "1"), str(QUERY_BLOCK))
+        return self.extreme("umin", keys, end)
 
     def bytes_of(self, word: int | None) -> str:
         """A stride in a word, in bytes."""

@@ -99,12 +99,7 @@ class Forward:
 
     def limit(self, query: str) -> str:
         """The number of keys that a query's block looks at."""
-        if not self.kernel.causal:
-            return self.keys
-        code = self.code
-        block = code.here(f"udiv i64 {query}, {QUERY_BLOCK}")
-        end = code.mul(code.add(block, "1"), str(QUERY_BLOCK))
-        return code.extreme("umin", self.keys, end)
+        return self.code.keys_seen(query, self.keys) if self.kernel.causal else self.keys
 
     def prepare(self) -> None:
         """Words, strides in bytes, and the thread's scratch memory."""

@@ -9,7 +9,7 @@ one head of keys, is done: no two threads ever add to the same element.
 
 from __future__ import annotations
 
-from ambos.compiler.attention_loops import QUERY_BLOCK, ROW_BLOCK, AttentionGradientKernel
+from ambos.compiler.attention_loops import ROW_BLOCK, AttentionGradientKernel
 from ambos.compiler.attention_text import AttentionCode
 from ambos.compiler.attention_tile import products, row_table
 from ambos.compiler.attention_transpose import transpose
@@ -153,12 +153,7 @@ class Backward:
 
     def limit(self, query: str) -> str:
         """The number of keys that a query's block looks at."""
-        if not self.kernel.causal:
-            return self.keys
-        code = self.code
-        block = code.here(f"udiv i64 {query}, {QUERY_BLOCK}")
-        end = code.mul(code.add(block, "1"), str(QUERY_BLOCK))
-        return code.extreme("umin", self.keys, end)
+        return self.code.keys_seen(query, self.keys) if self.kernel.causal else self.keys
 
     def start(self, first: str, span: str) -> None:
         """The memory of the block of queries from `first`; `span` is the span's first."""
