@@ -41,9 +41,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         options.cases = growth.cases()
         options.threads = options.threads or max(growth.cases()[0][1].threads)
         return options
-    options.cases = workload.select(options.only)
-    if not options.cases:
-        parser.error(f"no case is called {options.only}; families: {workload.families()}")
+    try:
+        options.cases = workload.select(options.only)
+    except LookupError as error:
+        parser.error(str(error.args[0]))
     return options
 
 

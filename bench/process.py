@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -62,7 +63,8 @@ def environment(threads: int, cache: str) -> dict[str, str]:
 
 
 class Worker:
-    """One `bench.worker` process."""
+    """One `bench.worker` process. It runs only while it is asked something: libraries let idle
+    threads spin for up to 0.2 s, which would take the core from whoever is timed next."""
 
     def __init__(self, family: str, framework: str, threads: int, cache: str) -> None:
         pinned = ",".join(str(core) for core in cores(threads))
@@ -72,6 +74,7 @@ class Worker:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
             cwd=ROOT, env=environment(threads, cache),
         )  # fmt: skip
+        self._halt(True)
 
     @property
     def alive(self) -> bool:
@@ -81,6 +84,7 @@ class Worker:
         """Send one request and wait for its answer; a worker that does not answer ends."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self._halt(False)
         try:
             print(json.dumps({"do": do} | arguments), file=self.process.stdin, flush=True)
         except BrokenPipeError:
@@ -92,6 +96,7 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             raise self._ended()
+        self._halt(True)
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise WorkerError(answer["error"], answer["missing"])
@@ -107,6 +112,11 @@ class Worker:
             with np.load(output) as arrays:
                 return seconds, [arrays[name] for name in arrays.files]
 
+    def _halt(self, halt: bool) -> None:
+        """Stop the process, or let it run on, where the system can."""
+        if hasattr(signal, "SIGSTOP"):
+            self.process.send_signal(signal.SIGSTOP if halt else signal.SIGCONT)
+
     def _ended(self) -> WorkerError:
         code = self.process.wait()
         self.log.seek(0)
@@ -117,6 +127,7 @@ class Worker:
         """End the process: politely by closing its input, then by force."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self._halt(False)
         with suppress(BrokenPipeError):
             self.process.stdin.close()
         try:

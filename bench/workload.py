@@ -130,18 +130,16 @@ def select(patterns: list[str]) -> list[tuple[str, Case]]:
         ['512-nt']
     """
     every = [(family, case) for family in families() for case in load(family)]
-    if not patterns:
-        return every
-    chosen = []
-    for family, case in every:
-        path = f"{family}/{case.name}"
-        if any(word in (family, case.name, path) for word in patterns):
-            chosen.append((family, case))
-    if not chosen:  # no exact name: the beginning of a name will do
-        chosen = [
-            (family, case)
-            for family, case in every
-            if any(f"{family}/{case.name}".startswith(word) or case.name.startswith(word)
-                   for word in patterns)
-        ]  # fmt: skip
-    return chosen
+    chosen: dict[str, tuple[str, Case]] = {}
+    for word in patterns:
+        found = [(f, c) for f, c in every if word in (f, c.name, f"{f}/{c.name}")]
+        if not found:  # no exact name: the beginning of a name will do
+            found = [
+                (f, c)
+                for f, c in every
+                if f"{f}/{c.name}".startswith(word) or c.name.startswith(word)
+            ]
+        if not found:
+            raise LookupError(f"no case is called {word!r}; families: {', '.join(families())}")
+        chosen |= {f"{f}/{c.name}": (f, c) for f, c in found}
+    return [(f, c) for f, c in every if not patterns or f"{f}/{c.name}" in chosen]
