@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ambos.core.errors import ArgumentError
+from ambos.optim.averages import faded
 from ambos.optim.optimizer import Group, Optimizer, State, rates
 from ambos.tensor.handle import Tensor
 
@@ -74,8 +75,8 @@ class Adam(Optimizer):
         elif decay:
             grad = grad + parameter * decay
         first, second = state["exp_avg"], state["exp_avg_sq"]
-        first = state["exp_avg"] = first + (grad - first) * (1 - beta1)
-        second = state["exp_avg_sq"] = second * beta2 + grad * (1 - beta2) * grad
+        first = state["exp_avg"] = faded(first + (grad - first) * (1 - beta1))
+        second = state["exp_avg_sq"] = faded(second * beta2 + grad * (1 - beta2) * grad)
         if group["amsgrad"]:
             second = state["max_exp_avg_sq"] = state["max_exp_avg_sq"].maximum(second)
         size = lr / (1.0 - beta1**step)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ambos.core.errors import ArgumentError
+from ambos.optim.averages import faded
 from ambos.optim.optimizer import Group, Optimizer, State, rates
 from ambos.tensor.handle import Tensor
 from ambos.tensor.tracing import guard
@@ -75,7 +76,7 @@ class SGD(Optimizer):
             guard(lambda: bool(dampening) and parameter in self.state)
             first = dampening and parameter not in self.state
             fresh = grad if first or not dampening else grad * (1 - dampening)
-            velocity = state["momentum_buffer"] * momentum + fresh
+            velocity = faded(state["momentum_buffer"] * momentum + fresh)
             state["momentum_buffer"] = velocity
             grad = grad + velocity * momentum if group["nesterov"] else velocity
         return parameter - grad * lr.to(parameter.dtype)

@@ -10,6 +10,9 @@ from bench.models import gpt, lenet, lstm, mlp, resnet
 from bench.models.resnet import RESNET18
 from bench.workload import Call, Case, Data
 
+# Thousands of steps on the same few batches: at a usual rate the small networks would learn them
+# by heart, units would die and averages become subnormal, which slows every framework differently.
+SLOW = 1e-6
 COMPILES_LONG = "torch.compile takes minutes; see the smaller batch"
 
 
@@ -71,7 +74,7 @@ def mlp_step(batch: int, **facts: Any) -> Step:
     return Step(
         f"mlp_step-{batch}", f"MLP 784-128-10, batch {batch}, Adam",
         partial(mlp.step_data, batch), mlp.step_flops(batch), mlp.module, mlp.forward,
-        "adam", 1e-3, **facts,
+        "adam", SLOW, **facts,
     )  # fmt: skip
 
 
@@ -79,7 +82,7 @@ def lenet_step(batch: int, **facts: Any) -> Step:
     return Step(
         f"lenet_step-{batch}", f"LeNet-5 on 28x28, batch {batch}, Adam",
         partial(lenet.step_data, batch), lenet.step_flops(batch), lenet.module, lenet.forward,
-        "adam", 1e-3, xla=False, **facts,
+        "adam", SLOW, xla=False, **facts,
     )  # fmt: skip
 
 

@@ -216,3 +216,25 @@ def test_settings_may_be_numpys():
     assert type(rule.param_groups[0]["lr"]) is float
     with pytest.raises(ValueError, match="lr is -1"):
         optim.SGD([weight], lr=np.float32(-1))
+
+
+@pytest.mark.parametrize("rule", [lambda p: optim.SGD(p, lr=0.1, momentum=0.9), optim.Adam])
+def test_averages_without_gradients_fade_to_zero_and_are_never_subnormal(rule):
+    """Subnormal numbers would stay for ever: rounded, 0.9 times the smallest is the smallest."""
+    weight = am.tensor([1.0], requires_grad=True)
+    optimizer = rule([weight])
+
+    @am.jit
+    def step(slope):
+        optimizer.zero_grad()
+        (weight * slope).sum().backward()
+        optimizer.step()
+
+    step(am.tensor(1.0))
+    sizes = []
+    for _ in range(1200):
+        step(am.tensor(0.0))
+        sizes.append(abs(next(iter(list(optimizer.state.values())[0].values()))).item())
+    assert sizes[0] > 0.05
+    assert sizes[-1] == 0.0
+    assert min(size for size in sizes if size) >= np.finfo(np.float32).tiny
