@@ -234,7 +234,8 @@ def test_averages_without_gradients_fade_to_zero_and_are_never_subnormal(rule):
     sizes = []
     for _ in range(1200):
         step(am.tensor(0.0))
-        sizes.append(abs(next(iter(list(optimizer.state.values())[0].values()))).item())
+        (state,) = optimizer.state.values()
+        sizes.append(abs(next(iter(state.values()))).item())
     assert sizes[0] > 0.05
     assert sizes[-1] == 0.0
     assert min(size for size in sizes if size) >= np.finfo(np.float32).tiny
