@@ -286,6 +286,27 @@ def reductions() -> list[Node]:
     ]  # fmt: skip
 
 
+def inner_products() -> list[Node]:
+    """Contractions without rows or columns, or without a sum, and their gradients."""
+    make = Maker(15)
+
+    def product(a: Node, b: Node, labels: str) -> list[Node]:
+        first, second, out = labels.replace("->", ",").split(",")
+        sizes = dict(zip(first + second, a.shape + b.shape, strict=True))
+        summed = [n for n in dict.fromkeys(first + second) if n not in out]
+        spec = make_spec(plain(first), second, out, summed, sizes)
+        return with_gradients(contract(a, b, attrs=(spec,)), a, b)
+
+    return [
+        *product(make(200_000), make(200_000), "i,i->"),
+        *product(exp(make(5, 700)), make(5, 700), "bi,bi->b"),
+        *product(make(700, 5), make(700, 5), "ib,ib->b"),
+        *product(make(30, 40), make(40, 30), "ij,ji->"),
+        *product(make(3, 7), make(3, 20), "bi,bj->bij"),
+        *product(make(9, 33, dtype="float16"), make(9, 33, dtype="float16"), "bi,bi->b"),
+    ]
+
+
 def randomness() -> list[Node]:
     key = leaf(np.array([1234567, 89], np.uint32))
     x = Maker(13)(33, 20)
@@ -361,6 +382,7 @@ WORKLOADS: dict[str, Callable[[], list[Node]]] = {
     "scans": scans,
     "movement": movement,
     "reductions": reductions,
+    "inner_products": inner_products,
     "randomness": randomness,
     "halves": halves,
 }

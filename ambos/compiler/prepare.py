@@ -9,6 +9,7 @@ from ambos.graph import Node, make, rewrite, toposort
 from ambos.graph.rewrite import Table, Trail
 from ambos.ops.arithmetic import cast
 from ambos.ops.contraction import Spec, padded_explicitly
+from ambos.ops.inner import inner_product
 from ambos.ops.kinds import constant, registry
 from ambos.ops.movement import reshape
 from ambos.ops.simplify import SIMPLIFICATIONS
@@ -54,7 +55,7 @@ def _wide_attention(node: Node) -> Node | None:
 
 EXPLICIT: Table = {
     **{name: (_reduce_of_nothing,) for name, op in registry.items() if op.kind == "reduce"},
-    "contract": (_empty_sum, _padding),
+    "contract": (_empty_sum, inner_product, _padding),
     "pad": SIMPLIFICATIONS["pad"],
     "slice": SIMPLIFICATIONS["slice"],
     **{name: (_wide_attention,) for name, op in registry.items() if op.kind == "attention"},
