@@ -1,19 +1,22 @@
 """Results that may be written over the input which they renew: parameters, moments, statistics.
 
 A kernel may write element i of a result where element i of an input lies if nothing reads that
-element later: every reader runs earlier, or is the writing kernel itself and reads element i for
-no other purpose than to write element i.
+element later: every reader runs earlier, or is the writing kernel itself, reads element i only
+where it writes element i, and has read it for the last time when it does. A kernel that goes over
+a row several times stores in one pass what another may need: `lower_loop` puts such stores last,
+and what a kernel really does is looked at here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ambos.compiler import loops
 from ambos.compiler.group import Group, is_leaf
 from ambos.compiler.launches import Step
 from ambos.compiler.layout import Memory, Ref
+from ambos.compiler.stages import passes
 from ambos.graph.node import Node, toposort
 
 
@@ -85,6 +88,8 @@ def _is_elementwise(step: Step, source: Memory, target: Memory) -> bool:
     if isinstance(kernel, loops.LoopKernel):
         stores = [s for stage in kernel.stages if isinstance(stage, loops.Map)
                   for s in stage.stores]  # fmt: skip
+        if _is_read_later(step, kernel, source, target):
+            return False
     elif isinstance(kernel, loops.ContractKernel):
         if any(_memory(step, operand) is source for operand in (kernel.a, kernel.b)):
             return False
@@ -95,6 +100,28 @@ def _is_elementwise(step: Step, source: Memory, target: Memory) -> bool:
     read = [_place(step, i) for i in kernel.tape
             if isinstance(i, loops.Load) and _memory(step, i.buffer) is source]  # fmt: skip
     return len(written) == 1 and all(place == written[0] for place in read)
+
+
+def _is_read_later(step: Step, kernel: loops.LoopKernel, source: Memory, target: Memory) -> bool:
+    """Does a pass read `source` after `target` was stored?"""
+
+    def read(roots: Iterable[int]) -> set[int]:
+        found = loops.loads(kernel.tape, roots).items()
+        return {number for number, load in found if _memory(step, load.buffer) is source}
+
+    stored = False
+    for part in passes(kernel):
+        needed = read(fold.value for fold in part.folds)
+        own: set[int] = set() if part.map is None else read(loops.roots(part.map))
+        if stored and needed | own:
+            return True
+        if part.map is not None and any(
+            _memory(step, store.buffer) is target for store in part.map.stores
+        ):
+            if needed - own:  # folds read after the map stored, except what it had read as well
+                return True
+            stored = True
+    return False
 
 
 def _memory(step: Step, buffer: loops.Buffer) -> Memory | None:

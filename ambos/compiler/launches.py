@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ambos.compiler import loops
@@ -51,6 +51,7 @@ class Context:
     needed: set[Node]  # stored nodes that some other kernel or the caller reads
     requests: dict[Node, list[int]]  # dimension orders that consumers ask for
     homes: dict[Node, tuple[Node, int]]  # nodes computed inside a larger one: its input number
+    renewed: Mapping[Node, Node]  # results that may be written over the input they replace
     memories: dict[Node, Memory] = field(default_factory=dict)
 
     def is_stored(self, node: Node) -> bool:

@@ -15,6 +15,7 @@ and constants. Two graphs that differ in sizes only give equal kernels, hence on
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ambos.core.dtype import DType
@@ -117,6 +118,34 @@ class Result:
 Instr = Const | Literal | Size | Position | Load | Apply | Result
 
 
+def operands(instruction: Instr) -> list[int]:
+    """The instructions that `instruction` reads."""
+    if isinstance(instruction, Apply):
+        return list(instruction.args)
+    if isinstance(instruction, Load):
+        read = [value for value, _ in instruction.index.gathers]
+        return read if instruction.mask is None else [*read, instruction.mask]
+    return []
+
+
+def closure(tape: Sequence[Instr], roots: Iterable[int]) -> set[int]:
+    """`roots` and every instruction that they are computed from."""
+    seen: set[int] = set()
+    pending = list(roots)
+    while pending:
+        current = pending.pop()
+        if current not in seen:
+            seen.add(current)
+            pending += operands(tape[current])
+    return seen
+
+
+def loads(tape: Sequence[Instr], roots: Iterable[int]) -> dict[int, Load]:
+    """The loads, by number, that `roots` are computed from."""
+    found = ((number, tape[number]) for number in sorted(closure(tape, roots)))
+    return {number: i for number, i in found if isinstance(i, Load)}
+
+
 # --- loop kernels --------------------------------------------------------------------------------
 
 
@@ -165,6 +194,14 @@ class Fold:
     op: str
     value: int
     plain: bool = False
+
+
+def roots(stage: Map | Fold) -> list[int]:
+    """The instructions that a stage takes in, or stores, or stores by."""
+    if isinstance(stage, Fold):
+        return [stage.value]
+    found = [n for s in stage.stores for n in (s.value, s.mask) if n is not None]
+    return found + [value for s in stage.stores for value, _ in s.index.gathers]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ambos.compiler import loops
@@ -154,13 +154,7 @@ def _kernel(
     for part in adjacent(reduced):
         merged = axes.extend([a for d in part for a in space.axes_of(d)], expressions)
         if len(merged) > 1 and (first or not all(in_any_order(fold) for fold in folds)):
-            touched = [s.node for s in builder.tape if isinstance(s, Read)]
-            touched += [w.node for w in written]
-            within = [node for node in touched if memories[node].whole is not None]
-            if within:  # their rows do not follow each other without a gap
-                raise NeedsBlock(*within)
-            inputs = [fold.inputs[0] for fold in folds]  # a forced one is row-major already
-            raise NeedsBuffer(next((n for n in inputs if n not in context.forced), inputs[0]))
+            raise _obstacle(builder, space, part, folds, written, context)
         inner += merged
     map_axes: list[int] = list(inner)
     if not folds and len(outer) == 1:
@@ -187,7 +181,7 @@ def _kernel(
         w for w in written if not folds or (w.node.shape == group.shape and w.node not in folds)
     ]
     single = [w for w in written if w not in spread]
-    early = [w for w in spread if not _depends(builder, w.number)] if folds else []
+    early = [w for w in spread if _goes_early(builder, w, spread, folds, context)]
     late = [w for w in spread if w not in early]
     finisher.translate(builder.tape, {n: i + bool(early) for i, n in enumerate(folds)})
     stages: list[loops.Fold | loops.Map] = []
@@ -209,29 +203,75 @@ def _kernel(
     return assemble(shape, words, finisher, stages, _label(group), scratch, run)
 
 
+def _obstacle(
+    builder: TapeBuilder, space: Space, part: Sequence[int], folds: dict[Node, int],
+    written: Sequence[Written], context: Context,
+) -> NeedsBuffer | NeedsBlock:  # fmt: skip
+    """What would let the reduced dimensions `part`, which count as one, be walked as one."""
+    memories = context.memories
+    touched = [s.node for s in builder.tape if isinstance(s, Read)] + [w.node for w in written]
+    within = [node for node in touched if memories[node].whole is not None]
+    if within:  # their rows do not follow each other without a gap
+        return NeedsBlock(*within)
+    below = sorted(_below(builder, folds.values()))
+    expressions = expressions_of([builder.tape[n] for n in below], memories)
+    walked = Axes(space.extents).extend([a for d in part for a in space.axes_of(d)], expressions)
+    if len(walked) == 1:  # what is computed beside the folds is in the way
+        return NeedsBuffer(*folds)
+    inputs = [fold.inputs[0] for fold in folds]  # a forced one is row-major already
+    return NeedsBuffer(next((n for n in inputs if n not in context.forced), inputs[0]))
+
+
 def in_any_order(fold: Node) -> bool:
     """Is the result the same in whatever runs the reduced elements come? (A position is counted
     in row-major order over any number of axes.)"""
     return fold.op.fold not in ("add", "mul")  # type: ignore[attr-defined]
 
 
+def _goes_early(
+    builder: TapeBuilder, write: Written, spread: Sequence[Written], folds: dict[Node, int],
+    context: Context,
+) -> bool:  # fmt: skip
+    """May a member be stored in the pass of the first folds? It must need no fold. What renews an
+    input is stored when that has been read for the last time, so that it may be written over it:
+    the first folds, and nothing after them, may read what is read to compute it anyway."""
+    if not folds or _depends(builder, write.number):
+        return False
+    leaf = context.renewed.get(write.node)
+    first = [n for n in folds.values() if not _depends(builder, n)]
+    rest = [n for n in folds.values() if n not in first]
+    rest += [w.number for w in spread if _depends(builder, w.number)]
+    own = _reads(builder, [write.number], leaf)
+    return leaf is None or not (_reads(builder, rest, leaf) or _reads(builder, first, leaf) - own)
+
+
 def _depends(builder: TapeBuilder, number: int) -> bool:
     """Does instruction `number` need the result of a fold?"""
-    pending, seen = [number], set()
+    return any(isinstance(builder.tape[n], Reduced) for n in _below(builder, [number]))
+
+
+def _reads(builder: TapeBuilder, numbers: Iterable[int], node: Node | None) -> set[int]:
+    """The instructions that read `node` where `numbers` are computed."""
+    below = ((n, builder.tape[n]) for n in _below(builder, numbers))
+    return {n for n, symbol in below if isinstance(symbol, Read) and symbol.node is node}
+
+
+def _below(builder: TapeBuilder, numbers: Iterable[int]) -> set[int]:
+    """`numbers` and every instruction that they are computed from."""
+    seen: set[int] = set()
+    pending = list(numbers)
     while pending:
         current = pending.pop()
         if current in seen:
             continue
         seen.add(current)
         symbol = builder.tape[current]
-        if isinstance(symbol, Reduced):
-            return True
         if isinstance(symbol, Do):
             pending += symbol.args
         elif isinstance(symbol, Read):
             pending += [value for value, _ in symbol.gathers]
             pending += [] if symbol.mask is None else [symbol.mask]
-    return False
+    return seen
 
 
 def _store(finisher: Finisher, write: Written, address: Affine, run: int | None) -> loops.Store:

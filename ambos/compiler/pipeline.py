@@ -163,7 +163,7 @@ def schedule(
         requests |= {root: order_of(leaf.attrs[1]) for root, leaf in renewed.items()}
     context = Context(
         features, threads, forced, needed_nodes(roots, groups), requests,
-        choose_homes(groups, roots, forced | apart),
+        choose_homes(groups, roots, forced | apart), renewed,
     )  # fmt: skip
     for node in input_nodes(roots):
         number, strides = node.attrs

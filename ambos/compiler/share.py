@@ -40,7 +40,7 @@ def share_dear_values(
             users = [
                 i
                 for i, stage in enumerate(stages)
-                if stage.axes == tuple(inner) and number in _below(tape, _values(stage))
+                if stage.axes == tuple(inner) and number in loops.closure(tape, loops.roots(stage))
             ]
             size = -(-volume * instruction.dtype.itemsize // 64) * 64
             if len(users) > 1 and taken + size <= SCRATCH_BYTES:
@@ -62,25 +62,9 @@ def _cost(op: str) -> int:
     return int(getattr(registry[op], "cost", 0))
 
 
-def _values(stage: Stage) -> list[int]:
-    if isinstance(stage, loops.Fold):
-        return [stage.value]
-    return [n for s in stage.stores for n in (s.value, s.mask) if n is not None]
-
-
-def operands(instruction: loops.Instr) -> list[int]:
-    """The instructions that `instruction` reads."""
-    if isinstance(instruction, loops.Apply):
-        return list(instruction.args)
-    if isinstance(instruction, loops.Load):
-        read = [value for value, _ in instruction.index.gathers]
-        return read if instruction.mask is None else [*read, instruction.mask]
-    return []
-
-
 def _varies(tape: Sequence[loops.Instr], number: int, inner: Sequence[int]) -> bool:
     """Does instruction `number` change along the inner axes?"""
-    return any(axis in inner for n in _below(tape, [number]) for axis in _axes(tape[n]))
+    return any(axis in inner for n in loops.closure(tape, [number]) for axis in _axes(tape[n]))
 
 
 def _axes(instruction: loops.Instr) -> list[int]:
@@ -90,18 +74,6 @@ def _axes(instruction: loops.Instr) -> list[int]:
     if isinstance(instruction, loops.Load):
         return [axis for axis, _ in instruction.index.terms]
     return []
-
-
-def _below(tape: Sequence[loops.Instr], roots: Sequence[int]) -> set[int]:
-    """`roots` and every instruction that they are made of."""
-    seen: set[int] = set()
-    pending = list(roots)
-    while pending:
-        current = pending.pop()
-        if current not in seen:
-            seen.add(current)
-            pending += operands(tape[current])
-    return seen
 
 
 def _insert(

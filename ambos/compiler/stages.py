@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ambos.compiler.loops import Apply, Fold, Instr, Load, LoopKernel, Map, Result
+from ambos.compiler.loops import Fold, Instr, LoopKernel, Map, Result, closure, loads, roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def _together(kernel: LoopKernel, first: int) -> tuple[Fold, ...]:
             break
         if group and (stage.axes, stage.plain) != (group[0].axes, group[0].plain):
             break
-        needed = (kernel.tape[number] for number in closure(kernel.tape, stage.value))
+        needed = (kernel.tape[number] for number in closure(kernel.tape, roots(stage)))
         if any(isinstance(i, Result) and i.stage >= first for i in needed):
             break
         group.append(stage)
@@ -59,7 +59,7 @@ def _joins(tape: Sequence[Instr], stage: Map, folds: Sequence[Fold]) -> bool:
     if stage.ordered or stage.axes != folds[0].axes:
         return False
     written = {store.buffer.word for store in stage.stores}
-    read = [load for fold in folds for load in loads(tape, fold.value)]
+    read = loads(tape, (fold.value for fold in folds)).values()
     shared = [load for load in read if load.buffer.word in written]
     for load in shared:
         stores = [store for store in stage.stores if store.buffer.word == load.buffer.word]
@@ -71,29 +71,4 @@ def _joins(tape: Sequence[Instr], stage: Map, folds: Sequence[Fold]) -> bool:
             return False
     # What the map read before it wrote must not be taken for what the folds read after.
     words = {load.buffer.word for load in shared}
-    numbers = [n for store in stage.stores for n in (store.value, store.mask) if n is not None]
-    return not any(load.buffer.word in words for n in numbers for load in loads(tape, n))
-
-
-def loads(tape: Sequence[Instr], number: int) -> list[Load]:
-    """The loads that instruction `number` is computed from."""
-    needed = (tape[n] for n in sorted(closure(tape, number)))
-    return [instruction for instruction in needed if isinstance(instruction, Load)]
-
-
-def closure(tape: Sequence[Instr], number: int) -> set[int]:
-    """Instruction `number` and all that it is computed from."""
-    seen: set[int] = set()
-    todo = [number]
-    while todo:
-        current = todo.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        instruction = tape[current]
-        if isinstance(instruction, Apply):
-            todo += instruction.args
-        elif isinstance(instruction, Load):
-            todo += [value for value, _ in instruction.index.gathers]
-            todo += [] if instruction.mask is None else [instruction.mask]
-    return seen
+    return not any(load.buffer.word in words for load in loads(tape, roots(stage)).values())

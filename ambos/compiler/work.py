@@ -62,23 +62,6 @@ class Points:
     def volume(self, axes: Iterable[int]) -> int:
         return math.prod(self.extents[axis] for axis in axes)
 
-    def closure(self, values: Iterable[int | None]) -> set[int]:
-        """Instructions that `values` are computed from."""
-        seen: set[int] = set()
-        todo = [value for value in values if value is not None]
-        while todo:
-            number = todo.pop()
-            if number in seen:
-                continue
-            seen.add(number)
-            instruction = self.tape[number]
-            if isinstance(instruction, loops.Apply):
-                todo += instruction.args
-            elif isinstance(instruction, loops.Load):
-                todo += [value for value, _ in instruction.index.gathers]
-                todo += [] if instruction.mask is None else [instruction.mask]
-        return seen
-
     def arithmetic(
         self, numbers: Iterable[int], outer: frozenset[int], inner: frozenset[int]
     ) -> int:
@@ -171,13 +154,11 @@ def count_loop(kernel: loops.LoopKernel, step: Step) -> tuple[int, int, int]:
     flops = 0
     for stage in kernel.stages:
         inner = frozenset(stage.axes)
+        used = loops.closure(kernel.tape, loops.roots(stage))
         if isinstance(stage, loops.Fold):
-            used = points.closure([stage.value])
             if stage.op in ARITHMETIC and is_floating(kernel.tape[stage.value]):
                 flops += points.volume(outer | inner)
         else:
-            used = points.closure(v for s in stage.stores for v in (s.value, s.mask))
-            used |= points.closure(v for s in stage.stores for v, _ in s.index.gathers)
             flops += sum(points.volume(outer | inner) for s in stage.stores if s.accumulate)
             count_stores(points, stage.stores, writes)
         flops += points.arithmetic(used, outer, inner)
@@ -190,7 +171,7 @@ def count_contract(kernel: loops.ContractKernel, step: Step) -> tuple[int, int, 
     axes = frozenset(range(len(kernel.extents)))
     points = Points(step, kernel.extents, kernel.tape, axes)
     depth = integer(step.words[kernel.num_runs]) * integer(step.words[kernel.run_length])
-    used = points.closure(store.value for store in kernel.stores)
+    used = loops.closure(kernel.tape, (store.value for store in kernel.stores))
     flops = 2 * points.volume(axes) * depth + points.arithmetic(used, frozenset(), axes)
     reads, writes = Traffic(), Traffic()
     column = len(kernel.extents) - 1
@@ -214,7 +195,7 @@ def count_scan(kernel: loops.ScanKernel, step: Step) -> tuple[int, int, int]:
     every = frozenset(range(len(kernel.extents)))
     points = Points(step, kernel.extents, kernel.tape, every)
     reads, writes = Traffic(), Traffic()
-    used = points.closure([kernel.value, *(store.value for store in kernel.stores)])
+    used = loops.closure(kernel.tape, (kernel.value, *(store.value for store in kernel.stores)))
     flops = points.arithmetic(used, frozenset(), every)
     if kernel.op in ARITHMETIC and is_floating(kernel.tape[kernel.value]):
         flops += 6 * points.volume(every)
