@@ -11,17 +11,26 @@ take 0.71 ms lying one after the other, 1.1 ms side by side: each channel is on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from ambos.compiler.layout import strides_in_order
 from ambos.core.shape import Shape, row_major
 from ambos.graph import Node
 from ambos.ops.contraction import Spec
+from ambos.tensor.tracing import relay
 
 
-def lay_out_filters(order: Sequence[Node]) -> bool:
-    """Lay out row-major filters of the convolutions among `order`. Did any move?"""
-    moved = False
+def lay_out_filters(order: Sequence[Node], stay: Container[Node] = ()) -> bool:
+    """Lay out row-major filters of the convolutions among `order`, but for those in `stay`. Did any
+    move?"""
+    found = [(filters, strides) for filters, strides in misplaced(order) if filters not in stay]
+    for filters, strides in dict(reversed(found)).items():  # of two wishes the first
+        relay(filters, strides)
+    return bool(found)
+
+
+def misplaced(order: Sequence[Node]) -> Iterator[tuple[Node, Shape]]:
+    """Row-major filters of the convolutions among `order`, and the strides they should have."""
     for node in order:
         if node.value is not None or node.op.name != "contract" or not reads_taps(node.attrs[0]):
             continue
@@ -34,9 +43,7 @@ def lay_out_filters(order: Sequence[Node]) -> bool:
             continue
         strides = strides_in_order(value.shape, dims)
         if strides != value.strides:
-            filters.value = value.laid_out(strides)
-            moved = True
-    return moved
+            yield filters, strides
 
 
 def reads_taps(spec: Spec) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,9 +32,9 @@ from ambos.runtime.machine import host_features
 from ambos.runtime.memory import Storage
 from ambos.tensor import watch
 from ambos.tensor.array import Array
-from ambos.tensor.filters import lay_out_filters
+from ambos.tensor.filters import lay_out_filters, misplaced
 from ambos.tensor.plans import recall
-from ambos.tensor.tracing import makeup, renewals
+from ambos.tensor.tracing import relay, renewals
 from ambos.tensor.views import as_view
 
 MAX_PROGRAMS = 1024  # plans kept for graphs seen before; machine code is kept apart, on disk
@@ -96,19 +96,23 @@ def compute(roots: Sequence[Node]) -> None:
 
 
 def find_plan(
-    order: Sequence[Node], wanted: Sequence[Node], renewed: Mapping[Node, Node]
-) -> tuple[Plan, list[Node]]:
+    order: Sequence[Node], wanted: Sequence[Node], renewed: Mapping[Node, Node],
+    stay: Collection[Node] = (),
+) -> tuple[Plan, list[Node]]:  # fmt: skip
     """The plan that computes `wanted`, and the leaves that are its inputs. `order` is all pending
-    nodes below; `renewed` says of some wanted nodes which leaf they replace."""
+    nodes below; `renewed` says of some wanted nodes which leaf they replace. Leaves that `stay`
+    are left in the layout that they have."""
     leaves, signature = sign(order)
     number = {node: i for i, node in enumerate(order)}
     place = {leaf: i for i, leaf in enumerate(leaves)}
     pairs = {place[leaf]: i for i, node in enumerate(wanted)
              if (leaf := renewed.get(node)) in place}  # fmt: skip
     renewal = Renewal(tuple((root, leaf) for leaf, root in pairs.items()))
-    rest = tuple(number[node] for node in wanted), renewal, config.threads, config.cpu
+    # A graph whose filters stay is told from one whose filters would move.
+    staying = tuple(sorted({place[f] for f, _ in misplaced(order) if f in stay})) if stay else ()
+    rest = tuple(number[node] for node in wanted), renewal, config.threads, config.cpu, staying
     plan = _plans.get((signature, *rest))
-    if plan is None and lay_out_filters(order):
+    if plan is None and lay_out_filters(order, stay):
         leaves, signature = sign(order)
         plan = _plans.get((signature, *rest))
     if plan is None and settle_layouts(wanted, leaves, renewal, (signature, *rest)):
@@ -143,8 +147,7 @@ def settle_layouts(
     for (_, leaf), wish in zip(renewal.pairs, strides, strict=True):
         old = leaves[leaf].value
         if wish is not None and not old.settled and wish != old.strides:
-            leaves[leaf].value = old.laid_out(wish)
-            makeup.version += 1
+            relay(leaves[leaf], wish)
             moved = True
         leaves[leaf].value.settled = True
     return moved

@@ -46,6 +46,7 @@ class Recorder:
         """Run the function. With `spent` as if every gradient were used up, so that what does not
         fail holds for any gradients that are there at a later call."""
         self.trace_ = trace = Trace("jit")
+        self.captured: dict[Node, Captured] = {}  # shared by the Program and the check before it
         self.moved: list[tuple[Tensor, Node, Node]] = []  # handle, old node, new node
         leaves = {id(h): h for h in live.leaf_handles()}
         self.before = [(handle, handle.grad) for handle in leaves.values()]
@@ -181,7 +182,7 @@ class Recorder:
             new: old for _, old, new in self.moved if old not in self.arguments and uses[new] == 1
         }  # fmt: skip
         order = pending([*wanted, *late])
-        plan, leaves = find_plan(order, [*wanted, *late], renewed)
+        plan, leaves = find_plan(order, [*wanted, *late], renewed, self.arguments)
         main = Bound(plan, self.sources(leaves), [line_of(node) for node in order])
         rebound = self.rebound(main, number, renewed)
         hosts = [(node.value, value) for node, value in self.trace_.hosts.items()]
@@ -217,7 +218,7 @@ class Recorder:
         work = [node for node in pending(indices) if node.value is None]
         if any(kind in DEAR or name in DEAR for kind, name in map(_kind_and_name, work)):
             return None, checks
-        plan, leaves = find_plan(order, list(checks), {})
+        plan, leaves = find_plan(order, list(checks), {}, self.arguments)
         messages = [message_for(node) for node in checks.values()]
         bound = Bound(plan, self.sources(leaves), [line_of(node) for node in order])
         return IndexCheck(bound, messages), {}
@@ -236,7 +237,10 @@ class Recorder:
             if leaf in self.arguments:
                 found.arguments.append((place, self.arguments[leaf]))
             elif holders.get(leaf):
-                found.captured.append(Captured(tuple(holders[leaf]), leaf, place))
+                captured = self.captured.get(leaf)
+                if captured is None:
+                    captured = self.captured[leaf] = Captured(tuple(holders[leaf]), leaf)
+                found.captured.append((place, captured))
             else:
                 found.fixed.append((place, leaf.value))
         return found
@@ -250,14 +254,14 @@ class Recorder:
         shared = Counter(result.output for result in compiled.results)
         output_over = {place: output for output, place in compiled.program.donated
                        if shared[output] == 1}  # fmt: skip
-        captured = {c.reference(): c for c in main.captured}
+        captured = {c.reference(): (place, c) for place, c in main.captured}
         argument_of = {id(tensor): n for n, tensor in enumerate(self.tensors)}
         found = []
         for handle, old, new in self.moved:
-            source, output = captured.get(old), compiled.results[number[new]].output
-            over = None
+            place, source = captured.get(old, (None, None))
+            output, over = compiled.results[number[new]].output, None
             if source is not None and len(source.handles) == 1 and renewed.get(new) is old:
-                over = output_over.get(source.place)
+                over = output_over.get(place)
             argument = argument_of.get(id(handle))
             found.append(Rebound(
                 handle if argument is None else None, argument, number[new], new.tracked, source,

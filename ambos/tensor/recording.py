@@ -25,22 +25,22 @@ from ambos.tensor.array import Array, is_dense
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.realize import Plan
 from ambos.tensor.spent import SPENT
-from ambos.tensor.tracing import Guards, HostValue, makeup
+from ambos.tensor.tracing import Guards, HostValue, makeup, relay
 
 HELD = 3  # references to what only its holder, one variable and getrefcount refer to
 
 
 class Captured:
-    """A tensor from outside: input number `place` of the Program.
+    """A tensor from outside, an input of the Program and perhaps of the check before it.
 
     It refers weakly to what its handles hold, since several recordings capture the same parameter
     and none of them may keep the others from writing it in place.
     """
 
-    __slots__ = ("address", "dtype", "handles", "place", "reference", "shape", "strides", "tracked")
+    __slots__ = ("address", "dtype", "handles", "reference", "shape", "strides", "tracked")
 
-    def __init__(self, handles: tuple[Tensor, ...], node: Node, place: int) -> None:
-        self.handles, self.place = handles, place
+    def __init__(self, handles: tuple[Tensor, ...], node: Node) -> None:
+        self.handles = handles
         self.shape, self.dtype, self.tracked = node.shape, node.dtype, node.tracked
         self.strides = node.value.strides
         self.hold(node)
@@ -74,8 +74,7 @@ class Captured:
         if new.value.strides != self.strides:
             if new.value.settled or not is_dense(self.shape, self.strides):
                 return False
-            new.value = new.value.laid_out(self.strides)
-            makeup.version += 1
+            relay(new, self.strides)
         self.hold(new)
         return True
 
@@ -115,7 +114,7 @@ class Sources:
     """Where the inputs of a Program come from, each with the number of the input."""
 
     arguments: list[tuple[int, int]] = field(default_factory=list)  # (input, argument)
-    captured: list[Captured] = field(default_factory=list)
+    captured: list[tuple[int, Captured]] = field(default_factory=list)  # (input, tensor)
     fixed: list[tuple[int, Array]] = field(default_factory=list)  # constants and host values
 
 
@@ -129,7 +128,7 @@ class Bound:
         self.slots = (ctypes.c_uint64 * (self.num_inputs + len(program.output_bytes)))()
         used = self.num_inputs  # inputs that the Program does not read have no slot
         self.arguments = [pair for pair in sources.arguments if pair[0] < used]
-        self.captured = [captured for captured in sources.captured if captured.place < used]
+        self.captured = [pair for pair in sources.captured if pair[0] < used]
         for place, array in sources.fixed:
             if place < used:
                 self.slots[place] = array.address
@@ -137,8 +136,8 @@ class Bound:
 
     def connect(self) -> None:
         """Take the addresses of what is captured."""
-        for captured in self.captured:
-            self.slots[captured.place] = captured.address
+        for place, captured in self.captured:
+            self.slots[place] = captured.address
 
     def run(self, tensors: Sequence[Tensor]) -> None:
         """Compute; the output slots are filled already."""
@@ -171,8 +170,12 @@ class Recording:
         self.output_bytes = list(enumerate(program.output_bytes, main.num_inputs))
         self.overwriting = [(r.captured, r.output + main.num_inputs) for r in rebound
                             if r.captured is not None and r.output is not None]  # fmt: skip
-        self.holders = [(h, captured) for captured in main.sources.captured
-                        for h in captured.handles]  # fmt: skip
+        bounds = [main] if check is None else [main, check.bound]
+        # What only the check looks at counts as well; what both do is one object, met once.
+        self.captured = list(dict.fromkeys(
+            captured for bound in bounds for _, captured in bound.sources.captured
+        ))  # fmt: skip
+        self.holders = [(h, captured) for captured in self.captured for h in captured.handles]
 
     def holds(self) -> bool:
         """Is this what the function would do now?"""
@@ -189,7 +192,7 @@ class Recording:
         for value, expected in self.guards.structural:
             if value() != expected:
                 return False
-        if not all(captured.renew() for captured in self.main.sources.captured):
+        if not all(captured.renew() for captured in self.captured):
             return False
         self.connect()
         self.version = makeup.version
@@ -239,8 +242,8 @@ class Recording:
     def _input(self, place: int, tensors: Sequence[Tensor]) -> Array:
         """Input `place` as it is at this call."""
         sources = self.main.sources
-        for captured in sources.captured:
-            if captured.place == place:
+        for input_, captured in sources.captured:
+            if input_ == place:
                 held: Array = captured.handles[0]._node.value
                 return held
         for input_, argument in sources.arguments:

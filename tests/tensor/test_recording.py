@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import ambos as am
+import ambos.nn.functional as F
 from ambos import nn, optim
+from ambos.core.errors import IndexingError
 
 
 def sorted_step(jit: bool) -> list[float]:
@@ -50,3 +53,30 @@ def test_the_check_of_given_indices_is_cheap() -> None:
     address = table.weight._node.value.address
     step(index)
     assert table.weight._node.value.address == address
+
+
+def test_indices_from_outside_are_checked_as_they_are_now() -> None:
+    """They are inputs of the check too, which must not go on with the memory that they had."""
+    table, index = am.tensor([[1.0], [2.0], [3.0]]), am.tensor([0, 1])
+    rows = am.jit(lambda: F.embedding(index, table))
+    rows()
+    index.data = am.tensor([0, 7])
+    with pytest.raises(IndexingError, match="out of range"):
+        rows()
+    index.data = am.tensor([2, 1])
+    assert rows().tolist() == [[3], [2]]
+
+
+def test_a_checked_position_that_every_call_moves() -> None:
+    table, place = am.tensor([1.0, 2.0, 3.0]), am.tensor([0])
+
+    @am.jit
+    def advance() -> am.Tensor:
+        found = am.take(table, place.detach())
+        place.add_(1)
+        return found
+
+    assert [advance().item() for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(IndexingError):
+        advance()
+    assert place.item() == 3
