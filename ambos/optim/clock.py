@@ -18,7 +18,7 @@ class Clock:
     exists once in the graph. float64, because 1 - 0.999**step needs the digits.
     """
 
-    __slots__ = ("count",)
+    __slots__ = ("__weakref__", "count")
 
     def __init__(self, count: float | Tensor = 0.0) -> None:
         # An array, not a number: numbers become constants, and this must be data.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,10 +13,11 @@ import numpy as np
 from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError, UnknownNameError, suggest
 from ambos.optim.clock import Clock, Tick
+from ambos.tensor.guards import Same
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import no_grad
-from ambos.tensor.tracing import current, guard, host_value
+from ambos.tensor.tracing import current, guard, host_value, makeup
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -96,6 +98,7 @@ class Optimizer(metaclass=Checked):
         given_here = {k: v for k, v in group.items() if k != "params"}
         settings = plain({**self.defaults, **given_here})
         self.check(settings)
+        makeup.version += 1
         self.param_groups.append({"params": params, **settings})
 
     def check(self, settings: Group) -> None:
@@ -166,6 +169,9 @@ class Optimizer(metaclass=Checked):
             for parameter in group["params"]
             if parameter.grad is not None
         ]
+        if current.trace is not None:
+            before = dict(self.state)
+            current.trace.undos.append(lambda: setattr(self, "state", before))
         with no_grad():
             held = [self._held(parameter, group) for parameter, group, _ in work]
             states = [dict(state) for state in held]
@@ -180,7 +186,24 @@ class Optimizer(metaclass=Checked):
                 parameter.data = new
                 self.state[parameter] = state
                 changed += [parameter, *_rebound(old, state)]
+        self._guard()
         return changed
+
+    def _guard(self) -> None:
+        """What a jitted step depends on, its rates and the tensors' values apart."""
+        for group in self.param_groups:
+            guard(_settings(group))
+        guard(lambda: (len(self.param_groups), len(self.state)))
+        guard(self._trained, structural=True)
+
+    def _trained(self) -> tuple[Any, ...]:
+        """The parameters and, by identity, what is remembered about each."""
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        return tuple(map(Same, parameters)), tuple(
+            (key, Same(value))
+            for parameter in parameters
+            for key, value in self.state.get(parameter, {}).items()
+        )
 
     def _held(self, parameter: Tensor, group: Group) -> State:
         """The state of a parameter, zeros where it has none yet."""
@@ -194,9 +217,7 @@ class Optimizer(metaclass=Checked):
         return Counter(state["step"] for state in self.state.values() if "step" in state)
 
     def _rate(self, number: int, group: Group) -> Tensor:
-        """The learning rate as data. A jitted step reads the number anew at every call, and holds
-        only as long as the other settings stay."""
-        guard(lambda: tuple(v for k, v in group.items() if k not in ("params", "lr")))
+        """The learning rate as data. A jitted step reads the number anew at every call."""
         value = float(group["lr"])
         known = self._rates.get(number)
         if current.trace is not None or known is None or known[0] != value:
@@ -222,7 +243,8 @@ class Optimizer(metaclass=Checked):
         return {"state": states, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned; all or nothing.
+        """Take over what `state_dict` returned; all or nothing. States that are there keep their
+        tensors, with new numbers in them, so that a jitted step goes on with those.
 
         Errors: ArgumentError where groups or states do not fit these parameters.
         """
@@ -254,7 +276,8 @@ class Optimizer(metaclass=Checked):
             states[places[number]] = _restored(name, number, state, places[number], clocks)
         for group, known in zip(self.param_groups, settings, strict=True):
             group.update(known)
-        self.state = states
+        makeup.version += 1
+        self.state = _adopted(self.state, states)
 
     def __repr__(self) -> str:
         rows = self.param_groups or [self.defaults]
@@ -274,7 +297,7 @@ def plain(settings: Mapping[str, Any]) -> Group:
     """
 
     def one(value: Any) -> Any:
-        if isinstance(value, tuple):
+        if isinstance(value, (tuple, list)):  # a list could be changed in place
             return tuple(map(one, value))
         return (
             value.item()
@@ -300,6 +323,37 @@ def _restored(
                                  f"need {tuple(parameter.shape)}")  # fmt: skip
             result[key] = numbers.to(parameter.dtype)
     return result
+
+
+def _settings(group: Group) -> Callable[[], tuple[Any, ...]]:
+    """A function that reads the settings of `group`, but for the rate, and counts its parameters:
+    in little time, since a jitted step asks at every call."""
+    read = itemgetter("params", *(key for key in group if key not in ("params", "lr")))
+
+    def settings() -> tuple[Any, ...]:
+        parameters, *others = read(group)
+        return len(parameters), *others
+
+    return settings
+
+
+def _adopted(held: Mapping[Tensor, State], loaded: dict[Tensor, State]) -> dict[Tensor, State]:
+    """The `loaded` states in the tensors that held the old ones. A clock stays as long as all of
+    its owners show the same time."""
+    times: dict[Clock, Clock] = {}  # a clock that is there -> the one whose time it takes over
+    for parameter, state in loaded.items():
+        before = held.get(parameter) or {}
+        for key, new in state.items():
+            old = before.get(key)
+            if isinstance(old, Clock):
+                if times.setdefault(old, new) is new:
+                    state[key] = old
+            elif isinstance(old, Tensor):
+                old.data = new
+                state[key] = old
+    for old, new in times.items():
+        old.count.data = new.count
+    return loaded
 
 
 def _taken_down(value: Any) -> Any:

@@ -258,7 +258,7 @@ class Recorder:
         argument_of = {id(tensor): n for n, tensor in enumerate(self.tensors)}
         found = []
         for handle, old, new in self.moved:
-            place, source = captured.get(old, (None, None))
+            place, source = captured.get(old, (-1, None))
             output, over = compiled.results[number[new]].output, None
             if source is not None and len(source.handles) == 1 and renewed.get(new) is old:
                 over = output_over.get(place)

@@ -1,0 +1,56 @@
+"""What a recording compares to tell whether it still holds: values by their bits, objects by
+identity.
+
+Python's `==` takes 1, 1.0 and True for equal, 0.0 and -0.0 too, a NaN for another than itself, and
+asks a tensor for its elements; ids are used again once an object is gone.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any
+
+
+class Same:
+    """One object, equal to itself alone. Held weakly where that is possible, so that recordings
+    keep no module alive; once it is gone, equal to nothing."""
+
+    __slots__ = ("_hash", "_of")
+
+    def __init__(self, of: Any) -> None:
+        self._hash = id(of)
+        self._of: Callable[[], Any]
+        try:
+            self._of = weakref.ref(of)
+        except TypeError:
+            self._of = lambda: of
+
+    def __eq__(self, other: object) -> bool:
+        mine = self._of()
+        return isinstance(other, Same) and mine is not None and mine is other._of()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return repr(self._of())
+
+
+def exactly(value: Any) -> Hashable:
+    """`value` such that only what computes the same is equal to it.
+
+    Example:
+        >>> exactly((1, True)) == exactly((1.0, 1)), exactly(0.0) == exactly(-0.0)
+        (False, False)
+        >>> exactly(float("nan")) == exactly(float("nan"))
+        True
+    """
+    kind = type(value)
+    if kind is float:
+        return float, value.hex()
+    if kind in (int, bool, str, bytes, type(None)):
+        return kind, value
+    if isinstance(value, tuple):
+        return (kind, *map(exactly, value))
+    return Same(value)
