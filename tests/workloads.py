@@ -16,7 +16,16 @@ from ambos.ops.arithmetic import add, cast, divide, equal, multiply, relu, subtr
 from ambos.ops.attention import attention as flash
 from ambos.ops.contraction import contract, conv, make_spec, plain
 from ambos.ops.functions import exp, log, rsqrt, sin, tanh
-from ambos.ops.indexing import argsort, scatter_add, sort, take
+from ambos.ops.indexing import (
+    argsort,
+    gather,
+    last_writer,
+    put,
+    scatter_add,
+    scatter_elements,
+    sort,
+    take,
+)
 from ambos.ops.movement import concat, detach, expand, flip, pad, permute, reshape, slice_, window
 from ambos.ops.random import bits, normal, uniform
 from ambos.ops.reductions import argmax, kept, max_, prod, sum_
@@ -236,7 +245,24 @@ def indexing() -> list[Node]:
     rows = make(5, 70)
     few = sort(rows, attrs=(8, True)), argsort(rows, attrs=(8, True))
     ordered = with_gradients(sort(rows, attrs=(70, False)), rows)
-    return [*taken, *column, *with_gradients(last, table), added, *few, *ordered]
+    return [*taken, *column, *with_gradients(last, table), added, *few, *ordered, *written()]
+
+
+def written() -> list[Node]:
+    """Elements read and written at positions of their own along each axis; one row replaced."""
+    make = Maker(16)
+    block = make(3, 40, 70)
+    found = []
+    for axis in range(3):
+        shape = tuple(90 if a == axis else n - 1 for a, n in enumerate(block.shape))
+        index = make.integers(block.shape[axis], *shape)
+        found += with_gradients(gather(block, index, attrs=(axis,)), block)
+        updates = make(*shape)
+        added = scatter_elements(block, index, updates, attrs=(axis,))
+        found += with_gradients(added, block, updates)
+        found.append(last_writer(index, attrs=(axis, block.shape[axis])))
+    row = make(3, 1, 70)
+    return [*found, *with_gradients(put(block, make.integers(40, 1), row, attrs=(1,)), block, row)]
 
 
 def scans() -> list[Node]:

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from ambos.compiler.group import (
     OWN_KERNELS,
+    SCATTERS,
     Group,
     group_kind,
     is_leaf,
@@ -93,7 +94,7 @@ class Fusion:
                 self.keep(node, ROW_LAYOUT)
         for node in self.order:
             kind = kind_of(node)
-            if kind in ("reduce", "scan", *OWN_KERNELS) or node.op.name == "scatter_add":
+            if kind in ("reduce", "scan", *OWN_KERNELS) or node.op.name in SCATTERS:
                 self.keep(node, KINDS.get(kind, f"a {node.op.name}"))
             if kind in OWN_KERNELS:
                 for source in node.inputs:  # a sort reads its keys row-major, never through a view
@@ -102,6 +103,8 @@ class Fusion:
                 self.store_operand(node.inputs[0], "gathered from at any index", exact=True)
             if node.op.name == "scatter_add" and node.inputs[2].size > 1:
                 self.store_operand(node.inputs[1], "index of a scatter_add")
+            if node.op.name == "put" and node.inputs[2].size > 1:
+                self.store_operand(node.inputs[1], "position of a put")
             if node.op.name == "interleave" and all(view_base(p).inputs for p in node.inputs):
                 self.store_parts(node, "woven from parts")
             if node.op.name == "concat" and len(node.inputs) >= MANY_PARTS:

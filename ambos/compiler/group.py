@@ -10,6 +10,7 @@ from ambos.core.shape import Shape
 from ambos.graph.node import Node
 
 OWN_KERNELS = ("contract", "sort", "attention")
+SCATTERS = ("scatter_add", "scatter_elements", "put", "last_writer")  # ops that write in order
 VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
 
 
@@ -55,7 +56,7 @@ def kind_of(node: Node) -> str:
 
 
 def group_kind(node: Node) -> str:
-    if node.op.name == "scatter_add":
+    if node.op.name in SCATTERS:
         return "scatter"
     kind = kind_of(node)
     return kind if kind in ("scan", *OWN_KERNELS) else "loop"

@@ -21,7 +21,6 @@ from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.movement import detach
 
-MIN_COLUMNS = 64  # of a scatter's work item: a narrower piece of a row is not worth its line
 SHORT = 8  # a tile with fewer rows or columns is mostly empty: elements are moved one by one
 
 # From here on stores go past the caches. Measured, copying 128 MiB: 10.8 GB/s against 5.9 to 7.6
@@ -357,49 +356,6 @@ def _label(group: Group) -> str:
     names = [m.op.name for m in group.members]
     shown = "+".join(names[:4]) + (f"+{len(names) - 4}" if len(names) > 4 else "")
     return f"{shown} {list(group.shape)}"
-
-
-def lower_scatter(group: Group, context: Context) -> list[Step]:
-    """scatter_add: a copy of the base, then the updates in order, split over the other axes."""
-    (node,) = group.members
-    base, index, updates = node.inputs
-    axis = node.attrs[0]
-    memory = context.allocate(node, strides_in_order(node.shape, list(range(node.rank))))
-    steps = [copy_into(memory, base, context, f"copy {list(node.shape)}")]
-    space = Space(updates.shape)
-    builder, numbers = build(
-        space,
-        lambda b: [
-            b.value(updates, tuple(b.space.dims)),
-            b.clamp(
-                b.value(index, tuple(b.space.dims[axis : axis + index.rank])), base.shape[axis]
-            ),
-        ],
-        lambda s: TapeBuilder(s, context.is_stored, None, context.is_contiguous),
-    )
-    place = [*space.dims[:axis], Affine(), *space.dims[axis + index.rank :]]
-    address = memory.address(place)
-    expressions = [*expressions_of(builder.tape, context.memories), address]
-    axes, words = Axes(space.extents), Words()
-    ordered = [a for d in range(axis, axis + index.rank) for a in space.axes_of(d)]
-    rest = [a for a in range(len(space.extents)) if a not in ordered]
-    rest.sort(key=lambda a: -address.coefficient(a))
-    outer = axes.extend(rest, expressions)
-    lane = outer.pop() if rest else None
-    inner = axes.extend(ordered, expressions)
-    shape = outline(axes, words, outer, lane, inner, context.threads)
-    if lane is not None and shape.grain is not None and not outer:  # every thread reads every index
-        share = max(MIN_COLUMNS, -(-axes.extent(lane) // context.threads))
-        words.values[shape.grain] = step = -(-share // loops.LANES) * loops.LANES
-        shape = replace(shape, items=-(-axes.extent(lane) // step))
-    finisher = Finisher(axes, words, lane, context.memories)
-    finisher.translate(builder.tape, {})
-    target = ((finisher.numbers[numbers[1]], finisher.stride(memory.strides[axis])),)
-    buffer, position = finisher.place(memory, address, target)
-    store = loops.Store(buffer, position, finisher.numbers[numbers[0]], accumulate=True)
-    stage = loops.Map(tuple(inner), (store,), ordered=True)
-    steps.append(assemble(shape, words, finisher, [stage], f"scatter_add {updates.shape}"))
-    return steps
 
 
 def copy_into(memory: Memory, source: Node, context: Context, label: str) -> Step:

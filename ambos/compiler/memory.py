@@ -197,17 +197,23 @@ def _load_neighbours(b: LLVMBuilder, address: Address, masks: Masks, write: Writ
     return from_memory(b, raw, address.dtype, True, depth)
 
 
-def _gather(b: LLVMBuilder, address: Address, kind: str, write: Write) -> Value:
-    """One instruction where the processor has a good one (AVX-512); LLVM writes the sixteen loads
-    where it has not."""
+def _pointers(b: LLVMBuilder, address: Address) -> tuple[str, int]:
+    """The vector of pointers of lanes with offsets, and its depth."""
     offsets = address.offsets
     assert offsets is not None
     if address.stride != 0:
         offsets = offsets + lane_numbers(b) * address.stride
     depth = max(address.depth, offsets.depth)
-    element, align = memory_type(address.dtype), address.dtype.itemsize
+    element = memory_type(address.dtype)
     text = f"getelementptr {element}, ptr {address.pointer}, {vector_type('i64')} {offsets.text}"
-    pointers = b.pure(text, depth)
+    return b.pure(text, depth), depth
+
+
+def _gather(b: LLVMBuilder, address: Address, kind: str, write: Write) -> Value:
+    """One instruction where the processor has a good one (AVX-512); LLVM writes the sixteen loads
+    where it has not."""
+    pointers, depth = _pointers(b, address)
+    element, align = memory_type(address.dtype), address.dtype.itemsize
     symbol = f"@llvm.masked.gather.v{LANES}{SUFFIX.get(element, element)}.v{LANES}p0"
     where, mask = vector_type("ptr"), vector_type("i1")
     b.declare(f"declare {kind} {symbol}({where}, {mask}, {kind})")
@@ -250,6 +256,8 @@ def store(
         _store_one(b, *where, value, masks.uniform, accumulate)
     elif address.is_unit:
         _store_neighbours(b, address, b.broadcast(value), masks, accumulate, stream)
+    elif address.offsets is not None and masks == Masks() and address.dtype.itemsize >= 4:
+        _scatter(b, address, b.broadcast(value), accumulate)
     else:
         pointers = lane_pointers(b, address)
         for lane, (pointer, depth) in enumerate(pointers):
@@ -274,6 +282,19 @@ def _store_one(
         raw = b.here(f"load {element}, ptr {pointer}, align {dtype.itemsize}")
         value = from_memory(b, raw, dtype, False, b.depth) + value
     b.effect(f"store {element} {to_memory(b, value)}, ptr {pointer}, align {dtype.itemsize}")
+
+
+def _scatter(b: LLVMBuilder, address: Address, value: Value, accumulate: bool) -> None:
+    """All lanes at once: lanes with offsets of their own never meet (loops.Map)."""
+    element, align = memory_type(address.dtype), address.dtype.itemsize
+    kind, where, mask = vector_type(element), vector_type("ptr"), vector_type("i1")
+    if accumulate:
+        value = _gather(b, address, kind, lambda text, _: (b.here(text), b.depth)) + value
+    pointers = _pointers(b, address)[0]
+    symbol = f"@llvm.masked.scatter.v{LANES}{SUFFIX.get(element, element)}.v{LANES}p0"
+    b.declare(f"declare void {symbol}({kind}, {where}, {mask})")
+    args = f"{kind} {value.text}, {where} align {align} {pointers}, {mask} splat (i1 true)"
+    b.effect(f"call void {symbol}({args})")
 
 
 def _store_neighbours(

@@ -26,8 +26,9 @@ from ambos.compiler.launches import AnyKernel, Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_attention import lower_attention
 from ambos.compiler.lower_contract import lower_contract
-from ambos.compiler.lower_loop import lower_loop, lower_scatter
+from ambos.compiler.lower_loop import lower_loop
 from ambos.compiler.lower_scan import lower_scan
+from ambos.compiler.lower_scatter import lower_scatter
 from ambos.compiler.lower_sort import lower_sort
 from ambos.compiler.parts import choose_homes, lower_parts
 from ambos.compiler.plan import plan_memory, resolve

@@ -7,12 +7,9 @@ from typing import Any, ClassVar
 
 from ambos.core.dtype import DType, int64
 from ambos.core.errors import DTypeError, ShapeError
-from ambos.core.shape import Shape, size_of
+from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
-from ambos.ops.arithmetic import add, multiply
 from ambos.ops.kinds import Grads, Op, constant
-from ambos.ops.movement import expand, reshape
-from ambos.ops.sources import iota
 
 
 class Index(Op, abstract=True):
@@ -33,6 +30,20 @@ def _check(name: str, x: Node, index: Node, axis: int) -> None:
         raise DTypeError(f"{name}: positions are {index.dtype.name}; need int64")
     if not 0 <= axis < x.rank:
         raise ShapeError(f"{name}: axis {axis} of {x.shape}; need 0 <= axis < {x.rank}")
+
+
+def _check_within(name: str, x: Node, index: Node, axis: int) -> None:
+    if index.rank != x.rank or any(
+        i > n for a, (i, n) in enumerate(zip(index.shape, x.shape, strict=True)) if a != axis
+    ):
+        raise ShapeError(f"{name}: positions are {index.shape} for {x.shape}; need as many "
+                         f"dimensions, and sizes within it but for axis {axis}")  # fmt: skip
+
+
+def _check_updates(name: str, x: Node, updates: Node, need: Shape) -> None:
+    if updates.shape != need or updates.dtype is not x.dtype:
+        raise ShapeError(f"{name}: updates are {updates.dtype.name}{list(updates.shape)}; need "
+                         f"{x.dtype.name}{list(need)}")  # fmt: skip
 
 
 class Take(Index):
@@ -61,26 +72,13 @@ class Gather(Index):
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         (x, index), (axis,) = inputs, attrs
         _check("gather", x, index, axis)
-        if index.rank != x.rank or any(
-            i > n
-            for a, (i, n) in enumerate(zip(index.shape, x.shape, strict=True)) if a != axis
-        ):  # fmt: skip
-            raise ShapeError(f"gather: positions are {index.shape} for {x.shape}; need as many "
-                             f"dimensions, and sizes within it but for axis {axis}")  # fmt: skip
+        _check_within("gather", x, index, axis)
         return index.shape, x.dtype
 
     def vjp(self, node: Node, g: Node) -> Grads:
         x, index = node.inputs
-        place = constant(0, int64, index.shape)
-        for axis, extent in enumerate(index.shape):
-            single = tuple(extent if a == axis else 1 for a in range(index.rank))
-            line = expand(reshape(iota(attrs=(extent,)), attrs=(single,)), attrs=(index.shape,))
-            at = index if axis == node.attrs[0] else line
-            stride = constant(size_of(x.shape[axis + 1 :]), int64, index.shape)
-            place = add(place, multiply(at, stride))
-        flat = (reshape(n, attrs=((index.size,),)) for n in (place, g))
-        total = scatter_add(constant(0, x.dtype, (x.size,)), *flat, attrs=(0,))
-        return reshape(total, attrs=(x.shape,)), None
+        nothing = constant(0, x.dtype, x.shape)
+        return scatter_elements(nothing, index, g, attrs=node.attrs), None
 
 
 class ScatterAdd(Index):
@@ -98,14 +96,82 @@ class ScatterAdd(Index):
         (x, index, updates), (axis,) = inputs, attrs
         _check("scatter_add", x, index, axis)
         need = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
-        if updates.shape != need or updates.dtype is not x.dtype:
-            raise ShapeError(f"scatter_add: updates are {updates.dtype.name}{list(updates.shape)}; "
-                             f"need {x.dtype.name}{list(need)}")  # fmt: skip
+        _check_updates("scatter_add", x, updates, need)
         return x.shape, x.dtype
 
     def vjp(self, node: Node, g: Node) -> Grads:
         _, index, _ = node.inputs
         return g, None, take(g, index, attrs=node.attrs)
+
+
+class ScatterElements(Index):
+    """A copy of x to which updates[i, j] is added at [index[i, j], j] for axis 0, in the order of
+    the axis, and so on; attrs: (axis,). Inputs: x, index, updates (shaped like the index)."""
+
+    def ref(np: Any, x: Any, index: Any, updates: Any, axis: int) -> Any:
+        result = x.copy()
+        place = list(np.indices(index.shape, sparse=True))
+        place[axis] = index
+        np.add.at(result, tuple(place), updates)
+        return result
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x, index, updates), (axis,) = inputs, attrs
+        _check("scatter_elements", x, index, axis)
+        _check_within("scatter_elements", x, index, axis)
+        _check_updates("scatter_elements", x, updates, index.shape)
+        return x.shape, x.dtype
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        _, index, _ = node.inputs
+        return g, None, gather(g, index, attrs=node.attrs)
+
+
+class Put(Index):
+    """A copy of x with other elements at one position along an axis; attrs: (axis,). Inputs: x,
+    index (one element), new (shaped like the result of `take`)."""
+
+    def ref(np: Any, x: Any, index: Any, new: Any, axis: int) -> Any:
+        result = np.moveaxis(x.copy(), axis, 0)
+        result[index.item()] = new.reshape(result.shape[1:])
+        return np.moveaxis(result, 0, axis)
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x, index, new), (axis,) = inputs, attrs
+        _check("put", x, index, axis)
+        if index.size != 1:
+            raise ShapeError(f"put: positions are {index.shape}; need one")
+        _check_updates("put", x, new, (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
+        return x.shape, x.dtype
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        _, index, new = node.inputs
+        nothing = constant(0, g.dtype, new.shape)
+        return put(g, index, nothing, attrs=node.attrs), None, take(g, index, attrs=node.attrs)
+
+
+class LastWriter(Index):
+    """Who would be the last to write at each position along an axis: 1 + the greatest i with
+    index[i, j] == position for axis 0, and so on, or 0, int64; attrs: (axis, extent)."""
+
+    differentiable = False
+
+    def ref(np: Any, index: Any, axis: int, extent: int) -> Any:
+        result = np.zeros([extent if a == axis else n for a, n in enumerate(index.shape)], np.int64)
+        place = list(np.indices(index.shape))
+        ordinal = place[axis] + 1
+        place[axis] = index
+        np.maximum.at(result, tuple(place), ordinal)
+        return result
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (index,), (axis, extent) = inputs, attrs
+        _check("last_writer", index, index, axis)
+        return tuple(extent if a == axis else n for a, n in enumerate(index.shape)), int64
+
+    @staticmethod
+    def bounds(node: Node) -> tuple[Node, int]:
+        return node.inputs[0], node.attrs[1]
 
 
 class Order(Op, abstract=True):
@@ -154,14 +220,9 @@ class Sort(Order):
 
     def vjp(self, node: Node, g: Node) -> Grads:
         (x,) = node.inputs
-        rows, extent = size_of(x.shape[:-1]), x.shape[-1]
-        start = multiply(iota(attrs=(rows,)), constant(extent, int64, (rows,)))
-        start = reshape(start, attrs=((*x.shape[:-1], 1),))
-        place = add(expand(start, attrs=(g.shape,)), argsort(x, attrs=node.attrs))
-        flat = constant(0, x.dtype, (x.size,)), *(
-            reshape(n, attrs=((g.size,),)) for n in (place, g)
-        )  # fmt: skip
-        return (reshape(scatter_add(*flat, attrs=(0,)), attrs=(x.shape,)),)
+        nothing, order = constant(0, x.dtype, x.shape), argsort(x, attrs=node.attrs)
+        return (scatter_elements(nothing, order, g, attrs=(x.rank - 1,)),)
 
 
-take, gather, scatter_add, argsort, sort = Take(), Gather(), ScatterAdd(), Argsort(), Sort()
+take, gather, put, last_writer = Take(), Gather(), Put(), LastWriter()
+scatter_add, scatter_elements, argsort, sort = ScatterAdd(), ScatterElements(), Argsort(), Sort()

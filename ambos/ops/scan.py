@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from ambos.core.dtype import DType, bool_, int64
 from ambos.core.errors import DTypeError, ShapeError
-from ambos.core.shape import Shape, size_of
+from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
 from ambos.ops.arithmetic import add, bitwise_or, equal, multiply, not_equal, where
-from ambos.ops.indexing import scatter_add
+from ambos.ops.indexing import scatter_elements
 from ambos.ops.kinds import Grads, Op, constant
 from ambos.ops.movement import concat, expand, pad, reshape, slice_
 from ambos.ops.sources import iota
@@ -101,14 +101,8 @@ class Extreme(Scan, abstract=True):
         nowhere = constant(x.shape[axis] if reverse else -1, int64, x.shape)
         found = where(hit, place, nowhere)
         chosen = (cummin if reverse else cummax)(found, attrs=(axis, reverse))
-        stride = size_of(x.shape[axis + 1 :])
-        line = iota(attrs=(x.size,))
-        here = reshape(line, attrs=(x.shape,))
-        moved = add(here, multiply(add(chosen, multiply(place, constant(-1, int64, x.shape))),
-                                   constant(stride, int64, x.shape)))  # fmt: skip
-        flat = (reshape(n, attrs=((x.size,),)) for n in (moved, g))
-        total = scatter_add(constant(0, x.dtype, (x.size,)), *flat, attrs=(0,))
-        return (reshape(total, attrs=(x.shape,)),)
+        nothing = constant(0, x.dtype, x.shape)
+        return (scatter_elements(nothing, chosen, g, attrs=(axis,)),)
 
 
 class Cummax(Extreme):

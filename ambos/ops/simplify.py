@@ -409,6 +409,8 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "power": (small_power,),
     "contract": (empty_input,),
     "scatter_add": (empty_updates,),
+    "scatter_elements": (empty_updates,),
+    "put": (empty_updates,),
     **dict.fromkeys(REDUCTIONS, (reduce_nothing,)),
 }
 for _name in ("sum", "prod", "any", "all"):

@@ -12,8 +12,8 @@ from ambos.core.errors import ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
-from ambos.ops.indexing import argsort, scatter_add, take
-from ambos.ops.movement import concat, flip, slice_, unslice
+from ambos.ops.indexing import gather, last_writer
+from ambos.ops.movement import flip, unslice
 from ambos.tensor.handle import Tensor, operand_of, reshaped
 from ambos.tensor.indexing import bounds, position, positions_of, read
 from ambos.tensor.operands import convert, expand_to, scalar
@@ -35,7 +35,8 @@ def replaced(node: Node, index: Any, value: Any) -> Node:
     if builtins.any(isinstance(p, Node) for p in parts):
         places = positions_of(node.shape, index)
         flat = reshaped(_fitted(new, places.shape), (places.size,))
-        return scatter_last(node, reshaped(places, (places.size,)), flat)
+        whole = reshaped(node, (node.size,))
+        return reshaped(scatter_last(whole, 0, reshaped(places, flat.shape), flat), node.shape)
     return _place(node, parts, new)
 
 
@@ -107,36 +108,23 @@ def _single(index: int, axis: int, shape: Shape) -> slice:
     return slice(start, start + 1)
 
 
-def scatter_last(node: Node, positions: Node, updates: Node) -> Node:
-    """`node` with updates (a vector) put at row-major positions; of equal targets the last wins.
+def scatter_last(node: Node, axis: int, index: Node, updates: Node) -> Node:
+    """`node` with updates[i, j] at [index[i, j], j] for axis 0, and so on; of equal targets the
+    last wins.
 
     Each target learns the ordinal of its last writer and then gathers: exact for every dtype,
     and gradients reach the updates that were kept.
     """
-    count = positions.size
-    if count == 0:
+    if index.size == 0:
         return node
-    # Stable: writers of one target keep their order.
-    order = argsort(positions, attrs=(count, False))
-    there = take(positions, order, attrs=(0,))
-    last = _differs_from_next(there)
-    zero = scalar(0, int64, (count,))
-    ordinal = ops.where(last, ops.add(order, scalar(1, int64, (count,))), zero)
-    size = node.size
-    writer = scatter_add(scalar(0, int64, (size,)), there, ordinal, attrs=(0,))
-    none = scalar(0, int64, (size,))
-    written = ops.greater(writer, none)
-    number = ops.maximum(ops.subtract(writer, scalar(1, int64, (size,))), none)
-    chosen = take(updates, number, attrs=(0,))
-    return reshaped(ops.where(written, chosen, reshaped(node, (size,))), node.shape)
-
-
-def _differs_from_next(values: Node) -> Node:
-    """For each of a sorted vector: is it the last of its equals?"""
-    count = values.size
-    if count == 1:
-        return scalar(True, bool_, (1,))
-    one = ((1,), (count,), (1,)), ((0,), (count - 1,), (1,))
-    later, earlier = (slice_(values, attrs=window) for window in one)
-    end = scalar(True, bool_, (1,))
-    return concat(ops.not_equal(later, earlier), end, attrs=(0,))
+    writer = last_writer(index, attrs=(axis, node.shape[axis]))
+    nobody = scalar(0, int64, writer.shape)
+    written = ops.greater(writer, nobody)
+    before = ops.subtract(writer, scalar(1, int64, writer.shape))
+    chosen = gather(updates, ops.maximum(before, nobody), attrs=(axis,))
+    if writer.shape != node.shape:  # fewer positions than elements along another axis
+        start, ones = (0,) * node.rank, (1,) * node.rank
+        written, chosen = (
+            unslice(x, node.shape, start, writer.shape, ones) for x in (written, chosen)
+        )
+    return ops.where(written, chosen, node)

@@ -16,7 +16,7 @@ from ambos.ops import indexing as index_ops
 from ambos.ops.sources import iota
 from ambos.tensor.assignment import scatter_last
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
-from ambos.tensor.indexing import getitem, linear_index, wrapped
+from ambos.tensor.indexing import getitem, wrapped
 from ambos.tensor.movement import cut_axis
 from ambos.tensor.names import public
 from ambos.tensor.operands import convert, expand_to, scalar
@@ -59,16 +59,6 @@ def index_select(x: Any, axis: int, indices: Any) -> Tensor:
 def embed(weight: Node, index: Node) -> Node:
     """Rows of `weight` at `index` (none negative), for embeddings."""
     return index_ops.take(weight, convert(index, int64), attrs=(0,))
-
-
-def _coordinates(index: Node, axis: int) -> list[Node]:
-    """For every axis the coordinate of each element of `index`, but along `axis` its value."""
-    found = []
-    for a, extent in enumerate(index.shape):
-        single = tuple(extent if i == a else 1 for i in range(index.rank))
-        line = reshaped(iota(attrs=(extent,)), single)
-        found.append(index if a == axis else expand_to(line, index.shape))
-    return found
 
 
 def _check_gather(op: str, node: Node, index: Node, at: int) -> None:
@@ -115,7 +105,10 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Tensor:
     return gather(wrap(expand_to(node, source)), at, wrap(index))
 
 
-def _scatter_parts(op: str, x: Any, axis: int, indices: Any, updates: Any) -> Any:
+def _scatter_parts(
+    op: str, x: Any, axis: int, indices: Any, updates: Any
+) -> tuple[Node, int, Node, Node]:
+    """The operands of a scatter: what is written to, the axis, the positions, what is written."""
     node, index = node_of(x), _indices(op, indices)
     at = normalize_axis(op, axis, node.rank)
     _check_gather(op, node, index, at)
@@ -131,24 +124,22 @@ def _scatter_parts(op: str, x: Any, axis: int, indices: Any, updates: Any) -> An
             new = cut_axis(new, a, 0, extent)
     else:
         new = scalar(given, node.dtype, index.shape)
-    place = linear_index(_coordinates(index, at), node.shape)
-    return node, reshaped(place, (place.size,)), reshaped(new, (new.size,))
+    return node, at, index, new
 
 
 @public
 def scatter_add(x: Any, axis: int, indices: Any, updates: Any) -> Tensor:
     """A copy of `x` with updates[i, j] added at [indices[i, j], j] for axis 0, and so on."""
-    node, place, new = _scatter_parts("scatter_add", x, axis, indices, updates)
-    flat = reshaped(node, (node.size,))
-    return wrap(reshaped(index_ops.scatter_add(flat, place, new, attrs=(0,)), node.shape))
+    node, at, index, new = _scatter_parts("scatter_add", x, axis, indices, updates)
+    return wrap(index_ops.scatter_elements(node, index, new, attrs=(at,)))
 
 
 @public
 def scatter(x: Any, axis: int, indices: Any, updates: Any) -> Tensor:
     """A copy of `x` with updates[i, j] put at [indices[i, j], j]; of equal targets the last
     wins."""
-    node, place, new = _scatter_parts("scatter", x, axis, indices, updates)
-    return wrap(scatter_last(node, place, new))
+    node, at, index, new = _scatter_parts("scatter", x, axis, indices, updates)
+    return wrap(scatter_last(node, at, index, new))
 
 
 @public

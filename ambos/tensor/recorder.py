@@ -30,7 +30,7 @@ from ambos.tensor.recording import (
 from ambos.tensor.spent import SPENT, SpentGradient
 from ambos.tensor.tracing import Trace, current
 
-DEAR = ("contract", "sort", "reduce", "scatter_add")  # too dear to compute twice for an index check
+DEAR = ("contract", "sort", "reduce", "scatter_add", "scatter_elements")  # to compute twice
 
 
 class Recorder:

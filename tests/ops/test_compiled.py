@@ -46,6 +46,7 @@ def summed(node: Node) -> bool:
         "prod",
         "contract",
         "scatter_add",
+        "scatter_elements",
         "cumsum",
         "cumprod",
     )

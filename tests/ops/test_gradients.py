@@ -13,7 +13,7 @@ DIFFERENTIABLE = [
     if op.differentiable and float64 in accepted(op)
     for sample in samples(op)
 ]
-ONCE = {"take", "gather", "scatter_add"}
+ONCE = {"take", "gather", "put", "scatter_add", "scatter_elements"}
 
 
 @pytest.mark.parametrize("sample", DIFFERENTIABLE, ids=str)
