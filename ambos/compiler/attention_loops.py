@@ -6,16 +6,18 @@ The canonical order, the same for every tile, thread and vector width:
   with a mask fma(score, scale, mask); `factor` turns z into a power of two (scale log2 e, or
   log2 e with a mask). A key that does not take part (after the query, if causal) has z = -inf.
 * Forward, for each query: keys in blocks of KEY_BLOCK, in order. m is the largest z so far (NaN is
-  passed over; 0 in its place while it is -inf), p = exp2(fma(z, factor, -(m factor))) with
+  passed over; 0 in its place while it is -inf), p = exp2((z - m) factor), two roundings, with
   `elementary.exp2_flushed`, a block's denominator and its product with V are chains from zero
   over its keys in order; l and the output become fma(old, a, block) with
-  a = exp2(fma(m before, factor, -(m factor))). In the end out = o (1 / l) + 0, or 0 where l is 0;
-  the statistics are fma-free: log(l) log2 e + m factor, or +inf where l is 0.
-* Backward: p = exp2(fma(z, factor, -statistics)), dp a chain over V's width,
-  ds = p (dp - delta). Queries go in blocks of ROW_BLOCK, keys in blocks of ROW_BLOCK. Each block's
-  share of dV and dK is a chain over its queries, its share of dQ a chain over its keys; shares
-  are added in order to a total that starts at zero: for dQ over the key blocks, for dV and
-  dK over query heads, then query blocks. dQ and dK are multiplied by `scale` last.
+  a = exp2((m before - m) factor). So the largest score has p = 1, and a block without a larger one
+  rescales by exactly 1, however large scores are and however many blocks there are. In the end
+  out = o (1 / l) + 0; the statistics are m and 1 / l. In place of 1 / l stands 0 where l is 0.
+* Backward: p as in the forward pass, to the bit. dO and delta are multiplied by 1 / l first; dp is
+  a chain over V's width with that dO, ds = p (dp - delta). Queries go in blocks of ROW_BLOCK, keys
+  in blocks of ROW_BLOCK. Each block's share of dV and dK is a chain over its queries, its share of
+  dQ a chain over its keys; shares are added in order to a total that starts at zero: for dQ over
+  the key blocks, for dV and dK over query heads, then query blocks. dQ and dK are multiplied by
+  `scale` last.
 
 If causal, keys after the end of a query's QUERY_BLOCK are not looked at at all; other keys that
 do not take part count with p = 0, which shows only where V is not finite.
@@ -66,7 +68,7 @@ class AttentionKernel:
     is a multiple of QUERY_BLOCK; a block of keys serves all of them while it is in the cache.
 
     The columns of `query`, `mask` and `output` have stride one. `mask` is (batch, head, query,
-    key). `statistics` is row-major (batch, head, query). Either result may be absent; `value` is
+    key). `statistics` is row-major (batch, head, 2, query). Either result may be absent; `value` is
     where `output` is. `single`: each item is one query, columns of `key` and `value` have stride
     one as well, and nothing else changes.
     """
@@ -89,8 +91,8 @@ class AttentionKernel:
 class AttentionGradientKernel:
     """Backward. Work items: batch x key heads. `span` queries, a multiple of ROW_BLOCK, meet a
     block of keys while it is in the cache. The columns of `query`, `gradient` (of the result),
-    `mask` and of what is written have stride one; `statistics` and `delta` have no columns.
-    Any of the three results may be absent.
+    `mask` and of what is written have stride one. `statistics` has two rows, a column for each
+    query; `delta` has no columns. Any of the three results may be absent.
     """
 
     dtype: DType

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ambos.compiler.loops import LANES
 from ambos.compiler.memory import Address, Masks
 from ambos.compiler.values import Value
 from ambos.core.dtype import DType, bool_, float64, int32, int64
+from ambos.ops.elementary import exp2_flushed
 
 NOTHING = ("null", "0", "0", "0")  # no memory to be fetched meanwhile
 
@@ -22,6 +24,7 @@ class AttentionCode(Code):
     def __init__(self, dtype: DType, name: str) -> None:
         super().__init__()
         self.dtype, self.name = dtype, name
+        self.factor: Value  # what makes of z a power of two
 
     # --- numbers ---------------------------------------------------------------------------------
 
@@ -35,6 +38,12 @@ class AttentionCode(Code):
 
     def fill(self, number: float) -> Value:
         return self.broadcast(self.const(number, self.dtype))
+
+    def splat_one(self, address: str) -> Value:
+        """The element at an address in every lane."""
+        kind, align = self.dtype.llvm, self.dtype.itemsize
+        one = self.here(f"load {kind}, ptr {address}, align {align}")
+        return self.vector(self.splat_here(one, kind))
 
     def number(self, register: str) -> Value:
         """An int64 register as an int32 number, to be compared with positions."""
@@ -58,6 +67,23 @@ class AttentionCode(Code):
     def bytes_of(self, word: int | None) -> str:
         """A stride in a word, in bytes."""
         return self.mul(self.word(word), str(self.dtype.itemsize))
+
+    # --- softmax ---------------------------------------------------------------------------------
+
+    def power(self, z: Value, largest: Value) -> Value:
+        """2**((z - largest) factor), which is exactly 1 where z is the largest."""
+        found: Value = exp2_flushed(self, (z - largest) * self.factor)
+        return found
+
+    def reference(self, largest: Value) -> Value:
+        """What scores are taken relative to: 0 while no key takes part."""
+        found: Value = self.select(largest.eq(-math.inf), self.fill(0.0), largest)
+        return found
+
+    def inverse(self, total: Value) -> Value:
+        """One over a denominator; 0 where no key took part."""
+        found: Value = self.select(total.eq(0.0), 0.0, self.fill(1.0) / total)
+        return found
 
     # --- memory ----------------------------------------------------------------------------------
 
@@ -96,11 +122,6 @@ class AttentionCode(Code):
         kind, align = self.dtype.llvm, self.dtype.itemsize
         value = self.here(f"load {kind}, ptr {source}, align {align}")
         self.effect(f"store {kind} {value}, ptr {target}, align {align}")
-
-    def fetch(self, address: str) -> None:
-        """Ask for a line of memory."""
-        self.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        self.effect(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)")
 
     # --- calls -----------------------------------------------------------------------------------
 

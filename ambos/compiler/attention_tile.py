@@ -17,7 +17,6 @@ ODD = (1, 3, 5, 7, 9, 11)  # x86 addresses a pointer plus 1, 2, 4 or 8 times a r
 OPERANDS = "ptr noalias %a, ptr noalias %rows, i64 %step, ptr noalias %b, i64 %next, i64 %count"
 TARGET = "ptr noalias %total, i64 %pitch"
 FETCH = "ptr %fetch, i64 %fetch.row, i64 %fetch.rows, i64 %fetch.bytes"
-SECOND_CACHE = 2  # llvm.prefetch's locality
 LINE = 64  # bytes of a cache line
 
 
@@ -160,11 +159,7 @@ def _all_rows(name: str, heights: tuple[int, ...]) -> tuple[str, Code]:
     with code.loop("0", full, tall, [("ptr", "%fetch")]) as tiles:
         with code.loop("0", "%fetch.rows", 1, [("ptr", tiles.inner[0])]) as rows:
             with code.loop("0", "%fetch.bytes", LINE) as lines:
-                code.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-                place = code.here(f"getelementptr i8, ptr {rows.inner[0]}, i64 {lines.index}")
-                code.effect(
-                    f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 {SECOND_CACHE}, i32 1)"
-                )
+                code.prefetch(code.element(rows.inner[0], "i8", lines.index))
             rows.next = [code.here(f"getelementptr i8, ptr {rows.inner[0]}, i64 %fetch.row")]
         tiles.next = rows.outer
         call(tall, tiles.index, "0")

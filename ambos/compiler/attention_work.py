@@ -21,7 +21,7 @@ def count_attention(kernel: AttentionKernel, step: Step) -> tuple[int, int, int]
     if kernel.mask is not None:
         read.append((heads, queries, keys))
     written = (heads * queries * value_width) * (kernel.output is not None)
-    written += heads * queries * (kernel.statistics is not None)
+    written += 2 * heads * queries * (kernel.statistics is not None)
     size = batch * kernel.dtype.itemsize
     flops = pairs * (2 * width + 2 * value_width + EXP)
     return flops, size * sum(map(math.prod, read)), size * written
@@ -35,7 +35,7 @@ def count_attention_gradient(kernel: AttentionGradientKernel, step: Step) -> tup
     width, value_width = _number(step, sizes.width), _number(step, sizes.value_width)
     pairs = batch * heads * seen_pairs(queries, keys, kernel.causal)
     rows, columns = heads * queries, heads // group * keys
-    read = rows * (width + value_width + 2) + columns * (width + value_width)
+    read = rows * (width + value_width + 3) + columns * (width + value_width)
     read += heads * queries * keys * (kernel.mask is not None)
     written = rows * width * (kernel.query_gradient is not None)
     written += columns * width * (kernel.key_gradient is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from ambos.compiler import memory
 from ambos.compiler.loops import LANES, UNIT
 from ambos.compiler.memory import from_memory, memory_type
 from ambos.compiler.scalar import SUFFIX, LLVMBuilder, vector_type
@@ -103,10 +104,9 @@ class Code(LLVMBuilder):
         """Element `index` of a table of int64."""
         return self.here(f"load i64, ptr {self.element(table, 'i64', index)}, align 8")
 
-    def prefetch(self, place: str) -> None:
-        """Ask for the cache line at `place`; it may lie anywhere."""
-        self.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        self.effect(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 2, i32 1)")
+    def prefetch(self, place: str, level: int = 2) -> None:
+        """See `memory.prefetch`; into the second cache unless said otherwise."""
+        memory.prefetch(self, place, level)
 
     def lanes_below(self, limit: str) -> str:
         """The mask of the lanes whose number is less than `limit` (which may be negative)."""

@@ -7,8 +7,8 @@ softmax needs no sums across lanes, and the output is turned once, when it is fi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
 from ambos.compiler.attention_loops import (
     KEY_BLOCK,
@@ -21,10 +21,6 @@ from ambos.compiler.attention_transpose import transpose
 from ambos.compiler.emit_contract import ABI
 from ambos.compiler.loops import LANES
 from ambos.compiler.values import Value
-from ambos.ops.elementary import exp2_flushed, log
-
-LOG2_E = 1.4426950408889634
-INFINITY = float("inf")
 
 
 def forward_scratch(span: int, width: int, value_width: int, masked: bool) -> int:
@@ -108,7 +104,7 @@ class Forward:
         self.group, self.queries = code.word(kernel.sizes.group), code.word(kernel.sizes.queries)
         self.keys, self.inner = code.word(kernel.sizes.keys), code.word(kernel.sizes.width)
         self.outer, self.span = code.word(kernel.sizes.value_width), code.word(kernel.sizes.span)
-        self.factor = code.constant(kernel.sizes.factor)
+        code.factor = code.constant(kernel.sizes.factor)
         self.scale = code.constant(kernel.sizes.scale)
         self.blocks = code.ceiling(self.queries, self.span)
         self.last_block = code.sub(self.blocks, "1")
@@ -148,7 +144,7 @@ class Forward:
         code, kernel = self.code, self.kernel
         self.turn_in("query", self.inner, self.turned)
         for vector in range(self.vectors):
-            code.put(self.largest, vector, code.fill(-INFINITY))
+            code.put(self.largest, vector, code.fill(-math.inf))
             code.put(self.total, vector, code.fill(0.0))
         with code.loop("0", code.mul(self.outer, str(self.width)), LANES) as clear:
             code.put(code.element(self.sums, kernel.dtype.llvm, clear.index), 0, code.fill(0.0))
@@ -181,14 +177,11 @@ class Forward:
             self.turn_mask(first, count)
         before = [code.get(self.largest, v) for v in range(self.vectors)]
         largest = self.find_largest(first, count, before)
-        offsets = []
-        for vector in range(self.vectors):
-            used = code.select(largest[vector].eq(-INFINITY), code.fill(0.0), largest[vector])
-            offsets.append(used * self.factor)
-        totals = self.powers(count, offsets)
+        references = [code.reference(value) for value in largest]
+        totals = self.powers(count, references)
         decays = []
         for vector in range(self.vectors):
-            decay = self.power(before[vector], offsets[vector])
+            decay = code.power(before[vector], references[vector])
             total = code.fma(code.get(self.total, vector), decay, totals[vector])
             code.put(self.total, vector, total)
             code.put(self.largest, vector, largest[vector])
@@ -219,11 +212,6 @@ class Forward:
         base = code.element(base, kind, code.mul(self.fetched, stride))
         size = str(self.kernel.dtype.itemsize)
         return [base, code.mul(stride, size), rows, code.mul(columns, size)]
-
-    def power(self, z: Value, offset: Value) -> Value:
-        code = self.code
-        result: Value = exp2_flushed(code, code.fma(z, self.factor, -offset))
-        return result
 
     def turn_mask(self, first: str, count: str) -> None:
         """The mask's part for this panel and block of keys, transposed: [key][query]."""
@@ -269,18 +257,18 @@ class Forward:
             z = code.fma(z, self.scale, mask)
         if kernel.causal:
             position = code.number(code.add(first, key))
-            z = code.select(position <= self.positions[vector], z, -INFINITY)
+            z = code.select(position <= self.positions[vector], z, -math.inf)
         return z
 
-    def powers(self, count: str, offsets: Sequence[Value]) -> list[Value]:
+    def powers(self, count: str, references: Sequence[Value]) -> list[Value]:
         """z becomes p; the sums of p."""
         code = self.code
-        zeros = [(offset.type, "zeroinitializer") for offset in offsets]
+        zeros = [(reference.type, "zeroinitializer") for reference in references]
         with code.loop("0", count, 1, zeros) as keys:
             at = code.mul(keys.index, str(self.width))
             row = code.element(self.scores, self.kernel.dtype.llvm, at)
-            for vector, offset in enumerate(offsets):
-                p = self.power(code.get(row, vector), offset)
+            for vector, reference in enumerate(references):
+                p = code.power(code.get(row, vector), reference)
                 code.put(row, vector, p)
                 keys.next.append((code.vector(keys.inner[vector]) + p).text)
         return [code.vector(register) for register in keys.outer]
@@ -290,16 +278,11 @@ class Forward:
     def finish(self) -> None:
         code, kernel = self.code, self.kernel
         for vector in range(self.vectors):
-            total = code.get(self.total, vector)
-            empty = total.eq(0.0)
+            inverse = code.inverse(code.get(self.total, vector))
             if kernel.statistics is not None:
-                largest = code.get(self.largest, vector)
-                statistic = code.select(
-                    empty, INFINITY, self.log(total) * LOG2_E + largest * self.factor
-                )
-                self.store_statistics(statistic, vector)
+                reference = code.reference(code.get(self.largest, vector))
+                self.store_statistics((reference, inverse), vector)
             if kernel.output is not None:
-                inverse = code.select(empty, 0.0, code.fill(1.0) / total)
                 with code.loop("0", self.outer, 1) as columns:
                     at = code.mul(columns.index, str(self.width))
                     place = code.element(self.sums, kernel.dtype.llvm, at)
@@ -309,14 +292,12 @@ class Forward:
             target = code.element(target, kernel.dtype.llvm, code.mul(self.first, strides[0]))
             code.turn_out(self.sums, self.outer, target, strides[0], self.count, self.vectors)
 
-    def log(self, x: Value) -> Value:
-        rule: Any = log
-        found: Value = rule(self.code, x)
-        return found
-
-    def store_statistics(self, value: Value, vector: int) -> None:
+    def store_statistics(self, values: Sequence[Value], vector: int) -> None:
+        """A row of `queries` for each of `values`."""
         code, kernel = self.code, self.kernel
         assert kernel.statistics is not None
-        at = code.add(code.mul(self.line, self.queries), self.first)
+        at = code.add(code.mul(code.mul(self.line, str(len(values))), self.queries), self.first)
         place = code.element(code.pointer(kernel.statistics.word), kernel.dtype.llvm, at)
-        code.put_some(place, vector, value, self.count)
+        for value in values:
+            code.put_some(place, vector, value, self.count)
+            place = code.element(place, kernel.dtype.llvm, self.queries)

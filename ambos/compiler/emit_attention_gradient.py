@@ -9,17 +9,17 @@ one head of keys, is done: no two threads ever add to the same element.
 
 from __future__ import annotations
 
+import math
+
 from ambos.compiler.attention_loops import ROW_BLOCK, AttentionGradientKernel
 from ambos.compiler.attention_text import AttentionCode
 from ambos.compiler.attention_tile import products, row_table
 from ambos.compiler.attention_transpose import transpose
 from ambos.compiler.emit_contract import ABI
 from ambos.compiler.loops import LANES
-from ambos.compiler.values import Value
-from ambos.ops.elementary import exp2_flushed
 
-INFINITY = float("inf")
 BLOCK_VECTORS = ROW_BLOCK // LANES
+LINES = 3  # numbers for each query: what its scores are relative to, 1 / l, and delta
 
 
 def gradient_scratch(tile: tuple[int, int], span: int, keys: int, width: int, wide: int) -> int:
@@ -27,7 +27,7 @@ def gradient_scratch(tile: tuple[int, int], span: int, keys: int, width: int, wi
     panel = tile[1] * LANES
     padded = -(-width // panel) * panel + -(-wide // panel) * panel
     rows = span + ROW_BLOCK
-    return keys * padded + rows * (2 * width + wide + padded + 2) + 3 * ROW_BLOCK * ROW_BLOCK
+    return keys * padded + rows * (2 * width + wide + padded + LINES) + 3 * ROW_BLOCK * ROW_BLOCK
 
 
 def emit_attention_gradient(kernel: AttentionGradientKernel, name: str) -> str:
@@ -81,7 +81,7 @@ class Backward:
         self.group, self.queries = code.word(sizes.group), code.word(sizes.queries)
         self.keys, self.inner = code.word(sizes.keys), code.word(sizes.width)
         self.outer, self.span = code.word(sizes.value_width), code.word(sizes.span)
-        self.factor, self.scale = code.constant(sizes.factor), code.constant(sizes.scale)
+        code.factor, self.scale = code.constant(sizes.factor), code.constant(sizes.scale)
         panel = str(self.width)
         self.inner_padded = code.mul(code.ceiling(self.inner, panel), panel)
         self.outer_padded = code.mul(code.ceiling(self.outer, panel), panel)
@@ -100,7 +100,7 @@ class Backward:
         self.blocks = code.element(self.value_sums, self.kind, values)
         padded = code.add(self.inner_padded, self.outer_padded)
         plain = code.add(code.mul(self.inner, "2"), self.outer)
-        self.block_size = code.add(code.add(padded, plain), "2")  # for each query
+        self.block_size = code.add(code.add(padded, plain), str(LINES))  # for each query
 
     def find_shared(self, batch: str, head: str) -> None:
         code, kernel = self.code, self.kernel
@@ -167,14 +167,16 @@ class Backward:
             here, place = place, code.element(place, kind, code.mul(columns, str(ROW_BLOCK)))
             return here
 
-        self.statistics, self.delta = take("1"), take("1")
+        self.references, self.inverses, self.delta = (take("1") for _ in range(LINES))
         self.query_turned, self.gradient_turned = take(self.inner), take(self.outer)
         self.query_sums = take(self.inner)
         self.query_rows, self.gradient_rows = take(self.inner_padded), take(self.outer_padded)
 
     def take_in(self) -> None:
-        """Q and dO of a block, as they are (padded) and transposed; its statistics and delta."""
+        """Q and dO of a block, as they are (padded) and transposed; its statistics and delta. What
+        p is multiplied with is divided by l here, once, instead of every p."""
         code = self.code
+        self.take_lines()
         for role, columns, padded, turned, rows in (
             ("query", self.inner, self.inner_padded, self.query_turned, self.query_rows),
             ("gradient", self.outer, self.outer_padded, self.gradient_turned, self.gradient_rows),
@@ -186,16 +188,39 @@ class Backward:
                 start = code.element(source, self.kind, code.mul(loop.index, stride))
                 target = code.element(rows, self.kind, code.mul(loop.index, padded))
                 code.copy_row(start, target, columns, padded)
-        for role, target in (("statistics", self.statistics), ("delta", self.delta)):
-            source, (stride, _) = self.matrices[role]
+                if role == "gradient":
+                    inverse = code.splat_one(code.element(self.inverses, self.kind, loop.index))
+                    with code.loop("0", padded, LANES) as vectors:
+                        place = code.element(target, self.kind, vectors.index)
+                        code.put(place, 0, code.get(place, 0) * inverse)
+        inverses = [code.get(self.inverses, vector) for vector in range(BLOCK_VECTORS)]
+        with code.loop("0", self.outer, 1) as loop:
+            place = code.element(
+                self.gradient_turned, self.kind, code.mul(loop.index, str(ROW_BLOCK))
+            )
+            for vector, inverse in enumerate(inverses):
+                code.put(place, vector, code.get(place, vector) * inverse)
+        for vector, inverse in enumerate(inverses):
+            code.put(self.delta, vector, code.get(self.delta, vector) * inverse)
+        self.clear(self.query_sums, code.mul(self.inner, str(ROW_BLOCK)))
+
+    def take_lines(self) -> None:
+        """One number for each query of the block, zeros for those that do not exist."""
+        code = self.code
+        statistics, (row, column) = self.matrices["statistics"]
+        delta, (stride, _) = self.matrices["delta"]
+        for source, step, target in (
+            (statistics, column, self.references),
+            (code.element(statistics, self.kind, row), column, self.inverses),
+            (delta, stride, self.delta),
+        ):
             self.clear(target, str(ROW_BLOCK))
             with code.loop("0", self.count, 1) as loop:
-                at = code.mul(code.add(self.first, loop.index), stride)
+                at = code.mul(code.add(self.first, loop.index), step)
                 code.copy_one(
                     code.element(source, self.kind, at),
                     code.element(target, self.kind, loop.index),
                 )
-        self.clear(self.query_sums, code.mul(self.inner, str(ROW_BLOCK)))
 
     # --- a block of queries and a block of keys --------------------------------------------------
 
@@ -264,7 +289,7 @@ class Backward:
         code, kernel = self.code, self.kernel
         lines = [
             [code.get(code.element(x, self.kind, row), v) for v in range(self.vectors)]
-            for x in (self.statistics, self.delta)
+            for x in (self.references, self.delta)
         ]
         query = code.add(self.first, row)
         positions = [
@@ -289,8 +314,8 @@ class Backward:
                         z = code.fma(z, self.scale, code.get(mask, vector))
                     if constrained:
                         position = code.number(code.add(first, keys.index))
-                        z = code.select(position <= positions[vector], z, -INFINITY)
-                    p: Value = exp2_flushed(code, code.fma(z, self.factor, -lines[0][vector]))
+                        z = code.select(position <= positions[vector], z, -math.inf)
+                    p = code.power(z, lines[0][vector])
                     code.put(code.element(powers, self.kind, at), vector, p)
                     if self.needs_scores:
                         place = code.element(slopes, self.kind, at)

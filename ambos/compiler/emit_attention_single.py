@@ -8,7 +8,7 @@ it gives among others.
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 from ambos.compiler.attention_loops import KEY_BLOCK, AttentionKernel
 from ambos.compiler.attention_text import AttentionCode
@@ -18,10 +18,7 @@ from ambos.compiler.loops import LANES
 from ambos.compiler.scalar import vector_type
 from ambos.compiler.values import Value
 from ambos.core.dtype import bool_
-from ambos.ops.elementary import exp2_flushed, log
 
-LOG2_E = 1.4426950408889634
-INFINITY = float("inf")
 PANEL = 4  # vectors of V's columns whose sums stay in registers
 AHEAD = 2 * LANES  # keys between those at work and those asked for
 
@@ -54,21 +51,17 @@ class Single:
         sizes = kernel.sizes
         self.keys, self.inner = code.word(sizes.keys), code.word(sizes.width)
         self.outer = code.word(sizes.value_width)
-        self.factor, self.scale = code.constant(sizes.factor), code.constant(sizes.scale)
+        code.factor, self.scale = code.constant(sizes.factor), code.constant(sizes.scale)
         self.scores = "%scratch"
         self.sums = code.element("%scratch", self.kind, str(KEY_BLOCK))
-        heads, queries = code.word(sizes.heads), code.word(sizes.queries)
+        extents = [code.word(sizes.batch), code.word(sizes.heads)]
         with code.loop("%begin", "%end", 1) as items:
-            batch, head, self.query = code.decode(
-                items.index, [code.word(sizes.batch), heads, queries]
-            )
+            batch, head = code.decode(items.index, extents)
             self.find(batch, head, code.here(f"udiv i64 {head}, {code.word(sizes.group)}"))
             with code.loop("0", self.outer, LANES) as clear:
                 code.put(code.element(self.sums, self.kind, clear.index), 0, code.fill(0.0))
-            end = self.keys
-            if kernel.causal:
-                end = code.extreme("umin", end, code.add(self.query, "1"))
-            start = [(self.type, code.fill(-INFINITY).text), (self.type, "zeroinitializer")]
+            end = code.extreme("umin", self.keys, "1") if kernel.causal else self.keys
+            start = [(self.type, code.fill(-math.inf).text), (self.type, "zeroinitializer")]
             with code.loop("0", end, KEY_BLOCK, start) as blocks:
                 before, total = (code.vector(register) for register in blocks.inner)
                 largest, total = self.block(blocks.index, end, before, total)
@@ -86,14 +79,7 @@ class Single:
         views = {"query": kernel.query, "mask": kernel.mask, "output": kernel.output}
         for role, view in views.items():
             if view is not None:
-                base, (stride, _) = code.matrix(view, batch, head)
-                self.rows[role] = code.element(base, self.kind, code.mul(self.query, stride))
-
-    def splat(self, address: str) -> str:
-        """One element in every lane."""
-        code = self.code
-        one = code.here(f"load {self.kind}, ptr {address}, align {self.size}")
-        return code.splat_here(one, self.kind)
+                self.rows[role], _ = code.matrix(view, batch, head)
 
     # --- a block of keys -------------------------------------------------------------------------
 
@@ -108,12 +94,11 @@ class Single:
             old = code.vector(groups.inner[0])
             groups.next = [code.select(z > old, z, old).text]
         largest = self.across(code.vector(groups.outer[0]))
-        used = code.select(largest.eq(-INFINITY), code.fill(0.0), largest)
-        offset = used * self.factor
+        reference = code.reference(largest)
         with code.loop("0", count, LANES) as groups:
             row = code.element(self.scores, self.kind, groups.index)
-            code.put(row, 0, self.power(code.get(row, 0), offset))
-        decay = self.power(before, offset)
+            code.put(row, 0, code.power(code.get(row, 0), reference))
+        decay = code.power(before, reference)
         share = self.share(first, count, decay)
         return largest, code.fma(total, decay, share)
 
@@ -138,12 +123,12 @@ class Single:
                     address = code.element(row, self.kind, columns.index)
                     lines.append(code.load_lanes(address, self.kernel.dtype, mask))
                     if full:
-                        code.fetch(code.element(address, self.kind, distance))
+                        code.prefetch(code.element(address, self.kind, distance), 3)
                 sum_ = columns.inner[0]
                 query = code.element(self.rows["query"], self.kind, columns.index)
                 for number, line in enumerate(turned(code, lines, self.type)):
                     if full:
-                        factor = self.splat(code.element(query, self.kind, str(number)))
+                        factor = code.splat_one(code.element(query, self.kind, str(number)))
                         sum_ = self.multiply_add(factor, line, sum_)
                         continue
                     inside = code.here(f"icmp slt i64 {code.add(columns.index, str(number))}, "
@@ -151,15 +136,15 @@ class Single:
                     place = code.here(f"select i1 {inside}, ptr "
                                       f"{code.element(query, self.kind, str(number))}, "
                                       f"ptr {query}")  # fmt: skip
-                    more = self.multiply_add(self.splat(place), line, sum_)
+                    more = self.multiply_add(code.splat_one(place), line, sum_)
                     sum_ = code.here(f"select i1 {inside}, {self.type} {more}, {self.type} {sum_}")
                 columns.next = [sum_]
             sums = columns.outer
         return code.vector(sums[0])
 
-    def multiply_add(self, a: str, b: str, c: str) -> str:
+    def multiply_add(self, a: Value, b: str, c: str) -> str:
         code = self.code
-        return code.fma(code.vector(a), code.vector(b), code.vector(c)).text
+        return code.fma(a, code.vector(b), code.vector(c)).text
 
     def constrained(self, z: Value, key: str, left: str) -> Value:
         """Scores with the mask; minus infinity for keys that do not exist or take part."""
@@ -170,7 +155,7 @@ class Single:
             mask = code.vector(code.load_lanes(address, self.kernel.dtype, lanes))
             z = code.fma(z, self.scale, mask)
         exists = code.value(lanes, bool_, True, code.depth)
-        return code.select(exists, z, -INFINITY)
+        return code.select(exists, z, -math.inf)
 
     def across(self, x: Value) -> Value:
         """The largest lane, in every lane."""
@@ -184,17 +169,12 @@ class Single:
             x = code.select(x > other, x, other)
         return x
 
-    def power(self, z: Value, offset: Value) -> Value:
-        code = self.code
-        found: Value = exp2_flushed(code, code.fma(z, self.factor, -offset))
-        return found
-
     def share(self, first: str, count: str, decay: Value) -> Value:
         """The block's denominator; its product with V joins the sums."""
         code = self.code
         if self.kernel.value is None:
             with code.loop("0", count, 1, [(self.type, "zeroinitializer")]) as keys:
-                p = code.vector(self.splat(code.element(self.scores, self.kind, keys.index)))
+                p = code.splat_one(code.element(self.scores, self.kind, keys.index))
                 keys.next = [(code.vector(keys.inner[0]) + p).text]
             return code.vector(keys.outer[0])
         block = code.element(self.value, self.kind, code.mul(first, self.value_row))
@@ -208,7 +188,7 @@ class Single:
             carried = [("ptr", start), *[zero] * (PANEL + 1)]
             with code.loop("0", count, 1, carried) as keys:
                 row, total, *sums = keys.inner
-                p = code.vector(self.splat(code.element(self.scores, self.kind, keys.index)))
+                p = code.splat_one(code.element(self.scores, self.kind, keys.index))
                 keys.next = [
                     code.here(f"getelementptr {self.kind}, ptr {row}, i64 {self.value_row}"),
                     (code.vector(total) + p).text,
@@ -218,8 +198,8 @@ class Single:
                     line = code.load_lanes(
                         code.element(row, self.kind, str(v * LANES)), self.kernel.dtype, mask
                     )
-                    code.fetch(code.element(ahead, self.kind, str(v * LANES)))
-                    keys.next.append(self.multiply_add(p.text, line, sum_))
+                    code.prefetch(code.element(ahead, self.kind, str(v * LANES)), 3)
+                    keys.next.append(self.multiply_add(p, line, sum_))
             place = code.element(self.sums, self.kind, panels.index)
             for v, sum_ in enumerate(keys.outer[2:]):
                 new = code.vector(sum_)
@@ -231,14 +211,14 @@ class Single:
 
     def finish(self, item: str, largest: Value, total: Value) -> None:
         code, kernel = self.code, self.kernel
-        empty = total.eq(0.0)
+        inverse = code.inverse(total)
         if kernel.statistics is not None:
-            rule: Any = log
-            statistic = rule(code, total) * LOG2_E + largest * self.factor
-            place = code.element(code.pointer(kernel.statistics.word), self.kind, item)
-            code.put_some(place, 0, code.select(empty, INFINITY, statistic), "1")
+            place = code.element(
+                code.pointer(kernel.statistics.word), self.kind, code.mul(item, "2")
+            )
+            code.put_some(place, 0, code.reference(largest), "1")
+            code.put_some(code.element(place, self.kind, "1"), 0, inverse, "1")
         if kernel.output is not None:
-            inverse = code.select(empty, 0.0, code.fill(1.0) / total)
             with code.loop("0", self.outer, LANES) as columns:
                 value = code.get(code.element(self.sums, self.kind, columns.index), 0)
                 place = code.element(self.rows["output"], self.kind, columns.index)

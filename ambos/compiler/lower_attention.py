@@ -13,7 +13,7 @@ from ambos.compiler.attention_loops import (
     View,
     attention_tile,
 )
-from ambos.compiler.emit_attention import LOG2_E, forward_scratch
+from ambos.compiler.emit_attention import forward_scratch
 from ambos.compiler.emit_attention_gradient import gradient_scratch
 from ambos.compiler.emit_attention_single import single_scratch
 from ambos.compiler.finish import Words, address_of
@@ -26,6 +26,7 @@ from ambos.core.affine import Affine, Misaligned
 from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.attention import Attend
+from ambos.ops.elementary.exponential import LOG2_E
 
 MAX_SPAN = 256  # queries of a forward item: its panels share each block of keys
 GRADIENT_SPAN = 512  # queries that share a block of keys in the backward pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ambos.compiler.group import view_base
+from ambos.core.shape import size_of
 from ambos.graph import Node, make, rewrite, toposort
 from ambos.graph.rewrite import Table, Trail
 from ambos.ops.arithmetic import cast
@@ -43,6 +44,13 @@ def _padding(node: Node) -> Node | None:
     return padded_explicitly(node) if node.attrs[0].before else None
 
 
+def _empty_attention(node: Node) -> Node | None:
+    """Without a pair of a query and a key everything is zero: results, statistics, gradients."""
+    q, k = node.inputs[:2]
+    pairs = size_of((*q.shape[:3], k.shape[2]))
+    return None if pairs else constant(0, node.dtype, node.shape)
+
+
 def _wide_attention(node: Node) -> Node | None:
     """Half precisions are computed in float32, from exact copies."""
     if not any(x.dtype.is_floating and x.dtype is not x.dtype.compute for x in node.inputs):
@@ -58,7 +66,11 @@ EXPLICIT: Table = {
     "contract": (_empty_sum, inner_product, _padding),
     "pad": SIMPLIFICATIONS["pad"],
     "slice": SIMPLIFICATIONS["slice"],
-    **{name: (_wide_attention,) for name, op in registry.items() if op.kind == "attention"},
+    **{
+        name: (_empty_attention, _wide_attention)
+        for name, op in registry.items()
+        if op.kind == "attention"
+    },
 }
 
 

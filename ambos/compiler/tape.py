@@ -286,11 +286,7 @@ class TapeEmitter:
                 continue
             address, _ = self._address(access.buffer, access.index)
             if address.is_unit:
-                self.b.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-                write = int(isinstance(access, Store))
-                self.b.effect(
-                    f"call void @llvm.prefetch.p0(ptr {address.pointer}, i32 {write}, i32 3, i32 1)"
-                )
+                memory.prefetch(self.b, address.pointer, write=isinstance(access, Store))
 
     def store(self, stores: Sequence[Store], forward: bool = False) -> None:
         """All of `stores` at this point, in order, after everything they need was read. With

@@ -21,8 +21,6 @@ from ambos.ops.movement import detach, expand, reshape
 from ambos.ops.reductions import max_, sum_
 from ambos.ops.sources import iota
 
-LOG2_E = 1.4426950408889634
-
 
 class Attend(Op, abstract=True):
     """What the ops of attention share. attrs: (scale, causal, ...); the last input may be a mask
@@ -45,7 +43,7 @@ class Attend(Op, abstract=True):
             if x.shape[0] != batch or x.shape[2] != k.shape[2] or x.shape[1] != k.shape[1]:
                 raise ShapeError(f"{self.name}: got {[x.shape for x in inputs]}; need one "
                                  "batch, equal heads and lengths of keys and values")  # fmt: skip
-        if k.shape[3] != width or k.shape[1] == 0 or heads % k.shape[1]:
+        if k.shape[3] != width or (heads % k.shape[1] if k.shape[1] else heads):
             raise ShapeError(f"{self.name}: queries {q.shape}, keys {k.shape}; need equal widths "
                              "and a multiple of the key heads")  # fmt: skip
         mask = self.mask_of(inputs)
@@ -89,16 +87,19 @@ class Attention(Attend):
 
 
 class AttentionStatistics(Attend):
-    """log2 of the sum of 2**(z log2 e) over the keys a query sees; inputs: Q, K[, mask]."""
+    """What the softmax of a query is relative to; inputs: Q, K[, mask]. The result, (batch, heads,
+    2, queries), holds the largest score (scaled only where there is a mask; 0 if no key takes part)
+    and one over the sum of the powers relative to it (0 if no key takes part)."""
 
     operands, differentiable = 2, False
 
     def ref(np: Any, q: Any, k: Any, *rest: Any) -> Any:
-        _, total = _reference(np, q, k, *rest)
-        return np.where(np.isneginf(total), np.inf, total).astype(q.dtype)
+        _, statistics = _reference(np, q, k, *rest)
+        return statistics.astype(q.dtype)
 
     def shape(self, inputs: tuple[Node, ...], attrs: Attrs) -> Shape:
-        return inputs[0].shape[:3]
+        batch, heads, queries, _ = inputs[0].shape
+        return batch, heads, 2, queries
 
     def dtype(self, q: Node) -> DType:
         return q.dtype.compute
@@ -112,8 +113,9 @@ class AttentionGradient(Attend):
 
     def ref(np: Any, q: Any, k: Any, v: Any, *rest: Any) -> Any:
         statistics, g, delta, *masks, scale, causal, part = rest
-        z = _scores(np, q, k, *masks, scale, causal)
-        p = np.exp2(z * z.dtype.type(LOG2_E) - statistics[..., None])
+        z, factor = _scores(np, q, k, *masks, scale, causal)
+        largest, inverse = statistics[:, :, 0, :, None], statistics[:, :, 1, :, None]
+        p = np.exp((z - largest) * z.dtype.type(factor)) * inverse
         if part == "value":
             return _grouped(np, np.einsum("bhqk,bhqw->bhkw", p, g), v)
         dp = np.einsum("bhqw,bhkw->bhqk", g, _repeated(np, v, q))
@@ -152,7 +154,7 @@ def _as(x: Node, dtype: DType) -> Node:
 
 
 def _repeated(np: Any, x: Any, q: Any) -> Any:
-    return np.repeat(x, q.shape[1] // x.shape[1], 1)
+    return np.repeat(x, q.shape[1] // max(1, x.shape[1]), 1)
 
 
 def _grouped(np: Any, x: Any, like: Any) -> Any:
@@ -161,26 +163,28 @@ def _grouped(np: Any, x: Any, like: Any) -> Any:
     return x.reshape(shape).sum(2).astype(like.dtype) if like.size else np.zeros_like(like)
 
 
-def _scores(np: Any, q: Any, k: Any, *rest: Any) -> Any:
-    """Scaled, masked; minus infinity where a key does not take part."""
+def _scores(np: Any, q: Any, k: Any, *rest: Any) -> tuple[Any, float]:
+    """Scores, minus infinity where a key does not take part, and what they are still to be
+    multiplied with: 1 if there is a mask, which is added to scaled ones."""
     *masks, scale, causal = rest
-    z = np.einsum("bhqw,bhkw->bhqk", q, _repeated(np, k, q)) * q.dtype.type(scale)
+    z = np.einsum("bhqw,bhkw->bhqk", q, _repeated(np, k, q))
     for mask in masks:
-        z = z + mask
+        z = z * q.dtype.type(scale) + mask
     if causal:
         seen = np.arange(z.shape[3]) <= np.arange(z.shape[2])[:, None]
         z = np.where(seen, z, -np.inf)
-    return z
+    return z, 1.0 if masks else scale
 
 
 def _reference(np: Any, q: Any, k: Any, *rest: Any) -> tuple[Any, Any]:
-    """The softmax, and log2 of its denominators."""
-    z = _scores(np, q, k, *rest)
+    """The softmax and its statistics."""
+    z, factor = _scores(np, q, k, *rest)
     largest = np.max(z, 3, keepdims=True, initial=-np.inf)
-    p = np.exp(z - np.where(np.isneginf(largest), 0, largest))
+    largest = np.where(np.isneginf(largest), 0, largest)
+    p = np.exp((z - largest) * factor)
     total = p.sum(3, keepdims=True)
-    statistics = np.where(total > 0, np.log2(total) + largest * LOG2_E, -np.inf)
-    return p / np.where(total == 0, 1, total), statistics[..., 0]
+    inverse = np.divide(1, total, out=np.zeros_like(total), where=total != 0)
+    return p * inverse, np.stack([largest[..., 0], inverse[..., 0]], 2)
 
 
 # --- the same in primitives, for gradients of gradients ------------------------------------------
@@ -235,7 +239,8 @@ def _contract(a: str, b: str, out: str, summed: str, x: Node, y: Node) -> Node:
 def _split(x: Node, like: Node) -> Node:
     """Heads as (heads of keys, heads that share one)."""
     batch, heads, *rest = x.shape
-    return reshape(x, attrs=((batch, like.shape[1], heads // like.shape[1], *rest),))
+    shared = like.shape[1]
+    return reshape(x, attrs=((batch, shared, heads // max(1, shared), *rest),))
 
 
 def _joined(x: Node) -> Node:

@@ -20,7 +20,7 @@ from ambos.compiler.attention_loops import (
 )
 from ambos.core.dtype import DType
 from ambos.core.errors import IndexingError
-from ambos.ops.elementary import exp2_flushed, log
+from ambos.ops.elementary import exp2_flushed
 from ambos.testing.fused import fused_multiply_add
 from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
 
@@ -28,7 +28,6 @@ Array = npt.NDArray[Any]
 Memory = Mapping[int, Array]
 Words = Sequence[int | float]
 BUILDER: Any = NumpyBuilder()
-LOG2_E = 1.4426950408889634
 
 
 class Matrices:
@@ -76,9 +75,10 @@ class Matrices:
         given = (np.asarray(x, self.type) for x in (a, b, c))
         return fused_multiply_add(*np.broadcast_arrays(*given))
 
-    def power(self, z: Array, factor: Any, offset: Array) -> Array:
-        """exp2(fma(z, factor, -offset))."""
-        x = NumpyValue(self.fma(z, factor, -offset), self.dtype)
+    def power(self, z: Array, factor: Any, largest: Array) -> Array:
+        """exp2((z - largest) factor)."""
+        with np.errstate(all="ignore"):
+            x = NumpyValue(np.asarray((z - largest) * factor, self.type), self.dtype)
         found: Array = exp2_flushed(BUILDER, x).data
         return found
 
@@ -109,25 +109,29 @@ def _forward(kernel: AttentionKernel, here: Matrices, batch: int, head: int) -> 
         for rows, stop in _groups(end, start):
             part = z[rows, start : min(stop, start + KEY_BLOCK)]
             best = np.fmax(largest[rows], np.fmax.reduce(part, 1))
-            offset = np.where(np.isneginf(best), kind(0), best) * factor
-            p = here.power(part, factor, offset[:, None])
-            decay = here.power(largest[rows], factor, offset)
+            reference = _reference(best)
+            p = here.power(part, factor, reference[:, None])
+            decay = here.power(largest[rows], factor, reference)
             ones = np.ones((part.shape[1], 1), kind)
             total[rows] = here.fma(total[rows], decay, here.chain(p, ones)[:, 0])
             share = here.chain(p, v[start : start + part.shape[1]])
             output[rows] = here.fma(output[rows], decay[:, None], share)
             largest[rows] = best
     with np.errstate(all="ignore"):
+        inverse = np.where(total == 0, kind(0), kind(1) / total)
         if kernel.output is not None:
-            inverse = np.where(total == 0, kind(0), kind(1) / total)
             here.write(kernel.output, batch, head, output * inverse[:, None] + kind(0))
         if kernel.statistics is not None:
-            rule: Any = log
-            logs = rule(BUILDER, NumpyValue(total, kernel.dtype)).data
-            found = np.where(total == 0, kind(np.inf), logs * kind(LOG2_E) + largest * factor)
+            found = np.concatenate([_reference(largest), inverse])
             line = batch * int(words[kernel.sizes.heads]) + head
             assert kernel.statistics.word is not None
-            here.memory[kernel.statistics.word][line * queries : (line + 1) * queries] = found
+            memory = here.memory[kernel.statistics.word]
+            memory[line * len(found) : (line + 1) * len(found)] = found
+
+
+def _reference(largest: Array) -> Array:
+    """What scores are taken relative to: 0 while no key takes part."""
+    return np.where(np.isneginf(largest), largest.dtype.type(0), largest)
 
 
 def _scores(
@@ -182,10 +186,11 @@ def _backward(
     g = here.read(kernel.gradient, batch, head, (queries, value_width))
     k = here.read(kernel.key, batch, shared, (keys, width))
     v = here.read(kernel.value, batch, shared, (keys, value_width))
-    statistics = here.read(kernel.statistics, batch, head, (queries, 1))
-    delta = here.read(kernel.delta, batch, head, (queries, 1))
+    reference, inverse = here.read(kernel.statistics, batch, head, (2, queries))[..., None]
+    delta = here.read(kernel.delta, batch, head, (queries, 1)) * inverse
+    g = g * inverse
     factor = here.type(here.words[sizes.factor])
-    p = here.power(_scores(kernel, here, q, k, batch, head), factor, statistics)
+    p = here.power(_scores(kernel, here, q, k, batch, head), factor, reference)
     end = _ends(kernel.causal, queries, keys)
     p = np.where(np.arange(keys) < end[:, None], p, here.type(0))
     ds = p * (here.chain(g, v.T) - delta)

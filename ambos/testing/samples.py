@@ -213,11 +213,12 @@ def _attentions() -> dict[str, list[tuple[Any, ...]]]:
         q, k = (batch, heads, queries, width), (batch, shared, keys, width)
         v = (batch, shared, keys, wide)
         out, line = (batch, heads, queries, wide), (batch, heads, queries)
+        pairs = (batch, heads, 2, queries)
         mask = ((batch, heads, queries, keys),) * masked
         attrs = (0.5, causal)
         found["attention"].append(((q, k, v, *mask), attrs))
         found["attention_statistics"].append(((q, k, *mask), attrs))
-        given = (q, k, v, line, out, line, *mask)
+        given = (q, k, v, pairs, out, line, *mask)
         for part in ("query", "key", "value"):  # small scores, near the statistics
             found["attention_gradient"].append((given, (0.02, causal, part)))
     return found

@@ -108,6 +108,96 @@ def test_a_query_without_keys_gives_zeros() -> None:
     assert (found[[0, 1, 3, 4]] != 0).all()
 
 
+def exact(q: np.ndarray, k: np.ndarray, v: np.ndarray, scale: float, mask: Any = 0) -> np.ndarray:
+    """In float64, by the definition."""
+    z = np.einsum("bhqw,bhkw->bhqk", q.astype("f8"), k.astype("f8")) * scale + mask
+    p = np.exp(z - z.max(-1, keepdims=True))
+    return np.einsum("bhqk,bhkw->bhqw", p / p.sum(-1, keepdims=True), v.astype("f8"))
+
+
+@pytest.mark.parametrize("queries", [1, 9])
+def test_an_unchanged_maximum_rescales_by_one(queries: int) -> None:
+    """The error does not grow with the number of blocks of keys."""
+    keys = 131072
+    q = np.linspace(17, 23, queries, dtype="f4").reshape(1, 1, queries, 1)
+    v = np.zeros((1, 1, keys, 1), "f4")
+    v[:, :, :128] = 1
+    found = F.scaled_dot_product_attention(*map(am.tensor, (q, np.ones_like(v), v)), scale=1.0)
+    np.testing.assert_allclose(found.numpy(), 128 / keys, rtol=1e-6)
+
+
+@pytest.mark.parametrize("queries", [1, 2])
+def test_scores_beyond_what_a_float_counts(queries: int) -> None:
+    q = np.array([7.7e12, 3e12][:queries], "f4").reshape(1, 1, queries, 1)
+    k, v = (np.array(x, "f4").reshape(1, 1, 2, 1) for x in ([1, 0.5], [1, 2]))
+    inputs = [am.tensor(x, requires_grad=True) for x in (q, k, v)]
+    found = F.scaled_dot_product_attention(*inputs, scale=1.0)
+    assert found.numpy().tolist() == np.ones_like(q).tolist()
+    found.sum().backward()
+    assert [x.grad.numpy().ravel().tolist() for x in inputs] == [
+        [0.0] * queries, [0.0, 0.0], [float(queries), 0.0]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("queries", [1, 40])
+def test_large_scores_cost_no_accuracy(queries: int, masked: bool) -> None:
+    """Whole numbers make scores exact, so what is left is the error of the softmax."""
+    random = np.random.default_rng(0)
+    q, k = (random.integers(-1000, 1000, (1, 2, n, 2)).astype("f4") for n in (queries, 500))
+    q[..., 1], k[..., 1] = 2000, 2000 + random.integers(-8, 9, (1, 2, 500))
+    k[..., 0] = np.round(k[..., 0] / 300)
+    v, g = (random.standard_normal((1, 2, n, 5)).astype("f4") for n in (500, queries))
+    mask = random.integers(-3, 4, (queries, 500)).astype("f4") if masked else None
+    inputs = [am.tensor(x, requires_grad=True) for x in (q, k, v)]
+    shown = None if mask is None else am.tensor(mask)
+    found = F.scaled_dot_product_attention(*inputs, shown, scale=2.0**-10)
+    expected = exact(q, k, v, 2.0**-10, 0 if mask is None else mask)
+    np.testing.assert_allclose(found.numpy(), expected, atol=4e-7)
+    theirs = [torch.tensor(x.astype("f8"), requires_grad=True) for x in (q, k, v)]
+    other = None if mask is None else torch.tensor(mask.astype("f8"))
+    result = T.scaled_dot_product_attention(*theirs, other, scale=2.0**-10)
+    (found * am.tensor(g)).sum().backward()
+    (result * torch.tensor(g)).sum().backward()
+    for ours, their in zip(inputs, theirs, strict=True):
+        # Numbers of about 2000, scaled, cancel in the gradients of Q and K.
+        size = 2.0 if ours is not inputs[2] else their.grad.abs().max().item()
+        np.testing.assert_allclose(ours.grad.numpy(), their.grad, atol=1e-6 * size)
+
+
+def test_a_scale_that_vanishes() -> None:
+    x = am.tensor(RNG.standard_normal((1, 1, 40, 8)).astype("f4"))
+    found = F.scaled_dot_product_attention(x, x, x, is_causal=True, scale=1e-60).numpy()
+    means = np.cumsum(x.numpy(), 2) / np.arange(1, 41)[:, None]
+    np.testing.assert_allclose(found, means, atol=1e-6)
+
+
+EMPTY = {  # batch, heads, key heads, queries, keys
+    "batch": (0, 2, 2, 4, 4),
+    "heads of queries": (1, 0, 2, 4, 4),
+    "heads": (1, 0, 0, 4, 4),
+    "queries": (1, 2, 2, 0, 4),
+    "keys": (1, 2, 1, 4, 0),
+    "keys of one query": (1, 2, 2, 1, 0),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("what", EMPTY)
+def test_without_pairs_everything_is_zero(what: str, dtype: str) -> None:
+    batch, heads, shared, queries, keys = EMPTY[what]
+    shapes = (batch, heads, queries, 8), (batch, shared, keys, 8), (batch, shared, keys, 3)
+    inputs = [am.ones(*s, dtype=getattr(am, dtype)).requires_grad_() for s in shapes]
+    grouped = shared != 0
+    found = F.scaled_dot_product_attention(*inputs, enable_gqa=grouped)
+    assert found.shape == (batch, heads, queries, 3)
+    assert not found.numpy().any()
+    found.sum().backward()
+    for x in inputs:
+        assert x.grad.shape == x.shape
+        assert not x.grad.numpy().any()
+
+
 @pytest.mark.parametrize("sizes", [(0, 5, 8, 8), (5, 0, 8, 8), (1, 0, 8, 8), (5, 4, 0, 8)])
 def test_nothing_to_attend_to(sizes: tuple[int, int, int, int]) -> None:
     queries, keys, width, wide = sizes

@@ -20,6 +20,7 @@ from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.operands import expand_to
 
 NAME = "scaled_dot_product_attention"
+SMALLEST = 2.0**-100  # scale: it must not vanish in float32, since 0 times infinity is not a number
 
 
 def scaled_dot_product_attention(
@@ -56,7 +57,7 @@ def scaled_dot_product_attention(
     queries, keys = q.shape[-2], k.shape[-2]
     mask = None if attn_mask is None else _mask(attn_mask, q, (*lead, queries, keys))
     factor = 1 / math.sqrt(q.shape[-1] or 1) if scale is None else float(scale)
-    if not factor > 0:  # the kernels look for the largest score before they scale
+    if not factor > SMALLEST:  # the kernels look for the largest score before they scale
         q, factor = multiply(q, constant_like(q, factor)), 1.0
     q = _matrices(q, lead)
     k, v = _matrices(k, kept), _matrices(v, kept)
