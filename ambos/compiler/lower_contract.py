@@ -13,14 +13,18 @@ from ambos.compiler.launches import Context, Step, assemble, outline, outline_ti
 from ambos.compiler.layout import Memory, TableRef, strides_in_order
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder
-from ambos.compiler.tiles import choose_item, choose_tile, moves_rows, scratch_of
+from ambos.compiler.tiles import (
+    choose_item,
+    choose_tile,
+    moves_rows,
+    reads_in_place,
+    scratch_of,
+)
 from ambos.core.affine import Affine, Misaligned
 from ambos.core.dtype import bool_
 from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.contraction import Spec, plain
-
-PACK_ROWS = 96  # fewer rows than this do not earn back a copy of a B that can be read in place
 
 # So many neighbours in a row of A, and elements from one k to the next, make a copy of A pay for
 # itself: lines that far apart meet in few sets of the caches. (Weight gradients of 3x3 convolutions
@@ -215,6 +219,7 @@ class Contraction:
         a_buffer, a_offset = self.origin(words, self.a)
         b_buffer, b_offset = self.origin(words, side.operand)
         num_runs, run_length, a_table, b_table, a_k, b_k = self.runs(roles, side.k_address)
+        b_pitch = b_k * b_buffer.dtype.itemsize
         a_form = "place"
         if num_rows == 1 and tile[0] > 1 and not roles.a_vector:
             a_form = "k" if a_k == 1 else "rows" if pitch == 1 else "place"
@@ -239,7 +244,7 @@ class Contraction:
             b_panel=words.add(side.panel),
             b_line=words.add(side.line) if side.form == "turn" else loops.UNIT,
             b_form=side.form,
-            b_in_place=words.add(int(count < PACK_ROWS)),
+            b_in_place=words.add(int(reads_in_place(count, tile[0], b_pitch))),
             a_vector=roles.a_vector,
             a_form=a_form,
             a_move=words.add(int(moves)),

@@ -25,11 +25,11 @@ def memory_type(dtype: DType) -> str:
     return "i8" if dtype is bool_ else "i16" if dtype in HALVES else dtype.llvm
 
 
-def prefetch(b: LLVMBuilder, place: str, level: int = 3, write: bool = False) -> None:
+def prefetch(b: LLVMBuilder, place: str, level: int = 3) -> None:
     """Ask for the cache line at `place`, which may lie anywhere, to come into the first (`level`
     3) or the second cache (2)."""
     b.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-    b.effect(f"call void @llvm.prefetch.p0(ptr {place}, i32 {int(write)}, i32 {level}, i32 1)")
+    b.effect(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 {level}, i32 1)")
 
 
 @dataclass(frozen=True, slots=True)

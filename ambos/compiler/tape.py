@@ -286,7 +286,8 @@ class TapeEmitter:
                 continue
             address, _ = self._address(access.buffer, access.index)
             if address.is_unit:
-                memory.prefetch(self.b, address.pointer, write=isinstance(access, Store))
+                # Into the second cache: the first is full of what the tile multiplies.
+                memory.prefetch(self.b, address.pointer, level=2)
 
     def store(self, stores: Sequence[Store], forward: bool = False) -> None:
         """All of `stores` at this point, in order, after everything they need was read. With

@@ -18,6 +18,7 @@ MAX_TILE_ROWS = 11  # more would not find address registers on x86; 3 x 11 waste
 FEW_ROWS = 48
 WAY_BYTES = 4096  # memory this far apart shares a line of the first cache, everywhere today
 MOVING_PANELS = 8
+PACK_ROWS = 96  # fewer rows than this do not earn back a copy of a B that can be read in place
 ITEMS_PER_THREAD = 2
 
 
@@ -149,3 +150,16 @@ def moves_rows(pitch: int, panels: int) -> bool:
     """Whether rows `pitch` bytes apart should be copied before `panels` panels go by: where the
     rows of a tile lie in the same few lines of a cache, they and B push each other out."""
     return pitch % WAY_BYTES == 0 and panels >= MOVING_PANELS
+
+
+def reads_in_place(rows: int, height: int, pitch: int) -> bool:
+    """Whether B, whose k lie `pitch` bytes apart, should not be copied for `rows` rows in tiles of
+    `height`: where it is read only once, or seldom and its k do not push each other out of the
+    caches (32 rows by (768, 3072): 1.77 ms in place, 1.22 copied; by (768, 768): 0.24, 0.29).
+
+    Example:
+        >>> reads_in_place(1, 1, 12288), reads_in_place(32, 11, 12288), reads_in_place(32, 11, 3072)
+        (True, False, True)
+    """
+    far = pitch % WAY_BYTES == 0 or pitch > 2 * WAY_BYTES
+    return rows <= height or (rows < PACK_ROWS and not far)

@@ -15,6 +15,7 @@ from ambos.graph.node import Node, pending
 from ambos.ops.indexing import Index
 from ambos.ops.sources import data
 from ambos.tensor import live
+from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
 from ambos.tensor.realize import find_plan, message_for, out_of_range
 from ambos.tensor.recording import (
@@ -182,6 +183,7 @@ class Recorder:
             new: old for _, old, new in self.moved if old not in self.arguments and uses[new] == 1
         }  # fmt: skip
         order = pending([*wanted, *late])
+        lay_out_vectors(order, {*self.arguments, *renewed.values()})
         plan, leaves = find_plan(order, [*wanted, *late], renewed, self.arguments)
         main = Bound(plan, self.sources(leaves), [line_of(node) for node in order])
         rebound = self.rebound(main, number, renewed)

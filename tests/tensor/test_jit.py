@@ -494,3 +494,19 @@ def test_a_refused_function_leaves_the_state() -> None:
         step()
     assert weight.tolist() == before
     assert weight.grad.tolist() == [7.0]
+
+
+def test_a_matrix_that_multiplies_single_rows_moves_once_and_serves_everyone():
+    layer = am.nn.Linear(40, 24)
+    x, many = am.rand(1, 40), am.rand(9, 40)
+    expected, expected_many = layer(x).numpy(), layer(many).numpy()
+    wide = am.jit(lambda m: m @ layer.weight.T + layer.bias)
+    assert wide(many).numpy().tobytes() == expected_many.tobytes()
+    single = am.jit(layer)
+    with am.no_grad():
+        assert single(x).numpy().tobytes() == expected.tobytes()
+    assert layer.weight._node.value.strides == (1, 24)  # as a row reads it
+    assert wide(many).numpy().tobytes() == expected_many.tobytes()  # recorded for the old place
+    assert layer(x).numpy().tobytes() == expected.tobytes()
+    layer.weight.data = am.zeros(24, 40)
+    assert single(x).tolist() == [layer.bias.tolist()]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ambos.core.dtype import int64
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
-from ambos.core.shape import size_of
+from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.nn.functional.shared import along, as_type, nodes, same_dtype
 from ambos.ops.arithmetic import add, equal, where
-from ambos.ops.contraction import contract, make_spec, plain
+from ambos.ops.contraction import Spec, contract, make_spec, plain
 from ambos.ops.indexing import take
 from ambos.ops.kinds import constant
 from ambos.ops.movement import detach, expand, reshape
@@ -41,14 +42,16 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     if b is not None and b.shape != (w.shape[0],):
         raise ShapeError(f"linear: the bias is {b.shape}; need ({w.shape[0]},)")
     same_dtype("linear", x, weight=w, bias=b)
-    lead, rows = x.shape[:-1], size_of(x.shape[:-1])
-    flat = x if x.rank == 2 else reshape(x, attrs=((rows, x.shape[-1]),))
-    sizes = {"m": rows, "n": w.shape[0], "k": w.shape[1]}
-    spec = make_spec(plain("mk"), "nk", "mn", "k", sizes)
-    y = contract(flat, w, attrs=(spec,))
-    if b is not None:
-        y = add(y, along(b, 1, y.shape))
-    return wrap(y if x.rank == 2 else reshape(y, attrs=((*lead, w.shape[0]),)))
+    y = contract(x, w, attrs=(_product(x.shape[:-1], *w.shape),))
+    return wrap(y if b is None else add(y, along(b, y.rank - 1, y.shape)))
+
+
+@lru_cache(maxsize=4096)
+def _product(lead: Shape, outputs: int, inputs: int) -> Spec:
+    """Rows keep their axes: what follows has the same shape and is fused behind the product."""
+    rows = [f"m{axis}" for axis in range(len(lead))]
+    sizes = dict(zip(rows, lead, strict=True)) | {"n": outputs, "k": inputs}
+    return make_spec(plain([*rows, "k"]), "nk", [*rows, "n"], "k", sizes)
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
