@@ -6,6 +6,7 @@ from ambos.compiler.contract_text import Code
 from ambos.compiler.loops import LANES
 from ambos.compiler.memory import memory_type
 from ambos.compiler.scalar import SUFFIX, vector_type
+from ambos.compiler.transpose import transpose
 from ambos.core.dtype import DType
 
 PARAMETERS = (
@@ -14,7 +15,7 @@ PARAMETERS = (
 )
 
 
-def transpose(name: str, dtype: DType) -> tuple[str, Code]:
+def write_transpose(name: str, dtype: DType) -> tuple[str, Code]:
     """`void @name(source, source.row, target, target.row, rows, columns, written)`:
     target[c][r] = source[r][c] for every column c < columns and every r < written, with zeros
     where r >= rows. Row strides are in bytes, extents at most LANES; nothing else is touched.
@@ -32,14 +33,13 @@ def transpose(name: str, dtype: DType) -> tuple[str, Code]:
 
 
 def _square(code: Code, dtype: DType, masked: bool) -> None:
-    vector = vector_type(memory_type(dtype))
     place, lines = "%source", []
     for row in range(LANES):
         mask = _mask(code, "%rows", row, "%columns") if masked else None
         lines.append(code.load_lanes(place, dtype, mask))
         place = code.here(f"getelementptr i8, ptr {place}, i64 %source.row")
     place = "%target"
-    for column, line in enumerate(turned(code, lines, vector)):
+    for column, line in enumerate(transpose(code, lines, memory_type(dtype), dtype.itemsize)):
         mask = _mask(code, "%columns", column, "%written") if masked else None
         _store(code, dtype, line, place, mask)
         place = code.here(f"getelementptr i8, ptr {place}, i64 %target.row")
@@ -60,22 +60,3 @@ def _store(code: Code, dtype: DType, line: str, place: str, mask: str | None) ->
     name = f"@llvm.masked.store.v{LANES}{SUFFIX.get(kind, kind)}.p0"
     code.declare(f"declare void {name}({vector}, ptr, {bits})")
     code.effect(f"call void {name}({vector} {line}, ptr align {align} {place}, {bits} {mask})")
-
-
-def turned(code: Code, lines: list[str], vector: str) -> list[str]:
-    """The columns of a 16 x 16 matrix whose rows are the registers `lines`."""
-    for _ in range(4):  # each turn interleaves the first half of the lines with the second
-        lines = [
-            code.here(f"shufflevector {vector} {a}, {vector} {b}, {half}")
-            for a, b in zip(lines[: LANES // 2], lines[LANES // 2 :], strict=True)
-            for half in HALVES
-        ]
-    return lines
-
-
-def _interleaved(first: int) -> str:
-    lanes = [f"i32 {first + n // 2 + LANES * (n % 2)}" for n in range(LANES)]
-    return f"{vector_type('i32')} <{', '.join(lanes)}>"
-
-
-HALVES = (_interleaved(0), _interleaved(LANES // 2))

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ambos.compiler.contract_text import Code
-from ambos.compiler.emit_tile import transpose
 from ambos.compiler.loops import LANES, ContractKernel
 from ambos.compiler.memory import memory_type
 from ambos.compiler.scalar import SUFFIX
+from ambos.compiler.transpose import transpose
 from ambos.core.dtype import DType
 
 ROWS_AHEAD = 4  # how far ahead rows are fetched that are moved

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from ambos.compiler.emit_fold import FoldLoops
 from ambos.compiler.emit_tile import TileLoops
 from ambos.compiler.loops import BLOCK, LANES, PANEL, Fold, LoopKernel, Map
+from ambos.compiler.loops_around import State
 from ambos.compiler.memory import lane_numbers
 from ambos.compiler.panel import PanelFolds
 from ambos.compiler.scalar import LLVMBuilder
@@ -29,7 +30,6 @@ from ambos.core.dtype import int32, int64
 PASSES = ("instruction_combine", "simplify_cfg")
 
 Body = Callable[[Value], None]
-State = list[Value]
 
 
 def emit_loop(kernel: LoopKernel, name: str, lower: Lower) -> str:

@@ -17,7 +17,7 @@ from ambos.compiler.attention_loops import (
 )
 from ambos.compiler.attention_text import AttentionCode
 from ambos.compiler.attention_tile import products, row_table
-from ambos.compiler.attention_transpose import transpose
+from ambos.compiler.attention_transpose import write_transpose
 from ambos.compiler.emit_contract import ABI
 from ambos.compiler.loops import LANES
 from ambos.compiler.values import Value
@@ -32,7 +32,7 @@ def forward_scratch(span: int, width: int, value_width: int, masked: bool) -> in
 def emit_attention(kernel: AttentionKernel, name: str) -> str:
     """The text of an LLVM module that defines `name` (ABI in core.program)."""
     parts = [*products(f"{name}.product", kernel.tile, kernel.dtype, add=False)]
-    parts.append(transpose(f"{name}.transpose", kernel.dtype))
+    parts.append(write_transpose(f"{name}.transpose", kernel.dtype))
     driver = Forward(kernel, name)
     driver.write()
     parts.append((driver.code.function("void", name, ABI), driver.code))

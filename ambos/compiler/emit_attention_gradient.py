@@ -14,7 +14,7 @@ import math
 from ambos.compiler.attention_loops import ROW_BLOCK, AttentionGradientKernel
 from ambos.compiler.attention_text import AttentionCode
 from ambos.compiler.attention_tile import products, row_table
-from ambos.compiler.attention_transpose import transpose
+from ambos.compiler.attention_transpose import write_transpose
 from ambos.compiler.emit_contract import ABI
 from ambos.compiler.loops import LANES
 
@@ -35,7 +35,7 @@ def emit_attention_gradient(kernel: AttentionGradientKernel, name: str) -> str:
     parts = [
         *products(f"{name}.product", kernel.tile, kernel.dtype, add=False),
         *products(f"{name}.sum", kernel.tile, kernel.dtype, add=True),
-        transpose(f"{name}.transpose", kernel.dtype),
+        write_transpose(f"{name}.transpose", kernel.dtype),
     ]
     driver = Backward(kernel, name)
     driver.write()

@@ -12,10 +12,10 @@ import math
 
 from ambos.compiler.attention_loops import KEY_BLOCK, AttentionKernel
 from ambos.compiler.attention_text import AttentionCode
-from ambos.compiler.attention_transpose import turned
 from ambos.compiler.emit_contract import ABI
 from ambos.compiler.loops import LANES
 from ambos.compiler.scalar import vector_type
+from ambos.compiler.transpose import transpose
 from ambos.compiler.values import Value
 from ambos.core.dtype import bool_
 
@@ -126,7 +126,7 @@ class Single:
                         code.prefetch(code.element(address, self.kind, distance), 3)
                 sum_ = columns.inner[0]
                 query = code.element(self.rows["query"], self.kind, columns.index)
-                for number, line in enumerate(turned(code, lines, self.type)):
+                for number, line in enumerate(transpose(code, lines, self.kind, self.size)):
                     if full:
                         factor = code.splat_one(code.element(query, self.kind, str(number)))
                         sum_ = self.multiply_add(factor, line, sum_)

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 from ambos.compiler.accumulate import Turn, accumulator
-from ambos.compiler.loops import BLOCK, LANES, LoopKernel
-from ambos.compiler.scalar import LLVMBuilder
+from ambos.compiler.loops import BLOCK, LANES
+from ambos.compiler.loops_around import Loops, State
 from ambos.compiler.stages import Pass
-from ambos.compiler.tape import TapeEmitter, dtype_of
+from ambos.compiler.tape import dtype_of
 from ambos.compiler.values import Value
 from ambos.core.dtype import int32, int64
 
-State = list[Value]
 LANE_BITS = LANES.bit_length() - 1
-
-
-class Loops(Protocol):
-    """What compiler.emit.LoopEmitter lends."""
-
-    kernel: LoopKernel
-    b: LLVMBuilder
-    tape: TapeEmitter
-
-    def extent(self, axis: int) -> Value: ...
-    def inside(self, register: str) -> Value: ...
-    def smaller(self, a: Value, b: Value) -> Value: ...
-    def mask(self, base: Value, high: Value) -> Value: ...
-    def whole(self, low: Value, high: Value, step: int) -> Value: ...
-    def run_bounds(self, last: int) -> tuple[Value, Value]: ...
-    def renew(self, state: State, registers: list[str]) -> State: ...
-    def nest(self, axes: Sequence[int], state: State, body: Callable[[State], State]) -> State: ...
 
 
 def split(values: State, sizes: Sequence[int]) -> list[State]:

@@ -10,34 +10,19 @@ kernel of five arrays, 1024 as long as 512.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from ambos.compiler.accumulate import IDENTITY, Accumulator, Turn, accumulator
-from ambos.compiler.loops import BLOCK, LANES, PANEL, Fold, LoopKernel
+from ambos.compiler.loops import BLOCK, LANES, PANEL, Fold
+from ambos.compiler.loops_around import Loops, State
 from ambos.compiler.scalar import LLVMBuilder
 from ambos.compiler.stages import Pass
-from ambos.compiler.tape import TapeEmitter, dtype_of
+from ambos.compiler.tape import dtype_of
 from ambos.compiler.values import Value
 from ambos.core.dtype import DType, int64
 
-State = list[Value]
 Read = Callable[[Value], Value]  # a column's place in the panel -> its vector
-
-
-class Loops(Protocol):
-    """What compiler.emit.LoopEmitter lends."""
-
-    kernel: LoopKernel
-    b: LLVMBuilder
-    tape: TapeEmitter
-
-    def extent(self, axis: int) -> Value: ...
-    def inside(self, register: str) -> Value: ...
-    def smaller(self, a: Value, b: Value) -> Value: ...
-    def nest(self, axes: Sequence[int], state: State, body: Callable[[State], State]) -> State: ...
-    def columns(self, body: Callable[[Value], None]) -> None: ...
-    def run_bounds(self, last: int) -> tuple[Value, Value]: ...
 
 
 class Cells:
