@@ -103,6 +103,8 @@ class Driver:
             with code.loop("%begin", "%end", 1, [("i64", "-1"), *first]) as items:
                 known, *place = items.inner
                 items.next = [self.item(place, known), *code.advance(place, axes)]
+        if any(store.stream for store in self.kernel.stores):
+            code.effect("fence seq_cst")  # these stores are not ordered with what comes after
         return self.code.function("void", self.name, ABI), self.code
 
     def prepare(self) -> None:

@@ -11,7 +11,13 @@ from ambos.compiler.symbolic import PLAIN, Do, Number, Read, Reduced, Symbol, Wh
 from ambos.core.affine import Affine
 from ambos.core.dtype import int64
 from ambos.core.errors import CompilerError
+from ambos.core.program import ALIGNMENT
 from ambos.graph.node import Node
+
+# From here on stores go past the caches, because a cache reads a line before it is written.
+# Measured, copying 128 MiB: 10.8 GB/s against 5.9 to 7.6 with the cores busy; a convolution that
+# writes 25 MiB: 5.0 ms against 7 to 11. From 1 to 16 MiB there was no difference in whole networks.
+STREAM_BYTES = 16 << 20
 
 WordValue = int | float | Ref | TableRef
 
@@ -157,6 +163,22 @@ class Finisher:
                 unit = step == 1 and axis in self.unit_axes
                 terms.append((axis, loops.UNIT if unit else self.words.add(step)))
         return loops.Buffer(pointer, memory.dtype), loops.Index(offset, tuple(terms), gathers)
+
+    def is_stream(self, memory: Memory, address: Affine) -> bool:
+        """Is the memory too large to be read again from a cache, and do vectors fill its lines?"""
+        size, axes = memory.dtype.itemsize, self.axes
+        if (
+            memory.nbytes < STREAM_BYTES
+            or memory.whole is not None
+            or size * loops.LANES < ALIGNMENT
+        ):
+            return False
+        if len(self.unit_axes) != 1 or address.offset * size % ALIGNMENT:  # a tile has two
+            return False
+        steps = {axis: axes.coefficient(address, axis) for axis in range(len(axes.runs))}
+        return steps.pop(self.unit_axes[0]) == 1 and not any(
+            s * size % ALIGNMENT for s in steps.values()
+        )
 
     def integer(self, value: Affine) -> int:
         """An affine integer, computed from positions."""

@@ -215,7 +215,8 @@ class Contraction:
         for member, address in stores.items():
             buffer, index = finisher.place(context.memories[member], address)
             number_ = finisher.numbers[self.values[member]]
-            kernel_stores.append(loops.Store(buffer, index, number_))
+            stream = finisher.is_stream(context.memories[member], address)
+            kernel_stores.append(loops.Store(buffer, index, number_, stream=stream))
         a_buffer, a_offset = self.origin(words, self.a)
         b_buffer, b_offset = self.origin(words, side.operand)
         num_runs, run_length, a_table, b_table, a_k, b_k = self.runs(roles, side.k_address)

@@ -16,16 +16,11 @@ from ambos.compiler.split import Split, adjacent, split
 from ambos.compiler.symbolic import Do, NeedsBlock, NeedsBuffer, Read, Reduced, TapeBuilder, build
 from ambos.core.affine import Affine
 from ambos.core.dtype import float32
-from ambos.core.program import ALIGNMENT
 from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.movement import detach
 
 SHORT = 8  # a tile with fewer rows or columns is mostly empty: elements are moved one by one
-
-# From here on stores go past the caches. Measured, copying 128 MiB: 10.8 GB/s against 5.9 to 7.6
-# with the cores busy, because a cache reads a line before it is written.
-STREAM_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,21 +275,8 @@ def _store(finisher: Finisher, write: Written, address: Affine, run: int | None)
         assert run is not None
         stride = finisher.words.add(write.run_stride)
         index = replace(index, terms=(*index.terms, (run, stride)))
-    stream = _is_stream(finisher, memory, address)
+    stream = finisher.is_stream(memory, address)
     return loops.Store(buffer, index, finisher.numbers[write.number], stream=stream)
-
-
-def _is_stream(finisher: Finisher, memory: Memory, address: Affine) -> bool:
-    """Is the memory too large to be read again from a cache, and do vectors fill its lines?"""
-    size, axes = memory.dtype.itemsize, finisher.axes
-    if memory.nbytes < STREAM_BYTES or memory.whole is not None or size * loops.LANES < ALIGNMENT:
-        return False
-    if len(finisher.unit_axes) != 1 or address.offset * size % ALIGNMENT:  # a tile has two
-        return False
-    steps = {axis: axes.coefficient(address, axis) for axis in range(len(axes.runs))}
-    return steps.pop(finisher.unit_axes[0]) == 1 and not any(
-        s * size % ALIGNMENT for s in steps.values()
-    )
 
 
 def _guide(
