@@ -74,3 +74,16 @@ def test_batches_of_every_layout() -> None:
         assert got.tobytes() == expected.tobytes()
     alone = np.stack([product(x, y, (False, False)) for x, y in zip(a, b, strict=True)])
     assert alone.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("columns", [2048, 2064, 2049])
+def test_large_results_written_past_the_caches_have_the_bits_of_small_ones(columns):
+    """17 MiB: whole lines of them are not read before they are written."""
+    stream = np.random.RandomState(0)
+    a, b = (stream.rand(*shape).astype(np.float32) for shape in ((2200, 40), (40, columns)))
+    shift = stream.rand(columns).astype(np.float32)
+    large = am.relu(am.tensor(a) @ am.tensor(b) - am.tensor(shift)).numpy()
+    np.testing.assert_allclose(large, np.maximum(a @ b - shift, 0), rtol=1e-5, atol=1e-5)
+    for rows in (slice(0, 7), slice(2100, 2200)):
+        small = am.relu(am.tensor(a[rows].copy()) @ am.tensor(b) - am.tensor(shift)).numpy()
+        assert small.tobytes() == large[rows].tobytes()
