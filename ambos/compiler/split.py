@@ -20,6 +20,7 @@ from ambos.graph.node import Node, toposort
 from ambos.ops.sources import input_
 
 FEW = 16  # work items that keep the threads busy
+SHRINK = 16  # elements of a run, on average: what the first kernel writes should be little
 MANY = 32  # runs; fewer take some microseconds, and a kernel of another form is not worth it
 
 
@@ -69,6 +70,8 @@ def split(group: Group) -> Split | None:
     items = size_of(sizes[:-1]) * -(-sizes[-1] // PANEL) if columns else size_of(sizes)
     points = size_of([group.shape[d] for part in outer for d in part])
     if items >= FEW or runs * points < MANY or runs * points <= items:
+        return None
+    if runs * points * size_of(sizes) * SHRINK > size_of(group.shape):
         return None
     full = [m for m in group.members if m.shape == group.shape and m not in reduces]
     if not set(reduces).isdisjoint(toposort(full, stop=lambda n: n in group.inputs)):

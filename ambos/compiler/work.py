@@ -149,11 +149,12 @@ def count_loop(kernel: loops.LoopKernel, step: Step) -> tuple[int, int, int]:
     """Stages over shared outer axes. What does not vary along an inner axis counts once for it."""
     points = Points(step, kernel.extents, kernel.tape)
     inside = frozenset(axis for stage in kernel.stages for axis in stage.axes)
-    outer = frozenset(range(len(kernel.extents))) - inside
+    every = frozenset(range(len(kernel.extents))) - inside
     reads, writes = Traffic(), Traffic()
     flops = 0
     for stage in kernel.stages:
         inner = frozenset(stage.axes)
+        outer = every - {kernel.run} if inner else every  # all runs together are the last axis
         used = loops.closure(kernel.tape, loops.roots(stage))
         if isinstance(stage, loops.Fold):
             if stage.op in ARITHMETIC and is_floating(kernel.tape[stage.value]):

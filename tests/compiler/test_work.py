@@ -12,6 +12,7 @@ from ambos.graph import Node, substitute
 from ambos.graph.node import pending
 from ambos.ops.functions import exp
 from ambos.ops.movement import permute
+from ambos.ops.reductions import sum_
 from ambos.ops.sources import input_
 from tests.workloads import WORKLOADS, Maker, linear
 
@@ -56,3 +57,16 @@ def test_a_transposing_copy_counts_both_its_axes():
 
 def test_every_form_of_kernel_is_counted():
     assert set(COUNTERS) == set(get_args(AnyKernel))
+
+
+def test_the_runs_of_a_split_sum_are_its_elements():
+    program, _ = compiled([sum_(Maker()(300_000), attrs=((0,),))])
+    runs, combined = (launch.work.flops for launch in program.launches)
+    assert (runs, combined) == (300_000, 74)
+
+
+def test_a_reduction_is_split_only_where_that_leaves_little():
+    """Runs of two elements would make a first kernel write half of what it reads."""
+    long, short = Maker()(400, 8, 9000), Maker()(40_000, 8, 2)
+    assert len(compiled([sum_(long, attrs=((0, 2),))])[0].launches) == 2
+    assert len(compiled([sum_(short, attrs=((0, 2),))])[0].launches) == 1
