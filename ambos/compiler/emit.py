@@ -82,8 +82,9 @@ class LoopEmitter:
         if kernel.tile is not None:
             TileLoops(self, kernel.tile).items()
             return
+        end = self.end()
         if kernel.grain is not None:
-            with self.b.loop("%begin", "%end", 1) as item:
+            with self.b.loop("%begin", end, 1) as item:
                 axis, grain = kernel.grid[0], self.tape.size(kernel.grain)
                 low = self.inside(item.index) * grain
                 high = self.smaller(low + grain, self.extent(axis))
@@ -95,12 +96,20 @@ class LoopEmitter:
                         self.serial(self.inner)
             return
         first = self.decode(self.b.value("%begin", int64, False, 0))
-        with self.b.loop("%begin", "%end", 1, [("i64", index.text) for index in first]) as item:
+        with self.b.loop("%begin", end, 1, [("i64", index.text) for index in first]) as item:
             indices = [self.inside(register) for register in item.inner]
             for axis, index in zip(kernel.grid, indices, strict=True):
                 self.tape.bind(axis, index)
             item.next = [index.text for index in self.successor(indices)]
             self.serial(self.inner)
+
+    def end(self) -> str:
+        """Where the items end that are asked for: at once, if the kernel has nothing to do."""
+        if self.kernel.unless_same is None:
+            return "%end"
+        first, second = (self.tape.word(word, "ptr") for word in self.kernel.unless_same)
+        same = self.b.pure(f"icmp eq ptr {first}, {second}", 0)
+        return self.b.pure(f"select i1 {same}, i64 %begin, i64 %end", 0)
 
     def smaller(self, a: Value, b: Value) -> Value:
         return self.b.select(a < b, a, b)

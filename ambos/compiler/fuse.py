@@ -103,8 +103,6 @@ class Fusion:
                 self.store_operand(node.inputs[0], "gathered from at any index", exact=True)
             if node.op.name == "scatter_add" and node.inputs[2].size > 1:
                 self.store_operand(node.inputs[1], "index of a scatter_add")
-            if node.op.name == "put" and node.inputs[2].size > 1:
-                self.store_operand(node.inputs[1], "position of a put")
             if node.op.name == "interleave" and all(view_base(p).inputs for p in node.inputs):
                 self.store_parts(node, "woven from parts")
             if node.op.name == "concat" and len(node.inputs) >= MANY_PARTS:

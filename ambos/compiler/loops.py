@@ -231,6 +231,8 @@ class LoopKernel:
     * `tile`: a kernel with maps over no axes only, whose outer axes are `grid` (maybe none) and the
       two of the tile. Items are the grid flattened, then blocks of rows, then blocks of columns.
       Needs `tile_scratch` bytes of scratch.
+    * `unless_same`: two words with pointers; where these are equal there is nothing to do (every
+      element would be copied onto itself). Not with a tile.
     All other axes are inner and belong to stages. Vectors end in a masked tail, so nothing
     outside an axis's extent is ever read or written.
     """
@@ -245,6 +247,7 @@ class LoopKernel:
     num_words: int
     tile: Tile | None = None
     run: int | None = None
+    unless_same: tuple[int, int] | None = None
 
 
 def transposed(kernel: LoopKernel) -> list[int]:

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, expressions_of
-from ambos.compiler.group import Group
+from ambos.compiler.group import Group, is_leaf
 from ambos.compiler.launches import Context, Outline, Step, assemble, outline
-from ambos.compiler.layout import strides_in_order
+from ambos.compiler.layout import Memory, strides_in_order
 from ambos.compiler.lower_loop import copy_into
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import TapeBuilder, build
@@ -37,7 +37,7 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     base, index, updates = writes(node)
     axis = node.attrs[0]
     memory = context.allocate(node, strides_in_order(node.shape, list(range(node.rank))))
-    steps = [copy_into(memory, base, context, f"copy {list(node.shape)}")]
+    steps = [copy_of(base, memory, context)]
     each = node.op.name in ("scatter_elements", "last_writer")  # a position for each element
     width = 1 if each else index.rank
     space = Space(updates.shape)
@@ -73,6 +73,20 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     stage = loops.Map(tuple(inner), (store,), ordered=True)
     steps.append(assemble(shape, words, finisher, [stage], f"{node.op.name} {updates.shape}"))
     return steps
+
+
+def copy_of(base: Node, memory: Memory, context: Context) -> Step:
+    """The step that copies `base` into `memory`, or does nothing where it lies there already."""
+    step = copy_into(memory, base, context, f"copy {list(base.shape)}")
+    kernel = step.kernel
+    assert isinstance(kernel, loops.LoopKernel)
+    if is_leaf(base) and context.memories[base].strides == memory.strides:
+        ((store,),) = (stage.stores for stage in kernel.stages if isinstance(stage, loops.Map))
+        load = kernel.tape[store.value]
+        if isinstance(load, loops.Load) and load.buffer.word is not None:
+            assert store.buffer.word is not None
+            step.kernel = replace(kernel, unless_same=(load.buffer.word, store.buffer.word))
+    return step
 
 
 def writes(node: Node) -> tuple[Node, Node, Node]:

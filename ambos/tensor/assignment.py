@@ -12,10 +12,10 @@ from ambos.core.errors import ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
-from ambos.ops.indexing import gather, last_writer
+from ambos.ops.indexing import gather, last_writer, put, take
 from ambos.ops.movement import flip, unslice
 from ambos.tensor.handle import Tensor, operand_of, reshaped
-from ambos.tensor.indexing import bounds, position, positions_of, read
+from ambos.tensor.indexing import bounds, checked, position, positions_of, read
 from ambos.tensor.operands import convert, expand_to, scalar
 
 
@@ -32,12 +32,46 @@ def replaced(node: Node, index: Any, value: Any) -> Node:
     if mask is not None and size_of(new.shape) == 1:
         return ops.where(mask, expand_to(reshaped(new, ()), node.shape), node)
     parts = read(index, node.shape)
+    only = _only_positions(parts)
+    if only is not None:
+        axis, index = only[0], checked(only[1], only[0], node.shape)
+        region = (*node.shape[:axis], *index.shape, *node.shape[axis + 1 :])
+        return _put(node, axis, index, _fitted(new, region))
     if builtins.any(isinstance(p, Node) for p in parts):
         places = positions_of(node.shape, index)
         flat = reshaped(_fitted(new, places.shape), (places.size,))
         whole = reshaped(node, (node.size,))
         return reshaped(scatter_last(whole, 0, reshaped(places, flat.shape), flat), node.shape)
     return _place(node, parts, new)
+
+
+def _only_positions(parts: list[Any]) -> tuple[int, Node] | None:
+    """The one tensor of positions and its axis, if the index selects all along the others."""
+    found = [(axis, part) for axis, part in enumerate(parts) if part != slice(None)]
+    return found[0] if len(found) == 1 and isinstance(found[0][1], Node) else None
+
+
+def _put(node: Node, axis: int, index: Node, new: Node) -> Node:
+    """`node` with `new` at positions along an axis. One is written in place where that may be."""
+    if index.size == 1:
+        return put(node, index, new, attrs=(axis,))
+    count, extent = index.size, node.shape[axis]
+    before, after = node.shape[:axis], node.shape[axis + 1 :]
+    if count == 0:
+        return node
+    new = reshaped(new, (*before, count, *after))
+    written, number = _last(reshaped(index, (count,)), 0, extent)
+    line = reshaped(written, (*(1 for _ in before), extent, *(1 for _ in after)))
+    chosen = take(new, number, attrs=(axis,))
+    return ops.where(expand_to(line, node.shape), chosen, node)
+
+
+def _last(index: Node, axis: int, extent: int) -> tuple[Node, Node]:
+    """For every position: is it written, and the number of its last writer (else 0)?"""
+    writer = last_writer(index, attrs=(axis, extent))
+    nobody = scalar(0, int64, writer.shape)
+    before = ops.subtract(writer, scalar(1, int64, writer.shape))
+    return ops.greater(writer, nobody), ops.maximum(before, nobody)
 
 
 def _whole_mask(index: Any, shape: Shape) -> Node | None:
@@ -117,14 +151,9 @@ def scatter_last(node: Node, axis: int, index: Node, updates: Node) -> Node:
     """
     if index.size == 0:
         return node
-    writer = last_writer(index, attrs=(axis, node.shape[axis]))
-    nobody = scalar(0, int64, writer.shape)
-    written = ops.greater(writer, nobody)
-    before = ops.subtract(writer, scalar(1, int64, writer.shape))
-    chosen = gather(updates, ops.maximum(before, nobody), attrs=(axis,))
-    if writer.shape != node.shape:  # fewer positions than elements along another axis
-        start, ones = (0,) * node.rank, (1,) * node.rank
-        written, chosen = (
-            unslice(x, node.shape, start, writer.shape, ones) for x in (written, chosen)
-        )
+    written, number = _last(index, axis, node.shape[axis])
+    chosen = gather(updates, number, attrs=(axis,))
+    if written.shape != node.shape:  # fewer positions than elements along another axis
+        window = (0,) * node.rank, written.shape, (1,) * node.rank
+        written, chosen = (unslice(x, node.shape, *window) for x in (written, chosen))
     return ops.where(written, chosen, node)

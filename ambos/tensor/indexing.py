@@ -173,7 +173,7 @@ def _basic(node: Node, parts: list[Part]) -> tuple[Node, list[tuple[int, Node]]]
             stop, step = start + 1, 1
         else:
             start, stop, step = 0, extent, 1
-            arrays.append((len(kept), _checked(part, axis, node.shape)))
+            arrays.append((len(kept), checked(part, axis, node.shape)))
             kept.append(extent)
         starts.append(start)
         stops.append(stop)
@@ -202,7 +202,7 @@ def bounds(part: slice, extent: int) -> tuple[int, int, int, bool]:
     return low, high + 1, abs(places.step), places.step < 0 and len(places) > 1
 
 
-def _checked(index: Node, axis: int, shape: Shape) -> Node:
+def checked(index: Node, axis: int, shape: Shape) -> Node:
     """Negative positions counted from the end. Constants (a plain integer) are checked at once."""
     extent = shape[axis]
     if index.op.name == "constant":

@@ -30,12 +30,10 @@ def with_ambos(data: Data, jit: bool = False) -> Call:
     order, attention = am.tensor(np.arange(TOKENS)), gpt.attention_of(F)
 
     def step(token: Any, place: Any) -> Any:
-        here = (order == place).reshape(TOKENS, 1)
-        filled = order <= place
+        at, filled = place[0], order <= place
 
         def attend(layer: int, q: Any, k: Any, v: Any) -> Any:
-            keys[layer].copy_(am.where(here, k, keys[layer]))
-            values[layer].copy_(am.where(here, v, values[layer]))
+            keys[layer][:, :, at], values[layer][:, :, at] = k, v
             return attention(q, keys[layer], values[layer], attn_mask=filled)
 
         return net(token, place, attend)
