@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from ambos.compiler import loops
+from ambos.compiler.draft import Written, allocate
 from ambos.compiler.emit_scan import scan_scratch
 from ambos.compiler.finish import Axes, Finisher, Words, address_of, expressions_of
 from ambos.compiler.group import Group
 from ambos.compiler.launches import SERIAL, Context, Step
-from ambos.compiler.lower_loop import Written, allocate
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import Do, NeedsBuffer, Read, TapeBuilder, build
 from ambos.core.dtype import float32

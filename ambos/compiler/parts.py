@@ -12,7 +12,8 @@ from itertools import pairwise
 from ambos.compiler.group import Group
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, order_of
-from ambos.compiler.lower_loop import copy_into, in_any_order
+from ambos.compiler.lower_loop import copy_into
+from ambos.compiler.nest import in_any_order
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops.kinds import constant

@@ -1,0 +1,164 @@
+"""The axes of a kernel of loops: which are outer, which vectors lie along, which are reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ambos.compiler.draft import Draft, main_read
+from ambos.compiler.finish import Axes, Words
+from ambos.compiler.launches import Outline, outline, outline_tile
+from ambos.compiler.split import Split, adjacent
+from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
+from ambos.core.affine import Affine
+from ambos.graph.node import Node
+
+SHORT = 8  # a tile with fewer rows or columns is mostly empty: elements are moved one by one
+
+
+@dataclass(slots=True)
+class Nest:
+    """Axes of a LoopKernel by what they are for."""
+
+    axes: Axes
+    outer: list[int]
+    lane: int | None  # of all stages
+    inner: list[int]  # that folds reduce
+    across: list[int]  # that maps walk
+    rows: int | None = None  # the other axis of a tile
+    run: int | None = None
+
+    @property
+    def vector(self) -> int | None:
+        """The axis that vectors lie along."""
+        if self.lane is not None:
+            return self.lane
+        return self.across[-1] if self.across else None
+
+    def outline(self, words: Words, threads: int) -> Outline:
+        """The loops around the stages."""
+        if self.rows is None:
+            return outline(self.axes, words, self.outer, self.lane, self.across, threads)
+        (columns,) = self.across
+        others = [axis for axis in self.outer if axis != self.rows]
+        return outline_tile(self.axes, words, others, self.rows, columns)
+
+    def map_axes(self) -> tuple[int, ...]:
+        """What is left for maps of the full space to walk: a tile is around them."""
+        return () if self.rows is not None else tuple(self.across)
+
+
+def arrange(draft: Draft, cut: Split | None = None) -> Nest:
+    """The nest of a kernel; of the first half of a split one, if there is a `cut`."""
+    space, axes = draft.space, Axes(draft.space.extents)
+    reduced = draft.group.reduced if cut is None else cut.last
+    inner_axes = {a for d in reduced for a in space.axes_of(d)}
+    outer_axes = [a for a in range(len(space.extents)) if a not in inner_axes]
+    guide = _guide(draft)
+    outer_axes.sort(key=lambda a: -abs(guide.coefficient(a)))
+    kept = _lane_axis(draft, outer_axes) if draft.folds else None
+    if kept is not None:
+        outer_axes.remove(kept)
+        outer_axes.append(kept)
+    expressions = draft.expressions()
+    outer = axes.extend(outer_axes, expressions)
+    lane = None if kept is None else outer.pop()
+    inner: list[int] = []
+    for part in adjacent(reduced):  # its axes count as one
+        merged = axes.extend([a for d in part for a in space.axes_of(d)], expressions)
+        if len(merged) > 1 and (cut or not all(in_any_order(fold) for fold in draft.folds)):
+            raise _obstacle(draft, part)
+        inner += merged
+    nest = Nest(axes, outer, lane, inner, list(inner))
+    if not draft.folds:
+        _choose_vectors(draft, nest)
+    if cut is not None:
+        nest.run = axes.add_counter(cut.runs)
+        nest.outer.insert(0, nest.run)
+    return nest
+
+
+def _choose_vectors(draft: Draft, nest: Nest) -> None:
+    """Without folds: the axis that vectors lie along, and whether tiles are transposed."""
+    axes, outer = nest.axes, nest.outer
+    if len(outer) == 1:
+        nest.lane = outer.pop()
+    elif outer:
+        nest.across = [outer.pop()]
+    rows = None if nest.lane is not None else _row_axis(draft, nest)
+    if rows is None:
+        return
+    columns = axes.extent(nest.across[-1])
+    if min(axes.extent(rows), columns) >= SHORT:
+        nest.rows = rows
+    elif axes.extent(rows) > columns:  # vectors along the other axis
+        outer.remove(rows)
+        nest.lane = rows
+
+
+def _obstacle(draft: Draft, part: Sequence[int]) -> NeedsBuffer | NeedsBlock:
+    """What would let the reduced dimensions `part`, which count as one, be walked as one."""
+    space, context = draft.space, draft.context
+    touched = [read.node for read in draft.reads] + [w.node for w in draft.written]
+    within = [node for node in touched if context.memories[node].whole is not None]
+    if within:  # their rows do not follow each other without a gap
+        return NeedsBlock(*within)
+    expressions = draft.expressions(sorted(draft.below(draft.folds.values())))
+    walked = Axes(space.extents).extend([a for d in part for a in space.axes_of(d)], expressions)
+    if len(walked) == 1:  # what is computed beside the folds is in the way
+        return NeedsBuffer(*draft.folds)
+    inputs = [fold.inputs[0] for fold in draft.folds]  # a forced one is row-major already
+    return NeedsBuffer(next((n for n in inputs if n not in context.forced), inputs[0]))
+
+
+def in_any_order(fold: Node) -> bool:
+    """Is the result the same in whatever runs the reduced elements come? (A position is counted
+    in row-major order over any number of axes.)"""
+    return fold.op.fold not in ("add", "mul")  # type: ignore[attr-defined]
+
+
+def _guide(draft: Draft) -> Affine:
+    """The address whose order the outer loops follow."""
+    full = [draft.stores[w.node] for w in draft.written if w.node.shape == draft.group.shape]
+    if full:
+        return full[0]
+    main = main_read(draft.reads, draft.context)
+    if main is not None:
+        return draft.address(main)
+    return next(iter(draft.stores.values()), Affine())
+
+
+def _lane_axis(draft: Draft, outer: Sequence[int]) -> int | None:
+    """The kept axis along which memory is contiguous, if the reduced one is not. What depends on
+    fewer axes than another operand, such as a mean per row, has no say."""
+    space = draft.space
+    last = [a for a in space.axes_of(draft.group.reduced[-1]) if space.extents[a] > 1]
+    best, most, along = None, 0, 0
+    for read in draft.reads:
+        if read.gathers:
+            continue
+        address = draft.address(read)
+        weight = len(address.terms)
+        if last and abs(address.coefficient(last[-1])) == 1:
+            along = max(along, weight)
+        elif weight > most:
+            units = [a for a in outer if address.coefficient(a) == 1 and space.extents[a] > 1]
+            if units:
+                best, most = units[-1], weight
+    return best if most > along else None
+
+
+def _row_axis(draft: Draft, nest: Nest) -> int | None:
+    """The outer axis along which the largest operand is contiguous that is not contiguous along
+    the columns, which vectors lie along."""
+    axes, best, best_size = nest.axes, None, 0
+    for read in draft.reads:
+        if not nest.across or read.node.size <= best_size:
+            continue
+        address = draft.address(read)
+        if axes.coefficient(address, nest.across[-1]) in (0, 1):
+            continue
+        for axis in nest.outer:
+            if axes.coefficient(address, axis) == 1:
+                best, best_size = axis, read.node.size
+    return best
