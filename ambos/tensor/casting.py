@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ambos.core.dtype import DType, bfloat16
 from ambos.core.errors import DTypeError
 from ambos.graph.node import Node
+from ambos.tensor.checks import outside, require_range
 from ambos.tensor.operands import convert
 
 SMALL = 65_536  # elements: looking for NaN in so many costs some 30 us
@@ -39,21 +41,23 @@ def check_range(op: str, array: np.ndarray[Any, Any], dtype: DType) -> None:
     """A DTypeError for values that no integer `dtype` has: NaN, or outside its range."""
     if array.dtype.kind == "b":
         return
-    if array.dtype.kind == "f":
-        wide = np.trunc(array.astype(np.float64, copy=False))
-        inside = (wide >= float(dtype.min)) & (wide < float(dtype.max + 1))
-    else:
-        inside = (array >= dtype.min) & (array <= dtype.max)
-    if not inside.all():
-        raise DTypeError(
-            f"{op}: {array[~inside].flat[0]} as {dtype.name}; need a number in {dtype.min}.."
-            f"{dtype.max}: clip and replace NaN (am.nan_to_num) first, or use a wider dtype"
-        )
+    wrong = outside(array, int(dtype.min), int(dtype.max) + 1)
+    if wrong.any():
+        raise DTypeError(no_integer(op, dtype, array[wrong].flat[0]))
+
+
+def no_integer(op: str, dtype: DType, value: Any) -> str:
+    """What to say of a value that no integer `dtype` has."""
+    return (
+        f"{op}: a value is {value} as {dtype.name}; need a number in {dtype.min}..{dtype.max}: "
+        "clip and replace NaN (am.nan_to_num) first, or use a wider dtype"
+    )
 
 
 def recast(node: Node, dtype: DType) -> Node:
     """`node` as `dtype`, asked for by the user: what is known and small is checked first."""
     known = node.value is not None and node.size <= SMALL
     if known and node.dtype.is_floating and dtype.is_integer:
-        check_range("astype", node.value.numpy(), dtype)
+        low, high = int(dtype.min), int(dtype.max) + 1
+        require_range(node, low, high, DTypeError, partial(no_integer, "astype", dtype))
     return convert(node, dtype)

@@ -15,6 +15,7 @@ from ambos.ops import arithmetic as ops
 from ambos.ops import indexing as index_ops
 from ambos.ops.sources import iota
 from ambos.tensor.assignment import scatter_last
+from ambos.tensor.checks import require_range
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
 from ambos.tensor.indexing import getitem, wrapped
 from ambos.tensor.movement import cut_axis
@@ -212,24 +213,18 @@ def one_hot(x: Any, num_classes: int, dtype: Any = int64, axis: int = -1) -> Ten
         >>> am.one_hot(am.tensor([0, 2]), 3).tolist()
         [[1, 0, 0], [0, 0, 1]]
     """
-    _check_classes(node_of(x), num_classes)
     index = _indices("one_hot", x)
+    require_range(
+        node_of(x), 0, num_classes, IndexingError,
+        lambda found: f"one_hot: class {found} with {num_classes} classes; need 0 <= class < "
+        f"{num_classes}",
+    )  # fmt: skip
     at = normalize_axis("one_hot", axis, index.rank + 1)
     shape = (*index.shape[:at], num_classes, *index.shape[at:])
     single = (*index.shape[:at], 1, *index.shape[at:])
     line = reshaped(iota(attrs=(num_classes,)), (num_classes,) + (1,) * (index.rank - at))
     same = ops.equal(expand_to(reshaped(index, single), shape), expand_to(line, shape))
     return wrap(convert(same, as_dtype(dtype)))
-
-
-def _check_classes(node: Node, count: int) -> None:
-    if node.value is None or not node.dtype.is_integer:
-        return
-    values = node.value.numpy()
-    bad = values[(values < 0) | (values >= count)]
-    if bad.size:
-        raise IndexingError(f"one_hot: class {bad[0]} with {count} classes; need 0 <= class < "
-                            f"{count}")  # fmt: skip
 
 
 __all__ = [

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ambos.core import tree
-from ambos.core.errors import TracingError
+from ambos.core.errors import IndexingError, TracingError
 from ambos.graph.lines import line_of, noted
 from ambos.graph.node import Node, pending
 from ambos.ops.indexing import Index
@@ -21,16 +21,18 @@ from ambos.tensor.realize import find_plan, message_for, out_of_range
 from ambos.tensor.recording import (
     Bound,
     Captured,
+    Complaint,
     Gradients,
-    IndexCheck,
     Rebound,
     Recording,
     Sources,
     Template,
+    ValueCheck,
 )
 from ambos.tensor.spent import SPENT, SpentGradient
 from ambos.tensor.tracing import Trace, current
 
+Complaints = dict[Node, Complaint]
 DEAR = ("contract", "sort", "reduce", "scatter_add", "scatter_elements")  # to compute twice
 
 
@@ -177,7 +179,7 @@ class Recorder:
         for handle, old, _ in self.moved:
             handle._node = old
         self.guard_gradients(wanted)
-        check, late = self.index_checks(wanted)
+        check, late = self.checks(wanted)
         # Overwriting what is renewed has to wait for checks that are known only at the end.
         renewed = {} if late else {
             new: old for _, old, new in self.moved if old not in self.arguments and uses[new] == 1
@@ -194,7 +196,7 @@ class Recorder:
                 live.register_leaf(tensor)
         for handle, grad in self.before:  # running the recording sets them
             handle.grad = grad
-        late_checks = [(len(wanted) + n, message_for(node)) for n, node in enumerate(late.values())]
+        late_checks = list(enumerate(late.values(), len(wanted)))
         return Recording(
             main, check, late_checks, hosts, self.trace_.guards, rebound, self.gradients, template
         )
@@ -209,21 +211,27 @@ class Recorder:
             elif not self.spent and before is None:
                 guards.append((_is_unset(handle), True))
 
-    def index_checks(self, wanted: Sequence[Node]) -> tuple[IndexCheck | None, dict[Node, Node]]:
-        """Checks of indices as a Program that runs first, or, where that would do dear work
-        twice, as more results of the main one."""
-        checks = out_of_range(pending(wanted))
-        if not checks:
-            return None, {}
-        order = pending(checks)
-        indices = [n.op.bounds(n)[0] for n in checks.values() if isinstance(n.op, Index)]
+    def checks(self, wanted: Sequence[Node]) -> tuple[ValueCheck | None, Complaints]:
+        """What must be False, as a Program that runs first; checks of indices for which it would do
+        dear work twice come back, to be more results of the main one."""
+        first: Complaints = dict(self.trace_.checks)
+        late: Complaints = {}
+        nodes = out_of_range(pending(wanted))
+        indices = [n.op.bounds(n)[0] for n in nodes.values() if isinstance(n.op, Index)]
         work = [node for node in pending(indices) if node.value is None]
-        if any(kind in DEAR or name in DEAR for kind, name in map(_kind_and_name, work)):
-            return None, checks
+        is_dear = any(kind in DEAR or name in DEAR for kind, name in map(_kind_and_name, work))
+        complaints = {check: (IndexingError, message_for(node)) for check, node in nodes.items()}
+        (late if is_dear else first).update(complaints)
+        return self.value_check(first), late
+
+    def value_check(self, checks: Complaints) -> ValueCheck | None:
+        """The Program that looks at `checks`, all of them in one call."""
+        if not checks:
+            return None
+        order = pending(checks)
         plan, leaves = find_plan(order, list(checks), {}, self.arguments)
-        messages = [message_for(node) for node in checks.values()]
         bound = Bound(plan, self.sources(leaves), [line_of(node) for node in order])
-        return IndexCheck(bound, messages), {}
+        return ValueCheck(bound, list(checks.values()))
 
     def sources(self, leaves: Sequence[Node]) -> Sources:
         """Where the data below the graph comes from: arguments, Python, or the handles that hold

@@ -15,7 +15,7 @@ from typing import Any
 from weakref import ref
 
 from ambos.core import tree
-from ambos.core.errors import IndexingError
+from ambos.core.errors import AmbosError
 from ambos.graph.lines import Line
 from ambos.graph.node import Node
 from ambos.ops.sources import data
@@ -27,6 +27,7 @@ from ambos.tensor.realize import Plan
 from ambos.tensor.spent import SPENT
 from ambos.tensor.tracing import Guards, HostValue, makeup, relay
 
+Complaint = tuple[type[AmbosError], str]
 HELD = 3  # references to what only its holder, one variable and getrefcount refer to
 
 
@@ -156,7 +157,7 @@ class Recording:
     """A Program with all that a call needs to feed it and to hand out its results."""
 
     def __init__(
-        self, main: Bound, check: IndexCheck | None, late_checks: Sequence[tuple[int, str]],
+        self, main: Bound, check: ValueCheck | None, late_checks: Sequence[tuple[int, Complaint]],
         hosts: Sequence[tuple[Array, HostValue]], guards: Guards,
         rebound: Sequence[Rebound], gradients: Gradients, template: Template,
     ) -> None:  # fmt: skip
@@ -212,9 +213,9 @@ class Recording:
             self.check.run(tensors)
         outputs = self._outputs()
         self.main.run(tensors)
-        for number, message in self.late_checks:
+        for number, (error, message) in self.late_checks:
             if self._array(number, outputs, tensors).is_true():
-                raise IndexingError(message)
+                raise error(message)
         return self._hand_out(outputs, tensors)
 
     def _outputs(self) -> dict[int, Storage]:
@@ -301,23 +302,28 @@ class Recording:
             handle.grad = wrap(leaf(number))
 
 
-class IndexCheck:
-    """Looks at every index before anything is overwritten."""
+class ValueCheck:
+    """Looks at indices and other values that have a range before anything is overwritten."""
 
-    def __init__(self, bound: Bound, nodes: Sequence[str]) -> None:
-        self.bound, self.messages = bound, list(nodes)
+    def __init__(self, bound: Bound, complaints: Sequence[Complaint]) -> None:
+        self.bound = bound
         sizes = bound.plan.compiled.program.output_bytes
         self.storages = [Storage(nbytes) for nbytes in sizes]
         for slot, storage in enumerate(self.storages, bound.num_inputs):
             bound.slots[slot] = storage.address
+        places = [result.output for result in bound.plan.compiled.results]
+        flags = [self.storages[place] for place in places if place is not None]
+        self.outcomes = [
+            (ctypes.c_uint8.from_address(flag.address), *complaint)
+            for flag, complaint in zip(flags, complaints, strict=True)
+        ]
 
     def run(self, tensors: Sequence[Tensor]) -> None:
-        """Raise for the first index that is out of range."""
+        """Raise for the first check that fails."""
         self.bound.run(tensors)
-        for message, result in zip(self.messages, self.bound.plan.compiled.results, strict=True):
-            assert result.output is not None
-            if ctypes.c_uint8.from_address(self.storages[result.output].address).value:
-                raise IndexingError(message)
+        for wrong, error, message in self.outcomes:
+            if wrong.value:
+                raise error(message)
 
 
 def _cell(array: Array, value: HostValue) -> Any:

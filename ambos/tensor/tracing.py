@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ambos.core.dtype import DType, as_dtype
-from ambos.core.errors import TracingError
+from ambos.core.errors import AmbosError, TracingError
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops.sources import data
@@ -71,6 +71,7 @@ class Trace:
         self.made: set[int] = set()  # ids of handles made inside around data
         self.hosts: dict[Node, HostValue] = {}
         self.undos: list[Callable[[], None]] = []
+        self.checks: dict[Node, tuple[type[AmbosError], str]] = {}  # what must be False
         self.guards = Guards()
         self.kept: list[Any] = []  # made inside: held, so that no id is used twice
 

@@ -39,6 +39,7 @@ from ambos.ops.functions import exp, log1p
 from ambos.ops.kinds import constant_like
 from ambos.ops.reductions import sum_
 from ambos.ops.sources import iota
+from ambos.tensor.checks import require_range
 from ambos.tensor.handle import Tensor, wrap
 
 
@@ -107,7 +108,12 @@ def _against_indices(
     """Selecting by comparison, not by gathering: forward and backward stay passes over rows."""
     classes = logp.shape[axis]
     _check_indices(name, logp, t, axis)
-    _check_range(name, t, classes, ignored)
+    require_range(
+        t, 0, classes, IndexingError,
+        lambda found: f"{name}: a target is {found}; need 0 <= index < {classes} (the input has "
+        f"{classes} classes), or ignore_index={ignored}",
+        besides=ignored,
+    )  # fmt: skip
     chosen = as_type(t, int64)
     counts = not_equal(chosen, constant_like(chosen, ignored))
     place = along(iota(attrs=(classes,)), axis, logp.shape)
@@ -166,19 +172,6 @@ def _check_indices(name: str, x: Node, t: Node, axis: int) -> None:
         elif t.size == math.prod(need):
             fix += f": use target.reshape({need})"
         raise ShapeError(f"{name}: the input is {x.shape} and the target {t.shape}; {fix}")
-
-
-def _check_range(name: str, t: Node, classes: int, ignored: int) -> None:
-    """An IndexingError where a target that is at hand names no class."""
-    if t.value is None:
-        return
-    indices = t.value.numpy()
-    wrong = (indices != ignored) & ((indices < 0) | (indices >= classes))
-    if wrong.any():
-        raise IndexingError(
-            f"{name}: a target is {indices[wrong].flat[0]}; need 0 <= index < {classes} "
-            f"(the input has {classes} classes), or ignore_index={ignored}"
-        )
 
 
 def _check_weight(name: str, w: Node, x: Node, axis: int) -> None:

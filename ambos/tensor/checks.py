@@ -1,0 +1,77 @@
+"""Values that are known when an operation is asked for, and have to lie in a range.
+
+They are looked at once, at the user's own line. A jitted function is asked once for all its calls,
+so it looks again at every call, before anything is overwritten; a value that is still to be
+computed is not waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ambos.core.dtype import float64, int64, uint64
+from ambos.core.errors import AmbosError
+from ambos.graph.node import Node
+from ambos.ops.arithmetic import (
+    bitwise_and,
+    cast,
+    equal,
+    greater_equal,
+    less,
+    not_equal,
+    subtract,
+)
+from ambos.ops.functions import trunc
+from ambos.ops.kinds import constant_like
+from ambos.ops.reductions import any_
+from ambos.tensor.tracing import current
+
+UNNAMED = "out of range"  # in place of the value, which only the native check has seen
+
+
+def require_range(
+    node: Node, low: int, high: int, error: type[AmbosError], message: Callable[[Any], str],
+    besides: int | None = None,
+) -> None:  # fmt: skip
+    """Every value of `node` that is known, cut to an integer, has to lie in [low, high) or be
+    `besides`; else an `error` with the `message` for the first that does not."""
+    if node.value is None or not node.size:
+        return
+    wrong = outside(node.value.numpy(), low, high, besides)
+    if wrong.any():
+        raise error(message(node.value.numpy()[wrong].flat[0]))
+    if current.trace is not None:
+        current.trace.checks[outside_node(node, low, high, besides)] = error, message(UNNAMED)
+
+
+def outside(
+    values: np.ndarray[Any, Any], low: int, high: int, besides: int | None = None
+) -> np.ndarray[Any, Any]:
+    """Which of `values` do not lie in [low, high)? NaN does not."""
+    if values.dtype.kind == "f":
+        whole = np.trunc(values.astype(np.float64, copy=False))
+        wrong = ~((whole >= float(low)) & (whole < float(high)))
+    else:
+        wrong = (values < low) | (values > high - 1)
+    return wrong if besides is None else wrong & (values != besides)
+
+
+def outside_node(node: Node, low: int, high: int, besides: int | None) -> Node:
+    """A bool scalar: does any value of `node` not lie in [low, high)?"""
+    if node.dtype.is_floating:
+        whole = trunc(cast(node, attrs=(float64,)))
+        above = greater_equal(whole, constant_like(whole, float(low)))
+        inside = bitwise_and(above, less(whole, constant_like(whole, float(high))))
+        wrong = equal(inside, constant_like(inside, False))
+    else:
+        # Without a sign what lies below is huge, so that one comparison finds both.
+        whole = cast(node, attrs=(int64,))
+        shifted = subtract(whole, constant_like(whole, low)) if low else whole
+        far = cast(shifted, attrs=(uint64,))
+        wrong = greater_equal(far, constant_like(far, high - low))
+    if besides is not None:
+        wrong = bitwise_and(wrong, not_equal(whole, constant_like(whole, besides)))
+    return any_(wrong, attrs=(tuple(range(node.rank)),)) if node.rank else wrong
