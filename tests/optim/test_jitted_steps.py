@@ -186,3 +186,25 @@ def test_a_refused_step_leaves_the_states() -> None:
     assert optimizer.state == {}
     step(False)
     assert weight.tolist() == pytest.approx([0.8, 0.8])  # the first velocity is not dampened
+
+
+def test_settings_of_the_optimizer_are_looked_at() -> None:
+    weights = []
+    for wrapper in (plain, am.jit):
+        weight = am.ones(2, requires_grad=True)
+        optimizer = optim.SGD([weight], lr=0.1, momentum=0.5)
+
+        @wrapper
+        def step(weight: Any = weight, optimizer: Any = optimizer) -> am.Tensor:
+            optimizer.zero_grad()
+            loss = (weight * weight).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step()
+        optimizer.param_groups[0]["momentum"] = 0.9
+        step()
+        step()
+        weights.append(weight.tolist())
+    assert weights[0] == weights[1]

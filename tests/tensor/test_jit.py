@@ -190,28 +190,6 @@ def test_train_and_eval_have_recordings_of_their_own() -> None:
     assert planning.programs == before
 
 
-def test_settings_of_the_optimizer_are_looked_at() -> None:
-    weights = []
-    for wrapper in (lambda f: f, am.jit):
-        weight = am.ones(2, requires_grad=True)
-        optimizer = optim.SGD([weight], lr=0.1, momentum=0.5)
-
-        @wrapper
-        def step(weight: Any = weight, optimizer: Any = optimizer) -> am.Tensor:
-            optimizer.zero_grad()
-            loss = (weight * weight).sum()
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        step()
-        optimizer.param_groups[0]["momentum"] = 0.9
-        step()
-        step()
-        weights.append(weight.tolist())
-    assert weights[0] == weights[1]
-
-
 def test_random_streams_are_the_same() -> None:
     def noisy(x: am.Tensor) -> am.Tensor:
         return F.dropout(x, 0.5) + am.rand(8)
