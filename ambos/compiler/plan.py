@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,26 +38,24 @@ def plan_memory(steps: Sequence[Step]) -> Placement:
                 last[key] = number
             elif isinstance(word, TableRef) and word.values not in tables:
                 tables[word.values] = len(blob)
-                blob += b"".join(v.to_bytes(8, "little", signed=True) for v in word.values)
+                blob += struct.pack(f"<{len(word.values)}q", *word.values)
     temporary = [k for k, m in memories.items() if m.input is None and m.output is None]
     temporary.sort(key=lambda k: (-memories[k].nbytes, first[k]))
-    placed: list[tuple[int, int, int]] = []  # (key, offset, end)
+    placed: list[tuple[int, int, int, int]] = []  # (offset, end, first, last), lowest first
     offsets: dict[int, int] = {}
     top = 0
     for key in temporary:
         size = -(-memories[key].nbytes // ALIGNMENT) * ALIGNMENT
-        busy = sorted(
-            (offset, end)
-            for other, offset, end in placed
-            if first[other] <= last[key] and first[key] <= last[other]
-        )
+        born, gone = first[key], last[key]
         offset = 0
-        for start, end in busy:
-            if offset + size <= start:
-                break
-            offset = max(offset, end)
+        for start, end, since, until in placed:
+            if since <= gone and born <= until:
+                if offset + size <= start:
+                    break
+                if end > offset:
+                    offset = end
         offsets[key] = offset
-        placed.append((key, offset, offset + size))
+        insort(placed, (offset, offset + size, born, gone))
         top = max(top, offset + size)
     return Placement(offsets, top, bytes(blob), tables)
 
