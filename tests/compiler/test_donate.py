@@ -197,6 +197,17 @@ def scattered(w: am.Tensor, index: am.Tensor) -> list[am.Tensor]:
     return []
 
 
+def cached(w: am.Tensor, position: am.Tensor) -> list[am.Tensor]:
+    before = w.sum(0)
+    w[position] = before
+    return [w.mean(-1), before]
+
+
+def cached_from_itself(w: am.Tensor, position: am.Tensor) -> list[am.Tensor]:
+    w[position] = w[2] + w.max()
+    return []
+
+
 def attended(w: am.Tensor) -> list[am.Tensor]:
     x = w.reshape(1, 1, *w.shape)
     w.copy_(F.scaled_dot_product_attention(x, x, x, is_causal=True).reshape(w.shape))
@@ -228,6 +239,8 @@ OTHERS: dict[str, tuple[Steps, Values]] = {
     "roll": (rolled, [numbers(7, 20)]),
     "weave": (woven, [numbers(7, 2)]),
     "scatter": (scattered, [numbers(7, 20), np.array([1, 1, 4])]),
+    "cache": (cached, [numbers(7, 20), np.array([3])]),
+    "cache from itself": (cached_from_itself, [numbers(7, 20), np.array([2])]),
     "attention": (attended, [numbers(70, 16)]),
     "convolution": (padded, [numbers(1, 3, 9, 9), numbers(3, 3, 3, 3)]),
     "exchange": (exchanged, [numbers(7, 20), numbers(7, 20, seed=1)]),
