@@ -52,6 +52,10 @@ class TracingError(AmbosError, RuntimeError):
     """A function that `am.jit` records did what only works with values at hand."""
 
 
+class RecordingWarning(UserWarning):
+    """A function that `am.jit` records again and again, where it should be replayed."""
+
+
 class FormatError(AmbosError, ValueError):
     """A file that is corrupt or was not written by ambos; nothing was changed."""
 
@@ -75,6 +79,14 @@ def user_frame() -> FrameType | None:
                 return frame
         frame = frame.f_back
     return None
+
+
+def depth_of_user() -> int:
+    """The `stacklevel` with which a warning by the caller points at the user's line."""
+    frame, depth, wanted = sys._getframe(1), 1, user_frame()
+    while frame is not wanted and frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def user_line() -> str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any, Self
 
 from ambos.core.arguments import Checked, checked
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.nn import state
+from ambos.nn.composition import Composition
 from ambos.nn.parameter import Parameter, UninitializedParameter, assign
 from ambos.nn.paths import blame
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.tensor.names import check_device
-from ambos.tensor.tracing import current, guard, makeup
+from ambos.tensor.tracing import current, guard_object, makeup
 
 Hook = Callable[..., Any]
+
+
+_numbers = count()  # of hooks: an id is used again, once its object is gone
 
 
 class Removable:
@@ -23,13 +28,13 @@ class Removable:
 
     def __init__(self, hooks: dict[int, Hook], hook: Hook) -> None:
         makeup.version += 1
-        self.hooks = hooks
-        hooks[id(self)] = hook
+        self.hooks, self.number = hooks, next(_numbers)
+        hooks[self.number] = hook
 
     def remove(self) -> None:
         """Do not call the hook any more."""
         makeup.version += 1
-        self.hooks.pop(id(self), None)
+        self.hooks.pop(self.number, None)
 
 
 def portable(values: Any) -> bool:
@@ -108,7 +113,7 @@ class Module(metaclass=ModuleType):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current.trace is not None:
-            guard(self._makeup, structural=True)
+            self._guard_recording()
         try:
             result = self.forward(*args, **kwargs)
         except Exception as error:
@@ -119,11 +124,9 @@ class Module(metaclass=ModuleType):
             result = result if changed is None else changed
         return result
 
-    def _makeup(self) -> Hashable:
-        """What of this module, its tensors' values apart, a recorded call depends on."""
-        tables = self._parameters, self._buffers, self._modules, self._hooks
-        parts = tuple(id(part) for table in tables for part in table.values())
-        return parts, *(v for v in vars(self).values() if isinstance(v, (int, float, str)))
+    def _guard_recording(self) -> None:
+        """A jitted function that uses this module holds as long as its makeup stays."""
+        guard_object(self, lambda: Composition(self))
 
     def register_forward_hook(self, hook: Hook) -> Removable:
         """Call `hook(module, args, result)` after every forward; what it returns, unless None,
@@ -158,6 +161,8 @@ class Module(metaclass=ModuleType):
             home[name] = value
 
     def __getattr__(self, name: str) -> Any:
+        if current.trace is not None and not name.startswith("__"):
+            self._guard_recording()  # its parts may be used without calling it
         for table in ("_parameters", "_buffers", "_modules"):
             found: dict[str, Any] = self.__dict__.get(table, {})
             if name in found:
@@ -274,9 +279,10 @@ class Module(metaclass=ModuleType):
 
     def train(self, mode: bool = True) -> Self:
         """Behave as in training (dropout drops, batch norm uses the batch); returns self."""
-        makeup.version += 1
         for module in self.modules():
-            object.__setattr__(module, "training", mode)
+            if module.training is not mode:  # it is often said again, before each step
+                makeup.version += 1
+                object.__setattr__(module, "training", mode)
         return self
 
     def eval(self) -> Self:

@@ -37,6 +37,29 @@ class Same:
         return repr(self._of())
 
 
+def difference(look: Callable[[], Any], before: Any) -> str:
+    """What has changed since `look()` gave `before`, in words; nothing where nothing has."""
+    now = look()
+    if now == before:
+        return ""
+    if isinstance(now, dict) and isinstance(before, dict):
+        name = next(n for n in {**before, **now} if before.get(n) != now.get(n))
+        return f"{getattr(look, 'of', '')}.{name} is {_shown(now, name)} and was " + _shown(
+            before, name
+        )
+    if now is None:
+        return f"{getattr(look, 'of', 'something that it used')} is gone"
+    return "a gradient, or a setting or state of an optimizer, is another one"
+
+
+def _shown(values: dict[str, Any], name: str) -> str:
+    if name not in values:
+        return "not there"
+    value = values[name]
+    is_plain = isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], type)
+    return repr(value[1] if is_plain else value)
+
+
 def exactly(value: Any) -> Hashable:
     """`value` such that only what computes the same is equal to it.
 
@@ -47,8 +70,8 @@ def exactly(value: Any) -> Hashable:
         True
     """
     kind = type(value)
-    if kind is float:
-        return float, value.hex()
+    if kind in (float, complex):  # whose text has all bits
+        return kind, repr(value)
     if kind in (int, bool, str, bytes, type(None)):
         return kind, value
     if isinstance(value, tuple):

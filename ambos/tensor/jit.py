@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -18,16 +19,19 @@ import numpy as np
 
 from ambos.core import tree
 from ambos.core.config import config
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, RecordingWarning, depth_of_user
 from ambos.graph.node import tracking
 from ambos.tensor import live
+from ambos.tensor.guards import difference
 from ambos.tensor.handle import Tensor
 from ambos.tensor.names import public
 from ambos.tensor.recording import Recording
 from ambos.tensor.spent import SpentGradientError
 from ambos.tensor.tracing import current
 
-MAX_SIGNATURES = 256  # of arguments, for one function
+MAX_SIGNATURES = 256  # of arguments, for one function; the one used longest ago makes room
+MANY = 8  # recordings that differ in a fixed value only: likely there will be one for every call
+FIRST = 4  # parts of a signature before those of the arguments
 MAX_VARIANTS = 16  # of one signature: modes of modules, gradients found, other handles
 MAX_UNSETTLED = 2  # calls in a row may make state (a first step does) before that is an error
 
@@ -40,28 +44,32 @@ class Jitted:
         self._fn = fn
         self._lock = threading.RLock()
         self._unsettled = 0  # calls in a row that made tensors which stay
-        self._recordings: dict[Hashable, list[Recording]] = {}
-        self._methods: weakref.WeakKeyDictionary[Any, Jitted] = weakref.WeakKeyDictionary()
+        self._recordings: dict[tuple[Any, ...], Recordings] = {}
+        self._calls = 0  # served, which tells the recordings used last
+        self._repeats = 0  # recordings that differ from another one in a fixed value only
+        self._methods: dict[int, tuple[weakref.ref[Any], Jitted]] = {}  # by the id of their object
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a method: each object has recordings of its own."""
         if instance is None:
             return self
-        found = self._methods.get(instance)
-        if found is None:
-            # The method is kept by its object, so it must not keep the object.
-            keep = weakref.proxy(instance)
-            found = self._methods[instance] = Jitted(self._fn.__get__(keep, owner))
-        return found
+        found = self._methods.get(id(instance))
+        if found is not None and found[0]() is instance:
+            return found[1]
+        # Kept as long as its object lives, so it must not keep the object.
+        method = Jitted(self._fn.__get__(weakref.proxy(instance), owner))
+        methods, number = self._methods, id(instance)
+        methods[number] = weakref.ref(instance, lambda _: methods.pop(number, None)), method
+        return method
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current.trace is not None or not config.fuse:
             return self._fn(*args, **kwargs)
         leaves, structure = tree.flatten((args, kwargs)) if kwargs else _positional(args)
         tensors: list[Tensor] = []
-        key: list[Any] = [structure, tracking.enabled, config.threads, config.cpu]
+        key: list[Any] = [structure, tracking.enabled, config.threads, config.cpu]  # FIRST
         for place, leaf in enumerate(leaves):
-            if not isinstance(leaf, Tensor) and hasattr(leaf, "__array__"):
+            if not isinstance(leaf, (Tensor, type)) and hasattr(leaf, "__array__"):
                 leaf = leaves[place] = Tensor(np.asarray(leaf))
             if not isinstance(leaf, Tensor):
                 key.append(_static(leaf))
@@ -72,26 +80,34 @@ class Jitted:
             key.append(known)
             tensors.append(leaf)
         with self._lock:
-            recordings = self._recordings.setdefault(tuple(key), [])
+            recordings = self._recordings.get(signature := tuple(key))
+            if recordings is None:
+                recordings = self._recordings[signature] = Recordings()
+            self._calls = recordings.used = self._calls + 1
             for recording in recordings:
                 if recording.holds():
+                    if recording is not recordings[0]:  # most likely it is the next call's as well
+                        recordings.remove(recording)
+                        recordings.insert(0, recording)
                     return recording.run(tensors)
             if structure.__class__ is int:
                 structure = tree.flatten((args, kwargs))[1]
-            return self._first_call(structure, leaves, tensors, recordings)
+            return self._first_call(structure, leaves, tensors, signature)
 
     def _first_call(
         self, structure: tree.Structure, leaves: Sequence[Any], tensors: Sequence[Tensor],
-        recordings: list[Recording],
+        signature: tuple[Any, ...],
     ) -> Any:  # fmt: skip
         """Record, and run what was recorded."""
         from ambos.tensor.recorder import Recorder  # the compiler is loaded when first needed
 
         if len(self._recordings) > MAX_SIGNATURES:
-            self._recordings.pop(next(iter(self._recordings)))
+            self._recordings.pop(min(self._recordings, key=lambda key: self._recordings[key].used))
+        recordings = self._recordings[signature]
+        self._warn_of(self._repeated(signature))
         live.flush()
         args, kwargs = tree.unflatten(structure, leaves)
-        recorder = Recorder(lambda: self._fn(*args, **kwargs), tensors)
+        recorder = Recorder(lambda: self._traced(*args, **kwargs), tensors)
         try:
             recorder.trace(spent=True)
         except SpentGradientError:  # it adds to the gradients that it finds
@@ -111,6 +127,58 @@ class Jitted:
         del recordings[MAX_VARIANTS:]
         del recorder  # and the graph with it, so that this call too may write in place
         return recording.run(tensors, first=True)
+
+    def _traced(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function; a recording of a module's method holds as long as the module stays."""
+        guard_owner = getattr(getattr(self._fn, "__self__", None), "_guard_recording", None)
+        if guard_owner is not None:
+            guard_owner()
+        return self._fn(*args, **kwargs)
+
+    def _repeated(self, signature: tuple[Any, ...]) -> str:
+        """Which fixed value has changed since an earlier recording that is otherwise like the one
+        to be made; nothing where there is none."""
+        for recording in self._recordings[signature]:
+            guards = recording.guards.structural + recording.guards.volatile
+            found = [text for look, before in guards if (text := difference(look, before))]
+            if found:
+                return found[0]
+        for other, recordings in self._recordings.items():
+            if other is not signature and recordings and len(other) == len(signature):
+                pairs = zip(other[FIRST:], signature[FIRST:], strict=True)
+                apart = [(n, a, b) for n, (a, b) in enumerate(pairs) if a != b]
+                if other[:FIRST] == signature[:FIRST] and apart and all(
+                    isinstance(a, Fixed) and isinstance(b, Fixed) for _, a, b in apart
+                ):  # fmt: skip
+                    number, was, now = apart[0]
+                    return f"argument {number} is {now[1]!r} and was {was[1]!r}"
+        return ""
+
+    def _warn_of(self, reason: str) -> None:
+        """Once, when it is clear that the function will be recorded again and again."""
+        self._repeats += bool(reason)
+        if reason and self._repeats == MANY:
+            name = getattr(self._fn, "__qualname__", type(self._fn).__name__)
+            warnings.warn(
+                f"jit: {name} is recorded for the {MANY + 1}th time: {reason}; every recording "
+                "takes as long as a first call; need what changes from call to call as a tensor: "
+                "an argument, a buffer of the module, the optimizer's lr",
+                RecordingWarning,
+                stacklevel=depth_of_user(),
+            )
+
+
+class Recordings(list[Recording]):
+    """Those of one signature, the one used last in front; `used`: at which call."""
+
+    __slots__ = ("used",)
+    used: int
+
+
+class Fixed(tuple[type, Hashable]):
+    """An argument that is no tensor: its type and what is equal for equal bits."""
+
+    __slots__ = ()
 
 
 def _positional(args: tuple[Any, ...]) -> tuple[list[Any], Any]:
@@ -137,7 +205,7 @@ def _signature(tensor: Tensor, before: Sequence[Tensor]) -> Any:
     return node.shape, node.dtype.name, value.strides, node.tracked, same
 
 
-def _static(leaf: Any) -> Hashable:
+def _static(leaf: Any) -> Fixed:
     """An argument that is no tensor: part of the recording's identity."""
     try:
         hash(leaf)
@@ -146,7 +214,8 @@ def _static(leaf: Any) -> Hashable:
             f"jit: an argument is {type(leaf).__name__}, which is neither a tensor nor hashable; "
             "need tensors, arrays, and fixed values such as numbers and strings"
         ) from None
-    return type(leaf), leaf
+    kind = type(leaf)
+    return Fixed((kind, repr(leaf) if kind in (float, complex) else leaf))
 
 
 @public

@@ -121,11 +121,39 @@ def split(key: Any, num: int = 2) -> Tensor:
 
 
 @public
-def fold_in(key: Any, data: int) -> Tensor:
-    """A new key from a key and an integer (a step number, a layer's index)."""
+def fold_in(key: Any, data: int | Tensor) -> Tensor:
+    """A new key from a key and an integer (a step number, a layer's index): a number, or a tensor,
+    which a jitted function reads anew at every call.
+
+    Example:
+        >>> import ambos as am
+        >>> key = am.random.key(0)
+        >>> am.array_equal(am.random.fold_in(key, 7), am.random.fold_in(key, am.tensor(7)))
+        True
+    """
     node = _key("fold_in", key)
-    mixed = _key_data(_mix(_word("fold_in", "data", data)))
+    if isinstance(data, Tensor) and data.dtype.is_integer and not data.shape:
+        mixed = _mixed_key(convert(data._node, uint64))
+    else:
+        mixed = _key_data(_mix(_word("fold_in", "data", data)))
     return wrap(draws.bits(ops.bitwise_xor(node, mixed), (2,)))
+
+
+def _mixed_key(word: Node) -> Node:
+    """`_key_data(_mix(word))` of a word that is a tensor."""
+
+    def number(value: int) -> Node:
+        return scalar(value, uint64, word.shape)
+
+    def folded(word: Node, shift: int) -> Node:
+        return ops.bitwise_xor(word, ops.bitwise_right_shift(word, number(shift)))
+
+    word = ops.add(word, number(0x9E3779B97F4A7C15))
+    word = ops.multiply(folded(word, 30), number(0xBF58476D1CE4E5B9))
+    word = folded(ops.multiply(folded(word, 27), number(0x94D049BB133111EB)), 31)
+    halves = node_of(np.array([0, 32], np.uint64))
+    parts = ops.bitwise_right_shift(expand_to(reshaped(word, (1,)), (2,)), halves)
+    return convert(ops.bitwise_and(parts, scalar(0xFFFFFFFF, uint64, (2,))), uint32)
 
 
 def _key(op: str, key: Any) -> Node:

@@ -163,7 +163,7 @@ class Recording:
     ) -> None:  # fmt: skip
         self.main, self.check, self.late_checks = main, check, late_checks
         self.hosts = [(_cell(array, value), value) for array, value in hosts]
-        self.guards, self.version = guards, makeup.version
+        self.guards, self.version = guards, guards.version
         self.rebound, self.gradients = list(rebound), gradients
         self.template = template
         self.results = main.plan.compiled.results

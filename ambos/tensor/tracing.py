@@ -8,7 +8,7 @@ that raises half-way leaves every handle as it was.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from ambos.ops.sources import data
 from ambos.tensor.array import Array
 
 HostValue = Callable[[], "int | float"]
+Look = Callable[[], Any]  # at something outside; what it gives can be compared
 
 
 # A pending node -> the data that it replaces in a handle. Only layouts follow from it, no bits.
@@ -58,8 +59,10 @@ def relay(node: Node, strides: Shape) -> None:
 class Guards:
     """What must still be as it was: looked at in every call, or when `makeup.version` moved."""
 
-    volatile: list[tuple[Callable[[], Hashable], Hashable]] = field(default_factory=list)
-    structural: list[tuple[Callable[[], Hashable], Hashable]] = field(default_factory=list)
+    # From before the function ran: what it changed itself (a count of calls) has changed.
+    version: int = field(default_factory=lambda: makeup.version)
+    volatile: list[tuple[Look, Any]] = field(default_factory=list)
+    structural: list[tuple[Look, Any]] = field(default_factory=list)
 
 
 class Trace:
@@ -73,6 +76,7 @@ class Trace:
         self.undos: list[Callable[[], None]] = []
         self.checks: dict[Node, tuple[type[AmbosError], str]] = {}  # what must be False
         self.guards = Guards()
+        self.guarded: dict[int, Any] = {}  # objects with a guard, held so that no id is used twice
         self.kept: list[Any] = []  # made inside: held, so that no id is used twice
 
     def note_move(self, handle: Handle) -> None:
@@ -125,7 +129,7 @@ def paused() -> Iterator[None]:
         current.trace = trace
 
 
-def guard(value: Callable[[], Hashable], structural: bool = False) -> None:
+def guard(value: Look, structural: bool = False) -> None:
     """A jitted function that is being traced holds only while `value()` stays as it is now.
 
     `structural`: whoever changes it raises `makeup.version`.
@@ -133,6 +137,15 @@ def guard(value: Callable[[], Hashable], structural: bool = False) -> None:
     if current.trace is not None:
         guards = current.trace.guards
         (guards.structural if structural else guards.volatile).append((value, value()))
+
+
+def guard_object(of: Any, look: Callable[[], Look]) -> None:
+    """The same, once for an object that is met many times: `look()` says what to look at. Whoever
+    changes it raises `makeup.version`."""
+    trace = current.trace
+    if trace is not None and id(of) not in trace.guarded:
+        trace.guarded[id(of)] = of
+        guard(look(), structural=True)
 
 
 def refuse_look() -> None:

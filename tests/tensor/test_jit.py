@@ -436,6 +436,7 @@ def test_the_recorded_call_writes_in_place_too() -> None:
         assert state[0].item() == total
 
 
+@pytest.mark.filterwarnings("ignore::ambos.core.errors.RecordingWarning")
 def test_recordings_of_one_signature_are_bounded() -> None:
     weight = am.tensor([1.0, 2.0], requires_grad=True)
 
