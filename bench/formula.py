@@ -9,6 +9,7 @@ compiled function. Where an expression is missing there is no such twin.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class Formula(Case):
 
     wanted: tuple[str, ...] = ()
     keeps_result: bool = True  # whether the result is asked for next to the gradients
+    random: bool = False  # whether JAX's expression takes a `seed`, another one at every call
     compiled: bool = False  # whether there is a twin for torch.compile, which costs seconds
 
     @property
@@ -104,7 +106,10 @@ class Formula(Case):
             gradients = pull(jax.numpy.ones_like(result) if g is None else g)[0]
             return self._asked(result, [gradients[name] for name in self.wanted])
 
-        return lambda: jax.block_until_ready(compute(inputs))
+        if not self.random:
+            return lambda: jax.block_until_ready(compute(inputs))
+        seeds = map(np.uint32, count())
+        return lambda: jax.block_until_ready(compute(inputs | {"seed": next(seeds)}))
 
     def with_tensorflow(self, data: Data) -> Call:
         import tensorflow as tf

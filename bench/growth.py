@@ -114,7 +114,7 @@ def _panel(plot: Any, kind: str, axis: str, outcomes: Sequence[Outcome]) -> None
     plot.set_xticks(sizes_shown, [str(size) for size in sizes_shown], fontsize=8)
     plot.set_xlabel(axis, fontsize=9)
     plot.set_ylabel("ms", fontsize=9)
-    plot.set_title(f"{kind}, forward and backward, against {axis}", fontsize=9, loc="left")
+    plot.set_title(f"{kind} against {axis}, both passes", fontsize=9, loc="left")
     plot.legend(fontsize=7, frameon=False)
     plot.grid(color="#e2e8f0", linewidth=0.5)
     plot.spines[["top", "right"]].set_visible(False)

@@ -15,7 +15,7 @@ from ambos.ops import arithmetic as ops
 from ambos.ops.indexing import gather, last_writer, put, take
 from ambos.ops.movement import flip, unslice
 from ambos.tensor.handle import Tensor, operand_of, reshaped
-from ambos.tensor.indexing import bounds, checked, position, positions_of, read
+from ambos.tensor.indexing import bounds, checked, position, positions_of, read, select
 from ambos.tensor.operands import convert, expand_to, scalar
 
 
@@ -37,6 +37,8 @@ def replaced(node: Node, index: Any, value: Any) -> Node:
         axis, index = only[0], checked(only[1], only[0], node.shape)
         region = (*node.shape[:axis], *index.shape, *node.shape[axis + 1 :])
         return _put(node, axis, index, _fitted(new, region))
+    if _is_row_of_some(parts):
+        return _row_of_some(node, parts, new)
     if builtins.any(isinstance(p, Node) for p in parts):
         places = positions_of(node.shape, index)
         flat = reshaped(_fitted(new, places.shape), (places.size,))
@@ -49,6 +51,33 @@ def _only_positions(parts: list[Any]) -> tuple[int, Node] | None:
     """The one tensor of positions and its axis, if the index selects all along the others."""
     found = [(axis, part) for axis, part in enumerate(parts) if part != slice(None)]
     return found[0] if len(found) == 1 and isinstance(found[0][1], Node) else None
+
+
+def _is_row_of_some(parts: list[Any]) -> bool:
+    """Is it one position along an axis, integers along others, and all along the rest?"""
+    places = [part for part in parts if isinstance(part, Node)]
+    rest = [part for part in parts if not isinstance(part, (Node, int))]
+    return (
+        len(places) == 1
+        and places[0].size == 1
+        and builtins.all(part == slice(None) for part in rest)
+    )
+
+
+def _row_of_some(node: Node, parts: list[Any], new: Node) -> Node:
+    """Integers choose a part of `node`, one computed position a row of it (cache[layer, :, at])."""
+    axis = next(a for a, part in enumerate(parts) if isinstance(part, Node))
+    arrays = [a for a, part in enumerate(parts) if part != slice(None)]
+    others = [n for a, n in enumerate(node.shape) if a not in arrays]
+    together = arrays[-1] - arrays[0] < len(arrays)  # else NumPy puts the positions' axes in front
+    front = len([a for a in range(arrays[0]) if a not in arrays]) if together else 0
+    new = _fitted(new, (*others[:front], *parts[axis].shape, *others[front:]))
+    chosen = [_single(p, a, node.shape) if isinstance(p, int) else p for a, p in enumerate(parts)]
+    chosen[axis] = slice(None)
+    block = select(node, tuple(chosen))
+    row = tuple(1 if a in arrays else n for a, n in enumerate(node.shape))
+    index = reshaped(checked(parts[axis], axis, node.shape), (1,))
+    return _place(node, chosen, put(block, index, reshaped(new, row), attrs=(axis,)))
 
 
 def _put(node: Node, axis: int, index: Node, new: Node) -> Node:

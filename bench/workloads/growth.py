@@ -51,8 +51,10 @@ class Stack(Formula):
 
     def data(self) -> Data:
         found = {"x": normal(0, *self.shape), COTANGENT: normal(1, *self.shape)}
+        # Numbers keep their size at any depth: where they grow, the tails of GELU's derivative are
+        # subnormal, and then time says nothing about the work (docs/performance/steps.md).
         for seed, (name, shape) in enumerate(self.weights().items()):
-            found[name] = normal(seed + 2, *shape, scale=shape[0] ** -0.5)
+            found[name] = normal(seed + 2, *shape, scale=shape[0] ** -0.5 / self.depth)
         return found
 
     def stack(self, words: Words, x: Any, weights: dict[str, Any]) -> Any:

@@ -24,7 +24,7 @@ class Epilogue(Formula):
     get the value they would have had; how many were dropped is compared to two digits.
     """
 
-    compiled = True
+    compiled = random = True
 
     def __init__(self, backward: bool) -> None:
         self.name = f"bias_gelu_dropout_residual-{'fb' if backward else 'f'}"
@@ -72,12 +72,11 @@ class Epilogue(Formula):
 
         return residual + F.dropout(F.gelu(x + bias), DROPPED)
 
-    def jax(self, x: Any, bias: Any, residual: Any) -> Any:
+    def jax(self, x: Any, bias: Any, residual: Any, seed: Any) -> Any:
         import jax
 
         y = jax.nn.gelu(x + bias, approximate=False)
-        key = jax.random.key(0)  # the same at every call: XLA may fold the mask, in JAX's favour
-        kept = jax.random.bernoulli(key, 1 - DROPPED, y.shape)
+        kept = jax.random.bernoulli(jax.random.key(seed), 1 - DROPPED, y.shape)
         return residual + jax.numpy.where(kept, y / (1 - DROPPED), 0.0)
 
     def tensorflow(self, x: Any, bias: Any, residual: Any) -> Any:

@@ -47,6 +47,23 @@ def test_computed_positions_along_an_axis(axis: int, place: Any, dtype: str) -> 
     np.testing.assert_array_equal(ours.numpy(), x)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)], ids=str)
+@pytest.mark.parametrize(
+    "pattern", ["ip..", "i.p.", ".ip.", ".i.p", "p.i.", "ii.p", "i.pi", "pi.."]
+)
+def test_a_row_of_a_part_that_integers_choose(pattern: str, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(4)
+    x, place = rng.standard_normal((3, 4, 5, 6)), np.full(shape, -2)
+    kinds = {"i": 1, "p": place, ".": slice(None)}
+    index = tuple(kinds[kind] for kind in pattern)
+    value = rng.standard_normal(x[index].shape)
+    ours = am.tensor(x)
+    ours[tuple(am.tensor(k) if k is place else k for k in index)] = am.tensor(value)
+    assert "put" in {n.op.name for n in toposort([ours._node])}
+    x[index] = value
+    np.testing.assert_array_equal(ours.numpy(), x)
+
+
 def test_values_broadcast_and_must_fit() -> None:
     x, place = am.zeros(3, 4, 5), am.tensor([2])
     x[:, :, place] = am.arange(4.0).reshape(4, 1)
