@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import ref
 
@@ -65,12 +66,28 @@ class Node:
 
 
 class Tracking(threading.local):
-    """Whether new nodes inherit `tracked` from their inputs; each thread has its own switch."""
+    """Whether new nodes inherit `tracked` from their inputs; each thread has its own switch.
+
+    `scope`: equal expressions are one node within a scope only. A function that is traced has one
+    of its own: its nodes get no values, neither from what was computed before nor from threads
+    that compute the same meanwhile.
+    """
 
     enabled = True
+    scope: object = None
 
 
 tracking = Tracking()
+
+
+@contextmanager
+def unscoped() -> Iterator[None]:
+    """For nodes that outlive what this thread does now: numbers that are kept."""
+    scope, tracking.scope = tracking.scope, None
+    try:
+        yield
+    finally:
+        tracking.scope = scope
 
 
 class _Entry(ref["Node"]):
@@ -107,7 +124,8 @@ def make(
                 tracked = tracking.enabled
                 break
     # A float attribute must not meet an equal integer, nor 0.0 its negative.
-    key = (op.name, attrs, tuple(map(id, inputs)), tracked, exact(attrs) if attrs else None)
+    key = (op.name, attrs, tuple(map(id, inputs)), tracked, exact(attrs) if attrs else None,
+           tracking.scope)  # fmt: skip
     entry = _known.get(key)
     if entry is not None:
         found = entry()

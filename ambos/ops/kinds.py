@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ambos.core.dtype import DType, bool_
 from ambos.core.errors import CompilerError, DTypeError, ShapeError
 from ambos.core.shape import Shape
-from ambos.graph.node import Attrs, Node, make
+from ambos.graph.node import Attrs, Node, make, unscoped
 
 registry: dict[str, Op] = {}
 
@@ -180,10 +180,11 @@ def constant(value: bool | int | float, dtype: DType, shape: Shape = ()) -> Node
 def _constant(exact: str, value: bool | int | float, dtype: DType, shape: Shape) -> Node:
     """Three nodes, asked for again at every step of a training loop: kept for a while."""
     del exact
-    node = op("constant")(attrs=(value, dtype))
-    if not shape:
-        return node
-    return op("expand")(op("reshape")(node, attrs=((1,) * len(shape),)), attrs=(shape,))
+    with unscoped():
+        node = op("constant")(attrs=(value, dtype))
+        if not shape:
+            return node
+        return op("expand")(op("reshape")(node, attrs=((1,) * len(shape),)), attrs=(shape,))
 
 
 def constant_like(node: Node, value: bool | int | float) -> Node:

@@ -45,14 +45,14 @@ class Tensor(Looking):
     """
 
     __slots__ = {
-        "__weakref__": "", "_node": "The expression.", "_retains_grad": "See `retain_grad`.",
-        "grad": "What `backward()` has added up for this leaf; None before the first.",
+        "__weakref__": "", "_grad": "See `grad`.", "_node": "The expression.",
+        "_retains_grad": "See `retain_grad`.",
     }  # fmt: skip
     __array_priority__ = 1000
 
     _node: Node
     _retains_grad: bool
-    grad: Tensor | None
+    _grad: Tensor | None
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Tensor(Looking):
             node = recast(node, wanted)
         if node.tracked or requires_grad:
             node = leaf_node(node, requires_grad and _differentiable(node.dtype))
-        self.grad = None
+        self._grad = None
         self._retains_grad = False
         self._bind(node)
         if requires_grad:
@@ -135,6 +135,19 @@ class Tensor(Looking):
         return wrap(permute(self._node, attrs=((*axes[:-2], axes[-1], axes[-2]),)))
 
     # --- gradients --------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What `backward()` has added up for this leaf; None before the first."""
+        if current.trace is not None:
+            current.trace.note_gradient(self, sets=False)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if current.trace is not None:
+            current.trace.note_gradient(self, sets=True)
+        self._grad = value
 
     @property
     def requires_grad(self) -> bool:
@@ -228,7 +241,7 @@ class Tensor(Looking):
         if not self.is_leaf:
             raise GradientError("deepcopy: only leaves can be copied; need x.detach() first")
         copy: Tensor = type(self).__new__(type(self))
-        copy.grad, copy._retains_grad = None, False
+        copy._grad, copy._retains_grad = None, False
         copy._bind(leaf_node(self._node, True) if self._node.tracked else self._node)
         if self._node.tracked:
             register_leaf(copy)
@@ -363,7 +376,7 @@ def wrap(node: Node) -> Tensor:
     """A new handle on `node`."""
     tensor = Tensor.__new__(Tensor)
     tensor._node = node
-    tensor.grad = None
+    tensor._grad = None
     tensor._retains_grad = False
     if node.value is None:
         register(tensor)
@@ -412,7 +425,10 @@ def data_of(value: Any, dtype: DType | None = None) -> Node:
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if dtype is not None and array.dtype.name != dtype.name:
         array = fitted(array, dtype)
-    return data_op.leaf(Array.from_numpy(array), array.shape, as_dtype(array.dtype))
+    node = data_op.leaf(Array.from_numpy(array), array.shape, as_dtype(array.dtype))
+    if current.trace is not None:
+        current.trace.constants.add(node)
+    return node
 
 
 def _kind_of(value: Any, array: np.ndarray[Any, Any]) -> str:

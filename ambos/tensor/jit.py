@@ -26,7 +26,6 @@ from ambos.tensor.guards import difference
 from ambos.tensor.handle import Tensor
 from ambos.tensor.names import public
 from ambos.tensor.recording import Recording
-from ambos.tensor.spent import SpentGradientError
 from ambos.tensor.tracing import current
 
 MAX_SIGNATURES = 256  # of arguments, for one function; the one used longest ago makes room
@@ -85,37 +84,36 @@ class Jitted:
                 recordings = self._recordings[signature] = Recordings()
             self._calls = recordings.used = self._calls + 1
             for recording in recordings:
-                if recording.holds():
+                if recording.holds(tensors):
                     if recording is not recordings[0]:  # most likely it is the next call's as well
                         recordings.remove(recording)
                         recordings.insert(0, recording)
                     return recording.run(tensors)
             if structure.__class__ is int:
                 structure = tree.flatten((args, kwargs))[1]
-            return self._first_call(structure, leaves, tensors, signature)
+            return self._first_call(structure, leaves, tensors, signature, (args, kwargs))
 
     def _first_call(
         self, structure: tree.Structure, leaves: Sequence[Any], tensors: Sequence[Tensor],
-        signature: tuple[Any, ...],
+        signature: tuple[Any, ...], call: tuple[Any, ...],
     ) -> Any:  # fmt: skip
         """Record, and run what was recorded."""
-        from ambos.tensor.recorder import Recorder  # the compiler is loaded when first needed
+        # The compiler is loaded when it is first needed.
+        from ambos.tensor.recorder import Recorder, arguments_met
 
         if len(self._recordings) > MAX_SIGNATURES:
             self._recordings.pop(min(self._recordings, key=lambda key: self._recordings[key].used))
         recordings = self._recordings[signature]
         self._warn_of(self._repeated(signature))
         live.flush()
+        met = arguments_met(tensors, (leaves, *call))
         args, kwargs = tree.unflatten(structure, leaves)
-        recorder = Recorder(lambda: self._traced(*args, **kwargs), tensors)
-        try:
-            recorder.trace(spent=True)
-        except SpentGradientError:  # it adds to the gradients that it finds
-            recorder.trace(spent=False)
+        recorder = Recorder(lambda: self._traced(*args, **kwargs), tensors, met)
+        recorder.trace()
         try:
             recording = recorder.finish()
         except BaseException:
-            recorder.undo(recorder.originals)
+            recorder.undo()
             raise
         if recording is None:
             self._unsettled += 1
@@ -123,6 +121,11 @@ class Jitted:
                 raise recorder.refuse()
             return recorder.run_once()
         self._unsettled = 0
+        for known in recordings:
+            if recording.agrees(known):
+                if known.bound:  # to arguments that made no difference
+                    recordings.remove(known)
+                break
         recordings.insert(0, recording)
         del recordings[MAX_VARIANTS:]
         del recorder  # and the graph with it, so that this call too may write in place

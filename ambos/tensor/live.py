@@ -41,9 +41,17 @@ _leaves: WeakKeyDictionary[Node, ref[Any]] = WeakKeyDictionary()
 
 def register(handle: Handle) -> None:
     """`handle` holds a pending node."""
+    if current.trace is not None:  # other threads compute meanwhile, but nothing of this
+        current.trace.pending.append(ref(handle))
+        return
     _pending.append(ref(handle))
-    if len(_pending) > settings.limit and current.trace is None:
+    if len(_pending) > settings.limit:
         flush()
+
+
+def adopt(handles: list[ref[Any]]) -> None:
+    """What a trace has left behind is pending like anything else."""
+    _pending.extend(handles)
 
 
 def register_leaf(handle: Handle) -> None:
@@ -57,18 +65,13 @@ def leaf_handle(node: Node) -> Any:
     return None if found is None else found()
 
 
-def leaf_handles() -> list[Any]:
-    """Every live handle that gradients may belong to."""
-    found = [reference() for reference in list(_leaves.values())]
-    return [handle for handle in found if handle is not None]
-
-
 def leaf_node(node: Node, tracked: bool) -> Node:
     """A node of its own identity with the value of `node`: where gradients end.
 
     While `node` is pending the result hangs below it but stops gradients; `settle` cuts it off.
+    So it does while a function is traced, which reads what `node` will hold at every call.
     """
-    if node.value is not None:
+    if node.value is not None and current.trace is None:
         return data.leaf(node.value, node.shape, node.dtype, tracked)
     if not tracked:
         return detach(node)
@@ -152,10 +155,10 @@ def _settle_all(handles: list[Handle]) -> None:
     _pending[:] = [ref(handle) for handle in pending_handles()]
 
 
-def pending_handles() -> list[Any]:
+def pending_handles(references: Iterable[ref[Any]] = _pending) -> list[Any]:
     """Live handles that wait for a value, each once."""
     found = {}
-    for reference in _pending:
+    for reference in list(references):
         handle = reference()
         if handle is not None and handle._node.value is None:
             found[id(handle)] = handle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ambos.core import tree
@@ -15,12 +15,13 @@ from ambos.graph.node import Node, pending
 from ambos.ops.indexing import Index
 from ambos.ops.sources import data
 from ambos.tensor import live
+from ambos.tensor.captured import Captured, Found, Target
+from ambos.tensor.counting import holders
 from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
 from ambos.tensor.realize import find_plan, message_for, out_of_range
 from ambos.tensor.recording import (
     Bound,
-    Captured,
     Complaint,
     Gradients,
     Rebound,
@@ -30,116 +31,141 @@ from ambos.tensor.recording import (
     ValueCheck,
 )
 from ambos.tensor.spent import SPENT, SpentGradient
-from ambos.tensor.tracing import Trace, current
+from ambos.tensor.tracing import Touched, Trace, enter
 
 Complaints = dict[Node, Complaint]
 DEAR = ("contract", "sort", "reduce", "scatter_add", "scatter_elements")  # to compute twice
 
 
-class Recorder:
-    """One attempt to record `call`, whose tensor arguments are `tensors`."""
+def arguments_met(tensors: Sequence[Tensor], call: Sequence[Any]) -> set[int]:
+    """Numbers of the arguments that somebody holds beside `call` and variables of its callers: the
+    function may meet those by another way as well."""
+    numbers = {id(tensor): n for n, tensor in enumerate(tensors)}
+    found: set[int] = set()
+    for holder in holders(tensors, (tensors, *call)):
+        found |= {numbers[id(item)] for item in gc.get_referents(holder) if id(item) in numbers}
+    return found
 
-    def __init__(self, call: Callable[[], Any], tensors: Sequence[Tensor]) -> None:
-        self.call, self.tensors = call, tensors
+
+class Recorder:
+    """One attempt to record `call`, whose tensor arguments are `tensors`; those of the numbers
+    `met` may be known to it otherwise, too."""
+
+    def __init__(
+        self, call: Callable[[], Any], tensors: Sequence[Tensor], met: Collection[int]
+    ) -> None:
+        self.call, self.tensors, self.met = call, tensors, met
+        self.argument_of = {id(tensor): n for n, tensor in enumerate(tensors)}
         self.trace_: Trace = Trace("jit")
+        self.captured: dict[Node, Captured] = {}  # shared by the Program and the check before it
+        self.moved: list[tuple[Tensor, Node, Node]] = []  # handle, old node, new node
+        self.inner: list[tuple[Tensor, Node, Node]] = []  # the same of what only a `.grad` holds
 
     # --- running the function --------------------------------------------------------------------
 
-    def trace(self, spent: bool) -> None:
-        """Run the function. With `spent` as if every gradient were used up, so that what does not
-        fail holds for any gradients that are there at a later call."""
-        self.trace_ = trace = Trace("jit")
-        self.captured: dict[Node, Captured] = {}  # shared by the Program and the check before it
-        self.moved: list[tuple[Tensor, Node, Node]] = []  # handle, old node, new node
-        leaves = {id(h): h for h in live.leaf_handles()}
-        self.before = [(handle, handle.grad) for handle in leaves.values()]
-        originals = [tensor._node for tensor in self.tensors]
+    def trace(self) -> None:
+        """Run the function, with nothing computed."""
+        trace = self.trace_
+        self.originals = [tensor._node for tensor in self.tensors]
         self.arguments: dict[Node, int] = {}
-        for number, (tensor, node) in enumerate(zip(self.tensors, originals, strict=True)):
+        for number, (tensor, node) in enumerate(zip(self.tensors, self.originals, strict=True)):
             fresh = data.leaf(node.value, node.shape, node.dtype, node.tracked)
             tensor._node = fresh
             self.arguments[fresh] = number
             if node.tracked:
                 live.register_leaf(tensor)
-        if spent:
-            for handle, grad in self.before:
-                handle.grad = SPENT if grad is None else grad
-        current.trace = trace
+        enter(trace)
         try:
             with noted():  # for profiles of later calls
                 result = self.call()
         except BaseException:
-            self.undo(originals)
+            enter(None)
+            self.undo()
             raise
-        finally:
-            current.trace = None
-        self.spent, self.originals = spent, originals
+        enter(None)
         self.sort_out(result)
 
-    def undo(self, originals: Sequence[Node]) -> None:
+    def undo(self) -> None:
         """Everything as before the function ran."""
         self.trace_.roll_back()
-        for handle, old, _ in self.moved:
+        for handle, old, _ in [*self.moved, *self.inner]:
             handle._node = old
-        for tensor, node in zip(self.tensors, originals, strict=True):
+        self.give_back()
+        live.adopt(self.trace_.pending)
+
+    def give_back(self) -> None:
+        """The arguments hold again what they held."""
+        for tensor, node in zip(self.tensors, self.originals, strict=True):
             tensor._node = node
             if node.tracked:
                 live.register_leaf(tensor)
-        for handle, grad in self.before:
-            handle.grad = grad
 
     # --- what came of it -------------------------------------------------------------------------
 
     def sort_out(self, result: Any) -> None:
         """Results, moved handles with their old and new nodes, gradients."""
         self.leaves, self.structure = tree.flatten(result)
-        returned = {id(leaf) for leaf in self.leaves if isinstance(leaf, Tensor)}
         trace = self.trace_
+        self.own = {id(leaf) for leaf in self.leaves if id(leaf) in trace.made}
+        self.own |= {id(touched.handle._grad) for touched in trace.gradients.values()
+                     if id(touched.handle._grad) in trace.made}  # fmt: skip
         trace.kept.clear()
-        moves = [(weakref.ref(handle), old) for handle, old in trace.moved.values()]
-        made = {id(handle) for handle, _ in trace.moved.values() if id(handle) in trace.made}
+        # Made inside: what is returned is a result, other pending work that stays a stray. Data
+        # that stays is state, from the first step on.
+        moves = [(weakref.ref(handle), old) for handle, old in trace.moved.values()
+                 if old.value is not None and id(handle) not in self.own]  # fmt: skip
         trace.moved.clear()
-        # A handle made inside that nobody keeps is gone now; one that is returned is a result.
+        # A handle made inside that nobody keeps is gone now.
         for reference, old in moves:
             handle = reference()
-            if handle is not None and not (id(handle) in made and id(handle) in returned):
+            if handle is not None:
                 self.moved.append((handle, old, handle._node))
         self.sort_gradients()
 
     def sort_gradients(self) -> None:
-        """What becomes of `.grad`: used up where the leaf was renewed, else a result. A gradient
-        that is added to keeps its handle."""
+        """What becomes of `.grad`: used up where the leaf was renewed, else a result."""
         renewed = {id(handle) for handle, _, _ in self.moved}
         self.gradients = Gradients()
-        self.stored: list[tuple[Tensor, Tensor]] = []
-        for handle, before in self.before:
-            now = handle.grad
-            if now is SPENT and before is None:
-                handle.grad = None
-            elif now is None and before is not None:
-                self.gradients.cleared.append(handle)
-            elif isinstance(now, Tensor) and now is not before and now is not SPENT:
-                if id(handle) in renewed:
-                    self.gradients.spent.append(handle)
-                    handle.grad = SPENT
-                elif before is None or before is SPENT:
-                    self.stored.append((handle, now))
-                else:
-                    self.moved.append((before, before._node, now._node))
-                    handle.grad = before
+        self.stored: list[tuple[Touched, Node]] = []  # with what is there in the end
+        self.inner = []
+        for touched in self.trace_.gradients.values():
+            handle, start, now = touched.handle, touched.start, touched.handle._grad
+            if touched.alone and start is not None and id(start) in renewed:
+                # Only this leaf knew the tensor, which may be another one from now on.
+                self.inner += [entry for entry in self.moved if entry[0] is start]
+                self.moved = [entry for entry in self.moved if entry[0] is not start]
+                if now is start:
+                    self.stored.append((touched, start._node))
+                    continue
+            if not touched.is_set:
+                continue
+            if now is None:
+                self.gradients.cleared.append(self.target(handle))
+            elif id(handle) in renewed:
+                self.gradients.spent.append(self.target(handle))
+                handle._grad = SPENT
+            else:
+                self.stored.append((touched, now._node))
+
+    def target(self, handle: Tensor) -> Target:
+        """`handle` as later calls find it."""
+        return self.argument_of.get(id(handle), handle)
 
     def strays(self) -> list[Tensor]:
         """Pending tensors made inside that somebody keeps, and that are no result."""
         known = {id(leaf) for leaf in self.leaves} | {id(handle) for handle, _, _ in self.moved}
-        known |= {id(grad) for _, grad in self.stored}
-        return [handle for handle in live.pending_handles() if id(handle) not in known]
+        known |= {id(touched.handle._grad) for touched, _ in self.stored}
+        known |= {id(handle) for handle, _, _ in self.inner}
+        made = live.pending_handles(self.trace_.pending)
+        return [handle for handle in made if id(handle) not in known]
 
     def run_once(self) -> Any:
         """Compute the call as if there were no jit."""
         for tensor, node in zip(self.tensors, self.originals, strict=True):
             if tensor._node in self.arguments:
                 tensor._node = node
-        grads = [grad for _, grad in self.stored]
+        live.adopt(self.trace_.pending)
+        grads = [touched.handle._grad for touched, _ in self.stored]
         moved = [handle for handle, _, _ in self.moved]
         results = [leaf for leaf in self.leaves if isinstance(leaf, Tensor)]
         live.evaluate([*results, *moved, *grads, *self.strays()])
@@ -149,7 +175,7 @@ class Recorder:
     def refuse(self) -> TracingError:
         """The error for a function that keeps tensors at every call."""
         shapes = ", ".join(str(handle.shape) for handle in self.strays()[:3])
-        self.undo(self.originals)
+        self.undo()
         return TracingError(
             f"jit: the function keeps tensors that it makes (shapes {shapes}) other than by "
             "returning them, for example in a list; a recorded call cannot do that again; need "
@@ -166,54 +192,63 @@ class Recorder:
             if self.strays():
                 return None
         results = [leaf._node for leaf in self.leaves if isinstance(leaf, Tensor)]
-        grads = [grad._node for _, grad in self.stored]
-        news = [new for _, _, new in self.moved]
-        uses = Counter([*results, *grads, *news])
+        news = [*(new for _, _, new in self.moved), *(new for _, new in self.stored)]
+        uses = Counter([*results, *news])
         wanted = list(uses)
         number = {node: n for n, node in enumerate(wanted)}
         template = Template(self.structure, tuple(
             (number[leaf._node], None) if isinstance(leaf, Tensor) else (None, leaf)
             for leaf in self.leaves
         ))  # fmt: skip
-        self.gradients.stored = [(handle, number[grad._node]) for handle, grad in self.stored]
-        for handle, old, _ in self.moved:
+        for handle, old, _ in [*self.moved, *self.inner]:
             handle._node = old
-        self.guard_gradients(wanted)
-        check, late = self.checks(wanted)
+        early, late = self.checks(wanted)
+        self.look_at_gradients([*wanted, *early])
+        olds: dict[Node, Node] = {new: old for _, old, new in self.moved}
+        olds |= {new: was for t, new in self.stored if (was := self.older(t)) is not None}
         # Overwriting what is renewed has to wait for checks that are known only at the end.
         renewed = {} if late else {
-            new: old for _, old, new in self.moved if old not in self.arguments and uses[new] == 1
+            new: old for new, old in olds.items() if old not in self.arguments and uses[new] == 1
         }  # fmt: skip
         order = pending([*wanted, *late])
         lay_out_vectors(order, {*self.arguments, *renewed.values()})
         plan, leaves = find_plan(order, [*wanted, *late], renewed, self.arguments)
         main = Bound(plan, self.sources(leaves), [line_of(node) for node in order])
+        check = self.value_check(early)  # layouts have settled
         rebound = self.rebound(main, number, renewed)
         hosts = [(node.value, value) for node, value in self.trace_.hosts.items()]
-        for tensor, node in zip(self.tensors, self.originals, strict=True):
-            tensor._node = node
-            if node.tracked:
-                live.register_leaf(tensor)
-        for handle, grad in self.before:  # running the recording sets them
-            handle.grad = grad
+        self.give_back()
+        self.trace_.restore_gradients()  # running the recording sets them
         late_checks = list(enumerate(late.values(), len(wanted)))
         return Recording(
-            main, check, late_checks, hosts, self.trace_.guards, rebound, self.gradients, template
-        )
+            main, check, late_checks, hosts, self.trace_.guards, rebound, self.gradients, template,
+            [(n, self.tensors[n]) for n in sorted(self.met)],
+        )  # fmt: skip
 
-    def guard_gradients(self, wanted: Sequence[Node]) -> None:
-        """The recording holds for gradients of the kind that were found, where they matter."""
-        guards = self.trace_.guards.volatile
+    def look_at_gradients(self, wanted: Sequence[Node]) -> None:
+        """What the recording expects in `.grad`, where the function has looked: a tensor that it
+        computes with is found there at every call, unless somebody else held it."""
         used = set(pending(wanted))
-        for handle, before in self.before:
-            if isinstance(before, Tensor) and before is not SPENT and before._node in used:
-                guards.append((_identity(handle, before), True))
-            elif not self.spent and before is None:
-                guards.append((_is_unset(handle), True))
+        seen = [t for t in self.trace_.gradients.values() if t.seen]
+        starts = [t.start._node for t in seen if t.start is not None and t.start is not SPENT]
+        count = Counter(node for node in starts if node in used)
+        self.owners: dict[Node, Touched] = {}
+        for touched in seen:
+            start = touched.start
+            is_used = start is not None and start is not SPENT and count[start._node] > 0
+            owns = is_used and touched.alone and count[start._node] == 1
+            if owns:
+                self.owners[start._node] = touched
+            target = self.target(touched.handle)
+            self.gradients.found.append(Found(target, start, is_used and not owns))
 
-    def checks(self, wanted: Sequence[Node]) -> tuple[ValueCheck | None, Complaints]:
-        """What must be False, as a Program that runs first; checks of indices for which it would do
-        dear work twice come back, to be more results of the main one."""
+    def older(self, touched: Touched) -> Node | None:
+        """The gradient that was there before, if it is read there at every call."""
+        return next((node for node, found in self.owners.items() if found is touched), None)
+
+    def checks(self, wanted: Sequence[Node]) -> tuple[Complaints, Complaints]:
+        """What must be False: what a Program finds that runs first, and checks of indices for which
+        it would do dear work twice, which are more results of the main one."""
         first: Complaints = dict(self.trace_.checks)
         late: Complaints = {}
         nodes = out_of_range(pending(wanted))
@@ -222,7 +257,7 @@ class Recorder:
         is_dear = any(kind in DEAR or name in DEAR for kind, name in map(_kind_and_name, work))
         complaints = {check: (IndexingError, message_for(node)) for check, node in nodes.items()}
         (late if is_dear else first).update(complaints)
-        return self.value_check(first), late
+        return first, late
 
     def value_check(self, checks: Complaints) -> ValueCheck | None:
         """The Program that looks at `checks`, all of them in one call."""
@@ -237,22 +272,35 @@ class Recorder:
         """Where the data below the graph comes from: arguments, Python, or the handles that hold
         it; what no handle holds was made inside from constants."""
         found = Sources()
-        hosts = self.trace_.hosts
-        outside = {leaf for leaf in leaves if leaf not in self.arguments and leaf not in hosts}
-        holders: dict[Node, list[Tensor]] = {leaf: [] for leaf in outside}
+        trace = self.trace_
+        outside = {leaf for leaf in leaves if leaf not in self.arguments
+                   and leaf not in trace.hosts and leaf not in self.captured}  # fmt: skip
+        found_in: dict[Node, list[Tensor]] = {leaf: [] for leaf in outside}
         for holder in gc.get_referrers(*outside) if outside else ():
-            if isinstance(holder, Tensor) and not isinstance(holder, SpentGradient):
-                holders[holder._node].append(holder)
+            if (isinstance(holder, Tensor) and not isinstance(holder, SpentGradient)
+                    and id(holder) not in self.own):  # fmt: skip
+                found_in[holder._node].append(holder)
+        for leaf, handles in found_in.items():
+            touched = self.owners.get(leaf)
+            if touched is not None:
+                others = tuple(handle for handle in handles if handle is not touched.start)
+                self.captured[leaf] = Captured(others, leaf, self.target(touched.handle))
+            elif handles:
+                self.captured[leaf] = Captured(tuple(handles), leaf)
         for place, leaf in enumerate(leaves):
             if leaf in self.arguments:
                 found.arguments.append((place, self.arguments[leaf]))
-            elif holders.get(leaf):
-                captured = self.captured.get(leaf)
-                if captured is None:
-                    captured = self.captured[leaf] = Captured(tuple(holders[leaf]), leaf)
-                found.captured.append((place, captured))
-            else:
+            elif leaf in self.captured:
+                found.captured.append((place, self.captured[leaf]))
+            elif leaf in trace.hosts or leaf in trace.constants:
                 found.fixed.append((place, leaf.value))
+            else:
+                raise TracingError(
+                    f"jit: the function reads {leaf.dtype.name}{list(leaf.shape)} that no tensor "
+                    "holds any more: it replaced the tensor from outside that did, or its "
+                    "gradients lead into a graph made outside; need x.copy_(new) or x.data = new "
+                    "in place of another tensor, and what is differentiated made inside"
+                )
         return found
 
     def rebound(
@@ -265,28 +313,20 @@ class Recorder:
         output_over = {place: output for output, place in compiled.program.donated
                        if shared[output] == 1}  # fmt: skip
         captured = {c.reference(): (place, c) for place, c in main.captured}
-        argument_of = {id(tensor): n for n, tensor in enumerate(self.tensors)}
+        moved = [(handle, old, new, False) for handle, old, new in self.moved]
+        stored = [(t.handle, self.older(t), new, True) for t, new in self.stored]
         found = []
-        for handle, old, new in self.moved:
-            place, source = captured.get(old, (-1, None))
+        for handle, old, new, is_gradient in [*moved, *stored]:
+            place, source = (-1, None) if old is None else captured.get(old, (-1, None))
             output, over = compiled.results[number[new]].output, None
-            if source is not None and len(source.handles) == 1 and renewed.get(new) is old:
+            if source is not None and source.has_one_holder() and renewed.get(new) is old:
                 over = output_over.get(place)
-            argument = argument_of.get(id(handle))
             found.append(Rebound(
-                handle if argument is None else None, argument, number[new], new.tracked, source,
-                output if output == over else None,
+                self.target(handle), number[new], new.tracked, source,
+                output if output == over else None, is_gradient,
             ))  # fmt: skip
         return found
 
 
 def _kind_and_name(node: Node) -> tuple[str, str]:
     return str(getattr(node.op, "kind", "")), node.op.name
-
-
-def _identity(handle: Tensor, grad: Tensor) -> Callable[[], bool]:
-    return lambda: handle.grad is grad
-
-
-def _is_unset(handle: Tensor) -> Callable[[], bool]:
-    return lambda: handle.grad is None or handle.grad is SPENT

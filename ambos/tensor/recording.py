@@ -3,14 +3,18 @@
 The addresses that the Program wants lie in one table. Those of captured tensors stay there from
 call to call; a call fills in its arguments and fresh memory for what it returns. A captured tensor
 that the Program renews is written in place if this recording, its handle and nobody else holds it.
+
+Which tensors are one and the same decides what a function computes. So a recording holds for
+arguments that are none of the tensors it takes from outside, and where an argument might have been
+met inside by another way as well, for that very argument only.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from sys import getrefcount
+from operator import attrgetter
 from typing import Any
 from weakref import ref
 
@@ -21,76 +25,33 @@ from ambos.graph.node import Node
 from ambos.ops.sources import data
 from ambos.runtime.memory import Storage
 from ambos.tensor import live, watch
-from ambos.tensor.array import Array, is_dense
+from ambos.tensor.array import Array
+from ambos.tensor.captured import Captured, Found, Target, pick
+from ambos.tensor.counting import is_alone
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.realize import Plan
 from ambos.tensor.spent import SPENT
-from ambos.tensor.tracing import Guards, HostValue, makeup, relay
+from ambos.tensor.tracing import Guards, HostValue, makeup
 
 Complaint = tuple[type[AmbosError], str]
-HELD = 3  # references to what only its holder, one variable and getrefcount refer to
-
-
-class Captured:
-    """A tensor from outside, an input of the Program and perhaps of the check before it.
-
-    It refers weakly to what its handles hold, since several recordings capture the same parameter
-    and none of them may keep the others from writing it in place.
-    """
-
-    __slots__ = ("address", "dtype", "handles", "reference", "shape", "strides", "tracked")
-
-    def __init__(self, handles: tuple[Tensor, ...], node: Node) -> None:
-        self.handles = handles
-        self.shape, self.dtype, self.tracked = node.shape, node.dtype, node.tracked
-        self.strides = node.value.strides
-        self.hold(node)
-
-    def hold(self, node: Node) -> None:
-        """`node` is what the handles hold now."""
-        self.reference, self.address = ref(node), node.value.address
-
-    def is_exclusive(self) -> bool:
-        """May the memory be written? Nobody else can see it then."""
-        node = self.handles[0]._node
-        array = node.value
-        storage = array.storage
-        return (
-            getrefcount(node) == HELD
-            and getrefcount(array) == HELD
-            and getrefcount(storage) == HELD
-            and storage._owner is None
-        )
-
-    def renew(self) -> bool:
-        """Take up what the handles hold now; False where that needs another recording."""
-        handle = self.handles[0]
-        if handle._node.value is None:
-            live.evaluate([handle])
-        new = handle._node
-        if any(h._node is not new for h in self.handles) or (new.tracked and new.inputs):
-            return False
-        if (new.shape, new.dtype, new.tracked) != (self.shape, self.dtype, self.tracked):
-            return False
-        if new.value.strides != self.strides:
-            if new.value.settled or not is_dense(self.shape, self.strides):
-                return False
-            relay(new, self.strides)
-        self.hold(new)
-        return True
+_node, _value = attrgetter("_node"), attrgetter("value")
 
 
 @dataclass(slots=True)
 class Rebound:
-    """A handle that the function rebinds: to result `result` of the Program. `argument` is its
-    number if it is an argument, and `captured` its older value if that is an input as well."""
+    """A handle that the function rebinds, or whose `.grad` it sets, to result `result` of the
+    Program. `captured` is the older value if that is an input as well."""
 
-    handle: Tensor | None
-    argument: int | None
+    target: Target
     result: int
     tracked: bool
     captured: Captured | None
     output: int | None  # of the Program, where it may be written over `captured`
+    is_gradient: bool = False
+
+    def facts(self) -> tuple[Any, ...]:
+        """What two recordings of the same have in common."""
+        return _name(self.target), self.result, self.tracked, self.output, self.is_gradient
 
 
 @dataclass(slots=True)
@@ -103,11 +64,11 @@ class Template:
 
 @dataclass(slots=True)
 class Gradients:
-    """What happens to `.grad` of leaves: dropped, used up, or set to a result of the Program."""
+    """What is expected in `.grad` of leaves, and which are dropped or used up."""
 
-    cleared: list[Tensor] = field(default_factory=list)
-    spent: list[Tensor] = field(default_factory=list)
-    stored: list[tuple[Tensor, int]] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
+    cleared: list[Target] = field(default_factory=list)
+    spent: list[Target] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -143,8 +104,12 @@ class Bound:
     def run(self, tensors: Sequence[Tensor]) -> None:
         """Compute; the output slots are filled already."""
         slots = self.slots
+        # Held until the end: another thread may rebind the handles meanwhile.
+        alive = []
         for place, argument in self.arguments:
-            slots[place] = tensors[argument]._node.value.address
+            value = tensors[argument]._node.value
+            alive.append(value)
+            slots[place] = value.address
         if watch.watchers:
             addresses = list(slots)
             inputs, outputs = addresses[: self.num_inputs], addresses[self.num_inputs :]
@@ -160,6 +125,7 @@ class Recording:
         self, main: Bound, check: ValueCheck | None, late_checks: Sequence[tuple[int, Complaint]],
         hosts: Sequence[tuple[Array, HostValue]], guards: Guards,
         rebound: Sequence[Rebound], gradients: Gradients, template: Template,
+        bound: Sequence[tuple[int, Tensor]],
     ) -> None:  # fmt: skip
         self.main, self.check, self.late_checks = main, check, late_checks
         self.hosts = [(_cell(array, value), value) for array, value in hosts]
@@ -169,61 +135,131 @@ class Recording:
         self.results = main.plan.compiled.results
         program = main.plan.compiled.program
         self.output_bytes = list(enumerate(program.output_bytes, main.num_inputs))
-        self.overwriting = [(r.captured, r.output + main.num_inputs) for r in rebound
-                            if r.captured is not None and r.output is not None]  # fmt: skip
+        self.overwriting = [
+            (r.captured, r.captured.handles[0] if r.captured.owner is None else None,
+             r.output + main.num_inputs)
+            for r in rebound if r.captured is not None and r.output is not None
+        ]  # fmt: skip
         bounds = [main] if check is None else [main, check.bound]
         # What only the check looks at counts as well; what both do is one object, met once.
         self.captured = list(dict.fromkeys(
             captured for bound in bounds for _, captured in bound.sources.captured
         ))  # fmt: skip
-        self.holders = [(h, captured) for captured in self.captured for h in captured.handles]
+        holders = [(h, captured) for captured in self.captured for h in captured.handles]
+        self.handles = [handle for handle, _ in holders]
+        self.owned = [captured for captured in self.captured if captured.owner is not None]
+        self.readers = [*(captured for _, captured in holders), *self.owned]
+        targets = [
+            *gradients.cleared,
+            *gradients.spent,
+            *(r.target for r in rebound),
+            *(found.target for found in gradients.found),
+            *self.handles,
+        ]
+        self.expected = [captured.reference for captured in self.readers]
+        self.outside = frozenset(id(t) for t in targets if not isinstance(t, int))
+        self.bound = [(n, ref(tensor)) for n, tensor in bound]
+        # What the Program reads, held while it runs: handles may be rebound by other threads.
+        self.alive = [node.value for c in self.captured if (node := c.reference()) is not None]
 
-    def holds(self) -> bool:
-        """Is this what the function would do now?"""
+    def holds(self, tensors: Sequence[Tensor]) -> bool:
+        """Is this what the function would do now? The answer True is for one `run`."""
         for value, expected in self.guards.volatile:
             if value() != expected:
                 return False
-        for handle, captured in self.holders:
-            if handle._node is not captured.reference():
-                return self._renew()
-        return self.version == makeup.version or self._renew()
+        if not self.outside.isdisjoint(map(id, tensors)):
+            return False
+        for number, argument in self.bound:
+            if tensors[number] is not argument():
+                return False
+        for found in self.gradients.found:
+            if not found.holds(tensors):
+                return False
+        handles = self.handles
+        if self.owned:
+            grads = [captured.holder(tensors) for captured in self.owned]
+            if not self.outside.isdisjoint(map(id, grads)):
+                return False
+            handles = [*handles, *grads]
+        nodes = list(map(_node, handles))
+        if list(map(ref, nodes)) != self.expected:  # objects used again, so compared by identity
+            return self._renew(tensors)
+        self.alive = list(map(_value, nodes))
+        return self.version == makeup.version or self._renew(tensors)
 
-    def _renew(self) -> bool:
+    def _renew(self, tensors: Sequence[Tensor]) -> bool:
         """The same after something has changed: a handle was rebound, a module altered."""
+        self.alive = []
         for value, expected in self.guards.structural:
             if value() != expected:
                 return False
-        if not all(captured.renew() for captured in self.captured):
-            return False
+        nodes: list[Node] = []
+        for captured in self.captured:
+            node = captured.present(tensors)
+            if node is None:
+                return False
+            nodes.append(node)
+        # All of them or none: what was held before is still what the table says.
+        for captured, node in zip(self.captured, nodes, strict=True):
+            captured.hold(node)
         self.connect()
+        self.alive = [node.value for node in nodes]
         self.version = makeup.version
         return True
 
+    def agrees(self, other: Recording) -> bool:
+        """Have both recorded the same? Then it does not matter which tensors the arguments were,
+        but for those that were the same ones both times."""
+        if self._facts() != other._facts():
+            return False
+        others = {number: argument() for number, argument in other.bound}
+        self.bound = [(number, argument) for number, argument in self.bound
+                      if number in others and others[number] is argument()]  # fmt: skip
+        return True
+
+    def _facts(self) -> Hashable:
+        sources, gradients = self.main.sources, self.gradients
+        return (
+            id(self.main.plan), self.check is None, tuple(sources.arguments),
+            tuple((place, tuple(map(id, c.handles)), _name(c.owner))
+                  for place, c in sources.captured),
+            tuple(rebound.facts() for rebound in self.rebound),
+            tuple(map(_name, gradients.cleared)), tuple(map(_name, gradients.spent)),
+            tuple(_name(found.target) for found in gradients.found),
+            tuple(number for number, _ in self.template.leaves),
+        )  # fmt: skip
+
     def connect(self) -> None:
+        self.expected = [captured.reference for captured in self.readers]
         self.main.connect()
         if self.check is not None:
             self.check.bound.connect()
 
     def run(self, tensors: Sequence[Tensor], first: bool = False) -> Any:
         """One call; `first` is the recorded one, whose host values are in place already."""
+        alive, self.alive = self.alive, []
         if not first:
             for cell, value in self.hosts:
                 cell.value = value()
         if self.check is not None:
             self.check.run(tensors)
-        outputs = self._outputs()
+        outputs = self._outputs(tensors)
         self.main.run(tensors)
+        del alive
         for number, (error, message) in self.late_checks:
             if self._array(number, outputs, tensors).is_true():
                 raise error(message)
         return self._hand_out(outputs, tensors)
 
-    def _outputs(self) -> dict[int, Storage]:
+    def _outputs(self, tensors: Sequence[Tensor]) -> dict[int, Storage]:
         """Memory for the results, and their slots filled in."""
         slots, fresh = self.main.slots, {}
         taken = set()
-        for captured, slot in self.overwriting:
-            if captured.is_exclusive():
+        for captured, handle, slot in self.overwriting:
+            # A handle is looked at here: there are hundreds, and a call takes as long as the look.
+            if captured.is_own and (
+                captured.is_exclusive(tensors) if handle is None else is_alone(handle)
+            ):
                 slots[slot] = captured.address
                 taken.add(slot)
         for slot, nbytes in self.output_bytes:
@@ -245,7 +281,7 @@ class Recording:
         sources = self.main.sources
         for input_, captured in sources.captured:
             if input_ == place:
-                held: Array = captured.handles[0]._node.value
+                held: Array = captured.holder(tensors)._node.value
                 return held
         for input_, argument in sources.arguments:
             if input_ == place:
@@ -275,31 +311,26 @@ class Recording:
                 node.value.settled = True
             moved.append((rebound, node))
         for rebound, node in moved:
-            argument = rebound.argument
-            handle = rebound.handle if argument is None else tensors[argument]
-            assert handle is not None
-            handle._node = node
-            if rebound.tracked:
-                live.register_leaf(handle)
+            handle = pick(rebound.target, tensors)
+            if rebound.is_gradient:
+                handle._grad = wrap(node)
+            else:
+                handle._node = node
+                if rebound.tracked:
+                    live.register_leaf(handle)
             # In another order of memory it is no input of this Program: `holds` will say so.
             captured = rebound.captured
             if captured is not None and captured.strides == node.value.strides:
                 captured.hold(node)
         if moved:
             self.connect()
-        self._grads(leaf)
+        for targets, grad in (self.gradients.cleared, None), (self.gradients.spent, SPENT):
+            for target in targets:
+                (tensors[target] if isinstance(target, int) else target)._grad = grad
         template = self.template
         if template.structure is tree.LEAF:
             return returned[0]
         return tree.unflatten(template.structure, returned)
-
-    def _grads(self, leaf: Callable[[int], Node]) -> None:
-        for handle in self.gradients.cleared:
-            handle.grad = None
-        for handle in self.gradients.spent:
-            handle.grad = SPENT
-        for handle, number in self.gradients.stored:
-            handle.grad = wrap(leaf(number))
 
 
 class ValueCheck:
@@ -330,3 +361,9 @@ def _cell(array: Array, value: HostValue) -> Any:
     """The memory of a host value, to be written as the number that `value()` gives."""
     kind = ctypes.c_double if array.dtype.name == "float64" else ctypes.c_uint64
     return kind.from_address(array.address)
+
+
+def _name(target: Target | None) -> tuple[str, int | None]:
+    if target is None or isinstance(target, int):
+        return "argument", target
+    return "tensor", id(target)

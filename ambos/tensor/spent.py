@@ -19,7 +19,7 @@ class SpentGradient(Tensor):
     __slots__ = ()
 
     def __init__(self) -> None:
-        self.grad, self._retains_grad = None, False
+        self._grad, self._retains_grad = None, False
 
     @property
     def _node(self) -> Any:  # type: ignore[override]

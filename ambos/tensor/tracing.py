@@ -12,16 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
 from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import AmbosError, TracingError
 from ambos.core.shape import Shape
-from ambos.graph.node import Node
+from ambos.graph.node import Node, tracking
 from ambos.ops.sources import data
 from ambos.tensor.array import Array
+from ambos.tensor.counting import has_gradient_alone
 
 HostValue = Callable[[], "int | float"]
 Look = Callable[[], Any]  # at something outside; what it gives can be compared
@@ -35,7 +36,7 @@ class Handle(Protocol):
     """What this file knows of a Tensor."""
 
     _node: Node
-    grad: Any
+    _grad: Any
 
 
 class Makeup:
@@ -65,6 +66,18 @@ class Guards:
     structural: list[tuple[Look, Any]] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Touched:
+    """A leaf whose `.grad` the function read or set: what it was before, whether nobody but the
+    leaf held it, whether the function has seen it, and whether it has set another."""
+
+    handle: Any
+    start: Any
+    alone: bool
+    seen: bool = False
+    is_set: bool = False
+
+
 class Trace:
     """The notes of one run."""
 
@@ -73,6 +86,9 @@ class Trace:
         self.moved: dict[int, tuple[Any, Node]] = {}  # handles, and the node each had before
         self.made: set[int] = set()  # ids of handles made inside around data
         self.hosts: dict[Node, HostValue] = {}
+        self.constants: set[Node] = set()  # data made inside from what Python holds
+        self.gradients: dict[int, Touched] = {}
+        self.pending: list[ref[Any]] = []  # handles made or moved inside: no other thread's
         self.undos: list[Callable[[], None]] = []
         self.checks: dict[Node, tuple[type[AmbosError], str]] = {}  # what must be False
         self.guards = Guards()
@@ -88,12 +104,31 @@ class Trace:
         self.made.add(id(handle))
         self.kept.append(handle)
 
+    def note_gradient(self, handle: Handle, sets: bool) -> None:
+        """`.grad` of `handle` is about to be read or set."""
+        number = id(handle)
+        inside = number in self.made or (handle._node.value is None and number not in self.moved)
+        touched = self.gradients.get(number)
+        if touched is None:
+            if inside:
+                return
+            alone = has_gradient_alone(handle)
+            touched = self.gradients[number] = Touched(handle, handle._grad, alone)
+        touched.seen |= not (sets or touched.is_set)
+        touched.is_set |= sets
+
     def roll_back(self) -> None:
         """Every handle and every stream of host values as it was before."""
         for handle, node in self.moved.values():
             handle._node = node
+        self.restore_gradients()
         for undo in reversed(self.undos):
             undo()
+
+    def restore_gradients(self) -> None:
+        """Every `.grad` as it was before."""
+        for touched in self.gradients.values():
+            touched.handle._grad = touched.start
 
 
 class _Current(threading.local):
@@ -103,6 +138,11 @@ class _Current(threading.local):
 
 
 current = _Current()
+
+
+def enter(trace: Trace | None) -> None:
+    """What this thread does from now on belongs to `trace`."""
+    current.trace = tracking.scope = trace
 
 
 def host_value(dtype: DType | str, shape: tuple[int, ...], value: HostValue) -> Node:
@@ -122,11 +162,12 @@ def host_value(dtype: DType | str, shape: tuple[int, ...], value: HostValue) -> 
 @contextmanager
 def paused() -> Iterator[None]:
     """Outside of any trace: what happens once (a lazy layer's first call) is no part of it."""
-    trace, current.trace = current.trace, None
+    trace = current.trace
+    enter(None)
     try:
         yield
     finally:
-        current.trace = trace
+        enter(trace)
 
 
 def guard(value: Look, structural: bool = False) -> None:
