@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from ambos.core.config import config
 from ambos.core.program import Kernel, Launch, Pointer, Program
@@ -56,8 +57,9 @@ def peak_yardstick(threads: int = 1) -> Yardstick:
     return Yardstick(program, [], [output], 2.0 * LANES * chains * turns * threads)
 
 
-def bandwidth_yardstick(nbytes: int = 64 << 20) -> Yardstick:
+def bandwidth_yardstick(nbytes: int = 64 << 20, past_caches: bool = False) -> Yardstick:
     """Its work is bytes, read and written together, of a copy of `nbytes` to other memory.
+    `past_caches`: caches need not read a line before it is written. Large copies are faster then.
 
     Example:
         >>> bandwidth_yardstick(1 << 20).best(0.001) > 1e7
@@ -66,7 +68,8 @@ def bandwidth_yardstick(nbytes: int = 64 << 20) -> Yardstick:
     items = max(1, nbytes // STREAM_BLOCK)
     source, target = Storage(items * STREAM_BLOCK), Storage(items * STREAM_BLOCK)
     source.numpy("uint8", (source.nbytes,))[:] = 1  # untouched pages would all be the zero page
-    kernel = Kernel("ambos_stream", _stream_text, "stream")
+    name = "ambos_stream_past" if past_caches else "ambos_stream"
+    kernel = Kernel(name, partial(_stream_text, name, past_caches), name)
     program = Program((Launch(kernel, (Pointer(3), Pointer(2)), items),), 1, (target.nbytes,))
     return Yardstick(program, [source], [target], 2.0 * source.nbytes)
 
@@ -144,11 +147,12 @@ def _peak_text(chains: int) -> str:
     return "\n".join(lines).replace("@NAME", f"@ambos_peak_{chains}")
 
 
-def _stream_text() -> str:
+def _stream_text(name: str, past_caches: bool) -> str:
     """Item i copies block i."""
     vector = f"<{LANES} x float>"
+    hint = ", !nontemporal !0" if past_caches else ""
     return f"""
-define void @ambos_stream(ptr %args, i64 %begin, i64 %end, ptr %scratch) nounwind {{
+define void @{name}(ptr %args, i64 %begin, i64 %end, ptr %scratch) nounwind {{
 entry:
   %out = load ptr, ptr %args
   %in_at = getelementptr i64, ptr %args, i64 1
@@ -161,11 +165,13 @@ loop:
   %read = getelementptr i8, ptr %in, i64 %at
   %written = getelementptr i8, ptr %out, i64 %at
   %x = load {vector}, ptr %read, align 64
-  store {vector} %x, ptr %written, align 64
+  store {vector} %x, ptr %written, align 64{hint}
   %next = add i64 %at, {4 * LANES}
   %more = icmp slt i64 %next, %to
   br i1 %more, label %loop, label %done
 done:
+  fence seq_cst
   ret void
 }}
+!0 = !{{i32 1}}
 """
