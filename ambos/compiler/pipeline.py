@@ -6,12 +6,12 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from ambos.compiler import loops
 from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
+from ambos.compiler.compiled import NOTHING_RENEWED, Compiled, Renewal, Result
 from ambos.compiler.donate import last_after_readers, overwritable
 from ambos.compiler.emit import emit_loop
 from ambos.compiler.emit_attention import emit_attention
@@ -37,11 +37,10 @@ from ambos.compiler.reasons import Reasons
 from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
 from ambos.compiler.work import work_of
 from ambos.core.config import config
-from ambos.core.dtype import DType
 from ambos.core.errors import CompilerError
 from ambos.core.features import Features
 from ambos.core.program import Kernel, Launch, Program
-from ambos.core.shape import Shape, row_major
+from ambos.core.shape import row_major
 from ambos.graph import Node, show, substitute, toposort, verify
 from ambos.graph.rewrite import Trail
 from ambos.ops.kinds import op as find_op
@@ -57,41 +56,6 @@ LOWER = {
     "attention": lower_attention,
 }
 MAX_RETRIES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """Roots that replace an input (a parameter its older value), as pairs (root, input).
-
-    Such a root is computed after the input's readers if that can be, so that it may be written
-    over it (`Program.donated`). It comes out in the input's layout if `keep_layouts`, else in the
-    one that suits its kernel best.
-    """
-
-    pairs: tuple[tuple[int, int], ...] = ()
-    keep_layouts: bool = True
-
-
-NOTHING_RENEWED = Renewal()
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Where one result of a Program lies: in an output buffer, or it is an input unchanged."""
-
-    output: int | None
-    input: int | None
-    shape: Shape
-    strides: Shape
-    dtype: DType
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A Program and the layout of its results, in the order of the roots."""
-
-    program: Program
-    results: tuple[Result, ...]
 
 
 def compile_graph(

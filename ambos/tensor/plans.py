@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import pickle
 import sys
-import time
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -19,7 +18,6 @@ from ambos.core.config import config
 from ambos.runtime.cache import Cache
 from ambos.runtime.machine import host_features
 
-WORTH_SECONDS = 0.004  # what took less is planned again: graphs of an operation or two
 T = TypeVar("T")
 _caches: dict[str, Cache] = {}
 
@@ -40,9 +38,8 @@ def recall(what: str, key: Any, make: Callable[[], T], anew: bool = False) -> T:
                 return found
             except Exception:  # whatever an intact file of another world raises: plan again
                 pass
-    start = time.perf_counter()
     made = make()
-    if name and time.perf_counter() - start > WORTH_SECONDS:
+    if name:  # the smallest, too: one that is missing makes a warm start load the compiler
         cache.write(name, pickle.dumps(made, pickle.HIGHEST_PROTOCOL))
     return made
 

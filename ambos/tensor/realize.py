@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ambos.compiler.pipeline import Compiled, Renewal, compile_graph, lower_graph
+from ambos.compiler.compiled import Compiled, Renewal
 from ambos.core.config import config
 from ambos.core.dtype import uint64
 from ambos.core.errors import IndexingError
@@ -158,6 +158,8 @@ def best_layouts(
 ) -> list[Shape | None]:
     """The strides in which the kernels that renew something would write it, had they the choice
     (None: no kernel writes it)."""
+    from ambos.compiler.pipeline import lower_graph  # what is on disk needs no compiler
+
     roots, _, context = lower_graph(
         as_inputs(wanted, leaves, {}), host_features(), config.threads,
         renewal=replace(renewal, keep_layouts=False),
@@ -202,6 +204,8 @@ def prepare(
     start = time.perf_counter()
 
     def compile_now() -> Compiled:
+        from ambos.compiler.pipeline import compile_graph  # what is on disk needs no compiler
+
         roots = as_inputs(wanted, leaves, trail)
         return compile_graph(roots, host_features(), config.threads, trail, renewal)
 

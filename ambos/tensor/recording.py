@@ -15,7 +15,7 @@ import ctypes
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ambos.core import tree
@@ -29,9 +29,11 @@ from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target, pick
 from ambos.tensor.counting import is_alone
 from ambos.tensor.handle import Tensor, wrap
-from ambos.tensor.realize import Plan
 from ambos.tensor.spent import SPENT
 from ambos.tensor.tracing import Guards, HostValue, makeup
+
+if TYPE_CHECKING:  # it loads the compiler, which importing ambos should not
+    from ambos.tensor.realize import Plan
 
 Complaint = tuple[type[AmbosError], str]
 _node, _value = attrgetter("_node"), attrgetter("value")

@@ -1,0 +1,45 @@
+"""What the compiler is asked for and what it gives, apart from the passes between: a program that
+was stored on disk is run without loading them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ambos.core.dtype import DType
+from ambos.core.program import Program
+from ambos.core.shape import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Roots that replace an input (a parameter its older value), as pairs (root, input).
+
+    Such a root is computed after the input's readers if that can be, so that it may be written
+    over it (`Program.donated`). It comes out in the input's layout if `keep_layouts`, else in the
+    one that suits its kernel best.
+    """
+
+    pairs: tuple[tuple[int, int], ...] = ()
+    keep_layouts: bool = True
+
+
+NOTHING_RENEWED = Renewal()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Where one result of a Program lies: in an output buffer, or it is an input unchanged."""
+
+    output: int | None
+    input: int | None
+    shape: Shape
+    strides: Shape
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A Program and the layout of its results, in the order of the roots."""
+
+    program: Program
+    results: tuple[Result, ...]
