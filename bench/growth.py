@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +33,7 @@ def write(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
         for (kind, axis), found in panels.items()
     }
     document = report.as_json(outcomes) | {"powers": powers}
-    paths[0].write_text(json.dumps(document, indent=1) + "\n")
+    paths[0].write_text(report.dumps(document))
     _draw(panels, paths[1])
     return paths
 

@@ -182,6 +182,22 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "workloads": entries}
 
 
+def dumps(document: dict[str, Any]) -> str:
+    """JSON with a line for each workload, so that two runs can be compared, and times to a
+    hundred-thousandth."""
+    head = {key: value for key, value in document.items() if key != "workloads"}
+    lines = ",\n".join(json.dumps(_rounded(entry)) for entry in document["workloads"])
+    return f'{json.dumps(_rounded(head))[:-1]}, "workloads": [\n{lines}\n]}}\n'
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
 def machine() -> str:
     """The processor, the system and the interpreter."""
     name = platform.processor() or platform.machine()
@@ -198,7 +214,7 @@ def write(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
     """Write JSON, Markdown and a PNG into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"results.{ending}" for ending in ("json", "md", "png")]
-    paths[0].write_text(json.dumps(as_json(outcomes), indent=1) + "\n")
+    paths[0].write_text(dumps(as_json(outcomes)))
     paths[1].write_text(markdown(outcomes))
     shown = [
         picture.Bar(o.family, o.case, o.threads, ratio, o.best_peer.twin)

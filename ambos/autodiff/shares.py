@@ -62,9 +62,9 @@ def joined(pieces: Sequence[Node], axis: int) -> Node:
         parts.append(node.inputs[0])
         end = node.attrs[0][axis] + node.inputs[0].shape[axis]
     fill(whole.shape[axis])
-    inner = [below_unit_axis(part, axis) for part in parts]
-    if all(node is not None for node in inner):  # rows of a sequence: joined as they were computed
-        return reshape(concat(*inner, attrs=(axis,)), attrs=(whole.shape,))  # type: ignore[arg-type]
+    inner = [row for part in parts if (row := below_unit_axis(part, axis)) is not None]
+    if len(inner) == len(parts):  # rows of a sequence: joined as they were computed
+        return reshape(concat(*inner, attrs=(axis,)), attrs=(whole.shape,))
     return concat(*parts, attrs=(axis,))
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from ambos.core.affine import Affine
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
+from ambos.ops.attention import Attend
+from ambos.ops.movement import Concat, Interleave, Pad
+from ambos.ops.reductions import Reduce
 
 OWN_KERNELS = ("contract", "sort", "attention")
 SCATTERS = ("scatter_add", "scatter_elements", "put", "last_writer")  # ops that write in order
@@ -30,7 +33,7 @@ class Group:
 
     def target(self, node: Node, dims: Sequence[Affine]) -> tuple[Affine, ...]:
         """The index of member `node` in a space whose dimensions are `dims`."""
-        if node.shape == self.shape and node.op.kind != "reduce":  # type: ignore[attr-defined]
+        if node.shape == self.shape and kind_of(node) != "reduce":
             return tuple(dims)
         outer = [d for a, d in enumerate(dims) if a not in self.reduced]
         sizes = [n for a, n in enumerate(self.shape) if a not in self.reduced]
@@ -55,6 +58,18 @@ def kind_of(node: Node) -> str:
     return str(getattr(node.op, "kind", ""))
 
 
+def fold_of(node: Node) -> str:
+    """The operation of a reduction in loop IR."""
+    assert isinstance(node.op, Reduce)
+    return node.op.fold
+
+
+def place_within(whole: Node, number: int) -> tuple[Shape, Shape]:
+    """Where input `number` of a pad, concat or interleave begins in it, and its steps."""
+    assert isinstance(whole.op, (Pad, Concat, Interleave))
+    return whole.op.places(whole)[number]
+
+
 def group_kind(node: Node) -> str:
     if node.op.name in SCATTERS:
         return "scatter"
@@ -68,8 +83,13 @@ def same_attention(a: Node, b: Node) -> bool:
         return False
     if len(a.attrs) > 2:
         return a.inputs == b.inputs
-    first, second = ([*x.inputs[:2], x.op.mask_of(x.inputs)] for x in (a, b))  # type: ignore[attr-defined]
-    return first == second and a.op is not b.op
+    return _scored(a) == _scored(b) and a.op is not b.op
+
+
+def _scored(node: Node) -> list[Node | None]:
+    """What the scores of an attention are computed from."""
+    assert isinstance(node.op, Attend)
+    return [*node.inputs[:2], node.op.mask_of(node.inputs)]
 
 
 def is_leaf(node: Node) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ambos.compiler import loops
 from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
 from ambos.compiler.finish import Axes, Finisher, Words, WordValue
-from ambos.compiler.group import Group
+from ambos.compiler.group import Group, place_within
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.core.features import Features
 from ambos.core.shape import Shape, row_major
@@ -69,7 +69,7 @@ class Context:
             whole, number = home
             if whole not in self.memories:
                 self.allocate(whole, self.default_strides(whole, order_of(strides)))
-            start, step = whole.op.places(whole)[number]  # type: ignore[attr-defined]
+            start, step = place_within(whole, number)
             memory = self.memories[whole].part(start, step, node.shape)
         self.memories[node] = memory
         return memory

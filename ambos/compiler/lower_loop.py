@@ -8,7 +8,7 @@ from dataclasses import replace
 from ambos.compiler import loops
 from ambos.compiler.draft import Draft, Written, allocate
 from ambos.compiler.finish import Finisher, Words
-from ambos.compiler.group import Group, kind_of
+from ambos.compiler.group import Group, fold_of, kind_of
 from ambos.compiler.launches import Context, Step, assemble
 from ambos.compiler.layout import Memory
 from ambos.compiler.nest import Nest, arrange
@@ -128,7 +128,7 @@ def _stages(
     before = stores(early, across)
     reduced = []
     for node, number in folds.items():
-        op = node.op.fold  # type: ignore[attr-defined]
+        op = fold_of(node)
         in_order = plain and op in ("add", "mul")
         reduced.append(loops.Fold(tuple(nest.inner), op, finisher.numbers[number], in_order))
     return [*before, *reduced, *stores(late, across), *stores(single, ())]

@@ -13,6 +13,7 @@ from ambos.compiler.launches import SERIAL, Context, Step
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import Do, NeedsBuffer, Read, TapeBuilder, build
 from ambos.core.dtype import float32
+from ambos.ops.scan import Scan
 
 LANE_GRAIN = 256  # columns of a work item: so much of a row is read in one go
 
@@ -60,8 +61,9 @@ def lower_scan(group: Group, context: Context) -> list[Step]:
         result = finisher.put(loops.Apply("cast", (result,), node.dtype))
     store = loops.Store(*finisher.place(context.memories[node], target), result)
     grain = None if lane is None else words.add(LANE_GRAIN)
+    assert isinstance(node.op, Scan)
     kernel = loops.ScanKernel(
-        extents, tuple(outer), lane, grain, axis, node.op.combine,  # type: ignore[attr-defined]
+        extents, tuple(outer), lane, grain, axis, node.op.combine,
         finisher.numbers[number], reverse, tuple(finisher.tape), (store,), len(words.values),
     )  # fmt: skip
     total = math.prod(axes.extent(a) for a in range(len(axes.runs)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ambos.compiler.draft import Draft, main_read
 from ambos.compiler.finish import Axes, Words
+from ambos.compiler.group import fold_of
 from ambos.compiler.launches import Outline, outline, outline_tile
 from ambos.compiler.split import Split, adjacent
 from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
@@ -114,7 +115,7 @@ def _obstacle(draft: Draft, part: Sequence[int]) -> NeedsBuffer | NeedsBlock:
 def in_any_order(fold: Node) -> bool:
     """Is the result the same in whatever runs the reduced elements come? (A position is counted
     in row-major order over any number of axes.)"""
-    return fold.op.fold not in ("add", "mul")  # type: ignore[attr-defined]
+    return fold_of(fold) not in ("add", "mul")
 
 
 def _guide(draft: Draft) -> Affine:

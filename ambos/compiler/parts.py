@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from ambos.compiler.group import Group
+from ambos.compiler.group import Group, kind_of, place_within
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_loop import copy_into
@@ -45,8 +45,7 @@ def choose_homes(
 def sums_over_neighbours(group: Group) -> bool:
     """Does a sum run over axes that count as one, so that what it walks must have no gaps?"""
     return any(b - a == 1 for a, b in pairwise(group.reduced)) and any(
-        member.op.kind == "reduce" and not in_any_order(member)  # type: ignore[attr-defined]
-        for member in group.members
+        kind_of(member) == "reduce" and not in_any_order(member) for member in group.members
     )
 
 
@@ -59,7 +58,7 @@ def lower_parts(group: Group, context: Context) -> list[Step]:
     steps = []
     for number, part in enumerate(whole.inputs):
         if context.homes.get(part) != (whole, number):
-            start, step = whole.op.places(whole)[number]  # type: ignore[attr-defined]
+            start, step = place_within(whole, number)
             place = memory.part(start, step, part.shape)
             steps.append(copy_into(place, part, context, f"copy {list(part.shape)}"))
     if whole.op.name == "pad":

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ambos.compiler.group import Group, kind_of
+from ambos.compiler.group import Group, fold_of, kind_of
 from ambos.compiler.loops import BLOCK, PANEL
 from ambos.core.affine import Affine
 from ambos.core.shape import Shape, row_major, size_of
@@ -60,7 +60,7 @@ def adjacent(dims: Sequence[int]) -> list[list[int]]:
 def split(group: Group) -> Split | None:
     """The cut of `group`, where its reductions have few results and many runs."""
     reduces = [m for m in group.members if kind_of(m) == "reduce"]
-    if not reduces or any(m.op.fold.startswith("arg") for m in reduces):  # type: ignore[attr-defined]
+    if not reduces or any(fold_of(m).startswith("arg") for m in reduces):
         return None
     *outer, last = adjacent(group.reduced)
     runs = -(-size_of([group.shape[d] for d in last]) // BLOCK)

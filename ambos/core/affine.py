@@ -26,7 +26,8 @@ class Misaligned(Exception):
 class Affine(NamedTuple):
     """offset + sum(coefficient * axis) over `terms`, which are sorted by axis.
 
-    A named tuple because planning makes, compares and hashes these by the ten thousand.
+    A named tuple because planning makes, compares and hashes these by the ten thousand. Its sums
+    are not those of tuples, which is what the type checker is told to overlook.
     """
 
     offset: int = 0

@@ -38,11 +38,8 @@ def misplaced(order: Sequence[Node]) -> Iterator[tuple[Node, Shape]]:
         if filters.op.name == "reshape" and filters.value is None:  # without axes of size 1
             filters = filters.inputs[0]
             dims = with_single_axes(filters.shape, dims)
-        value = filters.value
-        if value is None or not dims or value.strides != row_major(value.shape):
-            continue
-        strides = strides_in_order(value.shape, dims)
-        if strides != value.strides:
+        strides = better_strides(filters, dims)
+        if strides:
             yield filters, strides
 
 
@@ -54,13 +51,20 @@ def lay_out_vectors(order: Sequence[Node], stay: Container[Node]) -> None:
         if node.value is not None or node.op.name != "contract":
             continue
         matrix, spec = node.inputs[1], node.attrs[0]
-        value = matrix.value
-        if value is None or matrix in stay or value.strides != row_major(value.shape):
-            continue
-        if spec.is_plain and matrix.rank == 2 and node.size == node.shape[-1] > 1:
-            strides = strides_in_order(value.shape, reading_order(spec))
-            if strides != value.strides:
+        single = matrix.rank == 2 and node.size == node.shape[-1] > 1
+        if single and spec.is_plain and matrix not in stay:
+            strides = better_strides(matrix, reading_order(spec))
+            if strides:
                 relay(matrix, strides)
+
+
+def better_strides(node: Node, order: Sequence[int]) -> Shape | None:
+    """The strides of row-major data if its axes lay in `order`; None where nothing would change."""
+    value = node.value
+    if value is None or not order or value.strides != row_major(value.shape):
+        return None
+    strides = strides_in_order(value.shape, order)
+    return strides if strides != value.strides else None
 
 
 def reads_taps(spec: Spec) -> bool:
