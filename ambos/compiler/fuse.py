@@ -51,6 +51,14 @@ def single(shape: Shape, reduced: Shape) -> bool:
     return all(b - a > 1 for a, b in pairwise(long))
 
 
+def delays(a: Group, b: Group) -> bool:
+    """Would one of the two, computed with the other, wait for a kernel that is larger than both?
+    What reads the result could then not be computed by that kernel: the number of targets that
+    count, which gradients of a loss need, must not wait for the losses."""
+    size = max(size_of(a.shape), size_of(b.shape))
+    return any(size_of(group.shape) > size for group in a.before ^ b.before)
+
+
 class Fusion:
     """The state of one fusion: who is stored, who is in which group, what each group reads."""
 
@@ -67,6 +75,7 @@ class Fusion:
         self.depth: dict[Node, int] = {}  # operations between a node and the stored ones
         self.group_of: dict[Node, Group] = {}
         self.groups: list[Group] = []
+        self.postponed: list[tuple[Node, Node]] = []  # one of each of two groups like one kernel
         self.leaves_of: dict[Node, list[Node]] = {}  # filled when all that is stored is known
 
     def run(self) -> list[Group]:
@@ -75,6 +84,7 @@ class Fusion:
             if node in self.stored:
                 self.place(node)
         self.join_siblings()
+        self.join_postponed()
         return self.schedule()
 
     # 1. Which nodes own a buffer.
@@ -225,10 +235,15 @@ class Fusion:
         if not homes:
             self.attach(Group("loop", shape, reduced, [node]), node, sources)
             return
-        (home, merged), *others = homes
+        # The one that waits for most: no other has to wait longer because of `node`.
+        home, merged = max(homes, key=lambda found: len(found[0].before))
+        others = [found for found in homes if found[0] is not home]
         for other, _ in others:  # a node that several groups could take in makes them one
             if self.could_be_one(home, other):
-                self.merge(home, other)
+                if delays(home, other):
+                    self.postponed.append((home.members[0], other.members[0]))
+                else:
+                    self.merge(home, other)
         home.shape, home.reduced = merged
         self.attach(home, node, sources)
 
@@ -361,6 +376,18 @@ class Fusion:
                     break
             else:
                 by_shape[group.shape].append(group)
+
+    def join_postponed(self) -> None:
+        """What could be one kernel but for a larger one that might have waited: did that one not
+        come between them, they are one now."""
+        for one, two in self.postponed:
+            home, other = self.group_of[one], self.group_of[two]
+            alike = (home.shape, home.reduced) == (other.shape, other.reduced)
+            between = any(other in group.before for group in home.before)
+            if alike and home is not other and home not in other.before and not between:
+                home.before.discard(other)
+                self.merge(home, other)
+                home.inputs.difference_update(home.members)
 
     def are_siblings(self, a: Group, b: Group) -> bool:
         if a in b.before or b in a.before or (a.reduced and b.reduced and a.reduced != b.reduced):
