@@ -13,8 +13,9 @@ import numpy as np
 from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError, UnknownNameError, suggest
 from ambos.optim.clock import Clock, Tick
+from ambos.tensor.array import Array
 from ambos.tensor.guards import Same
-from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.handle import Tensor, leaf_of, wrap
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import no_grad
 from ambos.tensor.tracing import current, guard, host_value, makeup
@@ -377,9 +378,7 @@ def _rebound(held: State, state: State) -> list[Tensor]:
 
 def _zeros_like(parameter: Tensor) -> Tensor:
     """Zeros as data: a constant would give the first step a graph of its own."""
-    value = Tensor(np.zeros(parameter.shape, np.float32)).to(parameter.dtype)
-    evaluate([value])
-    return value
+    return Tensor(leaf_of(Array.zeros(parameter.shape, parameter.dtype)))
 
 
 def rates(lr: float | None, learning_rate: float | None, default: float) -> float:

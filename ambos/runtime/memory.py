@@ -98,15 +98,30 @@ class Storage:
 
     __slots__ = ("__weakref__", "_block", "_owner", "address", "nbytes", "readonly")
 
-    def __init__(self, nbytes: int) -> None:
+    def __init__(self, nbytes: int, _new: _Block | None = None) -> None:
         self._block: _Block | None = None
         self._owner: Any = None
         if nbytes < 0:
             raise ArgumentError(f"Storage: nbytes is {nbytes}; need a size of 0 or more")
-        self._block = block = _take(_size_class(nbytes))
+        self._block = block = _new or _take(_size_class(nbytes))
         self.address = block.address
         self.nbytes = nbytes
         self.readonly = False  # nobody may write here: no output, and no donated input
+
+    @classmethod
+    def zeros(cls, nbytes: int) -> Storage:
+        """`nbytes` of zeros. New memory of the system is zeros already and not touched here.
+
+        Example:
+            >>> Storage.zeros(2).numpy("int8", (2,))
+            array([0, 0], dtype=int8)
+        """
+        size = _size_class(nbytes)
+        if _is_mapping(size) and not _free.get(size):
+            return cls(nbytes, _allocate(size))
+        storage = cls(nbytes)
+        ctypes.memset(storage.address, 0, nbytes)
+        return storage
 
     @classmethod
     def from_address(cls, address: int, nbytes: int, owner: Any, readonly: bool = False) -> Storage:
@@ -272,10 +287,15 @@ def _allocate(size: int) -> _Block:
     return _Block(address + -address % ALIGNMENT, size, memory)
 
 
+def _is_mapping(size: int) -> bool:
+    """Is a block of this size a mapping of its own, whose bytes the system has made zero?"""
+    return size >= LARGE and hasattr(mmap, "MAP_ANONYMOUS")
+
+
 def _obtain(size: int) -> tuple[int, Any]:
     """The address of new memory with room for `size` bytes at a multiple of ALIGNMENT, and what
     keeps it."""
-    if size < LARGE or not hasattr(mmap, "MAP_ANONYMOUS"):
+    if not _is_mapping(size):
         memory = np.empty(size + ALIGNMENT, np.uint8)
         return memory.__array_interface__["data"][0], memory
     try:

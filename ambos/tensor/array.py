@@ -13,22 +13,25 @@ from ambos.core.dtype import DType, as_dtype, bfloat16
 from ambos.core.shape import Shape, row_major
 from ambos.runtime.memory import Storage
 
+BLOCK = 32  # columns that a copy into another layout writes side by side: two cache lines
+
 
 class Array:
     """`shape` elements of `dtype` at `offset` bytes into a Storage, `strides` in elements.
 
     `settled`: a value of something that is renewed again and again (a parameter), already in the
-    layout that suits the kernel which renews it.
+    layout that suits the kernel which renews it. `blank`: made of zeros. What has layouts is
+    settled before it is written in place, so it is still zeros as long as it is not settled.
     """
 
-    __slots__ = ("dtype", "offset", "settled", "shape", "storage", "strides")
+    __slots__ = ("blank", "dtype", "offset", "settled", "shape", "storage", "strides")
 
     def __init__(
         self, storage: Storage, offset: int, shape: Shape, strides: Shape, dtype: DType
     ) -> None:
         self.storage, self.offset = storage, offset
         self.shape, self.strides, self.dtype = shape, strides, dtype
-        self.settled = False
+        self.settled = self.blank = False
 
     @property
     def address(self) -> int:
@@ -41,15 +44,36 @@ class Array:
         shape = tuple(array.shape)
         return Array(storage, 0, shape, row_major(shape), as_dtype(array.dtype))
 
+    @staticmethod
+    def zeros(shape: Shape, dtype: DType) -> Array:
+        """Row-major zeros."""
+        storage = Storage.zeros(max(1, math.prod(shape)) * dtype.itemsize)
+        array = Array(storage, 0, shape, row_major(shape), dtype)
+        array.blank = True
+        return array
+
     def has_layouts(self) -> bool:
         """Could the elements lie in more than one order?"""
         return sum(extent > 1 for extent in self.shape) > 1
 
     def laid_out(self, strides: Shape) -> Array:
-        """A copy with these strides, which must cover a block without gaps."""
+        """A copy with these strides, which must cover a block without gaps. Zeros stay where they
+        are: in another order they are the same zeros."""
+        if self.blank and not self.settled and self.has_layouts():
+            same = Array(self.storage, self.offset, self.shape, strides, self.dtype)
+            same.blank = True
+            return same
         storage = Storage(max(1, math.prod(self.shape)) * self.dtype.itemsize)
         copy = Array(storage, 0, self.shape, strides, self.dtype)
-        copy._raw(readonly=False)[...] = self._raw()
+        new, old = copy._raw(readonly=False), self._raw()
+        if new.ndim and new.size:
+            # Block by block of the innermost axis: NumPy would fetch a line for each element.
+            inner = min(range(new.ndim), key=lambda axis: (new.shape[axis] == 1, strides[axis]))
+            new, old = np.moveaxis(new, inner, 0), np.moveaxis(old, inner, 0)
+            for start in range(0, len(new), BLOCK):
+                new[start : start + BLOCK] = old[start : start + BLOCK]
+        else:
+            new[...] = old
         return copy
 
     def _raw(self, readonly: bool = True) -> npt.NDArray[Any]:

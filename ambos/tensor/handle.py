@@ -425,7 +425,12 @@ def data_of(value: Any, dtype: DType | None = None) -> Node:
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if dtype is not None and array.dtype.name != dtype.name:
         array = fitted(array, dtype)
-    node = data_op.leaf(Array.from_numpy(array), array.shape, as_dtype(array.dtype))
+    return leaf_of(Array.from_numpy(array))
+
+
+def leaf_of(array: Array) -> Node:
+    """A fresh Data leaf with these values."""
+    node = data_op.leaf(array, array.shape, array.dtype)
     if current.trace is not None:
         current.trace.constants.add(node)
     return node

@@ -16,7 +16,7 @@ from ambos.ops.indexing import Index
 from ambos.ops.sources import data
 from ambos.tensor import live
 from ambos.tensor.captured import Captured, Found, Target
-from ambos.tensor.counting import holders
+from ambos.tensor.counting import holders, instances
 from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
 from ambos.tensor.realize import find_plan, message_for, out_of_range
@@ -276,10 +276,12 @@ class Recorder:
         outside = {leaf for leaf in leaves if leaf not in self.arguments
                    and leaf not in trace.hosts and leaf not in self.captured}  # fmt: skip
         found_in: dict[Node, list[Tensor]] = {leaf: [] for leaf in outside}
-        for holder in gc.get_referrers(*outside) if outside else ():
-            if (isinstance(holder, Tensor) and not isinstance(holder, SpentGradient)
-                    and id(holder) not in self.own):  # fmt: skip
-                found_in[holder._node].append(holder)
+        for holder in instances(Tensor) if outside else ():
+            if isinstance(holder, SpentGradient) or id(holder) in self.own:
+                continue
+            held = getattr(holder, "_node", None)  # another thread may be making it just now
+            if held in found_in:
+                found_in[held].append(holder)
         for leaf, handles in found_in.items():
             touched = self.owners.get(leaf)
             if touched is not None:

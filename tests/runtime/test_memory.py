@@ -242,3 +242,14 @@ def test_large_blocks_come_warm_and_aligned():
     assert address % 64 == 0
     del first
     assert memory.Storage(9 << 20).address == address
+
+
+@pytest.mark.parametrize("nbytes", [0, 100, memory.LARGE, memory.HUGE + 1])
+def test_zeros_are_zeros_in_new_and_in_used_memory(nbytes):
+    memory.release()
+    for _ in range(2):  # the second time in what the first has left behind
+        storage = Storage.zeros(nbytes)
+        content = storage.numpy("uint8", (nbytes,))
+        assert not content.any()
+        content[...] = 255
+        del content, storage
