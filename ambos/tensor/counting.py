@@ -91,5 +91,6 @@ def instances(kind: type) -> list[Any]:
     hundreds of values takes.)"""
     kinds: list[type] = [kind]
     for known in kinds:
-        kinds += [other for other in type.__subclasses__(known) if other not in kinds]
+        derived: list[type] = type.__subclasses__(known)
+        kinds += [other for other in derived if other not in kinds]
     return [found for found in gc.get_referrers(*kinds) if isinstance(found, kind)]
