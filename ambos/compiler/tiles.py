@@ -81,7 +81,7 @@ def choose_item(
         (102, 2)
     """
     height, length = tile[0], block_length(k)
-    cached = features.l2_bytes // (8 if moves else 4) // (length * itemsize)
+    cached = features.l2_bytes // (6 if moves else 4) // (length * itemsize)
     block = equal_share(rows, max(FEW_ROWS, min(cached, MAX_ROW_BLOCK // height * height)), height)
     group = panels
     if turned and rows < FEW_ROWS:  # reading B is all there is to do: in a straight line
