@@ -26,6 +26,7 @@ from ambos.core.dtype import DType, bool_, int32, int64
 Locate = Callable[[Value, Value], Value]  # turn and lane -> row-major position
 
 IDENTITY = {"add": 0, "mul": 1}
+PLAIN_IDENTITY = {"add": -0.0, "mul": 1}  # to which anything may be added, -0.0 too
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Plain:
     def __init__(self, b: LLVMBuilder, op: str, dtype: DType) -> None:
         self.b = b
         self.op = op
-        self.identity = b.const(IDENTITY[op], dtype.compute)
+        self.identity = b.const(PLAIN_IDENTITY[op], dtype.compute)
 
     def start(self) -> list[Value]:
         return [self.identity]

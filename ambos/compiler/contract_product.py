@@ -26,9 +26,9 @@ class Product:
     `a` is A's address for the batch at hand and `offsets` the A offsets of the tile's rows, or
     (moved) those of a copy of the block; in form "rows" `a` is the tile's copy of the block. `b`
     is the panel's block of B, one k after the other, or (in.place) B's address for the batch and
-    panel. `total` is the tile's totals, [row][column]: stored if first.k is 0, else added to. The
-    block of k from first.k to end.k lies in the runs first.run to end.run. `columns` (looked at
-    only if `edge`) says how many columns there are from the panel's first.
+    panel. `total` is the tile's totals, [row][column]: stored if first.k is 0 (or k is split), else
+    added to. The block of k from first.k to end.k lies in the runs first.run to end.run. `columns`
+    (looked at only if `edge`) says how many columns there are from the panel's first.
     """
 
     def __init__(self, kernel: ContractKernel, edge: bool) -> None:
@@ -57,8 +57,9 @@ class Product:
             code.lanes_below(code.sub("%columns", str(vector * LANES))) if self.edge else None
             for vector in range(self.vectors)
         ]
-        for number in range(self.rows * self.vectors):  # read again when k is done
-            code.prefetch(self.slot(number))
+        if not kernel.split:
+            for number in range(self.rows * self.vectors):  # read again when k is done
+                code.prefetch(self.slot(number))
         zeros = [(self.vector, "zeroinitializer")] * (self.rows * self.vectors)
         tables = code.pointer(kernel.a_runs), code.pointer(kernel.b_runs)
         end = "%end.run"
@@ -163,6 +164,8 @@ class Product:
     def finish(self, sums: list[str]) -> None:
         """The first block's chain is the total, each later one is added onto it."""
         code = self.code
+        if self.kernel.split:
+            return self.store(sums)
         begins = code.here("icmp eq i64 %first.k, 0")
         with code.either(begins):
             self.store(sums)

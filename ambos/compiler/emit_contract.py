@@ -128,7 +128,9 @@ class Driver:
         self.k = code.mul(code.word(kernel.num_runs), code.word(kernel.run_length))
         # An empty sum is one empty block: it still writes zeros.
         self.k_blocks = code.extreme("umax", code.ceiling(self.k, self.k_block), "1")
-        self.one_block = code.here(f"icmp eq i64 {self.k_blocks}, 1")
+        self.one_block = "true"
+        if not kernel.split:
+            self.one_block = code.here(f"icmp eq i64 {self.k_blocks}, 1")
         self.last_block = code.sub(self.k_blocks, "1")
         self.moved = "false"
         if kernel.a_form == "k":
@@ -163,8 +165,11 @@ class Driver:
                     f'call void @"{self.name}.rows"(ptr %args, ptr {self.table}, i64 {row}, '
                     f"i64 {self.count}, i64 {padded}, i64 {step})"
                 )
-        with code.loop("0", self.k_blocks, 1) as blocks:
-            self.block(blocks.index)
+        if kernel.split:
+            self.block(self.indices[0])
+        else:
+            with code.loop("0", self.k_blocks, 1) as blocks:
+                self.block(blocks.index)
         return block
 
     def block(self, number: str) -> None:
@@ -173,7 +178,9 @@ class Driver:
         self.first = code.mul(number, self.k_block)
         self.end = end = code.extreme("umin", code.add(self.first, self.k_block), self.k)
         self.extent = self.extent_of(self.first, end)
-        self.last = code.here(f"icmp eq i64 {number}, {self.last_block}")
+        self.last = "true"
+        if not self.kernel.split:
+            self.last = code.here(f"icmp eq i64 {number}, {self.last_block}")
         enough = code.here(f"icmp uge i64 {code.sub(end, self.first)}, {LONG}")
         self.is_long = code.here(f"and i1 {self.last}, {enough}")
         if self.kernel.a_form == "rows":

@@ -59,7 +59,9 @@ def kind_of(node: Node) -> str:
 
 
 def fold_of(node: Node) -> str:
-    """The operation of a reduction in loop IR."""
+    """The operation of a reduction in loop IR (a contraction's parts are added up)."""
+    if kind_of(node) == "contract":
+        return "add"
     assert isinstance(node.op, Reduce)
     return node.op.fold
 

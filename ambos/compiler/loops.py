@@ -186,8 +186,9 @@ class Fold:
     combined onto it in order. An empty reduction gives the identity.
     argmax and argmin give the row-major position within `axes`.
 
-    `plain` ("add", "mul"): one total in row-major order instead, from the identity. That is how
-    the results of the runs of a split fold (LoopKernel.run) are combined.
+    `plain` ("add", "mul"): one total in row-major order instead, from -0.0 or 1, which leave the
+    first value as it is. That is how the results of the runs of a split fold (LoopKernel.run), or
+    of the blocks of a split contraction, are combined.
     """
 
     axes: tuple[int, ...]
@@ -303,6 +304,9 @@ class ContractKernel:
     to scratch first, or, if word `b_in_place` is not 0 and the panel is full, read where it lies.
     "turn": k are neighbours (b_k is UNIT); they are transposed on their way to scratch.
 
+    `split`: batch axis 0 numbers the blocks of k, and each block's chain is a result of its own.
+    Another kernel adds them onto each other in order.
+
     Work items: batch x row blocks of `row_block` rows (word) x groups of `group` column panels
     (word), the groups fastest. A row block is a multiple of the tile's rows and at most
     tiles.MAX_ROW_BLOCK. Scratch of a thread: if there is more than one k block, the totals of an
@@ -343,6 +347,7 @@ class ContractKernel:
     tape: tuple[Instr, ...]
     stores: tuple[Store, ...]
     num_words: int
+    split: bool = False
 
 
 def block_length(extent: int) -> int:

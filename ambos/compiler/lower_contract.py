@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 from ambos.compiler import loops
 from ambos.compiler.finish import Axes, Finisher, Words, address_of, expressions_of
 from ambos.compiler.group import Group
-from ambos.compiler.launches import Context, Step, assemble, outline, outline_tile
+from ambos.compiler.k_parts import parts_of
+from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, TableRef, strides_in_order
+from ambos.compiler.lower_loop import add_up
+from ambos.compiler.lower_pack import ColumnSide, Operand, Packing, Walk
 from ambos.compiler.space import Space
-from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder
+from ambos.compiler.symbolic import NeedsBuffer, Read, Reduced, TapeBuilder
 from ambos.compiler.tiles import (
     choose_item,
     choose_tile,
@@ -21,23 +24,16 @@ from ambos.compiler.tiles import (
     scratch_of,
 )
 from ambos.core.affine import Affine, Misaligned
-from ambos.core.dtype import bool_
-from ambos.core.shape import row_major
+from ambos.core.shape import size_of
 from ambos.graph.node import Node
 from ambos.ops.contraction import Spec, plain
+from ambos.ops.sources import input_
 
 # So many neighbours in a row of A, and elements from one k to the next, make a copy of A pay for
 # itself: lines that far apart meet in few sets of the caches. (Weight gradients of 3x3 convolutions
 # with a copy: 512 channels 53 -> 75 % of the FMA peak, 256 66 -> 77, 128 75 -> 75, 64 76 -> 58.)
 FAR = 128
-
-
-@dataclass(slots=True)
-class Operand:
-    """One side of the product: its memory and its address over the labels' axes."""
-
-    memory: Memory
-    address: Affine
+SMALL = 1 << 17  # products that are not worth waking a thread
 
 
 @dataclass(slots=True)
@@ -51,6 +47,15 @@ class Roles:
     a_vector: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the kernel stores: an instruction's value, its memory and address."""
+
+    value: int
+    memory: Memory
+    address: Affine
+
+
 class Contraction:
     """Everything about one contraction while it is lowered."""
 
@@ -62,7 +67,9 @@ class Contraction:
             self.a_node, self.b_node = self.b_node, self.a_node
             self.spec = replace(self.spec, a=plain(self.spec.b), b=self.spec.a_labels)
         self.labels = [label for label, _ in self.spec.extents]
-        self.space = Space([extent for _, extent in self.spec.extents])
+        self.parts = parts_of(self.spec, context.threads)
+        extents = [extent for _, extent in self.spec.extents]
+        self.space = Space([*extents, self.parts] if self.parts else extents)
         self.resolve()
 
     def should_swap(self) -> bool:
@@ -113,7 +120,11 @@ class Contraction:
     def build_epilogue(self) -> None:
         out = self.place(self.spec.out)
         self.epilogue = self.builder({self.node: out})
-        self.values = {m: self.epilogue.value(m, out) for m in self.group.members}
+        if self.parts:  # as they are; what follows is done to their sum
+            part = Reduced(self.node, self.node.dtype.compute)
+            self.values = {self.node: self.epilogue.emit(part)}
+        else:
+            self.values = {m: self.epilogue.value(m, out) for m in self.group.members}
 
     # --- roles -----------------------------------------------------------------------------------
 
@@ -148,9 +159,9 @@ class Contraction:
 
     # --- the result's memory ---------------------------------------------------------------------
 
-    def allocate(self, roles: Roles) -> dict[Node, Affine]:
-        """Memory for the stored members: rows before columns, so that columns are contiguous
-        (pixels before channels after a convolution)."""
+    def targets(self, roles: Roles) -> list[Target]:
+        """Memory for the stored members (of parts: for those): rows before columns, so that columns
+        are contiguous (pixels before channels after a convolution)."""
         order_axes = (
             [*roles.batch, *roles.rows, *roles.columns]
             if self.spec.is_plain
@@ -160,92 +171,107 @@ class Contraction:
         rank = {axis: i for i, axis in enumerate(order_axes)}
         position = [min((rank[x] for x, _ in part.terms), default=0) for part in out]
         order = sorted(range(len(out)), key=position.__getitem__)
-        stores = {}
+        if self.parts:
+            inner = strides_in_order(self.node.shape, order)
+            strides = (size_of(self.node.shape), *inner)
+            shape, dtype = (self.parts, *self.node.shape), self.node.dtype.compute
+            self.leaf = input_.leaf(-1, strides, shape, dtype)
+            memory = self.context.allocate(self.leaf, strides)
+            place = (self.space.dims[-1], *out)
+            return [Target(self.values[self.node], memory, memory.address(place))]
+        found = []
         for member in self.group.members:
             if member in self.context.needed:
                 wanted = self.context.requests.get(member, order)
                 if member in self.context.forced:
                     wanted = list(range(len(out)))
-                strides = strides_in_order(member.shape, wanted)
-                memory = self.context.allocate(member, strides)
-                stores[member] = memory.address(out)
-        return stores
+                memory = self.context.allocate(member, strides_in_order(member.shape, wanted))
+                found.append(Target(self.values[member], memory, memory.address(out)))
+        return found
 
     # --- the kernel ------------------------------------------------------------------------------
 
     def lower(self) -> list[Step]:
-        context, node = self.context, self.node
-        roles = self.roles()
-        stores = self.allocate(roles)
+        """The product, maybe a packing kernel before it and a kernel that adds up parts after."""
+        roles, steps = self.roles(), []
+        targets = self.targets(roles)
+        walk = self.walk(roles, targets)
+        form = self.b_form(walk.axes, roles)
+        accumulator = self.node.dtype.compute
+        tile = choose_tile(
+            self.context.features, walk.columns, walk.rows, accumulator, form == "turn"
+        )
+        side, packing = self.column_side(walk, roles, tile[1] * loops.LANES, form)
+        steps += packing
+        steps.append(self.product(roles, targets, walk, tile, side))
+        if self.parts:
+            steps.append(add_up(self.group, {self.node: self.leaf}, self.context))
+        return steps
+
+    def walk(self, roles: Roles, targets: Sequence[Target]) -> Walk:
+        """The kernel's axes in order: batches (blocks of k first), rows, columns."""
         expressions = [
-            *expressions_of(self.epilogue.tape, context.memories), *stores.values(),
-        ]  # fmt: skip
-        axes, words = Axes(self.space.extents), Words()
-        batch = axes.extend(roles.batch, [*expressions, self.a.address, self.b.address])
-        columns = axes.extend(roles.columns, [*expressions, self.b.address])
-        if not columns:
-            columns = [axes.add_single()]
+            *expressions_of(self.epilogue.tape, self.context.memories),
+            *(target.address for target in targets),
+        ]
+        axes, a, b = Axes(self.space.extents), self.a.address, self.b.address
+        batch = axes.extend(self.space.axes_of(len(self.labels)) if self.parts else [], [])
+        batch += axes.extend(roles.batch, [*expressions, a, b])
+        columns = axes.extend(roles.columns, [*expressions, b]) or [axes.add_single()]
         extra, column = columns[:-1], columns[-1]  # columns that do not merge are batches
-        rows = axes.extend(roles.rows, [*expressions, self.a.address]) or [axes.add_single()]
+        rows = axes.extend(roles.rows, [*expressions, a]) or [axes.add_single()]
         if not roles.a_vector and self.walks_rows(axes, roles, rows[-1]):
             extra, rows = [*rows[:-1], *extra], rows[-1:]
-        number = [*batch, *extra, *rows, column]
-        axes.runs = [axes.runs[x] for x in number]
-        num_batch, num_rows = len(batch) + len(extra), len(rows)
-        count = math.prod(axes.extent(x) for x in range(num_batch, num_batch + num_rows))
-        width = axes.extent(len(number) - 1)
-        accumulator = node.dtype.compute
-        form = self.b_form(axes, roles)
-        tile = choose_tile(context.features, width, count, accumulator, form == "turn")
-        k = self.volume(roles.summed)
-        panels = -(-width // (tile[1] * loops.LANES))
-        batches = math.prod(axes.extent(x) for x in range(num_batch))
-        steps: list[Step] = []
-        side = self.column_side(axes, roles, num_batch, tile[1] * loops.LANES, form, steps)
-        pitch = axes.coefficient(self.a.address, num_batch)
-        moves = num_rows == 1 and moves_rows(pitch * self.a.memory.dtype.itemsize, panels)
-        block, group = choose_item(
-            context.features, tile, count, k, accumulator.itemsize, panels, batches,
-            context.threads, moves, form == "turn",
-        )  # fmt: skip
-        extents = tuple(words.add(axes.extent(x)) for x in range(len(number)))
-        finisher = Finisher(axes, words, len(number) - 1, context.memories)
-        finisher.translate(self.epilogue.tape, {node: 0})
-        kernel_stores = []
-        for member, address in stores.items():
-            buffer, index = finisher.place(context.memories[member], address)
-            number_ = finisher.numbers[self.values[member]]
-            stream = finisher.is_stream(context.memories[member], address)
-            kernel_stores.append(loops.Store(buffer, index, number_, stream=stream))
+        axes.runs = [axes.runs[x] for x in (*batch, *extra, *rows, column)]
+        return Walk(axes, len(batch) + len(extra), len(rows))
+
+    def product(
+        self, roles: Roles, targets: Sequence[Target], walk: Walk, tile: tuple[int, int],
+        side: ColumnSide,
+    ) -> Step:  # fmt: skip
+        """The step of the ContractKernel."""
+        context, words, axes = self.context, Words(), walk.axes
+        extents = tuple(words.add(axes.extent(x)) for x in range(len(axes.runs)))
+        finisher = Finisher(axes, words, len(extents) - 1, context.memories)
+        finisher.translate(self.epilogue.tape, {self.node: 0})
+        stores = tuple(self.store(finisher, target) for target in targets)
         a_buffer, a_offset = self.origin(words, self.a)
         b_buffer, b_offset = self.origin(words, side.operand)
         num_runs, run_length, a_table, b_table, a_k, b_k = self.runs(roles, side.k_address)
-        b_pitch = b_k * b_buffer.dtype.itemsize
+        k, accumulator = self.volume(roles.summed), self.node.dtype.compute
+        length = loops.block_length(k)
+        depth = length if self.parts else k  # of an item
+        panels = -(-walk.columns // (tile[1] * loops.LANES))
+        pitch = axes.coefficient(self.a.address, walk.num_batch)
         a_form = "place"
-        if num_rows == 1 and tile[0] > 1 and not roles.a_vector:
+        if walk.num_rows == 1 and tile[0] > 1 and not roles.a_vector:
             a_form = "k" if a_k == 1 else "rows" if pitch == 1 else "place"
-        moves = moves and a_form == "k" and num_runs == 1
+        far = walk.num_rows == 1 and moves_rows(pitch * a_buffer.dtype.itemsize, panels)
+        moves = far and a_form == "k" and num_runs == 1
+        block, group = choose_item(
+            context.features, tile, walk.rows, depth, accumulator.itemsize, panels, walk.batches,
+            context.threads, far, side.form == "turn",
+        )  # fmt: skip
         itemsizes = accumulator.itemsize, a_buffer.dtype.itemsize, b_buffer.dtype.itemsize
         copies = moves or a_form == "rows", side.form != "packed"
-        scratch = scratch_of(tile, block, group, k, itemsizes, copies)
+        scratch = scratch_of(tile, block, group, depth, itemsizes, copies)
+        in_place = reads_in_place(walk.rows, tile[0], b_k * b_buffer.dtype.itemsize)
         kernel = loops.ContractKernel(
             extents=extents,
-            num_batch=num_batch,
-            num_rows=num_rows,
+            num_batch=walk.num_batch,
+            num_rows=walk.num_rows,
             a=a_buffer,
             b=b_buffer,
             accumulator=accumulator,
             a_offset=a_offset,
-            a_batch=self.strides(axes, words, self.a.address, range(num_batch)),
-            a_rows=self.strides(
-                axes, words, self.a.address, range(num_batch, num_batch + num_rows)
-            ),
+            a_batch=self.strides(axes, words, self.a.address, walk.batch_axes),
+            a_rows=self.strides(axes, words, self.a.address, walk.row_axes),
             b_offset=b_offset,
             b_batch=tuple(words.add(s) for s in side.batch),
             b_panel=words.add(side.panel),
             b_line=words.add(side.line) if side.form == "turn" else loops.UNIT,
             b_form=side.form,
-            b_in_place=words.add(int(reads_in_place(count, tile[0], b_pitch))),
+            b_in_place=words.add(int(in_place)),
             a_vector=roles.a_vector,
             a_form=a_form,
             a_move=words.add(int(moves)),
@@ -255,23 +281,27 @@ class Contraction:
             b_runs=words.add(b_table),
             a_k=loops.UNIT if a_k == 1 else words.add(a_k),
             b_k=loops.UNIT if side.form == "turn" else words.add(b_k),
-            k_block=words.add(loops.block_length(k)),
+            k_block=words.add(length),
             row_block=words.add(block),
             group=words.add(group),
             b_scratch=words.add(scratch.b),
             a_scratch=words.add(scratch.a),
             tile=tile,
             tape=tuple(finisher.tape),
-            stores=tuple(kernel_stores),
+            stores=stores,
             num_words=len(words.values),
+            split=self.parts > 0,
         )
-        items = batches * -(-count // block) * -(-panels // group)
-        work = self.volume(range(len(self.space.extents)))
-        label = f"contract{'+' + str(len(self.group.members) - 1) if len(stores) > 1 else ''} " + (
-            f"{count}x{width}x{k}"
-        )
-        steps.append(Step(kernel, words.values, items, scratch.size, work < 1 << 17, label))
-        return steps
+        items = walk.batches * -(-walk.rows // block) * -(-panels // group)
+        more = f"+{len(self.group.members) - 1}" if len(stores) > 1 else ""
+        label = f"contract{more} {walk.rows}x{walk.columns}x{k}"
+        is_small = walk.batches * walk.rows * walk.columns * depth < SMALL
+        return Step(kernel, words.values, items, scratch.size, is_small, label)
+
+    def store(self, finisher: Finisher, target: Target) -> loops.Store:
+        buffer, index = finisher.place(target.memory, target.address)
+        stream = finisher.is_stream(target.memory, target.address)
+        return loops.Store(buffer, index, finisher.numbers[target.value], stream=stream)
 
     def walks_rows(self, axes: Axes, roles: Roles, row: int) -> bool:
         """Do many neighbours in A belong to rows, and are k far apart? Then A is copied, and only
@@ -325,85 +355,18 @@ class Contraction:
         return "turn" if self.runs(roles, self.b.address)[-1] == 1 else "packed"
 
     def column_side(
-        self, axes: Axes, roles: Roles, num_batch: int, width: int, form: str, steps: list[Step]
-    ) -> ColumnSide:
+        self, walk: Walk, roles: Roles, width: int, form: str
+    ) -> tuple[ColumnSide, list[Step]]:
         """B as it lies, or packed into panels of `width` columns by a step of its own."""
+        axes, address = walk.axes, self.b.address
         if form == "packed":
-            return self.pack(axes, roles, num_batch, width, steps)
-        step = axes.coefficient(self.b.address, len(axes.runs) - 1)
-        batch = [axes.coefficient(self.b.address, x) for x in range(num_batch)]
-        return ColumnSide(self.b, batch, width * step, step, self.b.address, form)
-
-    def pack(
-        self, axes: Axes, roles: Roles, num_batch: int, width: int, steps: list[Step]
-    ) -> ColumnSide:
-        """B as [batch][panel][k][width], the last panel filled up with zeros."""
-        column = len(axes.runs) - 1
-        columns, k = axes.extent(column), self.volume(roles.summed)
-        panels = -(-columns // width)
-        source, memory_dtype = self.b.address, self.b.memory.dtype
-        batches = [x for x in range(num_batch) if axes.coefficient(source, x)]
-        own = Axes([*self.space.extents, panels, width])
-        panel_axis, lane_axis = len(self.space.extents), len(self.space.extents) + 1
-        k_strides = dict(
-            zip(roles.summed, row_major([self.space.extents[x] for x in roles.summed]), strict=True)
-        )
-        target = Affine(0, ((lane_axis, 1),)) + Affine(0, ((panel_axis, k * width),))
-        k_address = Affine()
-        for axis, stride in k_strides.items():
-            k_address += Affine(0, ((axis, stride * width),))
-        target += k_address
-        batch_strides, total = [0] * num_batch, panels * k * width
-        for x in reversed(batches):
-            batch_strides[x] = total
-            total *= axes.extent(x)
-        step = axes.coefficient(source, column)
-        loaded = Affine(source.offset, ((panel_axis, step * width), (lane_axis, step)))
-        loaded += Affine(0, tuple(sorted((x, source.coefficient(x)) for x in roles.summed)))
-        position = Affine(0, ((panel_axis, width), (lane_axis, 1)))
-        words = Words()
-        outer = []
-        for x in batches:
-            own.runs.append([len(own.source)])
-            fresh = len(own.source)
-            own.source.append(axes.extent(x))
-            outer.append(len(own.runs) - 1)
-            loaded += Affine(0, ((fresh, axes.coefficient(source, x)),))
-            target += Affine(0, ((fresh, batch_strides[x]),))
-        outer += own.extend([panel_axis], [])
-        outer += own.extend(roles.summed, [loaded, target])
-        (lane,) = own.extend([lane_axis], [Affine(0, ((x, 1),)) for x in roles.summed] + [position])
-        packed = Memory(memory_dtype, (total,), (1,))
-        rows = next((x for x in outer if own.coefficient(loaded, x) == 1), None)
-        if rows is None or own.coefficient(loaded, lane) in (0, 1):
-            rows, inner = None, [lane]
-            shape = outline(own, words, outer, None, inner, self.context.threads)
-        else:  # columns of memory become rows: transposed in registers
-            inner = []
-            shape = outline_tile(own, words, [x for x in outer if x != rows], rows, lane)
-        finisher = Finisher(own, words, lane, self.context.memories, rows)
-        limit = finisher.put(loops.Size(words.add(columns)))
-        inside = finisher.put(loops.Apply("less", (finisher.integer(position), limit), bool_))
-        buffer, index = finisher.place(self.b.memory, loaded)
-        value = finisher.put(loops.Load(buffer, index, inside))
-        place = finisher.place(packed, target)
-        stage = loops.Map(tuple(inner), (loops.Store(*place, value),))
-        steps.append(assemble(shape, words, finisher, [stage], f"pack {k}x{columns}"))
-        return ColumnSide(
-            Operand(packed, Affine()), batch_strides, k * width, 1, k_address, "packed"
-        )
-
-
-@dataclass(slots=True)
-class ColumnSide:
-    """How the kernel addresses B."""
-
-    operand: Operand
-    batch: list[int]
-    panel: int
-    line: int
-    k_address: Affine
-    form: str
+            side, step = Packing(
+                self.context, self.space.extents, self.b, walk, roles.summed, width
+            ).lower()
+            return side, [step]
+        pitch = axes.coefficient(address, len(axes.runs) - 1)
+        batch = [axes.coefficient(address, x) for x in walk.batch_axes]
+        return ColumnSide(self.b, batch, width * pitch, pitch, address, form), []
 
 
 def lower_contract(group: Group, context: Context) -> list[Step]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from ambos.compiler import loops
 from ambos.compiler.draft import Draft, Written, allocate
@@ -22,6 +23,8 @@ from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.movement import detach
 
+NOTHING: Mapping[Node, Node] = MappingProxyType({})
+
 
 def lower_loop(group: Group, context: Context) -> list[Step]:
     """The kernel of a group of pointwise, movement and reduction nodes, or two if it is split."""
@@ -30,17 +33,27 @@ def lower_loop(group: Group, context: Context) -> list[Step]:
         return [_lower(group, context)]
     for leaf in cut.leaves.values():
         context.allocate(leaf, row_major(leaf.shape))
-    return [_lower(group, context, first=cut), _lower(cut.second(group), context, second=cut)]
+    return [
+        _lower(group, context, first=cut), _lower(cut.second(group), context, sources=cut.leaves)
+    ]  # fmt: skip
+
+
+def add_up(group: Group, leaves: Mapping[Node, Node], context: Context) -> Step:
+    """The kernel of `group`, whose members `leaves` names are the sums of what lies there, along
+    its first dimension and in order."""
+    leaf = next(iter(leaves.values()))
+    whole = replace(group, kind="loop", shape=leaf.shape, reduced=(0,))
+    return _lower(whole, context, sources=leaves)
 
 
 def _lower(
-    group: Group, context: Context, first: Split | None = None, second: Split | None = None
-) -> Step:
-    """The one kernel of a group. `first`: the reductions' runs go to their leaves; `second`: the
-    reductions take these in."""
+    group: Group, context: Context, first: Split | None = None,
+    sources: Mapping[Node, Node] = NOTHING,
+) -> Step:  # fmt: skip
+    """The one kernel of a group. `first`: the reductions' runs go to their leaves; `sources`: the
+    leaves that reductions take in, in order."""
     space = Space(group.shape)
-    reduces = [m for m in group.members if kind_of(m) == "reduce"]
-    sources = {} if second is None else second.leaves
+    reduces = [m for m in group.members if kind_of(m) == "reduce" or m in sources]
     if first is not None:
         members = [m for m in group.members if m.shape == group.shape or m in reduces]
         group = replace(group, members=members)
@@ -57,7 +70,7 @@ def _lower(
     written = [
         Written(m, number, group.target(m, space.dims))
         for m, number in zip(group.members, numbers, strict=True)
-        if kind_of(m) != "reduce" and m in context.needed
+        if m not in reduces and m in context.needed
     ]
     for node in reduces:
         if first is not None:
@@ -75,7 +88,7 @@ def _lower(
             allocate(write, reads, space, context)
     folds = {m: number for m, number in zip(group.members, numbers, strict=True) if m in reduces}
     draft = Draft(group, space, builder, folds, written, context)
-    return _kernel(draft, first, plain=second is not None)
+    return _kernel(draft, first, plain=bool(sources))
 
 
 def _member_value(builder: TapeBuilder, group: Group, node: Node, leaf: Node | None = None) -> int:

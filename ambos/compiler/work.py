@@ -173,6 +173,8 @@ def count_contract(kernel: loops.ContractKernel, step: Step) -> tuple[int, int, 
     points = Points(step, kernel.extents, kernel.tape, axes)
     depth = integer(step.words[kernel.num_runs]) * integer(step.words[kernel.run_length])
     used = loops.closure(kernel.tape, (store.value for store in kernel.stores))
+    if kernel.split:  # a point of the first axis sums over one block only
+        depth = min(depth, integer(step.words[kernel.k_block]))
     flops = 2 * points.volume(axes) * depth + points.arithmetic(used, frozenset(), axes)
     reads, writes = Traffic(), Traffic()
     column = len(kernel.extents) - 1

@@ -339,7 +339,7 @@ def _fold(fold: Fold, sizes: Sequence[int], here: Point) -> NumpyValue:
         return NumpyValue(_extreme(data, fold.op, wide.dtype)[:, None], wide.dtype)
     if fold.plain:
         function = np.add if fold.op == "add" else np.multiply
-        total = np.full(shape[0], 0 if fold.op == "add" else 1, storage(wide.dtype))
+        total = np.full(shape[0], -0.0 if fold.op == "add" else 1, storage(wide.dtype))
         for column in data.T:
             total = function(total, column)
         return NumpyValue(np.asarray(total)[:, None], wide.dtype)
@@ -422,7 +422,9 @@ def _contract(
     b_k = width if kernel.b_form == "packed" else size(kernel.b_k)
     total = chain = np.zeros(column.shape, storage(kernel.accumulator))
     count = size(kernel.num_runs) * length
-    for k in range(count):
+    first = batch[0] * block if kernel.split else 0
+    end = min(first + block, count) if kernel.split else count
+    for k in range(first, end):
         run, within = divmod(k, length)
         a_at = a_base + memory[kernel.a_runs][run] + within * size(kernel.a_k)
         b_at = b_base + memory[kernel.b_runs][run] + within * b_k
@@ -430,7 +432,7 @@ def _contract(
         b = _operand(memory, kernel.b, b_at, kernel.accumulator)
         chain = fused_multiply_add(a, b, chain)
         if (k + 1) % block == 0 or k + 1 == count:
-            total = chain if k < block else np.asarray(total + chain)
+            total = chain if k - first < block else np.asarray(total + chain)
             chain = np.zeros_like(total)
     return total
 

@@ -88,6 +88,7 @@ class Case:
     a_vector: bool = False
     a_form: str = "place"
     a_move: bool = False
+    split: bool = False
     tape: Callable[[Case], tuple[Instr, ...]] | None = None
     words: list[int] = field(default_factory=list)
     arrays: list[np.ndarray] = field(default_factory=list)
@@ -154,6 +155,7 @@ class Case:
             tape=tape,
             stores=(target,),
             num_words=len(self.words),
+            split=self.split,
         )
 
     def scratch_of(self) -> Scratch:

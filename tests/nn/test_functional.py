@@ -7,6 +7,7 @@ import torch.nn.functional as T
 
 import ambos as am
 import ambos.nn.functional as F
+from ambos.core.config import config
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 
 RNG = np.random.default_rng(4)
@@ -205,3 +206,15 @@ IMAGE, FILTERS = (1, 3, 5, 5), (4, 3, 3, 3)
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_gradients_of_filters_have_the_bits_of_one_thread(monkeypatch):
+    """4704 pixels are a sum whose blocks several threads share."""
+    image, filters = (RNG.normal(size=n).astype("f") for n in ((6, 6, 28, 28), (7, 6, 3, 3)))
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(config, "threads", threads)
+        weight = am.tensor(filters, requires_grad=True)
+        F.conv2d(am.tensor(image), weight, padding=1).square().sum().backward()
+        found.append(weight.grad.numpy().tobytes())
+    assert found == found[:1] * 3

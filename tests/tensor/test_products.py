@@ -76,6 +76,26 @@ def test_batches_of_every_layout() -> None:
     assert alone.tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int32"])
+def test_long_sums_have_the_bits_of_one_thread(dtype: str) -> None:
+    """Blocks of k are items of several threads; what follows the sum happens to the whole."""
+    rng = np.random.default_rng(7)
+    a, b = ((rng.standard_normal(s) * 3).astype(dtype) for s in ((2, 20, 3400), (3400, 40)))
+    if dtype == "float32":  # a sum of -0.0 stays one: every product underflows
+        a[1, 3], b[:, 5] = -1e-30, 1e-30
+    found = []
+    for threads in (1, 2, 3, 4):
+        config.threads = threads
+        total = am.tensor(a) @ am.tensor(b)
+        found.append([np.array(x.numpy()) for x in (am.relu(total) + total, total)])
+    for one, two in found[1:]:
+        assert one.tobytes() == found[0][0].tobytes()
+        assert two.tobytes() == found[0][1].tobytes()
+    if dtype == "float32":
+        assert np.signbit(found[1][1][1, 3, 5])
+        assert found[1][1][1, 3, 5] == 0
+
+
 @pytest.mark.parametrize("columns", [2048, 2064, 2049])
 def test_large_results_written_past_the_caches_have_the_bits_of_small_ones(columns):
     """17 MiB: whole lines of them are not read before they are written."""
