@@ -110,9 +110,9 @@ def even_share(rows: int, block: int, height: int, others: int, threads: int) ->
         >>> even_share(1024, 209, 11, 1, 2), even_share(1024, 209, 11, 2, 2)
         (176, 209)
     """
-    parts = -(-rows // block)
+    parts = max(1, -(-rows // block))
     for more in range(parts, parts + threads):
-        share = -(-rows // (more * height)) * height
+        share = max(1, -(-rows // (more * height))) * height
         items = -(-rows // share) * others
         if items >= EVEN_ITEMS_PER_THREAD * threads or share < 2 * height:
             break
