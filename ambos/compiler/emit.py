@@ -30,6 +30,7 @@ from ambos.core.dtype import int32, int64
 PASSES = ("instruction_combine", "simplify_cfg")
 
 Body = Callable[[Value], None]
+STRIP = 8  # points that a vector visits before the next vector does
 
 
 def emit_loop(kernel: LoopKernel, name: str, lower: Lower) -> str:
@@ -163,13 +164,38 @@ class LoopEmitter:
         if isinstance(only, Map) and only.ordered:
             self.nest(only.axes, [], lambda _: self.ordered_lanes(only, low, high))
             return
-        single = only is not None and not only.axes
+        if isinstance(only, Map) and only.axes:
+            self.strips(only, low, high)
+            return
 
         def body(base: Value, mask: Value | None) -> None:
             self.tape.bind(axis, base, True, mask)
             self.stages()
 
-        self.vectors(low, high, body, 4 if single else 1)
+        self.vectors(low, high, body, 1 if only is None else 4)
+
+    def strips(self, stage: Map, low: Value, high: Value) -> None:
+        """A map whose points are few at a time the inner loop: what they share stays in registers,
+        and memory is still touched in long pieces."""
+        axis, (*outer, last) = self.kernel.lane, stage.axes
+        assert axis is not None
+
+        def strip(_: State) -> State:
+            extent = self.extent(last)
+            with self.b.loop("0", extent.text, STRIP) as loop:
+                start = self.inside(loop.index)
+                stop = self.smaller(start + STRIP, extent)
+
+                def body(base: Value, mask: Value | None) -> None:
+                    self.tape.bind(axis, base, True, mask)
+                    with self.b.loop(start.text, stop.text, 1) as points:
+                        self.tape.bind(last, self.inside(points.index))
+                        self.tape.store(stage.stores)
+
+                self.vectors(low, high, body, 1)
+            return []
+
+        self.nest(outer, [], strip)
 
     def ordered_lanes(self, stage: Map, low: Value, high: Value) -> State:
         """One point of an ordered map, for all lanes: these never meet, so that points may be the

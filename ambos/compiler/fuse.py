@@ -17,6 +17,7 @@ from ambos.compiler.group import (
     group_kind,
     is_leaf,
     kind_of,
+    moved_base,
     same_attention,
     view_base,
 )
@@ -109,6 +110,10 @@ class Fusion:
             if kind in OWN_KERNELS:
                 for source in node.inputs:  # a sort reads its keys row-major, never through a view
                     self.store_operand(source, f"operand of a {node.op.name}", kind == "sort")
+            if node.op.name == "fma":
+                self.store_operand(moved_base(node.inputs[0]), "read for each tap", exact=True)
+            if node.op.name == "detach" and not self.is_in_order(node):
+                self.keep(node, "factors that are not side by side")
             if node.op.name in ("take", "gather"):
                 self.store_operand(node.inputs[0], "gathered from at any index", exact=True)
             if node.op.name == "scatter_add" and node.inputs[2].size > 1:
@@ -135,6 +140,32 @@ class Fusion:
                 self.store_parts(base, why)
             else:
                 self.keep(base, why)
+
+    @staticmethod
+    def is_in_order(copy: Node) -> bool:
+        """Are the elements of `copy` neighbours in a program's input along the last axis?"""
+        (source,), space = copy.inputs, Space(copy.shape)
+        if not is_leaf(moved_base(source)):
+            return False
+        builder, _ = build(
+            space,
+            lambda b: [b.value(source, tuple(b.space.dims))],
+            lambda s: TapeBuilder(s, is_leaf),
+        )
+        reads = [symbol for symbol in builder.tape if isinstance(symbol, Read)]
+        last = space.axes_of(copy.rank - 1)
+        return all(
+            read.place is not None
+            and [
+                sum(
+                    (part * n for part, n in zip(read.place, read.node.attrs[1], strict=True)),
+                    Affine(),
+                ).coefficient(axis)
+                for axis in last
+            ]
+            == [1]
+            for read in reads
+        )
 
     def weigh(self, node: Node) -> None:
         """What computing `node` from stored nodes costs, in additions; stores it where that is

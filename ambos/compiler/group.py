@@ -9,6 +9,7 @@ from ambos.core.affine import Affine
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops.attention import Attend
+from ambos.ops.kinds import Move
 from ambos.ops.movement import Concat, Interleave, Pad
 from ambos.ops.reductions import Reduce
 
@@ -101,5 +102,12 @@ def is_leaf(node: Node) -> bool:
 def view_base(node: Node) -> Node:
     """What a chain of pure views looks at."""
     while node.op.name in VIEWS:
+        node = node.inputs[0]
+    return node
+
+
+def moved_base(node: Node) -> Node:
+    """What a chain of movements of one operand, padding as well, moves: a value or a copy."""
+    while isinstance(node.op, Move) and len(node.inputs) == 1 and node.op.name != "detach":
         node = node.inputs[0]
     return node

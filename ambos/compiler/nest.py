@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ambos.compiler.draft import Draft, main_read
-from ambos.compiler.finish import Axes, Words
+from ambos.compiler.finish import STREAM_BYTES, Axes, Words
 from ambos.compiler.group import fold_of
 from ambos.compiler.launches import Outline, outline, outline_tile
 from ambos.compiler.split import Split, adjacent
@@ -14,6 +14,7 @@ from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
 from ambos.core.affine import Affine
 from ambos.graph.node import Node
 
+HELD = 4  # so many operands are worth holding in registers while another axis is walked
 SHORT = 8  # a tile with fewer rows or columns is mostly empty: elements are moved one by one
 
 
@@ -86,6 +87,8 @@ def _choose_vectors(draft: Draft, nest: Nest) -> None:
         nest.lane = outer.pop()
     elif outer:
         nest.across = [outer.pop()]
+    if outer and _num_held(draft, nest) >= HELD and not _is_large(draft):
+        (nest.lane,), nest.across = nest.across, [outer.pop()]
     rows = None if nest.lane is not None else _row_axis(draft, nest)
     if rows is None:
         return
@@ -95,6 +98,24 @@ def _choose_vectors(draft: Draft, nest: Nest) -> None:
     elif axes.extent(rows) > columns:  # vectors along the other axis
         outer.remove(rows)
         nest.lane = rows
+
+
+def _num_held(draft: Draft, nest: Nest) -> int:
+    """How many operands vary along the vectors but stay the same along the next axis."""
+    vector, across = nest.across[-1], nest.outer[-1]
+    addresses = [draft.address(read) for read in draft.reads if not read.gathers]
+    return sum(
+        nest.axes.coefficient(address, vector) != 0 and nest.axes.coefficient(address, across) == 0
+        for address in addresses
+    )
+
+
+def _is_large(draft: Draft) -> bool:
+    """Does what is read or written come from beyond the caches? Then memory is better walked in a
+    straight line, which processors foresee: 38 MB in strides of 768 bytes 4.3 ms, else 2.5."""
+    nodes = [*(read.node for read in draft.reads), *(w.node for w in draft.written)]
+    memories = (draft.context.memories[node] for node in nodes)
+    return any((m.whole or m).nbytes >= STREAM_BYTES for m in memories)
 
 
 def _obstacle(draft: Draft, part: Sequence[int]) -> NeedsBuffer | NeedsBlock:

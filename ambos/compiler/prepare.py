@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ambos.compiler.group import view_base
+from ambos.compiler.group import moved_base, view_base
 from ambos.core.shape import size_of
 from ambos.graph import Node, make, rewrite, toposort
 from ambos.graph.rewrite import Table, Trail
 from ambos.ops.arithmetic import cast
 from ambos.ops.contraction import Spec, padded_explicitly
+from ambos.ops.depthwise import depthwise
 from ambos.ops.inner import inner_product
 from ambos.ops.kinds import constant, registry
 from ambos.ops.movement import reshape
@@ -63,7 +64,7 @@ def _wide_attention(node: Node) -> Node | None:
 
 EXPLICIT: Table = {
     **{name: (_reduce_of_nothing,) for name, op in registry.items() if op.kind == "reduce"},
-    "contract": (_empty_sum, inner_product, _padding),
+    "contract": (_empty_sum, inner_product, depthwise, _padding),
     "pad": SIMPLIFICATIONS["pad"],
     "slice": SIMPLIFICATIONS["slice"],
     **{
@@ -79,6 +80,13 @@ def layout_requests(roots: Sequence[Node]) -> dict[Node, list[int]]:
     over a window's row and its channels walks memory straight."""
     wanted: dict[Node, list[int]] = {}
     for node in toposort(roots):
+        if node.op.name == "detach":  # a copy, made for its order
+            wanted[node] = list(range(node.rank))
+        if node.op.name == "fma" and node.inputs[1].op.name == "expand":
+            source, (factors,) = moved_base(node.inputs[0]), node.inputs[1].inputs
+            if source.rank == node.rank:  # vectors lie along the axes that the factors have
+                axes = sorted(range(node.rank), key=lambda axis: factors.shape[axis] != 1)
+                wanted.setdefault(source, axes)
         if node.op.name != "contract" or node.attrs[0].is_plain:
             continue
         spec: Spec = node.attrs[0]

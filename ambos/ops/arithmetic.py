@@ -7,6 +7,7 @@ from typing import Any
 from ambos.core.dtype import DType, bool_
 from ambos.core.errors import DTypeError
 from ambos.graph.node import Attrs, Node
+from ambos.ops.fused import fused_multiply_add
 from ambos.ops.kinds import Grads, Pointwise, Predicate, constant_like
 
 # Lambdas are facts, not functions to be called by hand.
@@ -49,6 +50,15 @@ class Divide(Pointwise):
     def vjp(self, node: Node, g: Node) -> Grads:
         gx = divide(g, node.inputs[1])
         return gx, negative(multiply(gx, node))
+
+
+class Fma(Pointwise):
+    """x * y + z, rounded once: a step of a contraction's sum."""
+
+    arity = 3
+    lower = lambda b, x, y, z: b.fma(x, y, z)
+    ref = lambda np, x, y, z: fused_multiply_add(np, x, y, z)
+    partials = lambda op, out, x, y, z: (y, x, 1)
 
 
 class FloorDivide(Pointwise):
@@ -382,7 +392,7 @@ sign: Sign
 greater: Greater
 less: Less
 
-add, subtract, multiply, divide = Add(), Subtract(), Multiply(), Divide()
+add, subtract, multiply, divide, fma = Add(), Subtract(), Multiply(), Divide(), Fma()
 floor_divide, remainder, negative = FloorDivide(), Remainder(), Negative()
 absolute, sign, relu, maximum, minimum = Absolute(), Sign(), Relu(), Maximum(), Minimum()
 less, less_equal, greater, greater_equal = Less(), LessEqual(), Greater(), GreaterEqual()

@@ -45,7 +45,7 @@ from ambos.compiler.loops import (
 )
 from ambos.core.dtype import DType, bool_, float64, int64
 from ambos.core.errors import CompilerError, IndexingError
-from ambos.testing.fused import fused_multiply_add
+from ambos.ops.fused import fused_multiply_add
 from ambos.testing.interpret_attention import interpret_attention, interpret_attention_gradient
 from ambos.testing.interpret_scan import interpret_scan
 from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
@@ -430,7 +430,7 @@ def _contract(
         b_at = b_base + memory[kernel.b_runs][run] + within * b_k
         a = _operand(memory, kernel.a, a_at, kernel.accumulator)
         b = _operand(memory, kernel.b, b_at, kernel.accumulator)
-        chain = fused_multiply_add(a, b, chain)
+        chain = fused_multiply_add(np, a, b, chain)
         if (k + 1) % block == 0 or k + 1 == count:
             total = chain if k - first < block else np.asarray(total + chain)
             chain = np.zeros_like(total)

@@ -21,7 +21,7 @@ from ambos.compiler.attention_loops import (
 from ambos.core.dtype import DType
 from ambos.core.errors import IndexingError
 from ambos.ops.elementary import exp2_flushed
-from ambos.testing.fused import fused_multiply_add
+from ambos.ops.fused import fused_multiply_add
 from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
 
 Array = npt.NDArray[Any]
@@ -68,12 +68,12 @@ class Matrices:
         """a @ b, each element one chain of fused multiply-adds from zero."""
         total = np.zeros((a.shape[0], b.shape[1]), self.type)
         for k in range(a.shape[1]):
-            total = fused_multiply_add(*np.broadcast_arrays(a[:, k, None], b[k], total))
+            total = fused_multiply_add(np, *np.broadcast_arrays(a[:, k, None], b[k], total))
         return total
 
     def fma(self, a: Any, b: Any, c: Any) -> Array:
         given = (np.asarray(x, self.type) for x in (a, b, c))
-        return fused_multiply_add(*np.broadcast_arrays(*given))
+        return fused_multiply_add(np, *np.broadcast_arrays(*given))
 
     def power(self, z: Array, factor: Any, largest: Array) -> Array:
         """exp2((z - largest) factor)."""

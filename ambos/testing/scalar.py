@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from ambos.core.dtype import (
     uint64,
 )
 from ambos.core.errors import DTypeError
-from ambos.testing.fused import fused_multiply_add
+from ambos.ops.fused import fused_multiply_add
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
@@ -184,7 +185,7 @@ class NumpyBuilder:
         return _apply(np.copysign, x.dtype, x.data, _same(x, sign))
 
     def fma(self, a: NumpyValue, b: Any, c: Any) -> NumpyValue:
-        return _apply(fused_multiply_add, a.dtype, a.data, _same(a, b), _same(a, c))
+        return _apply(partial(fused_multiply_add, np), a.dtype, a.data, _same(a, b), _same(a, c))
 
     def mul_high(self, a: NumpyValue, b: NumpyValue) -> NumpyValue:
         if a.dtype is not uint32:

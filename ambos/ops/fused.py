@@ -1,4 +1,4 @@
-"""a * b + c rounded once, in NumPy, which has no such operation."""
+"""a * b + c rounded once, by operations of NumPy (an argument), which has no such operation."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import math
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-Array = npt.NDArray[Any]
+Array = Any  # NumPy's
 
 
-def fused_multiply_add(a: Array, b: Array, c: Array) -> Array:
+def fused_multiply_add(np: Any, a: Array, b: Array, c: Array) -> Array:
     """a * b + c, rounded once.
 
     float32 goes through float64, where the product is exact and the sum is rounded to odd, so that
@@ -21,17 +18,18 @@ def fused_multiply_add(a: Array, b: Array, c: Array) -> Array:
     these might overflow or vanish.
 
     Example:
+        >>> import numpy as np
         >>> x = np.float32(1 + 2**-12)
-        >>> fused_multiply_add(x, x, np.float32(-1)) == np.float32(2**-11 + 2**-24)
+        >>> fused_multiply_add(np, x, x, np.float32(-1)) == np.float32(2**-11 + 2**-24)
         np.True_
     """
     a, b, c = np.broadcast_arrays(a, b, c)
     with np.errstate(all="ignore"):
         if a.dtype == np.float32:
             product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
-            return _odd_sum(product, addend).astype(np.float32)
+            return _odd_sum(np, product, addend).astype(np.float32)
         if a.dtype == np.float64:
-            return _double(a, b, c)
+            return _double(np, a, b, c)
         return np.asarray(a * b + c)
 
 
@@ -52,7 +50,7 @@ def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
     return product, lost
 
 
-def _odd_sum(a: Array, b: Array) -> Array:
+def _odd_sum(np: Any, a: Array, b: Array) -> Array:
     """a + b rounded to odd: an inexact result gets an odd last bit."""
     total, error = _two_sum(a, b)
     even = (total.view(np.int64) & 1) == 0
@@ -61,19 +59,21 @@ def _odd_sum(a: Array, b: Array) -> Array:
     return np.asarray(np.where(inexact, np.nextafter(total, toward), total))
 
 
-def _double(a: Array, b: Array, c: Array) -> Array:
+def _double(np: Any, a: Array, b: Array, c: Array) -> Array:
     high, low = _two_product(a, b)
     first, rest = _two_sum(c, low)
     total, more = _two_sum(high, first)
-    result = np.asarray(total + _odd_sum(rest, more))
+    result = np.asarray(total + _odd_sum(np, rest, more))
     size, product = np.abs(c), np.abs(a * b)
-    trivial = (a == 0) | (b == 0) | ~np.isfinite(a) | ~np.isfinite(b) | ~np.isfinite(c)
-    tiny = (product < 2.0**-960) & (size > 2.0**-880)
-    result = np.where(trivial, a * b + c, np.where(tiny, c, result))
+    finite = np.isfinite(a) & np.isfinite(b)
+    trivial = (a == 0) | (b == 0) | ~finite | ~np.isfinite(c)
+    # An infinite or much larger c is the result, even if the product alone would overflow.
+    alone = finite & np.isinf(c) | (product < 2.0**-960) & (size > 2.0**-880)
+    result = np.where(alone, c, np.where(trivial, a * b + c, result))
     parts = (np.abs(a), np.abs(b), product)
     safe = np.logical_and.reduce([(p > 2.0**-400) & (p < 2.0**400) for p in parts])
     safe &= (c == 0) | ((size > 2.0**-400) & (size < 2.0**400))
-    hard = ~(trivial | tiny | safe)
+    hard = ~(trivial | alone | safe)
     if hard.any():
         result[hard] = np.frompyfunc(_exact, 3, 1)(a[hard], b[hard], c[hard])
     return np.asarray(result)
