@@ -101,6 +101,9 @@ class _Entry(ref["Node"]):
 _known: dict[tuple[Any, ...], _Entry] = {}
 
 
+_new: Callable[[type[Node]], Node] = object.__new__
+
+
 def _forget(entry: _Entry) -> None:
     if _known.get(entry.key) is entry:
         del _known[entry.key]
@@ -124,8 +127,8 @@ def make(
                 tracked = tracking.enabled
                 break
     # A float attribute must not meet an equal integer, nor 0.0 its negative.
-    key = (op.name, attrs, tuple(map(id, inputs)), tracked, exact(attrs) if attrs else None,
-           tracking.scope)  # fmt: skip
+    bits = exact(attrs) if attrs and isinstance(attrs[0], (int, float)) else None
+    key = (op, inputs, attrs, tracked, bits, tracking.scope)
     entry = _known.get(key)
     if entry is not None:
         found = entry()
@@ -156,10 +159,13 @@ def _build(
     tracked: bool,
     value: Any = None,
 ) -> Node:
-    if math.prod(shape) * dtype.itemsize > MAX_BYTES:
+    like = inputs[0] if inputs else None
+    if (like is None or shape is not like.shape or dtype is not like.dtype) and math.prod(
+        shape
+    ) * dtype.itemsize > MAX_BYTES:
         raise ShapeError(f"{op.name}: {shape} of {dtype.name} is too large; need less than 2**62 "
                          "bytes")  # fmt: skip
-    node = Node.__new__(Node)
+    node = _new(Node)
     node.op, node.inputs, node.attrs = op, inputs, attrs
     node.shape, node.dtype, node.tracked, node.value = shape, dtype, tracked, value
     return node

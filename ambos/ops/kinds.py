@@ -94,15 +94,15 @@ class Pointwise(Op, abstract=True):
         if len(inputs) != self.arity:
             raise ShapeError(f"{self.name}: got {len(inputs)} operands; need {self.arity}")
         shape = inputs[0].shape
-        for node in inputs[1:]:
-            if node.shape != shape:
+        for node in inputs:
+            if node.shape is not shape and node.shape != shape:
                 raise ShapeError(f"{self.name}: shapes {shape} and {node.shape} differ; "
                                  "expand them to one shape first")  # fmt: skip
         return shape, self.infer_dtype(inputs, attrs)
 
     def infer_dtype(self, inputs: tuple[Node, ...], attrs: Attrs) -> DType:
         dtype = inputs[0].dtype
-        for node in inputs[1:]:
+        for node in inputs:
             if node.dtype is not dtype:
                 raise DTypeError(f"{self.name}: dtypes {dtype.name} and {node.dtype.name} differ; "
                                  "cast them to one dtype first")  # fmt: skip

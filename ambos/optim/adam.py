@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
+from ambos.core.dtype import DType
 from ambos.core.errors import ArgumentError
 from ambos.optim.averages import faded
 from ambos.optim.optimizer import Group, Optimizer, State, rates
@@ -69,9 +71,12 @@ class Adam(Optimizer):
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, lr: Tensor
     ) -> Tensor:
         (beta1, beta2), decay = group["betas"], group["weight_decay"]
-        step, dtype = state["step"].count, parameter.dtype
+        clock, dtype = state["step"], parameter.dtype
+        size, spread, left = self.once(
+            (clock, group, lr, dtype), lambda: _factors(clock.count, group, lr, dtype)
+        )
         if decay and self.decoupled:
-            parameter = parameter * (1.0 - lr * decay).to(dtype)
+            parameter = parameter * left()
         elif decay:
             grad = grad + parameter * decay
         first, second = state["exp_avg"], state["exp_avg_sq"]
@@ -79,11 +84,21 @@ class Adam(Optimizer):
         second = state["exp_avg_sq"] = faded(second * beta2 + grad * (1 - beta2) * grad)
         if group["amsgrad"]:
             second = state["max_exp_avg_sq"] = state["max_exp_avg_sq"].maximum(second)
-        size = lr / (1.0 - beta1**step)
-        # One division an element: what is the same for all of them is divided once.
-        spread = 1.0 / (1.0 - beta2**step).sqrt()
-        scale = second.sqrt() * spread.to(dtype) + group["eps"]
-        return parameter - first * size.to(dtype) / scale
+        scale = second.sqrt() * spread + group["eps"]
+        return parameter - first * size / scale
+
+
+def _factors(
+    step: Tensor, group: Group, lr: Tensor, dtype: DType
+) -> tuple[Tensor, Tensor, Callable[[], Tensor]]:
+    """What is the same for all elements of all parameters that step together: the size of the
+    step, the factor of the second moment's root (one division an element: this is divided once),
+    and, when it is asked for, what decay leaves of a parameter."""
+    beta1, beta2 = group["betas"]
+    size = lr / (1.0 - beta1**step)
+    spread = 1.0 / (1.0 - beta2**step).sqrt()
+    left = cache(lambda: (1.0 - lr * group["weight_decay"]).to(dtype))
+    return size.to(dtype), spread.to(dtype), left
 
 
 class AdamW(Adam):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from operator import itemgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ambos.tensor.tracing import current, guard, host_value, makeup
 
 Group = dict[str, Any]
 State = dict[str, Any]
+T = TypeVar("T")
 
 
 class Optimizer(metaclass=Checked):
@@ -39,6 +41,7 @@ class Optimizer(metaclass=Checked):
     """
 
     counts_steps: ClassVar[bool] = True  # each state has a Clock under "step"
+    _shared: dict[tuple[int, ...], tuple[Any, Any]] | None = None  # by ids, see `once`
 
     def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
         self.defaults = defaults = plain(defaults)
@@ -173,7 +176,7 @@ class Optimizer(metaclass=Checked):
         if current.trace is not None:
             before = dict(self.state)
             current.trace.undos.append(lambda: setattr(self, "state", before))
-        with no_grad():
+        with no_grad(), self._recording():
             held = [self._held(parameter, group) for parameter, group, _ in work]
             states = [dict(state) for state in held]
             tick = Tick(states, self._owners()) if self.counts_steps else None
@@ -189,6 +192,26 @@ class Optimizer(metaclass=Checked):
                 changed += [parameter, *_rebound(old, state)]
         self._guard()
         return changed
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """While an update is recorded, `once` remembers."""
+        self._shared = {}
+        try:
+            yield
+        finally:
+            self._shared = None
+
+    def once(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """What `make` returns, asked once a step for objects that are the same (a group, its rate,
+        a clock): parameters have it in common, and recording it for each takes time."""
+        if self._shared is None:
+            return make()
+        place = tuple(map(id, key))
+        if place not in self._shared:
+            self._shared[place] = key, make()  # the objects stay, and with them their ids
+        found: T = self._shared[place][1]
+        return found
 
     def _guard(self) -> None:
         """What a jitted step depends on, its rates and the tensors' values apart."""

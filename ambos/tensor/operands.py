@@ -88,12 +88,13 @@ def align(name: str, operands: tuple[Operand, ...], dtype: DType | None = None) 
     if dtype is None:
         dtype = common_dtype(operands)
     shapes = [x.shape for x in operands if isinstance(x, Node)]
-    first = shapes[0] if shapes else ()
-    shape = first if all(s == first for s in shapes) else broadcast(name, *shapes)
-    return tuple(
+    shape = shapes[0] if shapes else ()
+    if shapes.count(shape) != len(shapes):
+        shape = broadcast(name, *shapes)
+    return tuple([
         expand_to(convert(x, dtype), shape) if isinstance(x, Node) else scalar(x, dtype, shape)
         for x in operands
-    )
+    ])  # fmt: skip
 
 
 def binary(op: Op, a: Operand, b: Operand) -> Node:

@@ -239,3 +239,36 @@ def test_averages_without_gradients_fade_to_zero_and_are_never_subnormal(rule):
     assert sizes[0] > 0.05
     assert sizes[-1] == 0.0
     assert min(size for size in sizes if size) >= np.finfo(np.float32).tiny
+
+
+@pytest.mark.parametrize("rule", [optim.Adam, optim.AdamW])
+def test_groups_and_latecomers_share_no_factors_that_differ(rule):
+    """One optimizer of several groups steps like an optimizer for each, bit by bit."""
+    settings = [
+        {"lr": 0.1, "weight_decay": 0.0},
+        {"lr": 0.1, "weight_decay": 0.5},
+        {"lr": 0.02, "betas": (0.5, 0.75)},
+    ]
+    dtypes = ["float32", "float32", "float64", "float16"]
+
+    def weights() -> list[am.Tensor]:
+        return [
+            am.tensor([0.5, -1.5], dtype=dtypes[n % 4], requires_grad=True)
+            for n in range(4 * len(settings))
+        ]
+
+    def learn(optimizers: list[optim.Optimizer], parameters: list[am.Tensor]) -> list[bytes]:
+        for step in range(3):
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            for number, parameter in enumerate(parameters):
+                if step or number % 4 != 1:  # some begin a step later: another clock
+                    (parameter * parameter * (number + 1)).sum().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+        return [parameter.numpy().tobytes() for parameter in parameters]
+
+    together, apart = weights(), weights()
+    groups = [{"params": together[n::3], **extra} for n, extra in enumerate(settings)]
+    alone = [rule([p], **settings[n % 3]) for n, p in enumerate(apart)]
+    assert learn([rule(groups)], together) == learn(alone, apart)
