@@ -90,7 +90,7 @@ def choose_item(
         totals = block * tile[1] * LANES * itemsize
         group = equal_share(panels, max(1, features.l2_bytes // 20 * 11 // totals))
     if threads > 1:
-        wanted = ITEMS_PER_THREAD * threads
+        wanted = (EVEN_ITEMS_PER_THREAD if height == 1 else ITEMS_PER_THREAD) * threads
         others = batches * -(-rows // block)
         group = min(group, equal_share(panels, max(1, panels * others // wanted)))
         others = batches * -(-panels // group)
