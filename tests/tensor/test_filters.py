@@ -72,3 +72,24 @@ def test_other_operands_stay_where_they_are() -> None:
     am.evaluate(x.grad, w.grad)
     assert strides(x) == (168, 42, 7, 1)
     assert strides(g) == (160, 20, 5, 1)
+
+
+@pytest.mark.parametrize("how", ["linear", "transposed", "as it is"])
+def test_a_matrix_for_single_rows_of_a_jitted_function_lies_with_its_columns_side_by_side(
+    how: str,
+) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((48, 64)).astype(np.float32)
+    w, x = am.tensor(values), am.tensor(rng.standard_normal((1, 64)).astype(np.float32))
+    if how == "as it is":
+        w = am.tensor(np.ascontiguousarray(values.T))
+    by = {
+        "linear": lambda: F.linear(x, w),
+        "transposed": lambda: x @ w.T,
+        "as it is": lambda: x @ w,
+    }
+    expected = by[how]().numpy()
+    multiply = am.jit(by[how])
+    for _ in range(2):
+        assert multiply().numpy().tobytes() == expected.tobytes()
+    assert strides(w) == ((48, 1) if how == "as it is" else (1, 48))
