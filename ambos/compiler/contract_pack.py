@@ -8,6 +8,8 @@ registers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ambos.compiler.contract_text import Code
@@ -18,8 +20,13 @@ from ambos.compiler.transpose import transpose
 from ambos.core.dtype import DType
 
 ROWS_AHEAD = 4  # how far ahead rows are fetched that are moved
+K_TOGETHER = 4  # k that are spread together, so that the loop over tiles costs little
 PARAMETERS = (
     "ptr noalias %args, ptr noalias %source, ptr noalias %target, i64 %lines, "
+    "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run"
+)
+SPREADING = (
+    "ptr noalias %args, ptr noalias %source, ptr noalias %target, i64 %rows, i64 %pitch, "
     "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run"
 )
 
@@ -54,6 +61,18 @@ class Pack:
     def write(self, name: str) -> tuple[str, Code]:
         """The function's text (and its code, which knows the declarations)."""
         code, panel = self.code, self.panel
+        with self.each_run() as length:
+            if panel.line is None:
+                self.copy(length, code.word(panel.k_step))
+            else:
+                self.turn(length, panel.line)
+        return code.function("internal void", name, PARAMETERS, "noinline"), code
+
+    @contextmanager
+    def each_run(self) -> Iterator[str]:
+        """What is written inside happens for each run of the block of k. Gives its length, sets
+        where it is read from and written to."""
+        code, panel = self.code, self.panel
         length, step = code.word(self.kernel.run_length), code.word(panel.k_step)
         with code.loop("%first.run", "%end.run", 1) as runs:
             start = code.mul(runs.index, length)
@@ -64,11 +83,7 @@ class Pack:
             self.source = code.element("%source", self.element, offset)
             place = code.mul(code.sub(begin, "%first.k"), str(panel.width))
             self.target = code.element("%target", self.element, place)
-            if panel.line is None:
-                self.copy(code.sub(stop, begin), step)
-            else:
-                self.turn(code.sub(stop, begin), panel.line)
-        return code.function("internal void", name, PARAMETERS, "noinline"), code
+            yield code.sub(stop, begin)
 
     # --- lines are neighbours --------------------------------------------------------------------
 
@@ -144,6 +159,65 @@ class Pack:
 
     def store(self, value: str, place: str) -> None:
         self.code.effect(f"store {self.vector} {value}, ptr {place}, align {self.align}")
+
+
+class Spread:
+    """Writes `void @name(args, source, target, rows, pitch, first.k, end.k, first.run, end.run)`:
+    A's block of k, whose rows are neighbours, as tiles `pitch` elements apart.
+
+    target[tile][k - first.k][row of the tile] = source row at k. Memory is read in a straight line.
+    Vectors end past their tile's rows, where the next k overwrites them; rows that a last tile
+    lacks are zeros.
+    """
+
+    def __init__(self, kernel: ContractKernel) -> None:
+        self.height = kernel.tile[0]
+        self.pack = Pack(kernel, Panel(kernel.a.dtype, self.height, kernel.a_runs, kernel.a_k))
+
+    def write(self, name: str) -> tuple[str, Code]:
+        """The function's text (and its code, which knows the declarations)."""
+        pack, code, height = self.pack, self.pack.code, str(self.height)
+        step, lanes = code.word(pack.panel.k_step), str(pack.block)
+        above = code.sub(code.extreme("umax", "%rows", lanes), lanes)
+        whole = code.mul(code.add(code.here(f"udiv i64 {above}, {height}"), "1"), height)
+        enough = code.here(f"icmp uge i64 %rows, {lanes}")
+        whole = code.here(f"select i1 {enough}, i64 {whole}, i64 0")  # rows of unmasked vectors
+        with pack.each_run() as length:
+            together = code.here(f"and i64 {length}, {-K_TOGETHER}")
+            for count, begin, stop in ((K_TOGETHER, "0", together), (1, together, length)):
+                with code.loop(begin, stop, count) as ks:
+                    self.spread(count, ks.index, step, whole)
+            with code.loop(whole, "%rows", self.height) as tiles:
+                mask = pack.below(code.sub("%rows", tiles.index))
+                number = code.here(f"udiv i64 {tiles.index}, {height}")
+                with code.loop("0", length, 1) as ks:
+                    source = code.add(code.mul(ks.index, step), tiles.index)
+                    value = pack.masked_load(
+                        code.element(pack.source, pack.element, source), mask
+                    )
+                    target = code.add(code.mul(ks.index, height), code.mul(number, "%pitch"))
+                    pack.store(value, code.element(pack.target, pack.element, target))
+        return code.function("internal void", name, SPREADING, "noinline"), code
+
+    def spread(self, count: int, first: str, step: str, whole: str) -> None:
+        """`count` k from number `first` of a run on, for tiles up to row `whole`."""
+        pack, code = self.pack, self.pack.code
+        source = code.element(pack.source, pack.element, code.mul(first, step))
+        place = code.mul(first, str(self.height))
+        target = code.element(pack.target, pack.element, place)
+        carried = [("ptr", source), ("ptr", target)]
+        with code.loop("0", whole, self.height, carried) as tiles:
+            source, target = tiles.inner
+            line = source
+            for number in range(count):
+                value = code.here(f"load {pack.vector}, ptr {line}, align {pack.align}")
+                place = code.element(target, pack.element, str(number * self.height))
+                pack.store(value, place)
+                line = code.element(line, pack.element, step)
+            tiles.next = [
+                code.element(source, pack.element, str(self.height)),
+                code.element(target, pack.element, "%pitch"),
+            ]
 
 
 class Move:

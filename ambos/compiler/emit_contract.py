@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ambos.compiler.contract_epilogue import epilogue
-from ambos.compiler.contract_pack import Move, Pack, Panel
+from ambos.compiler.contract_pack import Move, Pack, Panel, Spread
 from ambos.compiler.contract_product import Product
 from ambos.compiler.contract_text import Code
 from ambos.compiler.loops import LANES, ContractKernel
@@ -18,7 +18,6 @@ from ambos.compiler.tiles import MAX_ROW_BLOCK
 FETCHING_TILES = 8  # fewer leave no time to fetch what comes next
 CACHE_LINE = 64  # bytes
 LONG = 128  # k; a shorter product leaves no time to fetch what its epilogue touches
-STRIP = 16  # k of A that are copied together
 ABI = "ptr noalias %args, i64 %begin, i64 %end, ptr noalias %scratch"
 
 
@@ -27,8 +26,7 @@ def emit_contract(kernel: ContractKernel, name: str, lower: Lower) -> str:
     edges = (False, True) if kernel.a_vector else (False,)
     parts = []
     if kernel.a_form == "rows":
-        panel = Panel(kernel.a.dtype, kernel.tile[0], kernel.a_runs, kernel.a_k)
-        parts.append(Pack(kernel, panel).write(f"{name}.pack_a"))
+        parts.append(Spread(kernel).write(f"{name}.spread"))
     else:
         parts.append(row_table(kernel, f"{name}.rows"))
     if kernel.a_form == "k":
@@ -184,7 +182,7 @@ class Driver:
         enough = code.here(f"icmp uge i64 {code.sub(end, self.first)}, {LONG}")
         self.is_long = code.here(f"and i1 {self.last}, {enough}")
         if self.kernel.a_form == "rows":
-            self.copy_rows(end)
+            self.copy_rows()
         if self.kernel.a_form == "k":
             self.move_rows(end)
         with code.loop(self.first_panel, self.end_panel, 1) as panels:
@@ -195,21 +193,14 @@ class Driver:
         run = self.code.here(f"udiv i64 {first}, {self.run_length}")
         return f"i64 {first}, i64 {end}, i64 {run}, i64 {self.code.ceiling(end, self.run_length)}"
 
-    def copy_rows(self, end: str) -> None:
-        """A's part of the block, a few k at a time, so that memory is read in a straight line."""
-        code, element = self.code, memory_type(self.kernel.a.dtype)
-        with code.loop(self.first, end, STRIP) as strips:
-            stop = code.extreme("umin", code.add(strips.index, str(STRIP)), end)
-            extent = self.extent_of(strips.index, stop)
-            done = code.mul(code.sub(strips.index, self.first), str(self.rows))
-            with code.loop("0", self.count, self.rows) as tiles:
-                source = code.element(self.a_base, element, tiles.index)
-                target = code.element(self.copied_rows(tiles.index), element, done)
-                left = code.sub(self.count, tiles.index)
-                code.effect(
-                    f'call void @"{self.name}.pack_a"(ptr %args, ptr {source}, '
-                    f"ptr {target}, i64 {left}, {extent})"
-                )
+    def copy_rows(self) -> None:
+        """A's part of the block, as the tiles will read it."""
+        code = self.code
+        pitch = code.mul(code.add(self.k_block, "1"), str(self.rows))
+        code.effect(
+            f'call void @"{self.name}.spread"(ptr %args, ptr {self.a_base}, ptr {self.a_copy}, '
+            f"i64 {self.count}, i64 {pitch}, {self.extent})"
+        )
 
     def move_rows(self, end: str) -> None:
         """A's part of the block to where the distance of rows suits the caches."""
