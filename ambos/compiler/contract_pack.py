@@ -192,9 +192,7 @@ class Spread:
                 number = code.here(f"udiv i64 {tiles.index}, {height}")
                 with code.loop("0", length, 1) as ks:
                     source = code.add(code.mul(ks.index, step), tiles.index)
-                    value = pack.masked_load(
-                        code.element(pack.source, pack.element, source), mask
-                    )
+                    value = pack.masked_load(code.element(pack.source, pack.element, source), mask)
                     target = code.add(code.mul(ks.index, height), code.mul(number, "%pitch"))
                     pack.store(value, code.element(pack.target, pack.element, target))
         return code.function("internal void", name, SPREADING, "noinline"), code

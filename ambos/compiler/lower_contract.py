@@ -250,7 +250,7 @@ class Contraction:
         moves = far and a_form == "k" and num_runs == 1
         block, group = choose_item(
             context.features, tile, walk.rows, depth, accumulator.itemsize, panels, walk.batches,
-            context.threads, far, side.form == "turn",
+            context.threads, far, side.form == "turn", moves or a_form == "rows",
         )  # fmt: skip
         itemsizes = accumulator.itemsize, a_buffer.dtype.itemsize, b_buffer.dtype.itemsize
         copies = moves or a_form == "rows", side.form != "packed"

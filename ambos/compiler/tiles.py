@@ -63,13 +63,16 @@ def choose_item(
     threads: int = 1,
     moves: bool = False,
     turned: bool = False,
+    copied: bool = False,
 ) -> tuple[int, int]:
     """Rows (a multiple of the tile's) and panels of a work item.
 
     For each block of k, an item's part of A stays in the second cache while its panels go by,
     beside the totals of the item if there are several blocks of k. More rows mean that B's panels
     are copied less often, more panels that A is read less often. Items get smaller, panels first,
-    where `threads` would not get enough of them.
+    where `threads` would not get enough of them: two each, so that they even out, but one where an
+    item begins by copying A (`copied`; 256 squares of a transposed A, two threads: 127 and 103 us),
+    and more where a single row has nothing to share.
 
     Example:
         >>> from ambos.core import features
@@ -84,13 +87,16 @@ def choose_item(
     cached = features.l2_bytes // (6 if moves else 4) // (length * itemsize)
     block = equal_share(rows, max(FEW_ROWS, min(cached, MAX_ROW_BLOCK // height * height)), height)
     group = panels
-    if turned and rows < FEW_ROWS:  # reading B is all there is to do: in a straight line
+    if (
+        turned and rows < FEW_ROWS and not copied
+    ):  # reading B is all there is to do: in a straight line
         group = 1
     elif k > length:
         totals = block * tile[1] * LANES * itemsize
         group = equal_share(panels, max(1, features.l2_bytes // 20 * 11 // totals))
     if threads > 1:
-        wanted = (EVEN_ITEMS_PER_THREAD if height == 1 else ITEMS_PER_THREAD) * threads
+        each = 1 if copied else ITEMS_PER_THREAD if height > 1 else EVEN_ITEMS_PER_THREAD
+        wanted = each * threads
         others = batches * -(-rows // block)
         group = min(group, equal_share(panels, max(1, panels * others // wanted)))
         others = batches * -(-panels // group)
