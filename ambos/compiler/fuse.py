@@ -1,4 +1,4 @@
-"""Which nodes are stored, and which are computed by one kernel.
+"""Which of the stored nodes are computed by one kernel.
 
 Any grouping gives the same bits; only speed is at stake. Groups grow along the topological order:
 a stored node joins the kernel of one of its producers when every element it needs from it is the
@@ -11,31 +11,22 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from ambos.compiler.group import (
-    OWN_KERNELS,
-    SCATTERS,
     Group,
     group_kind,
     is_leaf,
     kind_of,
-    moved_base,
     same_attention,
-    view_base,
 )
 from ambos.compiler.reasons import ROW_LAYOUT, WOVEN, Reasons, space_reason
 from ambos.compiler.space import Space
+from ambos.compiler.stored import DEEP, LONG, Stored
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder, build
 from ambos.core.affine import Affine
 from ambos.core.shape import Shape, size_of
-from ambos.graph.node import Node, consumers, toposort
-from ambos.ops.kinds import Pointwise
+from ambos.graph.node import Node, toposort
 
-CHEAP = 3  # recomputing up to so many additions costs less than a store and a load
-LONG = 512  # additions an element may take in one kernel, so that kernels compile fast
-DEEP = 96  # operations on top of each other in one kernel
 ROW_ELEMENTS = 1 << 16  # a row that is visited by several stages should stay in a core's cache
 COLUMN_ELEMENTS = 1 << 10  # so should a panel of columns that are reduced
-KINDS = {"reduce": "a reduction", "contract": "a contraction"}  # reasons for a buffer
-MANY_PARTS = 3  # so many joined parts are worth a buffer; fewer are chosen by masks
 
 
 def fits(group: Group) -> bool:
@@ -68,19 +59,14 @@ class Fusion:
     ) -> None:
         self.roots, self.forced, self.reasons = list(roots), set(forced), reasons
         self.order = toposort(roots)
-        self.users = consumers(self.order)
-        self.stored: set[Node] = set()
-        self.wholes: set[Node] = set()  # stored nodes whose parts are computed in place
-        self.woven: set[Node] = set()  # nodes computed from an interleave that is not stored
-        self.cost: dict[Node, int] = {}
-        self.depth: dict[Node, int] = {}  # operations between a node and the stored ones
+        self.kept = Stored(self.roots, self.forced, self.order, reasons)
+        self.stored, self.cost, self.depth = self.kept.nodes, self.kept.cost, self.kept.depth
         self.group_of: dict[Node, Group] = {}
         self.groups: list[Group] = []
         self.postponed: list[tuple[Node, Node]] = []  # one of each of two groups like one kernel
         self.leaves_of: dict[Node, list[Node]] = {}  # filled when all that is stored is known
 
     def run(self) -> list[Group]:
-        self.choose_stored()
         for node in self.order:
             if node in self.stored:
                 self.place(node)
@@ -88,123 +74,7 @@ class Fusion:
         self.join_postponed()
         return self.schedule()
 
-    # 1. Which nodes own a buffer.
-
-    def keep(self, node: Node, why: str) -> None:
-        """`node` owns a buffer."""
-        self.stored.add(node)
-        if self.reasons is not None:
-            self.reasons.keep(node, why)
-
-    def choose_stored(self) -> None:
-        for node in self.roots:
-            if not is_leaf(node):
-                self.keep(node, "result asked for")
-        for node in self.forced:
-            if not is_leaf(node):
-                self.keep(node, ROW_LAYOUT)
-        for node in self.order:
-            kind = kind_of(node)
-            if kind in ("reduce", "scan", *OWN_KERNELS) or node.op.name in SCATTERS:
-                self.keep(node, KINDS.get(kind, f"a {node.op.name}"))
-            if kind in OWN_KERNELS:
-                for source in node.inputs:  # a sort reads its keys row-major, never through a view
-                    self.store_operand(source, f"operand of a {node.op.name}", kind == "sort")
-            if node.op.name == "fma":
-                self.store_operand(moved_base(node.inputs[0]), "read for each tap", exact=True)
-            if node.op.name == "detach" and not self.is_in_order(node):
-                self.keep(node, "factors that are not side by side")
-            if node.op.name in ("take", "gather"):
-                self.store_operand(node.inputs[0], "gathered from at any index", exact=True)
-            if node.op.name == "scatter_add" and node.inputs[2].size > 1:
-                self.store_operand(node.inputs[1], "index of a scatter_add")
-            if node.op.name == "interleave" and all(view_base(p).inputs for p in node.inputs):
-                self.store_parts(node, "woven from parts")
-            if node.op.name == "concat" and len(node.inputs) >= MANY_PARTS:
-                self.store_parts(node, "joined from parts")
-        for node in self.order:
-            self.weigh(node)
-
-    def store_parts(self, whole: Node, why: str) -> None:
-        """`whole` owns a buffer into which its inputs are computed."""
-        self.keep(whole, why)
-        self.wholes.add(whole)
-        for part in whole.inputs:
-            if view_base(part) is part and part.op.name not in ("input", "constant", "iota"):
-                self.keep(part, f"computed within the {whole.op.name} around it")
-
-    def store_operand(self, node: Node, why: str, exact: bool = False) -> None:
-        base = node if exact else view_base(node)
-        if base.op.name not in ("input", "constant", "iota") or (exact and base.op.name != "input"):
-            if base.op.name == "pad" and not exact:
-                self.store_parts(base, why)
-            else:
-                self.keep(base, why)
-
-    @staticmethod
-    def is_in_order(copy: Node) -> bool:
-        """Are the elements of `copy` neighbours in a program's input along the last axis?"""
-        (source,), space = copy.inputs, Space(copy.shape)
-        if not is_leaf(moved_base(source)):
-            return False
-        builder, _ = build(
-            space,
-            lambda b: [b.value(source, tuple(b.space.dims))],
-            lambda s: TapeBuilder(s, is_leaf),
-        )
-        reads = [symbol for symbol in builder.tape if isinstance(symbol, Read)]
-        last = space.axes_of(copy.rank - 1)
-        return all(
-            read.place is not None
-            and [
-                sum(
-                    (part * n for part, n in zip(read.place, read.node.attrs[1], strict=True)),
-                    Affine(),
-                ).coefficient(axis)
-                for axis in last
-            ]
-            == [1]
-            for read in reads
-        )
-
-    def weigh(self, node: Node) -> None:
-        """What computing `node` from stored nodes costs, in additions; stores it where that is
-        dear to do twice."""
-        op = node.op
-        if op.name == "interleave" or any(
-            s in self.woven and s not in self.stored for s in node.inputs
-        ):
-            self.woven.add(node)
-            if kind_of(node) == "reduce":
-                self.keep(node.inputs[0], WOVEN)
-        cost = op.cost if isinstance(op, Pointwise) and op.kind == "pointwise" else 0
-        for source in node.inputs:
-            inlined = 0 if source in self.stored else self.cost[source]
-            repeats = op.name == "window" or (op.name == "expand" and node.size > source.size > 1)
-            if repeats and inlined > 1:
-                self.keep(self.value_below(source), f"read many times over by {op.name}")
-                inlined = 0
-            cost += inlined
-        self.cost[node] = cost
-        below = [self.depth[s] for s in node.inputs if s not in self.stored]
-        self.depth[node] = 1 + max(below, default=0)
-        uses = len(set(self.users[node]))
-        shared = uses > 1 and cost > CHEAP and not self.is_random(node)
-        if node.inputs and shared:
-            self.keep(node, f"needed by {uses} consumers and dear (worth {cost} additions)")
-        elif node.inputs and (cost > LONG or self.depth[node] > DEEP):
-            self.keep(node, "enough operations for one kernel")
-
-    @staticmethod
-    def value_below(node: Node) -> Node:
-        base = view_base(node)
-        return base if base.inputs else node
-
-    @staticmethod
-    def is_random(node: Node) -> bool:
-        return kind_of(node) == "random"
-
-    # 2. Groups.
+    # 1. Groups.
 
     def reads(self, node: Node) -> tuple[list[Read], Sequence[Affine]]:
         """What computing the stored node reads, over its own space."""
@@ -229,14 +99,14 @@ class Fusion:
         """A node found to need a buffer only now: it gets a group of its own, earlier."""
         if node in self.stored:
             raise NeedsBuffer(node)
-        self.keep(node, "a reshape of it does not line up with its reader's axes")
+        self.kept.keep(node, "a reshape of it does not line up with its reader's axes")
         self.place(node)
 
     def place(self, node: Node) -> None:
         """Put `node` into a producer's group, or a new one."""
         if node in self.group_of:
             return
-        kind = "parts" if node in self.wholes else group_kind(node)
+        kind = "parts" if node in self.kept.wholes else group_kind(node)
         if kind != "loop":
             sources = self.operand_bases(node)
             group = self.twin(node, sources) or Group(kind, node.shape, (), [node])
@@ -372,7 +242,7 @@ class Fusion:
             return "another of its operands is computed from that kernel's result"
         if group.weight + self.cost[node] > LONG or group.depth + self.depth[node] > DEEP:
             return "enough operations for one kernel"
-        if space[1] and not self.woven.isdisjoint((node, *group.members)):
+        if space[1] and not self.kept.woven.isdisjoint((node, *group.members)):
             return WOVEN
         trial = Group(group.kind, *space, [])
         # Where `node` spans only the kept axes it cannot reach back to single elements.
@@ -394,7 +264,7 @@ class Fusion:
                 return "it reads other elements than the one just computed (moved or broadcast)"
         return ""
 
-    # 3. Kernels over the same space that read the same data share one pass over it.
+    # 2. Kernels over the same space that read the same data share one pass over it.
 
     def join_siblings(self) -> None:
         by_shape: dict[Shape, list[Group]] = {}
@@ -471,7 +341,7 @@ class Fusion:
             if into in group.before:
                 group.before |= into.before
 
-    # 4. Order.
+    # 3. Order.
 
     def schedule(self) -> list[Group]:
         """Groups, each after all that it reads; members in topological order."""
