@@ -59,6 +59,8 @@ def environment(threads: int, cache: str) -> dict[str, str]:
         "DEV": "CPU",  # tinygrad
         "CACHEDB": f"{cache}/tinygrad.db",
         "PYTHONHASHSEED": "0",
+        # The byte code of what pip installs is there; ours may be written as well.
+        "PYTHONDONTWRITEBYTECODE": "",
     }
 
 

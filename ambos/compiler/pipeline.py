@@ -68,7 +68,7 @@ def compile_graph(
     start = time.perf_counter()
     trail = {} if trail is None else trail
     roots, steps, context = lower_graph(roots, features, threads, trail, renewal=renewal)
-    compiled = assemble_program(roots, steps, context, trail, renewal)
+    compiled = assemble_program(roots, steps, context, trail)
     trace(1, lambda: summary(compiled.program, time.perf_counter() - start))
     return compiled
 
@@ -106,9 +106,11 @@ def force(
     return new[: len(roots)], {*new[len(roots) :], *unchanged, *again}
 
 
-def renewed_inputs(roots: Sequence[Node], renewal: Renewal) -> dict[Node, Node]:
+def renewed_inputs(
+    roots: Sequence[Node], found: Sequence[Node], renewal: Renewal
+) -> dict[Node, Node]:
     """The input that each renewing root replaces, where both are in the graph."""
-    inputs = {node.attrs[0]: node for node in input_nodes(roots)}
+    inputs = {node.attrs[0]: node for node in found}
     pairs = [(roots[root], inputs.get(number)) for root, number in renewal.pairs]
     return {root: leaf for root, leaf in pairs if leaf is not None and leaf not in roots}
 
@@ -119,7 +121,8 @@ def schedule(
 ) -> tuple[list[Step], Context]:  # fmt: skip
     """Fusion, layouts and lowering."""
     groups = fuse(roots, forced, reasons)
-    renewed = renewed_inputs(roots, renewal)
+    inputs = input_nodes(roots)
+    renewed = renewed_inputs(roots, inputs, renewal)
     if renewed:
         groups = last_after_readers(groups, renewed)
     trace(3, lambda: "\n".join(describe(group) for group in groups))
@@ -130,7 +133,7 @@ def schedule(
         features, threads, forced, needed_nodes(roots, groups), requests,
         choose_homes(groups, roots, forced | apart), renewed,
     )  # fmt: skip
-    for node in input_nodes(roots):
+    for node in inputs:
         number, strides = node.attrs
         context.memories[node] = Memory(node.dtype, node.shape, strides, input=number)
     steps: list[Step] = []
@@ -168,9 +171,8 @@ def input_nodes(roots: Sequence[Node]) -> list[Node]:
 
 
 def assemble_program(
-    roots: Sequence[Node], steps: Sequence[Step], context: Context, trail: Trail,
-    renewal: Renewal = NOTHING_RENEWED,
-) -> Compiled:  # fmt: skip
+    roots: Sequence[Node], steps: Sequence[Step], context: Context, trail: Trail
+) -> Compiled:
     """Name the kernels, place the buffers, resolve the words."""
     outputs: list[Memory] = []
     results = []
@@ -181,9 +183,10 @@ def assemble_program(
             outputs.append(memory)
         where = memory.output, memory.input
         results.append(Result(*where, root.shape, memory.strides, root.dtype))
-    num_inputs = 1 + max((n.attrs[0] for n in input_nodes(roots)), default=-1)
+    found = (memory.input for memory in context.memories.values())
+    num_inputs = 1 + max((number for number in found if number is not None), default=-1)
     pairs = [(context.memories[leaf], context.memories[root])
-             for root, leaf in renewed_inputs(roots, renewal).items()]  # fmt: skip
+             for root, leaf in context.renewed.items()]  # fmt: skip
     donated = tuple((target.output, source.input) for source, target in overwritable(steps, pairs)
                     if target.output is not None and source.input is not None)  # fmt: skip
     placement = plan_memory(steps)

@@ -59,9 +59,11 @@ def rewrite(roots: Sequence[Node], table: Table, trail: Trail | None = None) -> 
 
     def known(node: Node) -> Node:
         if node not in new:
-            for inner in toposort([node], stop=new.__contains__):
+            # Mostly everything below is settled: then there is nothing to sort.
+            is_next = all(source in new for source in node.inputs)
+            for inner in [node] if is_next else toposort([node], stop=new.__contains__):
                 if inner not in new:
-                    new[inner] = settle(rebuild(inner, tuple(new[i] for i in inner.inputs)))
+                    new[inner] = settle(rebuild(inner, tuple([new[i] for i in inner.inputs])))
         return new[node]
 
     found = [known(root) for root in roots]

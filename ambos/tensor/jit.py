@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core import tree
+from ambos.core.collector import held_off
 from ambos.core.config import config
 from ambos.core.errors import ArgumentError, RecordingWarning, depth_of_user
 from ambos.graph.node import tracking
@@ -109,12 +110,13 @@ class Jitted:
         met = arguments_met(tensors, (leaves, *call))
         args, kwargs = tree.unflatten(structure, leaves)
         recorder = Recorder(lambda: self._traced(*args, **kwargs), tensors, met)
-        recorder.trace()
-        try:
-            recording = recorder.finish()
-        except BaseException:
-            recorder.undo()
-            raise
+        with held_off():
+            recorder.trace()
+            try:
+                recording = recorder.finish()
+            except BaseException:
+                recorder.undo()
+                raise
         if recording is None:
             self._unsettled += 1
             if self._unsettled > MAX_UNSETTLED:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ambos.compiler.compiled import Compiled, Renewal
+from ambos.core.collector import held_off
 from ambos.core.config import config
 from ambos.core.dtype import uint64
 from ambos.core.errors import IndexingError
@@ -206,8 +207,9 @@ def prepare(
     def compile_now() -> Compiled:
         from ambos.compiler.pipeline import compile_graph  # what is on disk needs no compiler
 
-        roots = as_inputs(wanted, leaves, trail)
-        return compile_graph(roots, host_features(), config.threads, trail, renewal)
+        with held_off():
+            roots = as_inputs(wanted, leaves, trail)
+            return compile_graph(roots, host_features(), config.threads, trail, renewal)
 
     compiled = recall("program", key, compile_now)
     try:

@@ -1,0 +1,54 @@
+"""The collector is off inside and afterwards as it was, also where contexts overlap."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from ambos.core.collector import held_off
+
+
+@pytest.fixture(autouse=True)
+def running() -> Iterator[None]:
+    gc.enable()
+    yield
+    gc.enable()
+
+
+def test_it_runs_again_afterwards_also_after_an_error() -> None:
+    with pytest.raises(KeyError), held_off():
+        assert not gc.isenabled()
+        raise KeyError
+    assert gc.isenabled()
+
+
+def test_who_has_switched_it_off_keeps_it_off() -> None:
+    gc.disable()
+    with held_off():
+        pass
+    assert not gc.isenabled()
+
+
+def test_nested_and_overlapping_contexts_leave_it_running() -> None:
+    with held_off():
+        with held_off():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with held_off():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with held_off():
+        thread.start()
+        inside.wait(10)
+    leave.set()
+    thread.join()
+    assert gc.isenabled()
