@@ -19,9 +19,13 @@ def running() -> Iterator[None]:
 
 
 def test_it_runs_again_afterwards_also_after_an_error() -> None:
-    with pytest.raises(KeyError), held_off():
-        assert not gc.isenabled()
-        raise KeyError
+    def fail() -> None:
+        with held_off():
+            assert not gc.isenabled()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert gc.isenabled()
 
 
