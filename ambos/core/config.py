@@ -40,13 +40,17 @@ def _processors() -> int:
 
 @dataclass(slots=True)
 class Config:
-    """AMBOS_DEBUG (0..7), AMBOS_FUSE (0 or 1), AMBOS_THREADS, AMBOS_CACHE, AMBOS_CPU."""
+    """AMBOS_DEBUG (0..7), AMBOS_FUSE (0 or 1), AMBOS_THREADS, AMBOS_CACHE, AMBOS_CPU,
+    AMBOS_FLUSH_DENORMAL (0 or 1)."""
 
     debug: int = field(default_factory=lambda: number("AMBOS_DEBUG", 0, 0, 7))
     fuse: bool = field(default_factory=lambda: number("AMBOS_FUSE", 1, 0, 1) == 1)
     threads: int = field(default_factory=_threads)
     cache_dir: Path = field(default_factory=_cache_dir)
     cpu: str = field(default_factory=lambda: os.environ.get("AMBOS_CPU", "native"))
+    flush_denormal: bool = field(
+        default_factory=lambda: number("AMBOS_FLUSH_DENORMAL", 0, 0, 1) == 1
+    )
 
 
 config = Config()

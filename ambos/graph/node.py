@@ -145,6 +145,15 @@ def make(
     return node
 
 
+def forget_computed() -> None:
+    """What is recorded from now on shares no value that is known: how numbers are computed has
+    changed. Nodes without a value stay known, since graphs that hold them are still rewritten."""
+    for key, entry in list(_known.items()):
+        node = entry()
+        if node is not None and node.value is not None:
+            del _known[key]
+
+
 def leaf(op: OpLike, attrs: Attrs, shape: Shape, dtype: DType, tracked: bool, value: Any) -> Node:
     """A node of its own identity (data, or a program's input)."""
     return _build(op, (), attrs, shape, dtype, tracked, value)

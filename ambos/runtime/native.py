@@ -28,6 +28,7 @@ import ctypes
 from hashlib import blake2b
 
 from ambos.core.program import Kernel
+from ambos.runtime import denormal
 
 CHUNKS_PER_THREAD = 8  # enough to even out threads of unequal speed
 POLLS_PER_YIELD = 256  # a power of two
@@ -50,7 +51,8 @@ class Control(ctypes.Structure):
         ("scratch", WORD),
         ("scratch_stride", WORD),
         ("arena", WORD),
-        ("line2", WORD * 9),
+        ("mode", WORD),  # what becomes of subnormal numbers (runtime.denormal)
+        ("line2", WORD * 8),
     )
 
 
@@ -130,7 +132,9 @@ def _text(triple: str, futex: bool) -> str:
         else "declare i32 @usleep(i32)\ndeclare i32 @sched_yield()\ndeclare i64 @syscall(i64, ...)"
     )
     sleep, wake = (SLEEP_FUTEX, WAKE_FUTEX) if futex else (SLEEP_NAP, WAKE_NOBODY)
-    text = "\n".join((HEAD, WORKER, sleep, DRAIN, EXECUTE, wake, SPIN, pause, system))
+    modes = denormal.text(triple, _offset("mode"))
+    parts = (HEAD, modes, WORKER, sleep, DRAIN, EXECUTE, wake, SPIN, pause, system)
+    text = "\n".join(parts)
     for key, value in {
         "$PAUSE": call,
         "$NAP": nap,
@@ -151,7 +155,7 @@ HEAD = """
 """
 
 WORKER = f"""
-define internal void @worker(ptr %control, i64 %id) nounwind {{
+define internal void @serve(ptr %control, i64 %id) nounwind {{
 entry:
   {_fields("done", "epoch", "sleepers", "lines", "spins", "stop")}
   %limit = load i64, ptr %spins
@@ -275,6 +279,7 @@ prepare:
   %words = load ptr, ptr %args
   %num_items = load i64, ptr %items
   %size = load i64, ptr %chunk
+  %mode = call i64 @adopt_mode(ptr %control)
   br label %loop
 loop:
   %ticket = phi i64 [%first, %prepare], [%next, %loop]
@@ -307,7 +312,7 @@ _HEADER = "\n  ".join(
 
 # Launches first <= i < last of a Program, on inputs and outputs `slots`.
 EXECUTE = f"""
-define internal void @execute(ptr %header, ptr %slots, i64 %first, i64 %last) nounwind {{
+define internal void @walk(ptr %header, ptr %slots, i64 %first, i64 %last) nounwind {{
 entry:
   {_HEADER}
   {_fields("done", "sleepers", "threads", "lines", "spins", "scratch")}

@@ -14,7 +14,7 @@ import time
 
 from ambos.core.config import config
 from ambos.core.program import ALIGNMENT
-from ambos.runtime import loader
+from ambos.runtime import denormal, loader
 from ambos.runtime.machine import host_features, num_cores
 from ambos.runtime.memory import Storage
 from ambos.runtime.native import ENTRIES, Control, Line, engine, has_futex
@@ -32,6 +32,7 @@ class Pool:
     def __init__(self, futex: bool | None = None) -> None:
         self.lock = threading.RLock()
         self.threads = 0  # as many as were asked for; 0: not running
+        self.flushes: bool | None = None  # are subnormal numbers flushed? None: not settled
         self.arena_bytes = 0
         self.scratch_bytes = 0
         self._futex = futex
@@ -61,7 +62,11 @@ class Pool:
         return self._entries[name]
 
     def prepare(self, arena_bytes: int, scratch_bytes: int) -> None:
-        """Have as many threads as `config.threads` says, and at least this much memory."""
+        """Have as many threads as `config.threads` says, in the mode that `config.flush_denormal`
+        asks for, and at least this much memory."""
+        if self.flushes is not config.flush_denormal:
+            self.flushes = config.flush_denormal
+            self._control.mode = denormal.mode(host_features().triple, self.flushes)
         if self.threads != config.threads:
             self.stop()
             self._start(max(1, config.threads))

@@ -11,6 +11,7 @@ from ambos.core.errors import UnknownNameError, suggest
 from ambos.tensor import (
     composite,
     creation,
+    denormal,
     gather,
     jit,
     joining,
@@ -63,6 +64,9 @@ def names() -> dict[str, Any]:
             "no_grad",
             "set_grad_enabled",
         )
+    }
+    found |= {
+        name: getattr(denormal, name) for name in ("get_flush_denormal", "set_flush_denormal")
     }
     found |= {name: getattr(limits, name) for name in ("pi", "e", "inf", "nan", "newaxis")}
     found |= {"Tensor": Tensor, "evaluate": evaluate, "set_printoptions": show.set_printoptions}

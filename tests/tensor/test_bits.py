@@ -22,14 +22,17 @@ from ambos.ops.movement import concat, expand, flip, pad, permute, reshape, slic
 from ambos.ops.reductions import kept, max_, sum_
 from ambos.runtime.machine import host_features
 from ambos.tensor.realize import realize
+from tests import workloads
 from tests.workloads import WORKLOADS, Maker, along, leaf, linear, normalized, relu, softmax
 
 
 @pytest.fixture(autouse=True)
 def _restore_config() -> Iterator[None]:
     fuse, threads, cpu = config.fuse, config.threads, config.cpu
+    flush = config.flush_denormal
     yield
     config.fuse, config.threads, config.cpu = fuse, threads, cpu
+    config.flush_denormal = flush
 
 
 def run(roots: list[Node]) -> list[bytes]:
@@ -75,6 +78,32 @@ def test_vector_width_does_not_matter(name: str, level: str) -> None:
     native = run(roots)
     config.cpu = level
     assert run(roots) == native
+
+
+class Small(Maker):
+    """Numbers of every size down to the subnormal ones."""
+
+    def __call__(self, *shape: int, dtype: str = "float32", tracked: bool = True) -> Node:
+        powers = self.random.integers(-24 if dtype == "float16" else -149, 1, shape)
+        values = np.ldexp(self.random.standard_normal(shape), powers).astype(dtype)
+        return leaf(values, tracked)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_flushing_is_the_same_everywhere(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With subnormal numbers taken for zeros: fused or not, threads, vector width."""
+    monkeypatch.setattr(workloads, "Maker", Small)
+    roots = WORKLOADS[name]()
+    config.flush_denormal = True
+    config.threads = 1
+    expected = run(roots)
+    config.threads = 2
+    assert run(roots) == expected
+    config.fuse = False
+    assert run(roots) == expected
+    config.fuse = True
+    for config.cpu in levels():
+        assert run(roots) == expected
 
 
 def classifier(images: Node, k: Node, w: Node) -> Node:
