@@ -170,9 +170,22 @@ class Erf(Pointwise):
     def ref(np: Any, x: Any) -> Any:
         return np.vectorize(math.erf, otypes=[x.dtype])(x)
 
+    partials = lambda op, out, x: (erf_slope(x),)
+
+
+class ErfSlope(Pointwise):
+    """2 / sqrt(pi) times exp(-x^2), the derivative of erf. Zero from about 1e-30 on (1e-300): what
+    it is multiplied by shall not make subnormal numbers of it. They slowed the backward pass of
+    a stack of GELUs seven times."""
+
+    cost, lower = 13, elementary.erf_slope
+
+    def ref(np: Any, x: Any) -> Any:
+        far = x * x > (690 if x.dtype == np.float64 else 69)
+        return np.where(far, x.dtype.type(0), x.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-x * x))
+
     def partials(op: Any, out: Node, x: Node) -> tuple[Node]:
-        bell = exp(negative(multiply(x, x)))
-        return (multiply(constant_like(x, 2 / math.sqrt(math.pi)), bell),)
+        return (multiply(multiply(constant_like(x, -2), x), out),)
 
 
 class Power(Pointwise):
@@ -266,8 +279,9 @@ cos: Cos
 sinh: Sinh
 cosh: Cosh
 rsqrt: Rsqrt
+erf_slope: ErfSlope
 
 exp, expm1, log, log1p, sqrt, rsqrt = Exp(), Expm1(), Log(), Log1p(), Sqrt(), Rsqrt()
 sin, cos, tan, asin, acos, atan, atan2 = Sin(), Cos(), Tan(), Asin(), Acos(), Atan(), Atan2()
-sinh, cosh, tanh, erf, power = Sinh(), Cosh(), Tanh(), Erf(), Power()
+sinh, cosh, tanh, power, erf, erf_slope = Sinh(), Cosh(), Tanh(), Power(), Erf(), ErfSlope()
 floor, ceil, round_, trunc = Floor(), Ceil(), Round(), Trunc()

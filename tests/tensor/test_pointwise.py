@@ -250,3 +250,19 @@ def test_unknown_names_propose_the_nearest():
 def test_shapes_that_do_not_broadcast():
     with pytest.raises(ShapeError, match=r"add: shapes \(2,\) and \(3,\) do not broadcast"):
         am.ones(2) + am.ones(3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_slope_of_erf_ends_before_subnormal_numbers(dtype: str) -> None:
+    """Far out it is zero, so that GELU's gradients times small ones stay normal numbers."""
+    info = np.finfo(dtype)
+    x = np.concatenate([np.linspace(-30, 30, 4001), [np.inf, -np.inf, np.nan]]).astype(dtype)
+    handle = am.tensor(x, requires_grad=True)
+    handle.erf().sum().backward()
+    slope = handle.grad.numpy()
+    assert np.isnan(slope[-1])
+    assert slope[-3:-1].tolist() == [0, 0]
+    assert not ((slope != 0) & (np.abs(slope) < info.tiny * 2**24)).any()
+    wide = x[:-3].astype(np.longdouble)
+    exact = 2 / np.sqrt(np.pi) * np.exp(-wide * wide)
+    np.testing.assert_allclose(slope[:-3], exact, rtol=8e2 * info.eps, atol=info.tiny * 2**28)

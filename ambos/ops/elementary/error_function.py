@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from ambos.core.builder import Builder, Value
-from ambos.core.dtype import float32
-from ambos.ops.elementary.exponential import Q_DOUBLE, growth, remainder
+from ambos.core.dtype import float32, float64
+from ambos.ops.elementary.exponential import Q_DOUBLE, exp, growth, remainder
 from ambos.ops.elementary.formats import DOUBLE, at_most, format_of, horner, power_of_two
 
 # erf(x) = x + x E(x^2 - 0.75) for |x| <= 1.2 (float32, 2^-26). Expanding about the middle keeps the
@@ -56,3 +58,10 @@ def _erf_double(b: Builder, magnitude: Value) -> Value:
     power = b.fma(growth(b, r, Q_DOUBLE), scale, scale)
     scaled = horner(b, (limited - 2.0) / (limited + 2.0), G_DOUBLE)
     return b.select(magnitude > 1.0, b.fma(power, -scaled, 1.0), small)
+
+
+def erf_slope(b: Builder, x: Value) -> Value:
+    """2 / sqrt(pi) times exp(-x^2), zero before it could become subnormal in a product."""
+    z = x * x
+    slope = exp(b, -z) * (2 / math.sqrt(math.pi))
+    return b.select(z > (690.0 if x.dtype is float64 else 69.0), 0.0, slope)  # NaN is not larger
