@@ -87,10 +87,8 @@ def choose_item(
     cached = features.l2_bytes // (6 if moves else 4) // (length * itemsize)
     block = equal_share(rows, max(FEW_ROWS, min(cached, MAX_ROW_BLOCK // height * height)), height)
     group = panels
-    if (
-        turned and rows < FEW_ROWS and not copied
-    ):  # reading B is all there is to do: in a straight line
-        group = 1
+    if turned and rows < FEW_ROWS and not copied:
+        group = 1  # reading B is all there is to do: in a straight line
     elif k > length:
         totals = block * tile[1] * LANES * itemsize
         group = equal_share(panels, max(1, features.l2_bytes // 20 * 11 // totals))
