@@ -194,6 +194,33 @@ def layer_norm() -> list[Node]:
     return with_gradients(y, x, gain, shift)
 
 
+def rows_and_columns(length: int = 2100) -> list[Node]:
+    """Gradients along rows and sums down columns, which one kernel computes: over several axes of
+    either, in other precisions, and where rows do not lie row after row (two kernels then)."""
+    make = Maker(15)
+    found = []
+
+    def affine(x: Node, first: int, wanted: Node) -> None:
+        axes = tuple(range(first, x.rank))
+        shape = x.shape[first:]
+        gain, shift = (make(*shape, dtype=x.dtype.name) for _ in range(2))
+        around = (1,) * first + shape
+        wide = [expand(reshape(v, attrs=(around,)), attrs=(x.shape,)) for v in (gain, shift)]
+        y = add(multiply(normalized(x, axes), wide[0]), wide[1])
+        found.extend(with_gradients(y, wanted, gain, shift))
+
+    for x, first in ((make(2, length, 20), 2), (make(35, 3, 7), 1), (make(length, 33), 1)):
+        affine(x, first, x)
+    for dtype in ("float16", "float64"):
+        x = make(40, 18, dtype=dtype)
+        affine(x, 1, x)
+    x = make(18, 3, 40)
+    affine(permute(x, attrs=((1, 2, 0),)), 2, x)
+    logits, bias = make(50, 12), make(12)
+    updated = subtract(bias, sum_(softmax(logits), attrs=((0,),)))
+    return [*found, updated, softmax(logits)]
+
+
 def batch_norm() -> list[Node]:
     make = Maker(7)
     x, k = make(4, 3, 8, 8), make(16, 3, 3, 3)
@@ -399,6 +426,8 @@ WORKLOADS: dict[str, Callable[[], list[Node]]] = {
     "conv_1d": convolution_1d,
     "conv_3d": convolution_3d,
     "layer_norm": layer_norm,
+    "rows_and_columns": rows_and_columns,
+    "few_rows_and_columns": lambda: rows_and_columns(18),
     "batch_norm": batch_norm,
     "attention": attention,
     "fused_attention": fused_attention,

@@ -12,6 +12,7 @@ from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import Do, Read, Reduced, TapeBuilder
 from ambos.core.affine import Affine
+from ambos.core.shape import size_of
 from ambos.graph.node import Node
 
 
@@ -22,7 +23,14 @@ class Written:
     node: Node
     number: int
     place: tuple[Affine, ...]
-    run_stride: int = 0  # how far apart runs lie (compiler.split)
+    steps: tuple[int, ...] = ()  # along the counters of the nest (compiler.split, columns)
+    adds: bool = False  # to what is there already
+
+    @property
+    def cells(self) -> int:
+        """Bytes of a slot of partial sums."""
+        _, *kept, _ = self.node.shape
+        return size_of(kept) * self.node.dtype.itemsize
 
 
 @dataclass(slots=True)
@@ -87,7 +95,7 @@ class Draft:
         fold. What renews an input is stored when that has been read for the last time, so that it
         may be written over it: the first folds may read only what is read to compute it anyway,
         and nothing after them may read it at all."""
-        if not self.folds or self.depends(write.number):
+        if not self.folds or write.adds or self.depends(write.number):
             return False
         leaf = self.context.renewed.get(write.node)
         if leaf is None:

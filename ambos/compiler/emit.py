@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from ambos.compiler.emit_fold import FoldLoops
 from ambos.compiler.emit_tile import TileLoops
-from ambos.compiler.loops import BLOCK, LANES, PANEL, Fold, LoopKernel, Map
+from ambos.compiler.loops import BLOCK, LANES, PANEL, Columns, Fold, LoopKernel, Map
 from ambos.compiler.loops_around import State
 from ambos.compiler.memory import lane_numbers
 from ambos.compiler.panel import PanelFolds
@@ -84,6 +84,9 @@ class LoopEmitter:
             TileLoops(self, kernel.tile).items()
             return
         end = self.end()
+        if kernel.columns is not None:
+            self.slots(kernel.columns, end)
+            return
         if kernel.grain is not None:
             with self.b.loop("%begin", end, 1) as item:
                 axis, grain = kernel.grid[0], self.tape.size(kernel.grain)
@@ -103,6 +106,30 @@ class LoopEmitter:
                 self.tape.bind(axis, index)
             item.next = [index.text for index in self.successor(indices)]
             self.serial(self.inner)
+
+    def slots(self, columns: Columns, end: str) -> None:
+        """Items of a kernel with sums of columns: some of the slots of a run of rows."""
+        assert self.kernel.grain is not None
+        grain, (row,) = self.tape.size(self.kernel.grain), self.kernel.grid
+        groups = self.b.binary("udiv", self.b.const(LANES, int64), grain)
+        with self.b.loop("%begin", end, 1) as item:
+            number = self.inside(item.index)
+            run = self.b.binary("udiv", number, groups)
+            first = (number - run * groups) * grain
+            low = run * BLOCK
+            high = self.smaller(low + BLOCK, self.extent(row))
+            self.tape.bind(columns.run, run)
+            with self.b.loop(first.text, (first + grain).text, 1) as loop:
+                self.tape.bind(columns.slot, self.inside(loop.index))
+                self.map(columns.clear)
+            with self.b.loop((low + first).text, high.text, LANES) as loop:
+                start = self.inside(loop.index)
+                stop = self.smaller(start + grain, high)
+                with self.b.loop(start.text, stop.text, 1) as rows:
+                    index = self.inside(rows.index)
+                    self.tape.bind(row, index)
+                    self.tape.bind(columns.slot, index & (LANES - 1))
+                    self.serial(self.inner)
 
     def end(self) -> str:
         """Where the items end that are asked for: at once, if the kernel has nothing to do."""
@@ -312,6 +339,8 @@ class LoopEmitter:
 
         def body(base: Value, mask: Value | None) -> None:
             self.tape.bind(last, base, True, mask)
+            if mask is None and self.kernel.ahead is not None:
+                self.tape.announce(stage.stores, self.tape.size(self.kernel.ahead))
             self.tape.store(stage.stores)
 
         def row(_: State) -> State:

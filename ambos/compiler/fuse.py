@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from ambos.compiler.columns import adds_columns
 from ambos.compiler.group import (
     Group,
     group_kind,
@@ -72,6 +73,7 @@ class Fusion:
                 self.place(node)
         self.join_siblings()
         self.join_postponed()
+        self.join_columns()
         return self.schedule()
 
     # 1. Groups.
@@ -286,9 +288,24 @@ class Fusion:
             alike = (home.shape, home.reduced) == (other.shape, other.reduced)
             between = any(other in group.before for group in home.before)
             if alike and home is not other and home not in other.before and not between:
-                home.before.discard(other)
-                self.merge(home, other)
-                home.inputs.difference_update(home.members)
+                self.absorb(home, other)
+
+    def absorb(self, into: Group, other: Group) -> None:
+        """One group of two, one of which may read from the other."""
+        for group, of in ((into, other), (other, into)):
+            group.before.discard(of)
+        self.merge(into, other)
+        into.inputs.difference_update(into.members)
+
+    def join_columns(self) -> None:
+        """Sums down columns go with the rows of the same data (compiler.columns)."""
+        for columns in list(self.groups):
+            for rows in self.groups:
+                if fits(rows) and adds_columns(self, rows, columns):
+                    members = list(columns.members)
+                    self.absorb(rows, columns)
+                    rows.columns = members
+                    break
 
     def are_siblings(self, a: Group, b: Group) -> bool:
         if a in b.before or b in a.before or (a.reduced and b.reduced and a.reduced != b.reduced):

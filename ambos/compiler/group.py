@@ -31,6 +31,7 @@ class Group:
     before: set[Group] = field(default_factory=set)  # every group that must run earlier
     weight: int = 0  # additions an element takes, over all members
     depth: int = 0  # operations on top of each other, at most
+    columns: list[Node] = field(default_factory=list)  # members: sums over the kept axes, and after
 
     def target(self, node: Node, dims: Sequence[Affine]) -> tuple[Affine, ...]:
         """The index of member `node` in a space whose dimensions are `dims`."""

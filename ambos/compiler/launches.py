@@ -25,6 +25,7 @@ AnyKernel = (
 )
 ITEM = 8192  # elements of work that are worth a work item
 TILE_ITEM = 256  # indices of either axis that a work item of a transposing kernel covers
+CELLS = 256 << 10  # bytes of partial sums that stay in the second cache beside the rows
 SERIAL = 16384  # elements of work that are not worth waking a thread
 
 
@@ -95,6 +96,20 @@ class Outline:
     tile: loops.Tile | None = None
 
 
+def outline_columns(axes: Axes, words: Words, row: int, cells: int, threads: int) -> Outline:
+    """The loops of rows with sums of columns, which have `cells` bytes of partial sums in a slot.
+    An item takes as many slots as a cache holds, for then rows follow each other in memory in
+    longer runs, but leaves something to do for every thread."""
+    extents = tuple(words.add(axes.extent(a)) for a in range(len(axes.runs)))
+    total = math.prod(axes.extent(a) for a in range(len(axes.runs)) if a not in axes.counters)
+    runs = -(-axes.extent(row) // loops.BLOCK)
+    step = loops.LANES
+    while step > 1 and (step * cells > CELLS or runs * loops.LANES < 2 * threads * step):
+        step //= 2
+    items = runs * (loops.LANES // step)
+    return Outline(extents, (row,), (), None, words.add(step), items, total < SERIAL)
+
+
 def outline(
     axes: Axes, words: Words, outer: Sequence[int], lane: int | None, inner: Sequence[int],
     threads: int,
@@ -147,12 +162,13 @@ def _tiles(extent: int) -> int:
 def assemble(
     shape: Outline, words: Words, finisher: Finisher,
     stages: Sequence[loops.Map | loops.Fold], label: str, scratch: int = 0,
-    run: int | None = None,
+    run: int | None = None, columns: loops.Columns | None = None, ahead: int | None = None,
 ) -> Step:  # fmt: skip
     """The step of a LoopKernel."""
     kernel = loops.LoopKernel(
         shape.extents, shape.grid, shape.serial, shape.lane, shape.grain,
         tuple(finisher.tape), tuple(stages), len(words.values), shape.tile, run,
+        columns=columns, ahead=ahead,
     )  # fmt: skip
     scratch += loops.tile_scratch(kernel)
     return Step(kernel, words.values, shape.items, scratch, shape.is_small, label)

@@ -218,6 +218,19 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """Partial sums of columns beside rows: maps accumulate what row r has into memory that is
+    addressed by `run` and `slot`, two axes bound to r // BLOCK and r % LANES. The kernel has one
+    grid axis, the rows. Items are runs by groups of `grain` slots (grain divides LANES), the
+    groups fastest: for each slot of its group an item does `clear` (stores of zeros over inner
+    axes), then, for each LANES rows of its run, those of its slots, in order."""
+
+    run: int
+    slot: int
+    clear: Map
+
+
+@dataclass(frozen=True, slots=True)
 class LoopKernel:
     """`extents[axis]` is the word with that axis's extent. Outer axes, outermost first:
 
@@ -234,6 +247,9 @@ class LoopKernel:
       Needs `tile_scratch` bytes of scratch.
     * `unless_same`: two words with pointers; where these are equal there is nothing to do (every
       element would be copied onto itself). Not with a tile.
+    * `ahead`: a word, bytes: maps along their last axis ask the cache for what they will write so
+      far further on.
+    * `columns`: items and the order of rows are as told there; `grain` is given.
     All other axes are inner and belong to stages. Vectors end in a masked tail, so nothing
     outside an axis's extent is ever read or written.
     """
@@ -249,6 +265,8 @@ class LoopKernel:
     tile: Tile | None = None
     run: int | None = None
     unless_same: tuple[int, int] | None = None
+    columns: Columns | None = None
+    ahead: int | None = None
 
 
 def transposed(kernel: LoopKernel) -> list[int]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ambos.compiler.columns import Apart, ColumnSums
 from ambos.compiler.draft import Draft, main_read
 from ambos.compiler.finish import STREAM_BYTES, Axes, Words
 from ambos.compiler.group import fold_of
-from ambos.compiler.launches import Outline, outline, outline_tile
+from ambos.compiler.launches import Outline, outline, outline_columns, outline_tile
 from ambos.compiler.split import Split, adjacent
 from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
 from ambos.core.affine import Affine
@@ -28,7 +29,7 @@ class Nest:
     inner: list[int]  # that folds reduce
     across: list[int]  # that maps walk
     rows: int | None = None  # the other axis of a tile
-    run: int | None = None
+    counters: tuple[int, ...] = ()  # axes that number runs (compiler.split), runs and slots
 
     @property
     def vector(self) -> int | None:
@@ -37,8 +38,10 @@ class Nest:
             return self.lane
         return self.across[-1] if self.across else None
 
-    def outline(self, words: Words, threads: int) -> Outline:
-        """The loops around the stages."""
+    def outline(self, words: Words, threads: int, cells: int = 0) -> Outline:
+        """The loops around the stages; `cells`: bytes of a slot, if there are columns."""
+        if cells:
+            return outline_columns(self.axes, words, self.outer[0], cells, threads)
         if self.rows is None:
             return outline(self.axes, words, self.outer, self.lane, self.across, threads)
         (columns,) = self.across
@@ -50,10 +53,10 @@ class Nest:
         return () if self.rows is not None else tuple(self.across)
 
 
-def arrange(draft: Draft, cut: Split | None = None) -> Nest:
+def arrange(draft: Draft, cut: Split | ColumnSums | None = None) -> Nest:
     """The nest of a kernel; of the first half of a split one, if there is a `cut`."""
     space, axes = draft.space, Axes(draft.space.extents)
-    reduced = draft.group.reduced if cut is None else cut.last
+    reduced = cut.last if isinstance(cut, Split) else draft.group.reduced
     inner_axes = {a for d in reduced for a in space.axes_of(d)}
     outer_axes = [a for a in range(len(space.extents)) if a not in inner_axes]
     guide = _guide(draft)
@@ -65,18 +68,23 @@ def arrange(draft: Draft, cut: Split | None = None) -> Nest:
     expressions = draft.expressions()
     outer = axes.extend(outer_axes, expressions)
     lane = None if kept is None else outer.pop()
+    if isinstance(cut, ColumnSums) and (kept is not None or len(outer) != 1):
+        raise Apart
     inner: list[int] = []
     for part in adjacent(reduced):  # its axes count as one
         merged = axes.extend([a for d in part for a in space.axes_of(d)], expressions)
-        if len(merged) > 1 and (cut or not all(in_any_order(fold) for fold in draft.folds)):
+        if len(merged) > 1 and (
+            isinstance(cut, Split) or not all(in_any_order(fold) for fold in draft.folds)
+        ):
             raise _obstacle(draft, part)
         inner += merged
     nest = Nest(axes, outer, lane, inner, list(inner))
     if not draft.folds:
         _choose_vectors(draft, nest)
     if cut is not None:
-        nest.run = axes.add_counter(cut.runs)
-        nest.outer.insert(0, nest.run)
+        nest.counters = tuple(axes.add_counter(extent) for extent in cut.counters)
+    if isinstance(cut, Split):
+        nest.outer.insert(0, *nest.counters)
     return nest
 
 

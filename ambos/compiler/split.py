@@ -10,7 +10,7 @@ stores anyway goes with the first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ambos.compiler.group import Group, fold_of, kind_of
 from ambos.compiler.loops import BLOCK, PANEL
@@ -34,7 +34,27 @@ class Split:
     runs: int
     leaves: dict[Node, Node]
 
-    def place(self, dims: Sequence[Affine]) -> tuple[Affine, ...]:
+    plain = True  # the second kernel adds up runs one by one
+
+    @property
+    def counters(self) -> tuple[int, ...]:
+        """The extent of the axis that numbers the runs."""
+        return (self.runs,)
+
+    def steps(self, leaf: Node) -> tuple[int, ...]:
+        """How far apart runs lie."""
+        return (row_major(leaf.shape)[len(self.outer)],)
+
+    def strides(self, leaf: Node) -> Shape:
+        """How a leaf lies in memory."""
+        return row_major(leaf.shape)
+
+    def first(self, group: Group) -> Group:
+        """The group that computes the runs."""
+        members = [m for m in group.members if m.shape == group.shape or m in self.leaves]
+        return replace(group, members=members)
+
+    def place(self, dims: Sequence[Affine], group: Group) -> tuple[Affine, ...]:
         """Where run 0 of the point at `dims` of the group's space goes."""
         return (*(dims[d] for d in self.outer), Affine(), *(dims[d] for d in self.kept))
 

@@ -289,6 +289,16 @@ class TapeEmitter:
                 # Into the second cache: the first is full of what the tile multiplies.
                 memory.prefetch(self.b, address.pointer, level=2)
 
+    def announce(self, stores: Sequence[Store], ahead: Value) -> None:
+        """Ask for the lines that lie `ahead` (bytes) of what `stores` write here."""
+        for store in stores:
+            if store.buffer.word is None or store.accumulate or store.stream:
+                continue
+            address, _ = self._address(store.buffer, store.index)
+            if address.is_unit:
+                text = f"getelementptr i8, ptr {address.pointer}, i64 {ahead.text}"
+                memory.prefetch(self.b, self.b.pure(text, address.depth))
+
     def store(self, stores: Sequence[Store], forward: bool = False) -> None:
         """All of `stores` at this point, in order, after everything they need was read. With
         `forward`, later loads at this point of what was stored are the stored values."""

@@ -150,6 +150,8 @@ def count_loop(kernel: loops.LoopKernel, step: Step) -> tuple[int, int, int]:
     points = Points(step, kernel.extents, kernel.tape)
     inside = frozenset(axis for stage in kernel.stages for axis in stage.axes)
     every = frozenset(range(len(kernel.extents))) - inside
+    if kernel.columns is not None:  # which follow from the row
+        every -= {kernel.columns.run, kernel.columns.slot}
     reads, writes = Traffic(), Traffic()
     flops = 0
     for stage in kernel.stages:

@@ -26,6 +26,7 @@ from ambos.compiler.loops import (
     UNIT,
     Apply,
     Buffer,
+    Columns,
     Const,
     ContractKernel,
     Fold,
@@ -47,6 +48,7 @@ from ambos.core.dtype import DType, bool_, float64, int64
 from ambos.core.errors import CompilerError, IndexingError
 from ambos.ops.fused import fused_multiply_add
 from ambos.testing.interpret_attention import interpret_attention, interpret_attention_gradient
+from ambos.testing.interpret_columns import rows_of_slots, slots_of
 from ambos.testing.interpret_scan import interpret_scan
 from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
 
@@ -225,6 +227,8 @@ def _loop_kernel(
 ) -> None:
     extents = [int(words[word]) for word in kernel.extents]
     for item in _items(kernel, extents, words) if items is None else items:
+        if kernel.columns is not None:
+            _clear(kernel, kernel.columns, extents, item, Point(kernel.tape, words, memory, lower))
         for point in _item_points(kernel, extents, item, words):
             lanes = 1 if kernel.lane is None else len(point[kernel.lane])
             here = Point(kernel.tape, words, memory, lower)
@@ -243,6 +247,9 @@ def _uses_scratch(kernel: LoopKernel) -> bool:
 def _items(kernel: LoopKernel, extents: Sequence[int], words: Sequence[Any]) -> range:
     if kernel.tile is not None:
         return range(math.prod(_tile_sizes(kernel, kernel.tile, extents, words)))
+    if kernel.columns is not None:
+        runs, slots = -(-extents[kernel.grid[0]] // BLOCK), slots_of(kernel, words, 0)[1]
+        return range(runs * (LANES // len(slots)))
     if kernel.grain is not None:
         return range(-(-extents[kernel.grid[0]] // words[kernel.grain]))
     return range(math.prod(extents[axis] for axis in kernel.grid))
@@ -279,6 +286,8 @@ def _item_points(
     """Index of every outer axis, for each turn of the loops around the stages."""
     if kernel.tile is not None:
         return _tile_points(kernel, kernel.tile, extents, item, words)
+    if kernel.columns is not None:
+        return rows_of_slots(kernel, kernel.columns, extents, item, words)
     axes = list(kernel.grid) + list(kernel.serial)
     if kernel.grain is not None:
         grain = words[kernel.grain]
@@ -295,6 +304,19 @@ def _item_points(
         axes.append(kernel.lane)
         ranges.append([np.arange(extents[kernel.lane])])
     return [dict(zip(axes, indices, strict=True)) for indices in itertools.product(*ranges)]
+
+
+def _clear(
+    kernel: LoopKernel, columns: Columns, extents: Sequence[int], item: int, here: Point
+) -> None:
+    run, slots = slots_of(kernel, here.words, item)
+    sizes = [extents[axis] for axis in columns.clear.axes]
+    grids = np.indices(sizes).reshape(len(sizes), 1, math.prod(sizes))
+    for slot in slots:
+        _bind(here, [columns.run, columns.slot], [np.array([[run]]), np.array([[slot]])])
+        _bind(here, columns.clear.axes, list(grids))
+        if 0 not in sizes:
+            here.store(columns.clear.stores)
 
 
 def _stages(kernel: LoopKernel, extents: Sequence[int], here: Point) -> None:

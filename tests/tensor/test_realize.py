@@ -44,6 +44,7 @@ INTERPRETED = (
     "mlp",
     "conv_stride",
     "layer_norm",
+    "few_rows_and_columns",
     "windows",
     "indexing",
     "movement",
