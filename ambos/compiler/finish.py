@@ -167,13 +167,12 @@ class Finisher:
     def is_stream(self, memory: Memory, address: Affine) -> bool:
         """Is the memory too large to be read again from a cache, and do vectors fill its lines?"""
         size, axes = memory.dtype.itemsize, self.axes
-        if (
-            memory.nbytes < STREAM_BYTES
-            or memory.whole is not None
-            or size * loops.LANES < ALIGNMENT
-        ):
+        whole, start = memory.whole or memory, address.offset
+        if memory.whole is not None:
+            start += memory.start
+        if whole.nbytes < STREAM_BYTES or size * loops.LANES < ALIGNMENT:
             return False
-        if len(self.unit_axes) != 1 or address.offset * size % ALIGNMENT:  # a tile has two
+        if len(self.unit_axes) != 1 or start * size % ALIGNMENT:  # a tile has two
             return False
         steps = {axis: axes.coefficient(address, axis) for axis in range(len(axes.runs))}
         return steps.pop(self.unit_axes[0]) == 1 and not any(

@@ -14,6 +14,7 @@ from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_loop import copy_into
 from ambos.compiler.nest import in_any_order
+from ambos.compiler.together import together
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops.kinds import constant
@@ -61,6 +62,8 @@ def lower_parts(group: Group, context: Context) -> list[Step]:
             start, step = place_within(whole, number)
             place = memory.part(start, step, part.shape)
             steps.append(copy_into(place, part, context, f"copy {list(part.shape)}"))
+    if whole.op.name == "concat":
+        steps = together(steps)
     if whole.op.name == "pad":
         for start, shape in borders(whole, memory):
             place = memory.part(start, (1,) * whole.rank, shape)
