@@ -151,8 +151,9 @@ def _columns(draft: Draft, nest: Nest, finisher: Finisher) -> loops.Columns:
     for write in draft.written:
         if write.adds:
             store = _store(finisher, write, draft.stores[write.node], nest.counters)
-            zero = finisher.put(loops.Literal(0.0, store.buffer.dtype))
-            stores.append(replace(store, value=zero, accumulate=False))
+            # At the end: what the finisher knows by number may have moved (compiler.share).
+            finisher.tape.append(loops.Literal(0.0, store.buffer.dtype))
+            stores.append(replace(store, value=len(finisher.tape) - 1, accumulate=False))
     run, slot = nest.counters
     return loops.Columns(run, slot, loops.Map(nest.map_axes(), tuple(stores)))
 

@@ -60,3 +60,25 @@ def test_only_rows_and_columns_of_one_space_join() -> None:
     assert not are_crosswise(columns, rows)
     assert not are_crosswise(rows, Group("loop", (4, 6), (0,), []))
     assert not are_crosswise(Group("loop", (4, 5, 6), (1,), []), columns)
+
+
+def test_a_bias_below_a_loss() -> None:
+    """Exponentials wait in scratch, which moves what is on the tape, a zero among others."""
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(0)
+    arrays = [random.standard_normal(s).astype(np.float32) for s in ((32, 20), (10, 20), (10,))]
+    labels = random.integers(0, 10, 32)
+    x, weight, bias = (am.tensor(a, requires_grad=True) for a in arrays)
+
+    @am.jit
+    def step(labels: am.Tensor) -> list[am.Tensor]:
+        loss = F.cross_entropy(F.linear(x.relu(), weight, bias), labels)
+        return [loss, *am.autograd.grad(loss, [x, weight, bias])]
+
+    found = step(am.tensor(labels))
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    logits = torch.nn.functional.linear(theirs[0].relu(), *theirs[1:])
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels))
+    expected = [loss, *torch.autograd.grad(loss, theirs)]
+    for ours, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.numpy(), other.detach().numpy(), atol=1e-5)
