@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from ambos.core.builder import Builder, Value
-from ambos.core.dtype import float32, float64
-from ambos.ops.elementary.exponential import Q_DOUBLE, exp, growth, remainder
+from ambos.core.dtype import float32
+from ambos.ops.elementary.exponential import Q_DOUBLE, Q_SINGLE, growth, remainder
 from ambos.ops.elementary.formats import DOUBLE, at_most, format_of, horner, power_of_two
 
 # erf(x) = x + x E(x^2 - 0.75) for |x| <= 1.2 (float32, 2^-26). Expanding about the middle keeps the
@@ -61,7 +61,16 @@ def _erf_double(b: Builder, magnitude: Value) -> Value:
 
 
 def erf_slope(b: Builder, x: Value) -> Value:
-    """2 / sqrt(pi) times exp(-x^2), zero before it could become subnormal in a product."""
-    z = x * x
-    slope = exp(b, -z) * (2 / math.sqrt(math.pi))
-    return b.select(z > (690.0 if x.dtype is float64 else 69.0), 0.0, slope)  # NaN is not larger
+    """2 / sqrt(pi) times exp(-x^2), zero before it could become subnormal in a product.
+
+    So 2**n is one factor, and nothing on the way is subnormal."""
+    form, single = format_of(x), x.dtype is float32
+    limit = 69.0 if single else 690.0
+    square = x * x
+    z = at_most(b, square, limit + 1.0)
+    shifted, r = remainder(b, form, -z)
+    r = r - b.fma(x, x, -square)  # what rounding the square has lost: 60 units of the last place
+    first = b.const(2 / math.sqrt(math.pi), x.dtype)
+    slope = b.fma(growth(b, r, Q_SINGLE if single else Q_DOUBLE), first, first)
+    slope = slope * power_of_two(b, form, shifted)
+    return b.select(z > limit, 0.0, slope)  # NaN is not larger
