@@ -86,6 +86,8 @@ class Reduced:
 
 
 Symbol = Read | Where | Number | Do | Reduced
+Values = dict[Node, int]  # the instruction that computes each node
+Need = tuple[Node, Place, int | None, Values, bool]  # where, what is known, do its inputs exist
 
 
 class TapeBuilder:
@@ -104,7 +106,9 @@ class TapeBuilder:
         self.anchors = anchors or {}
         self.tape: list[Symbol] = []
         self.numbers: dict[Symbol, int] = {}
-        self.memo: dict[tuple[Node, Place, int | None], int] = {}
+        # Values by place and mask, then by node: inputs of pointwise ops share both, and hashing a
+        # place takes longer than the rest.
+        self.known: dict[tuple[Place, int | None], Values] = {}
         self.moves: dict[tuple[Node, Place], list[tuple[int, Place, Conditions]]] = {}
 
     def emit(self, symbol: Symbol) -> int:
@@ -116,29 +120,30 @@ class TapeBuilder:
 
     def value(self, node: Node, place: Place, mask: int | None = None) -> int:
         """The instruction that computes `node` at `place`."""
-        key = (node, place, mask)
-        memo = self.memo
-        stack, entered = [key], set()
+        values = wanted = self.values(place, mask)
+        top = node
+        stack = [(node, place, mask, values, False)]
         while stack:  # depth first without recursion: chains may be thousands long
-            top = stack[-1]
-            if top in memo:
-                stack.pop()
+            node, place, mask, values, is_ready = stack.pop()
+            if node in values:
                 continue
-            if top not in entered:
-                entered.add(top)
-                needed = [k for k in self.needs(*top) if k not in memo]
+            if not is_ready:
+                needed = [need for need in self.needs(node, place, mask, values)
+                          if need[0] not in need[3]]  # fmt: skip
                 if needed:
+                    stack.append((node, place, mask, values, True))
                     stack += reversed(needed)
                     continue
-            memo[top] = self.compute(*top)
-            stack.pop()
-        return memo[key]
+            values[node] = self.compute(node, place, mask, values)
+        return wanted[top]
+
+    def values(self, place: Place, mask: int | None) -> Values:
+        """What is known at `place` under `mask`."""
+        return self.known.setdefault((place, mask), {})
 
     # Which elements an element is made of, and how.
 
-    def needs(
-        self, node: Node, place: Place, mask: int | None
-    ) -> list[tuple[Node, Place, int | None]]:
+    def needs(self, node: Node, place: Place, mask: int | None, values: Values) -> list[Need]:
         if self.reads_directly(node, place):
             return []
         op = node.op
@@ -146,15 +151,18 @@ class TapeBuilder:
             if self.reshape_read(node, place) is not None:
                 return []
             return [
-                (node.inputs[number], source, self.guard(conditions, mask))
+                self.need(node.inputs[number], source, self.guard(conditions, mask))
                 for number, source, conditions in self.cases(node, place)
             ]
         if op.name == "take":
             axis, rank = node.attrs[0], node.inputs[1].rank
-            return [(node.inputs[1], place[axis : axis + rank], mask)]
+            return [self.need(node.inputs[1], place[axis : axis + rank], mask)]
         if op.name == "gather":
-            return [(node.inputs[1], place, mask)]
-        return [(source, place, mask) for source in node.inputs]
+            return [(node.inputs[1], place, mask, values, False)]
+        return [(source, place, mask, values, False) for source in node.inputs]
+
+    def need(self, node: Node, place: Place, mask: int | None) -> Need:
+        return node, place, mask, self.values(place, mask), False
 
     def number(self, value: bool | int | float, dtype: DType) -> int:
         return self.emit(Number(value, dtype, repr(value)))
@@ -169,7 +177,7 @@ class TapeBuilder:
             n == 1 or a == b for n, a, b in zip(node.shape, home, place, strict=True)
         )
 
-    def compute(self, node: Node, place: Place, mask: int | None) -> int:
+    def compute(self, node: Node, place: Place, mask: int | None, values: Values) -> int:
         op = node.op
         if self.is_anchored(node, place):
             return self.emit(Reduced(node, node.dtype))
@@ -186,7 +194,7 @@ class TapeBuilder:
         assert isinstance(op, Op)
         if op.kind not in ("pointwise", "random"):
             raise NeedsBuffer(node)
-        args = tuple(self.memo[source, place, mask] for source in node.inputs)
+        args = tuple([values[source] for source in node.inputs])
         return self.emit(Do(op.name, args, node.dtype))
 
     def cases(self, node: Node, place: Place) -> list[tuple[int, Place, Conditions]]:
@@ -229,7 +237,7 @@ class TapeBuilder:
         cases = self.cases(node, place)
         for number, source, conditions in reversed(cases):
             guard = self.guard(conditions, mask)
-            value = self.memo[node.inputs[number], source, guard]
+            value = self.values(source, guard)[node.inputs[number]]
             if guard == mask:  # this case always holds
                 result = value
                 continue
@@ -267,7 +275,7 @@ class TapeBuilder:
             raise NeedsBuffer(data)
         taken = 1 if node.op.name == "gather" else index.rank
         where = place if node.op.name == "gather" else place[axis : axis + taken]
-        at = self.clamp(self.memo[index, where, mask], data.shape[axis])
+        at = self.clamp(self.values(where, mask)[index], data.shape[axis])
         source = (*place[:axis], Affine(), *place[axis + taken :])
         return self.emit(Read(data, source, None, mask, ((at, axis),)))
 
