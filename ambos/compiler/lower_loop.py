@@ -26,10 +26,9 @@ from ambos.ops.movement import detach
 Cut = Split | ColumnSums | None
 NOTHING: Mapping[Node, Node] = MappingProxyType({})
 
-# A kernel that goes over a row several times writes in its last pass only, and if that has several
-# results the processor is late to ask for their lines. Measured, layer_norm with gradients (y and
-# dx): rows of 1000 3.9 -> 2.8 ms with 2048 bytes, 2.9 with 4096; of 50257 8.7 -> 5.9 and 6.5. One
-# result (softmax, layer_norm forward) gained nothing.
+# A kernel that goes over a row several times writes in its last pass only, and the processor is
+# late to ask for the lines. Measured, layer_norm with gradients (y and dx): rows of 1000 3.9 -> 2.8
+# ms with 2048 bytes, 2.9 with 4096; of 50257 8.7 -> 5.9 and 6.5. With one result: up to a tenth.
 AHEAD = 2048
 
 
@@ -131,18 +130,16 @@ def _kernel(draft: Draft, cut: Cut = None, plain: bool = False) -> Step:
         )
     run = nest.counters[0] if isinstance(cut, Split) else None
     columns = _columns(draft, nest, finisher) if isinstance(cut, ColumnSums) else None
-    several = any(isinstance(s, loops.Map) and _is_told_ahead(s) for s in stages) and draft.folds
-    ahead = words.add(AHEAD) if several and nest.lane is None else None
+    told = any(isinstance(s, loops.Map) and _is_told_ahead(s) for s in stages)
+    ahead = words.add(AHEAD) if told and draft.folds and nest.lane is None else None
     label = _label(draft.group)
     return assemble(shape, words, finisher, stages, label, scratch, run, columns, ahead)
 
 
 def _is_told_ahead(stage: loops.Map) -> bool:
-    """Does it write several results, line by line?"""
-    plain = [
-        s for s in stage.stores if s.buffer.word is not None and not (s.accumulate or s.stream)
-    ]
-    return len(plain) > 1 and bool(stage.axes)
+    """Does it write results line by line?"""
+    plain = (s.buffer.word is not None and not (s.accumulate or s.stream) for s in stage.stores)
+    return bool(stage.axes) and any(plain)
 
 
 def _columns(draft: Draft, nest: Nest, finisher: Finisher) -> loops.Columns:
