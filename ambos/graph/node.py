@@ -148,10 +148,10 @@ def make(
 def forget_computed() -> None:
     """What is recorded from now on shares no value that is known: how numbers are computed has
     changed. Nodes without a value stay known, since graphs that hold them are still rewritten."""
-    for key, entry in list(_known.items()):
+    for key, entry in _known.copy().items():  # the collector may take nodes away meanwhile
         node = entry()
         if node is not None and node.value is not None:
-            del _known[key]
+            _known.pop(key, None)
 
 
 def leaf(op: OpLike, attrs: Attrs, shape: Shape, dtype: DType, tracked: bool, value: Any) -> Node:

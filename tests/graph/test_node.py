@@ -13,7 +13,7 @@ import pytest
 from ambos.core.dtype import float32, float64, int32
 from ambos.core.errors import ShapeError
 from ambos.graph import consumers, make, show, toposort
-from ambos.graph.node import Node
+from ambos.graph.node import Node, forget_computed
 from ambos.ops import registry
 from ambos.ops.arithmetic import add, multiply, negative
 from ambos.ops.kinds import constant
@@ -179,3 +179,20 @@ def test_nodes_are_not_data() -> None:
         pickle.dumps(leaf([1.0]))
     with pytest.raises(TypeError, match="save tensors or a state_dict"):
         copy.deepcopy(leaf([1.0]))
+
+
+def test_forgetting_bears_the_collector() -> None:
+    """Nodes in cycles of garbage vanish while values are forgotten."""
+
+    def litter() -> None:
+        for number in range(300):
+            cycle: list[object] = [negative(leaf([float(number)]))]
+            cycle.append(cycle)
+
+    litter()
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        forget_computed()
+    finally:
+        gc.set_threshold(*before)
