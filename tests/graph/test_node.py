@@ -184,15 +184,16 @@ def test_nodes_are_not_data() -> None:
 def test_forgetting_bears_the_collector() -> None:
     """Nodes in cycles of garbage vanish while values are forgotten."""
 
-    def litter() -> None:
-        for number in range(300):
-            cycle: list[object] = [negative(leaf([float(number)]))]
-            cycle.append(cycle)
-
-    litter()
+    kept = [negative(leaf([float(number)])) for number in range(2000)]
     before = gc.get_threshold()
-    gc.set_threshold(1, 1, 1)
+    gc.disable()
+    for number in range(300):
+        cycle: list[object] = [negative(leaf([number + 0.5]))]
+        cycle.append(cycle)
     try:
+        gc.set_threshold(gc.get_count()[0] + 1000)  # while nodes are looked through
+        gc.enable()
         forget_computed()
     finally:
         gc.set_threshold(*before)
+    assert negative(kept[0].inputs[0]) is kept[0]  # without a value: still known
