@@ -184,16 +184,19 @@ def test_nodes_are_not_data() -> None:
 def test_forgetting_bears_the_collector() -> None:
     """Nodes in cycles of garbage vanish while values are forgotten."""
 
-    kept = [negative(leaf([float(number)])) for number in range(2000)]
+    kept = [negative(leaf([float(number)])) for number in range(6000)]
     before = gc.get_threshold()
-    gc.disable()
-    for number in range(300):
-        cycle: list[object] = [negative(leaf([number + 0.5]))]
-        cycle.append(cycle)
     try:
-        gc.set_threshold(gc.get_count()[0] + 1000)  # while nodes are looked through
-        gc.enable()
-        forget_computed()
+        for moment in range(100, 4000, 200):  # some are while nodes are looked through
+            gc.disable()
+            for number in range(50):
+                cycle: list[object] = [negative(leaf([number + 0.5]))]
+                cycle.append(cycle)
+            gc.set_threshold(gc.get_count()[0] + moment)
+            gc.enable()
+            forget_computed()
+            gc.set_threshold(*before)
     finally:
         gc.set_threshold(*before)
+        gc.enable()
     assert negative(kept[0].inputs[0]) is kept[0]  # without a value: still known
