@@ -192,15 +192,6 @@ def masked_select(x: Any, mask: Any) -> Tensor:
 
 
 @public
-def nonzero(x: Any, as_tuple: bool = False) -> Any:
-    """Positions of elements that are not zero, one row each (or one vector an axis)."""
-    found = np.nonzero(np.asarray(wrap(node_of(x))))
-    if as_tuple:
-        return tuple(wrap(node_of(part)) for part in found)
-    return wrap(node_of(np.stack(found, -1) if found else np.zeros((0, 0), np.int64)))
-
-
-@public
 def one_hot(x: Any, num_classes: int, dtype: Any = int64, axis: int = -1) -> Tensor:
     """1 at the position that each element names along a new axis, 0 elsewhere (int64, as in
     PyTorch; say dtype=am.float32 for targets).
@@ -228,6 +219,6 @@ def one_hot(x: Any, num_classes: int, dtype: Any = int64, axis: int = -1) -> Ten
 
 
 __all__ = [
-    "gather", "index_add", "index_fill", "index_select", "masked_fill", "masked_select", "nonzero",
+    "gather", "index_add", "index_fill", "index_select", "masked_fill", "masked_select",
     "one_hot", "scatter", "scatter_add", "take", "take_along_axis",
 ]  # fmt: skip

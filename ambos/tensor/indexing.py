@@ -20,6 +20,7 @@ from ambos.ops.movement import flip, permute, slice_
 from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
 from ambos.tensor.operands import convert, expand_to, scalar
+from ambos.tensor.positions import indices_where
 
 Part = int | slice | None | EllipsisType | Node  # one entry of an index, after reading
 
@@ -106,7 +107,7 @@ def _entry(entry: Any) -> Sequence[Any]:
         raise IndexingError(f"index: got the string {entry!r}; need an integer or a slice")
     node = _empty_list(entry) if isinstance(entry, list) and not entry else node_of(entry)
     if node.dtype is bool_:
-        return [node_of(found) for found in np.nonzero(wrap(node).numpy())]
+        return list(indices_where(node))
     if not node.dtype.is_integer:
         raise IndexingError(f"index: got a {node.dtype.name} tensor; need integers or bools: "
                             "use .long()")  # fmt: skip

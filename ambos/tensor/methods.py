@@ -27,6 +27,8 @@ from ambos.tensor import (
     random,
     reductions,
     running,
+    searching,
+    sets,
     sorting,
     windows,
 )
@@ -34,7 +36,8 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.names import check_device
 
 SOURCES = (
-    pointwise, composite, movement, padding, joining, reductions, running, gather, sorting, linear
+    pointwise, composite, movement, padding, joining, reductions, running, gather, sorting,
+    searching, sets, linear,
 )  # fmt: skip
 NOT_METHODS = {
     "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "cat", "concat", "concatenate",

@@ -18,6 +18,7 @@ from ambos.ops.kinds import op as op_named
 from ambos.tensor.handle import Tensor, node_of, operand_of, wrap
 from ambos.tensor.names import public
 from ambos.tensor.operands import align, binary, common_dtype, convert, floating, quotient, scalar
+from ambos.tensor.positions import indices_where
 from ambos.tensor.powers import raise_to
 
 # Our name (the Array API's) and other spellings; "name=op" where the op is called differently.
@@ -166,7 +167,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     """
     if x is None and y is None:
         found = node_of(condition)
-        return tuple(wrap(node_of(part)) for part in np.nonzero(wrap(found).numpy()))
+        return tuple(wrap(part) for part in indices_where(found))
     chosen, a, b = node_of(condition), operand_of(x), operand_of(y)
     if chosen.dtype is uint8:
         chosen = convert(chosen, bool_)

@@ -26,6 +26,8 @@ from ambos.tensor import (
     random,
     reductions,
     running,
+    searching,
+    sets,
     show,
     sorting,
     transforms,
@@ -34,7 +36,8 @@ from ambos.tensor import (
 from ambos.tensor.handle import Tensor
 
 MODULES = (pointwise, composite, movement, padding, joining, reductions, running, gather,
-           sorting, linear, windows, creation, limits, random, transforms, jit)  # fmt: skip
+           sorting, searching, sets, linear, windows, creation, limits, random,
+           transforms, jit)  # fmt: skip
 
 
 @checked

@@ -1,0 +1,42 @@
+"""Positions of what holds: their number depends on values, which are looked at."""
+
+from __future__ import annotations
+
+from ambos.core.dtype import bool_, int64
+from ambos.core.shape import Shape, row_major
+from ambos.graph.node import Node
+from ambos.ops import arithmetic as ops
+from ambos.ops.indexing import last_writer
+from ambos.ops.scan import cumsum
+from ambos.tensor.handle import reshaped, wrap
+from ambos.tensor.movement import cut_axis
+from ambos.tensor.operands import convert, scalar
+
+
+def indices_where(x: Node) -> list[Node]:
+    """The positions of elements that are not zero, in row-major order: one vector an axis."""
+    flat = reshaped(convert(x, bool_), (x.size,))
+    return unraveled(places_where(flat), x.shape)
+
+
+def unraveled(places: Node, shape: Shape) -> list[Node]:
+    """Row-major positions in `shape` as one index an axis."""
+    found = []
+    for extent, step in zip(shape, row_major(shape), strict=True):
+        index = ops.floor_divide(places, scalar(step, int64, places.shape))
+        found.append(ops.remainder(index, scalar(max(1, extent), int64, places.shape)))
+    return found
+
+
+def places_where(mask: Node) -> Node:
+    """The positions where `mask` (a vector) holds, in order. Looks at how many they are."""
+    extent = mask.shape[0]
+    if not extent:
+        return scalar(0, int64, (0,))
+    ends = cumsum(convert(mask, int64), attrs=(0, False))
+    count = int(wrap(cut_axis(ends, 0, extent - 1, extent)).sum())
+    # Each moves to the number of those before it; all that are not meant meet behind the last.
+    target = ops.where(mask, ops.subtract(ends, scalar(1, int64, ends.shape)),
+                       scalar(count, int64, ends.shape))  # fmt: skip
+    writer = last_writer(target, attrs=(0, count + 1))
+    return ops.subtract(cut_axis(writer, 0, 0, count), scalar(1, int64, (count,)))
