@@ -18,6 +18,24 @@ from ambos.tensor.show import describe
 from ambos.tensor.tracing import refuse_look
 
 
+class Count(int):
+    """A number of elements that, called, tells the sizes of the axes."""
+
+    _shape: Shape
+
+    def __new__(cls, node: Node) -> Count:
+        """The number of elements of `node`."""
+        count = super().__new__(cls, node.size)
+        count._shape = node.shape
+        return count
+
+    def __call__(self, dim: int | None = None) -> Any:
+        """The shape, or one axis's size."""
+        if dim is None:
+            return self._shape
+        return self._shape[normalize_axis("size", dim, len(self._shape))]
+
+
 class Looking:
     """The part of Tensor that needs no other tensors."""
 
@@ -47,11 +65,17 @@ class Looking:
         """Where the data lives: "cpu"."""
         return "cpu"
 
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or one axis's size (as in PyTorch)."""
-        if dim is None:
-            return self._node.shape
-        return self._node.shape[normalize_axis("size", dim, len(self._node.shape))]
+    @property
+    def size(self) -> Count:
+        """The number of elements (NumPy); called, the shape or one axis's size (PyTorch).
+
+        Example:
+            >>> import ambos as am
+            >>> x = am.zeros(2, 3)
+            >>> x.size, x.size(), x.size(-1)
+            (6, (2, 3), 3)
+        """
+        return Count(self._node)
 
     def dim(self) -> int:
         """Number of axes."""

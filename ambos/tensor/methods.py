@@ -22,6 +22,7 @@ from ambos.tensor import (
     joining,
     linear,
     movement,
+    namespace,
     padding,
     pointwise,
     random,
@@ -167,6 +168,7 @@ OWN: dict[str, Any] = {
     "copy_": inplace.copy_, "__getitem__": indexing.getitem, "__setitem__": assignment.setitem,
     "unfold": windows.unfold, "uniform_": random.uniform_, "normal_": random.normal_,
     "bernoulli_": random.bernoulli_, "multinomial": random.multinomial,
+    "__array_namespace__": namespace.array_namespace, "to_device": namespace.to_device,
     "__array_ufunc__": array_ufunc, "__matmul__": _matmul, "__rmatmul__": _rmatmul,
 }  # fmt: skip
 

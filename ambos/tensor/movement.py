@@ -113,6 +113,12 @@ def unsqueeze(x: Any, axis: int | Sequence[int]) -> Tensor:
 
 
 @public
+def expand_dims(x: Any, axis: int | Sequence[int] = 0) -> Tensor:
+    """With a new axis of size 1 (or several) at `axis` of the result (NumPy's `unsqueeze`)."""
+    return unsqueeze(x, axis)
+
+
+@public
 def permute(x: Any, *axes: Any) -> Tensor:
     """Axis i of the result is axis axes[i] of `x`."""
     node = node_of(x)
@@ -168,6 +174,15 @@ def t(x: Any) -> Tensor:
     if node.rank > 2:
         raise ShapeError(f"t: got {node.shape}; need at most two dimensions: use x.mT or permute")
     return transpose(x)
+
+
+@public
+def matrix_transpose(x: Any) -> Tensor:
+    """The last two axes swapped."""
+    node = node_of(x)
+    if node.rank < 2:
+        raise ShapeError(f"matrix_transpose: got {node.shape}; need at least two dimensions")
+    return swapaxes(x, -1, -2)
 
 
 @public
@@ -334,7 +349,8 @@ repeat = repeat_interleave
 
 __all__ = [
     "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "expand",
-    "expand_as", "flatten", "flip", "fliplr", "flipud", "moveaxis", "narrow", "permute",
-    "permute_dims", "ravel", "repeat", "repeat_interleave", "reshape", "reshape_as", "roll",
-    "squeeze", "swapaxes", "t", "tile", "transpose", "unflatten", "unsqueeze",
+    "expand_as", "expand_dims", "flatten", "flip", "fliplr", "flipud", "matrix_transpose",
+    "moveaxis", "narrow", "permute", "permute_dims", "ravel", "repeat", "repeat_interleave",
+    "reshape", "reshape_as", "roll", "squeeze", "swapaxes", "t", "tile", "transpose", "unflatten",
+    "unsqueeze",
 ]  # fmt: skip

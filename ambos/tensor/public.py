@@ -21,6 +21,7 @@ from ambos.tensor import (
     methods,
     modes,
     movement,
+    namespace,
     padding,
     pointwise,
     random,
@@ -36,8 +37,8 @@ from ambos.tensor import (
 from ambos.tensor.handle import Tensor
 
 MODULES = (pointwise, composite, movement, padding, joining, reductions, running, gather,
-           sorting, searching, sets, linear, windows, creation, limits, random,
-           transforms, jit)  # fmt: skip
+           sorting, searching, sets, linear, windows, creation, limits, namespace,
+           random, transforms, jit)  # fmt: skip
 
 
 @checked
@@ -72,6 +73,7 @@ def names() -> dict[str, Any]:
         name: getattr(denormal, name) for name in ("get_flush_denormal", "set_flush_denormal")
     }
     found |= {name: getattr(limits, name) for name in ("pi", "e", "inf", "nan", "newaxis")}
+    found["__array_api_version__"] = namespace.VERSIONS[-1]
     found |= {"Tensor": Tensor, "evaluate": evaluate, "set_printoptions": show.set_printoptions}
     return found
 

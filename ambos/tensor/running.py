@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from ambos.core.dtype import as_dtype, bool_, int64, uint8, uint64
-from ambos.core.errors import ShapeError
+from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import scan
+from ambos.ops.movement import concat
 from ambos.ops.scan import Scan
 from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
 from ambos.tensor.movement import cut_axis
 from ambos.tensor.names import public
-from ambos.tensor.operands import convert
+from ambos.tensor.operands import convert, scalar
 
 
 def _running(op: Scan, node: Node, axis: int | None) -> Tensor:
@@ -63,6 +64,44 @@ def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
 
 
 @public
+def cumulative_sum(
+    x: Any, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
+    """Running totals along an axis (which only a vector need not name), after a zero with
+    `include_initial` (Array API).
+
+    Example:
+        >>> import ambos as am
+        >>> am.cumulative_sum(am.tensor([1, 2, 3]), include_initial=True).tolist()
+        [0, 1, 3, 6]
+    """
+    return _cumulative("cumulative_sum", cumsum, 0, x, axis, dtype, include_initial)
+
+
+@public
+def cumulative_prod(
+    x: Any, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
+    """Running products along an axis (which only a vector need not name), after a one with
+    `include_initial` (Array API)."""
+    return _cumulative("cumulative_prod", cumprod, 1, x, axis, dtype, include_initial)
+
+
+def _cumulative(
+    name: str, run: Any, initial: int, x: Any, axis: int | None, dtype: Any, include: bool
+) -> Tensor:
+    node = node_of(x)
+    if axis is None and node.rank != 1:
+        raise ArgumentError(f"{name}: no axis for {node.shape}; need axis=, but for a vector")
+    at = normalize_axis(name, 0 if axis is None else axis, node.rank)
+    found = node_of(run(node_of(x), at, dtype))
+    if include:
+        shape = tuple(1 if a == at else n for a, n in enumerate(node.shape))
+        found = concat(scalar(initial, found.dtype, shape), found, attrs=(at,))
+    return wrap(found)
+
+
+@public
 def cummax(x: Any, axis: int = -1) -> Tensor:
     """Running maxima along an axis (values). The gradient goes to the last of equal elements.
 
@@ -101,4 +140,4 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Tensor:
     return wrap(node)
 
 
-__all__ = ["cummax", "cummin", "cumprod", "cumsum", "diff"]
+__all__ = ["cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff"]
