@@ -91,6 +91,7 @@ class NamespaceInfo:
         }
 
 
+@public
 def __array_namespace_info__() -> NamespaceInfo:
     """What this namespace can do, by the Array API.
 
