@@ -36,7 +36,7 @@ NAMES = {
     "Model": "ambos.train", "Sequential": "ambos.train", "DataLoader": "ambos.data",
     "Callback": "ambos.train", "EarlyStopping": "ambos.train", "ModelCheckpoint": "ambos.train",
     "History": "ambos.train", "profile": "ambos.tensor.profile",
-    "explain": "ambos.tensor.explain",
+    "explain": "ambos.tensor.explain", "debug": "ambos.tensor.debugging",
 }  # fmt: skip
 # What people look for here, and where it is.
 ELSEWHERE = {

@@ -13,10 +13,12 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class AmbosError(Exception):
-    """Base of every error that ambos raises on purpose."""
+    """Base of every error that ambos raises on purpose. `line` says where the mistake was made,
+    if that is not where the user is now: an operation is recorded at one line and computed at
+    another."""
 
-    def __init__(self, message: str) -> None:
-        where = user_line()
+    def __init__(self, message: str, line: str = "") -> None:
+        where = line or user_line()
         super().__init__(f"{message} [{where}]" if where else message)
 
 
@@ -50,6 +52,14 @@ class GradientError(AmbosError, RuntimeError):
 
 class TracingError(AmbosError, RuntimeError):
     """A function that `am.jit` records did what only works with values at hand."""
+
+
+class NonFiniteError(AmbosError, FloatingPointError):
+    """`am.debug` found an operation that made a NaN or an infinity of finite numbers."""
+
+
+class CastError(AmbosError, OverflowError):
+    """`am.debug` found a conversion that cannot hold a value."""
 
 
 class RecordingWarning(UserWarning):

@@ -17,11 +17,13 @@ from ambos.graph.constants import is_constant
 
 
 class Line(NamedTuple):
-    """A line of the user's source; `backward` where the gradient of that line was recorded."""
+    """A line of the user's source; `backward` where the gradient of that line was recorded;
+    `layer`, the path of the module whose forward recorded it."""
 
     path: str
     number: int
     backward: bool = False
+    layer: str = ""
 
     def __str__(self) -> str:
         return f"{os.path.basename(self.path)}:{self.number}" + "'" * self.backward
@@ -34,9 +36,10 @@ class Noting:
 
 
 class Behind(threading.local):
-    """The line whose gradient this thread is recording."""
+    """What this thread is recording: the gradient of a line, a module's forward."""
 
     line: Line | None = None
+    layer: str = ""
 
 
 noting = Noting()
@@ -62,7 +65,17 @@ def note(node: Any) -> None:
         return
     frame = user_frame()
     if frame is not None:
-        node.line = Line(frame.f_code.co_filename, frame.f_lineno)
+        node.line = Line(frame.f_code.co_filename, frame.f_lineno, layer=_behind.layer)
+
+
+@contextmanager
+def within(layer: str) -> Iterator[None]:
+    """What this thread records meanwhile belongs to the module at path `layer`."""
+    before, _behind.layer = _behind.layer, layer
+    try:
+        yield
+    finally:
+        _behind.layer = before
 
 
 def line_of(node: Any) -> Line | None:

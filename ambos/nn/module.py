@@ -8,10 +8,11 @@ from typing import Any, Self
 
 from ambos.core.arguments import Checked, checked
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
+from ambos.graph.lines import noting
 from ambos.nn import state
 from ambos.nn.composition import Composition
 from ambos.nn.parameter import Parameter, UninitializedParameter, assign
-from ambos.nn.paths import blame
+from ambos.nn.paths import blame, located
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.tensor.names import check_device
@@ -115,7 +116,11 @@ class Module(metaclass=ModuleType):
         if current.trace is not None:
             self._guard_recording()
         try:
-            result = self.forward(*args, **kwargs)
+            if noting.wanted:
+                with located(self):
+                    result = self.forward(*args, **kwargs)
+            else:
+                result = self.forward(*args, **kwargs)
         except Exception as error:
             blame(error, self)
             raise

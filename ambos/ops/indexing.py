@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from ambos.core.dtype import DType, int64
 from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape
+from ambos.graph.lines import note
 from ambos.graph.node import Attrs, Node
 from ambos.ops.kinds import Grads, Op, constant
 
@@ -18,6 +19,11 @@ class Index(Op, abstract=True):
 
     kind = "index"
     ref: ClassVar[Callable[..., Any]]
+
+    def __call__(self, *inputs: Node, attrs: Attrs = ()) -> Node:
+        node = super().__call__(*inputs, attrs=attrs)
+        note(node)  # a position may turn out to be wrong when it is computed, lines later
+        return node
 
     @staticmethod
     def bounds(node: Node) -> tuple[Node, int]:

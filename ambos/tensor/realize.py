@@ -76,6 +76,8 @@ def realize(nodes: Sequence[Node]) -> None:
         # Numbers are shared by all graphs, which would be other graphs if these were data.
         if node.value is None and (node in roots or not is_constant(node)):
             compute([node])
+            for watcher in watch.watchers:
+                watcher.computed(node)
 
 
 def compute(roots: Sequence[Node]) -> None:
@@ -263,7 +265,15 @@ def report(node: Node) -> None:
     realize([index])
     values = index.value.numpy()
     bad = values[(values < 0) | (values >= extent)].reshape(-1)[0]
-    raise IndexingError(message_for(node, f"index {bad}"))
+    raise IndexingError(message_for(node, f"index {bad}"), place_of(node))
+
+
+def place_of(node: Node) -> str:
+    """Where `node` was recorded: line and layer, as far as that was noted."""
+    line = line_of(node)
+    if line is None:
+        return ""
+    return f"{line}, in layer {line.layer!r}" if line.layer else str(line)
 
 
 def message_for(node: Node, which: str = "an index") -> str:

@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from ambos.core import tree
@@ -19,7 +20,7 @@ from ambos.tensor.captured import Captured, Found, Target
 from ambos.tensor.counting import holders, instances
 from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
-from ambos.tensor.realize import find_plan, message_for, out_of_range
+from ambos.tensor.realize import find_plan, message_for, out_of_range, place_of
 from ambos.tensor.recording import (
     Bound,
     Complaint,
@@ -255,7 +256,10 @@ class Recorder:
         indices = [n.op.bounds(n)[0] for n in nodes.values() if isinstance(n.op, Index)]
         work = [node for node in pending(indices) if node.value is None]
         is_dear = any(kind in DEAR or name in DEAR for kind, name in map(_kind_and_name, work))
-        complaints = {check: (IndexingError, message_for(node)) for check, node in nodes.items()}
+        complaints = {
+            check: (partial(IndexingError, line=place_of(node)), message_for(node))
+            for check, node in nodes.items()
+        }
         (late if is_dear else first).update(complaints)
         return first, late
 

@@ -12,7 +12,7 @@ met inside by another way as well, for that very argument only.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ from ambos.tensor.tracing import Guards, HostValue, makeup
 if TYPE_CHECKING:  # it loads the compiler, which importing ambos should not
     from ambos.tensor.realize import Plan
 
-Complaint = tuple[type[AmbosError], str]
+Complaint = tuple[Callable[[str], AmbosError], str]
 _node, _value = attrgetter("_node"), attrgetter("value")
 
 

@@ -36,6 +36,9 @@ class Watcher:
     def pending(self, wanted: Sequence[Node], leaves: Sequence[Node]) -> None:
         """The graph from `leaves` (with data) to `wanted` is about to be computed."""
 
+    def computed(self, node: Node) -> None:
+        """One node has its value: only where each is computed alone (`config.fuse` is off)."""
+
     def planned(self, program: Program, start: float, end: float) -> None:
         """A Program was made for a graph not met before: planning, and machine code."""
 
