@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ambos.core.dtype import (
     bfloat16,
     bool_,
+    complex64,
+    complex128,
     float16,
     float32,
     float64,
@@ -44,12 +46,12 @@ ELSEWHERE = {
 }  # fmt: skip
 DTYPES = {
     "half": float16, "double": float64, "long": int64, "short": int16, "int": int32,
-    "float": float32, "bool": bool_, "byte": uint8,
+    "float": float32, "bool": bool_, "byte": uint8, "cfloat": complex64, "cdouble": complex128,
 }  # fmt: skip
 
 __all__ = [
-    "__version__", "bfloat16", "bool_", "float16", "float32", "float64", "int8", "int16", "int32",
-    "int64", "uint8", "uint16", "uint32", "uint64",
+    "__version__", "bfloat16", "bool_", "complex64", "complex128", "float16", "float32", "float64",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
 ]  # fmt: skip
 
 

@@ -12,7 +12,17 @@ from ambos.core.shape import Shape
 from ambos.graph import Node
 from ambos.graph.node import tracking
 from ambos.ops import constant, constant_like
-from ambos.ops.arithmetic import add, cast, divide, equal, multiply, relu, subtract, where
+from ambos.ops.arithmetic import (
+    absolute,
+    add,
+    cast,
+    divide,
+    equal,
+    multiply,
+    relu,
+    subtract,
+    where,
+)
 from ambos.ops.attention import attention as flash
 from ambos.ops.contraction import contract, conv, make_spec, plain
 from ambos.ops.functions import exp, log, rsqrt, sin, tanh
@@ -68,7 +78,7 @@ def along(vector: Node, shape: Shape, axis: int) -> Node:
     return expand(reshape(vector, attrs=(single,)), attrs=(shape,))
 
 
-def scalar(node: Node, value: float) -> Node:
+def scalar(node: Node, value: complex) -> Node:
     return constant_like(node, value)
 
 
@@ -384,6 +394,22 @@ def halves() -> list[Node]:
     return [*with_gradients(z, x, y), sum_(z, attrs=((1,),)), linear(x, y)]
 
 
+def complex_numbers() -> list[Node]:
+    """Products, functions, moves and sums of complex numbers, transposed data, both precisions."""
+    make = Maker(17)
+    found = []
+    for dtype in ("float32", "float64"):
+        parts = [make(33, 20, dtype=dtype, tracked=False) for _ in range(2)]
+        z = leaf(parts[0].value.numpy() + 1j * parts[1].value.numpy(), tracked=True)
+        w = permute(z, attrs=((1, 0),))
+        rows = linear(exp(z), flip(z, attrs=((0,),)))
+        found += with_gradients(divide(rows, add(scalar(rows, 2 + 1j), multiply(rows, rows))), z)
+        found += with_gradients(concat(tanh(w), log(w), attrs=(1,)), z)
+        found += [sum_(w, attrs=((0,),)), prod(z, attrs=((1,),)), cumprod(w, attrs=(1, False))]
+        found += with_gradients(absolute(cumsum(z, attrs=(0, True))), z)
+    return found
+
+
 def kernel_gradients(output: Node, *wanted: Node) -> list[Node]:
     """`with_gradients` as a backward pass records them: not to be differentiated again."""
     tracking.enabled = False
@@ -440,4 +466,5 @@ WORKLOADS: dict[str, Callable[[], list[Node]]] = {
     "inner_products": inner_products,
     "randomness": randomness,
     "halves": halves,
+    "complex_numbers": complex_numbers,
 }

@@ -8,7 +8,8 @@ from ambos.autodiff.shares import total_of
 from ambos.core.errors import GradientError
 from ambos.graph import lines
 from ambos.graph.node import Node, toposort
-from ambos.ops.kinds import Op, constant_like
+from ambos.ops.complex.bridge import conj
+from ambos.ops.kinds import Grads, Op, constant_like
 
 
 def gradients(
@@ -41,18 +42,30 @@ def gradients(
             g = total[node] = total_of(shares.pop(node))
             if node not in leads or not node.inputs:
                 continue
-            op = node.op
-            assert isinstance(op, Op)
-            if not op.differentiable:
+            if not op_of(node).differentiable:
                 continue
             if lines.noting.wanted:
                 lines.differentiate(node)
-            for source, share in zip(node.inputs, op.vjp(node, g), strict=True):
+            for source, share in zip(node.inputs, shares_of(node, g), strict=True):
                 if share is not None and source in leads and source.tracked:
                     shares.setdefault(source, []).append(share)
     finally:
         lines.differentiate(None)
     return [total.get(node) for node in wanted]
+
+
+def op_of(node: Node) -> Op:
+    assert isinstance(node.op, Op)
+    return node.op
+
+
+def shares_of(node: Node, g: Node) -> Grads:
+    """The gradients of a node's inputs. Rules multiply by the derivative, as real numbers want it;
+    the gradient by a complex input is multiplied by its conjugate (PyTorch's convention)."""
+    op = op_of(node)
+    if not (op.analytic and g.dtype.is_complex):
+        return op.vjp(node, g)
+    return tuple(None if share is None else conj(share) for share in op.vjp(node, conj(g)))
 
 
 def ones_like(node: Node) -> Node:

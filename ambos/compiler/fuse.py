@@ -315,6 +315,7 @@ class Fusion:
         if a.reduced != b.reduced and not single(a.shape, a.reduced or b.reduced):
             return False
         shared = self.large_inputs(a) & self.large_inputs(b)
+        shared |= self.kept.woven_from(a.members) & self.kept.woven_from(b.members)
         reduced = a if a.reduced else b
         return bool(shared) and (not reduced.reduced or fits(reduced) or self.one_stage(a, b))
 

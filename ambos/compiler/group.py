@@ -107,6 +107,23 @@ def view_base(node: Node) -> Node:
     return node
 
 
+def within_unit_axes(node: Node) -> tuple[Node, list[int]]:
+    """What `node` is but for axes of size 1 that it adds (or `node` itself), and which axes of
+    `node` that has."""
+    kept: list[int] = []
+    if node.op.name == "reshape":
+        source = node.inputs[0]
+        for axis, extent in enumerate(node.shape):
+            if len(kept) < source.rank and extent == source.shape[len(kept)]:
+                kept.append(axis)
+            elif extent != 1:
+                break
+        else:
+            if len(kept) == source.rank:
+                return source, kept
+    return node, list(range(node.rank))
+
+
 def moved_base(node: Node) -> Node:
     """What a chain of movements of one operand, padding as well, moves: a value or a copy."""
     while isinstance(node.op, Move) and len(node.inputs) == 1 and node.op.name != "detach":

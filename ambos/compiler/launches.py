@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ambos.compiler import loops
 from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
 from ambos.compiler.finish import Axes, Finisher, Words, WordValue
-from ambos.compiler.group import Group, place_within
+from ambos.compiler.group import Group, place_within, within_unit_axes
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.core.features import Features
 from ambos.core.shape import Shape, row_major
@@ -68,10 +68,14 @@ class Context:
             memory = Memory(node.dtype, node.shape, strides)
         else:
             whole, number = home
+            part = whole.inputs[number]
+            _, axes = within_unit_axes(part) if part is not node else (node, range(node.rank))
             if whole not in self.memories:
-                self.allocate(whole, self.default_strides(whole, order_of(strides)))
+                order = [axes[axis] for axis in order_of(strides)]
+                order += [axis for axis in range(whole.rank) if axis not in order]
+                self.allocate(whole, self.default_strides(whole, order))
             start, step = place_within(whole, number)
-            memory = self.memories[whole].part(start, step, node.shape)
+            memory = self.memories[whole].part(start, step, part.shape).along(axes)
         self.memories[node] = memory
         return memory
 

@@ -44,6 +44,13 @@ class Memory:
         whole = self if self.whole is None else self.whole
         return Memory(self.dtype, shape, strides, whole=whole, start=self.start + first)
 
+    def along(self, axes: Sequence[int]) -> Memory:
+        """The same elements without the other axes, which have one element."""
+        if len(axes) == len(self.shape):
+            return self
+        shape, strides = tuple(self.shape[a] for a in axes), tuple(self.strides[a] for a in axes)
+        return Memory(self.dtype, shape, strides, whole=self.whole, start=self.start)
+
     def address(self, place: Sequence[Affine]) -> Affine:
         """The element offset of `place`."""
         total = Affine()

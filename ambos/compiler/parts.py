@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from ambos.compiler.group import Group, kind_of, place_within
+from ambos.compiler.group import Group, kind_of, place_within, within_unit_axes
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_loop import copy_into
@@ -38,8 +38,9 @@ def choose_homes(
         if group.kind == "parts":
             (whole,) = group.members
             for number, part in enumerate(whole.inputs):
-                if part in computed and part not in apart:
-                    homes.setdefault(part, (whole, number))
+                inner, _ = within_unit_axes(part)
+                if inner in computed and inner not in apart:
+                    homes.setdefault(inner, (whole, number))
     return homes
 
 
@@ -58,7 +59,7 @@ def lower_parts(group: Group, context: Context) -> list[Step]:
         memory = context.allocate(whole, context.default_strides(whole))
     steps = []
     for number, part in enumerate(whole.inputs):
-        if context.homes.get(part) != (whole, number):
+        if context.homes.get(within_unit_axes(part)[0]) != (whole, number):
             start, step = place_within(whole, number)
             place = memory.part(start, step, part.shape)
             steps.append(copy_into(place, part, context, f"copy {list(part.shape)}"))

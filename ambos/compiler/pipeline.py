@@ -6,6 +6,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -43,6 +44,7 @@ from ambos.core.program import Kernel, Launch, Program
 from ambos.core.shape import row_major
 from ambos.graph import Node, show, substitute, toposort, verify
 from ambos.graph.rewrite import Trail
+from ambos.ops.complex.pairs import in_pairs, interleaved_strides
 from ambos.ops.kinds import op as find_op
 from ambos.ops.movement import detach
 
@@ -67,8 +69,9 @@ def compile_graph(
     `trail` numbers nodes; launches say which of these numbers they compute."""
     start = time.perf_counter()
     trail = {} if trail is None else trail
+    wanted = roots
     roots, steps, context = lower_graph(roots, features, threads, trail, renewal=renewal)
-    compiled = assemble_program(roots, steps, context, trail)
+    compiled = as_asked(assemble_program(roots, steps, context, trail), wanted)
     trace(1, lambda: summary(compiled.program, time.perf_counter() - start))
     return compiled
 
@@ -78,14 +81,17 @@ def lower_graph(
     reasons: Reasons | None = None, renewal: Renewal = NOTHING_RENEWED,
 ) -> tuple[list[Node], list[Step], Context]:  # fmt: skip
     """The graph that is computed in the end, and its kernels with symbolic addresses."""
-    roots = prepare(roots, trail)
+    blocks = [number for number, root in enumerate(roots) if root.dtype.is_complex]
+    roots = prepare(in_pairs(roots, trail), trail)
     verify(roots, "prepare")
     trace(3, lambda: show(roots))
     forced: set[Node] = set()
     apart: set[Node] = set()
     for _ in range(MAX_RETRIES):
         try:
-            return (roots, *schedule(roots, forced, apart, features, threads, reasons, renewal))
+            rows = [roots[number] for number in blocks]
+            made = schedule(roots, rows, forced, apart, features, threads, reasons, renewal)
+            return (roots, *made)
         except NeedsBlock as problem:
             apart |= set(problem.nodes)
         except NeedsBuffer as problem:
@@ -116,10 +122,10 @@ def renewed_inputs(
 
 
 def schedule(
-    roots: Sequence[Node], forced: set[Node], apart: set[Node], features: Features, threads: int,
-    reasons: Reasons | None, renewal: Renewal,
+    roots: Sequence[Node], rows: Sequence[Node], forced: set[Node], apart: set[Node],
+    features: Features, threads: int, reasons: Reasons | None, renewal: Renewal,
 ) -> tuple[list[Step], Context]:  # fmt: skip
-    """Fusion, layouts and lowering."""
+    """Fusion, layouts and lowering; `rows` are roots that must come out row-major."""
     groups = fuse(roots, forced, reasons)
     inputs = input_nodes(roots)
     renewed = renewed_inputs(roots, inputs, renewal)
@@ -129,6 +135,7 @@ def schedule(
     requests = layout_requests(roots)
     if renewal.keep_layouts:
         requests |= {root: order_of(leaf.attrs[1]) for root, leaf in renewed.items()}
+    requests |= {root: list(range(root.rank)) for root in rows}
     context = Context(
         features, threads, forced, needed_nodes(roots, groups), requests,
         choose_homes(groups, roots, forced | apart), renewed,
@@ -203,6 +210,17 @@ def assemble_program(
         placement.tables, donated,
     )  # fmt: skip
     return Compiled(program, tuple(results))
+
+
+def as_asked(compiled: Compiled, wanted: Sequence[Node]) -> Compiled:
+    """Results that hold the parts of complex numbers are these numbers again."""
+    results = tuple(
+        replace(result, shape=root.shape, strides=interleaved_strides(result.strides),
+                dtype=root.dtype)
+        if root.dtype.is_complex else result
+        for result, root in zip(compiled.results, wanted, strict=True)
+    )  # fmt: skip
+    return replace(compiled, results=results)
 
 
 def places_of(

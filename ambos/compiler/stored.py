@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ambos.compiler.group import OWN_KERNELS, SCATTERS, is_leaf, kind_of, moved_base, view_base
+from ambos.compiler.group import (
+    OWN_KERNELS,
+    SCATTERS,
+    is_leaf,
+    kind_of,
+    moved_base,
+    view_base,
+    within_unit_axes,
+)
 from ambos.compiler.layout import Memory
 from ambos.compiler.reasons import ROW_LAYOUT, WOVEN, Reasons
 from ambos.compiler.space import Space
@@ -31,6 +39,7 @@ class Stored:
         self.nodes: set[Node] = set()
         self.wholes: set[Node] = set()  # stored nodes whose parts are computed in place
         self.woven: set[Node] = set()  # nodes computed from an interleave that is not stored
+        self.woven_into: dict[Node, Node] = {}  # parts of a stored interleave
         self.cost: dict[Node, int] = {}
         self.depth: dict[Node, int] = {}  # operations between a node and the stored ones
         self.choose()
@@ -76,8 +85,15 @@ class Stored:
         self.keep(whole, why)
         self.wholes.add(whole)
         for part in whole.inputs:
+            part, _ = within_unit_axes(part)
+            if whole.op.name == "interleave":
+                self.woven_into.setdefault(part, whole)
             if view_base(part) is part and part.op.name not in ("input", "constant", "iota"):
                 self.keep(part, f"computed within the {whole.op.name} around it")
+
+    def woven_from(self, nodes: Iterable[Node]) -> set[Node]:
+        """What `nodes` are written into, side by side with others."""
+        return {self.woven_into[node] for node in nodes if node in self.woven_into}
 
     def store_operand(self, node: Node, why: str, exact: bool = False) -> None:
         base = node if exact else view_base(node)

@@ -7,6 +7,8 @@ from functools import cache
 
 from ambos.core.errors import DTypeError, suggest
 
+Number = bool | int | float | complex
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DType:
@@ -17,9 +19,9 @@ class DType:
     """
 
     name: str
-    kind: str  # "b" bool, "i" signed, "u" unsigned, "f" floating
+    kind: str  # "b" bool, "i" signed, "u" unsigned, "f" floating, "c" complex
     itemsize: int  # bytes
-    llvm: str  # register type
+    llvm: str  # register type (complex numbers are computed in parts: no register holds one)
 
     def __repr__(self) -> str:
         return f"ambos.{self.name}"
@@ -34,6 +36,20 @@ class DType:
     @property
     def is_floating(self) -> bool:
         return self.kind == "f"
+
+    @property
+    def is_complex(self) -> bool:
+        return self.kind == "c"
+
+    @property
+    def is_inexact(self) -> bool:
+        """Floating or complex: what has gradients."""
+        return self.kind in "fc"
+
+    @property
+    def part(self) -> DType:
+        """The dtype of the real and of the imaginary part; of a real dtype itself."""
+        return {8: float32, 16: float64}[self.itemsize] if self.kind == "c" else self
 
     @property
     def is_integer(self) -> bool:
@@ -77,16 +93,21 @@ float16 = DType("float16", "f", 2, "half")
 bfloat16 = DType("bfloat16", "f", 2, "bfloat")
 float32 = DType("float32", "f", 4, "float")
 float64 = DType("float64", "f", 8, "double")
+complex64 = DType("complex64", "c", 8, "")
+complex128 = DType("complex128", "c", 16, "")
 
+# What kernels compute with; a complex number is two of these.
 ALL: tuple[DType, ...] = (
     bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64,
     float16, bfloat16, float32, float64,
 )  # fmt: skip
-BY_NAME: dict[str, DType] = {dtype.name: dtype for dtype in ALL} | {
+COMPLEX: tuple[DType, ...] = (complex64, complex128)
+BY_NAME: dict[str, DType] = {dtype.name: dtype for dtype in ALL + COMPLEX} | {
     "half": float16, "float": float32, "double": float64, "int": int32, "long": int64,
-    "short": int16, "byte": uint8,
+    "short": int16, "byte": uint8, "complex": complex64, "cfloat": complex64,
+    "cdouble": complex128,
 }  # fmt: skip
-PYTHON: dict[type, DType] = {bool: bool_, int: int64, float: float32}
+PYTHON: dict[type, DType] = {bool: bool_, int: int64, float: float32, complex: complex64}
 
 
 def as_dtype(spec: object) -> DType:
@@ -99,8 +120,14 @@ def as_dtype(spec: object) -> DType:
     name = str(name).removeprefix("ambos.").removesuffix("_")
     if name in BY_NAME:
         return BY_NAME[name]
-    raise DTypeError(f"dtype: got {spec!r}; need one of {', '.join(d.name for d in ALL)}"
+    raise DTypeError(f"dtype: got {spec!r}; need one of "
+                     f"{', '.join(d.name for d in ALL + COMPLEX)}"
                      f"{suggest(name, BY_NAME)}")  # fmt: skip
+
+
+def complex_of(dtype: DType) -> DType:
+    """The complex dtype for values of `dtype`: complex128 where a part needs float64."""
+    return complex128 if dtype in (float64, complex128) else complex64
 
 
 @cache
@@ -119,6 +146,9 @@ def promote(a: DType, b: DType) -> DType:
         if {a, b} == {float16, bfloat16}:
             return float32
         return a if a.itemsize > b.itemsize else b
+    if "c" in (a.kind, b.kind):
+        number, other = (a, b) if a.kind == "c" else (b, a)
+        return complex_of(promote(number.part, other))
     if "f" in (a.kind, b.kind):
         # The Array API leaves this pair open. As in PyTorch and JAX an integer never widens a
         # floating type: a float32 network that meets an int64 index must stay float32.
@@ -130,10 +160,12 @@ def promote(a: DType, b: DType) -> DType:
     return wider if wider is not None else float64
 
 
-def weak_result(dtype: DType, scalar: bool | int | float) -> DType:
+def weak_result(dtype: DType, scalar: Number) -> DType:
     """The type of `tensor op python_scalar`: the tensor's, unless the scalar's kind is higher."""
     if isinstance(scalar, bool):
         return dtype
     if isinstance(scalar, int):
         return int64 if dtype is bool_ else dtype
-    return dtype if dtype.is_floating else float32
+    if isinstance(scalar, complex):
+        return complex_of(dtype)
+    return dtype if dtype.is_inexact else float32

@@ -117,7 +117,7 @@ def make(
 ) -> Node:
     """The node `op(inputs, attrs)`; shapes and dtypes are checked by the op.
 
-    `tracked` defaults to: some floating input is tracked and the result is floating, unless this
+    `tracked` defaults to: some input is tracked and the result is floating or complex, unless this
     thread has switched `tracking` off.
     """
     if tracked is None:
@@ -127,7 +127,7 @@ def make(
                 tracked = tracking.enabled
                 break
     # A float attribute must not meet an equal integer, nor 0.0 its negative.
-    bits = exact(attrs) if attrs and isinstance(attrs[0], (int, float)) else None
+    bits = exact(attrs) if attrs and isinstance(attrs[0], (int, float, complex)) else None
     key = (op, inputs, attrs, tracked, bits, tracking.scope)
     entry = _known.get(key)
     if entry is not None:
@@ -137,7 +137,7 @@ def make(
                 note(found)
             return found
     shape, dtype = op.infer(inputs, attrs)
-    node = _build(op, inputs, attrs, shape, dtype, tracked and dtype.is_floating)
+    node = _build(op, inputs, attrs, shape, dtype, tracked and dtype.is_inexact)
     entry = _known[key] = _Entry(node, _forget)
     entry.key = key
     if noting.wanted:
@@ -182,9 +182,17 @@ def _build(
 
 def exact(attrs: Attrs) -> Any:
     """What tells apart attributes that compare equal: 1, 1.0 and True; 0.0 and -0.0."""
-    if not attrs or not isinstance(attrs[0], (bool, int, float)):
+    if not attrs or not isinstance(attrs[0], (bool, int, float, complex)):
         return None
-    return tuple((type(a), math.copysign(1, a)) if isinstance(a, float) else type(a) for a in attrs)
+    return tuple(_exact(a) for a in attrs)
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, float):
+        return float, math.copysign(1, value)
+    if isinstance(value, complex):
+        return complex, math.copysign(1, value.real), math.copysign(1, value.imag)
+    return type(value)
 
 
 def toposort(roots: Iterable[Node], stop: Callable[[Node], bool] | None = None) -> list[Node]:

@@ -93,7 +93,7 @@ def _tensor(title: str, value: Any) -> Tensor:
         value = value.detach().cpu()
         value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
     array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biufc":
         raise DTypeError(
             f"{title}: got {type(value).__name__} ({array.dtype}); need numbers. "
             "Nothing was changed"

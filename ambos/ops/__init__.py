@@ -3,6 +3,7 @@
 from ambos.ops import (
     arithmetic,
     attention,
+    complex,
     contraction,
     functions,
     indexing,
@@ -15,7 +16,7 @@ from ambos.ops import (
 from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
-    "Op", "Pointwise", "arithmetic", "attention", "constant", "constant_like", "contraction",
-    "functions", "indexing", "movement", "op", "random", "reductions", "registry", "scan",
-    "sources",
+    "Op", "Pointwise", "arithmetic", "attention", "complex", "constant", "constant_like",
+    "contraction", "functions", "indexing", "movement", "op", "random", "reductions", "registry",
+    "scan", "sources",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from ambos.core.dtype import DType, bool_
 from ambos.core.errors import DTypeError
 from ambos.graph.node import Attrs, Node
 from ambos.ops.fused import fused_multiply_add
-from ambos.ops.kinds import Grads, Pointwise, Predicate, constant_like
+from ambos.ops.kinds import Grads, Pointwise, Predicate, constant_like, op
 
 # Lambdas are facts, not functions to be called by hand.
 
@@ -16,7 +16,7 @@ from ambos.ops.kinds import Grads, Pointwise, Predicate, constant_like
 class Add(Pointwise):
     """Sum; for bool logical or."""
 
-    arity, accepts = 2, "biuf"
+    arity, accepts = 2, "biufc"
     lower = lambda b, x, y: x | y if x.dtype is bool_ else x + y
     ref = lambda np, x, y: np.add(x, y)
     partials = lambda op, out, x, y: (1, 1)
@@ -25,7 +25,7 @@ class Add(Pointwise):
 class Subtract(Pointwise):
     """Difference."""
 
-    arity, accepts = 2, "iuf"
+    arity, accepts = 2, "iufc"
     lower = lambda b, x, y: x - y
     ref = lambda np, x, y: np.subtract(x, y)
     partials = lambda op, out, x, y: (1, -1)
@@ -34,16 +34,16 @@ class Subtract(Pointwise):
 class Multiply(Pointwise):
     """Product; for bool logical and."""
 
-    arity, accepts = 2, "biuf"
+    arity, accepts = 2, "biufc"
     lower = lambda b, x, y: x & y if x.dtype is bool_ else x * y
     ref = lambda np, x, y: np.multiply(x, y)
     partials = lambda op, out, x, y: (y, x)
 
 
 class Divide(Pointwise):
-    """Quotient of floating numbers."""
+    """Quotient of floating or complex numbers."""
 
-    arity, accepts, cost, smooth = 2, "f", 4, False
+    arity, accepts, cost, smooth = 2, "fc", 4, False
     lower = lambda b, x, y: x / y
     ref = lambda np, x, y: np.divide(x, y)
 
@@ -131,27 +131,36 @@ def _integer_quotient(b: Any, x: Any, y: Any) -> Any:
 class Negative(Pointwise):
     """Minus x."""
 
-    accepts = "if"
+    accepts = "ifc"
     lower = lambda b, x: -x
     ref = lambda np, x: np.negative(x)
     partials = lambda op, out, x: (-1,)
 
 
 class Absolute(Pointwise):
-    """Magnitude."""
+    """Magnitude; of a complex number its distance from zero, floating."""
 
-    accepts, smooth = "iuf", False
+    accepts, smooth, analytic = "iufc", False, False
     lower = lambda b, x: x if x.dtype.kind == "u" else b.abs(x)
     ref = lambda np, x: np.absolute(x)
-    partials = lambda op, out, x: (sign(x),)
+
+    def infer_dtype(self, inputs: tuple[Node, ...], attrs: Attrs) -> DType:
+        return super().infer_dtype(inputs, attrs).part
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        (x,) = node.inputs
+        return (multiply(g if g.dtype is x.dtype else cast(g, attrs=(x.dtype,)), sign(x)),)
 
 
 class Sign(Pointwise):
-    """-1, 0 or 1; NaN stays NaN."""
+    """-1, 0 or 1; NaN stays NaN. Of a complex number the one of magnitude 1 in its direction."""
 
-    accepts, smooth = "iuf", False
+    accepts, smooth, analytic = "iufc", False, False
     ref = lambda np, x: np.sign(x)
-    partials = lambda op, out, x: (None,)
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        (x,) = node.inputs
+        return (_turning(node, x, g) if x.dtype.is_complex else None,)
 
     def lower(b: Any, x: Any) -> Any:
         positive = b.select(x > 0, b.const(1, x.dtype), x)
@@ -159,6 +168,17 @@ class Sign(Pointwise):
             return positive
         signed = b.select(x < 0, b.const(-1, x.dtype), positive)
         return b.select(x.eq(0), b.const(0, x.dtype), signed)
+
+
+def _turning(direction: Node, z: Node, g: Node) -> Node:
+    """The gradient of z / |z|: what of g is across that direction, over |z|; nothing at 0."""
+    real, conj = op("real"), op("conj")
+    along = cast(real(multiply(g, conj(direction))), attrs=(z.dtype,))
+    size = absolute(z)
+    nothing = equal(size, constant_like(size, 0))
+    size = cast(where(nothing, constant_like(size, 1), size), attrs=(z.dtype,))
+    across = divide(subtract(g, multiply(along, direction)), size)
+    return where(nothing, constant_like(across, 0), across)
 
 
 class Relu(Pointwise):
@@ -241,7 +261,7 @@ class GreaterEqual(Predicate):
 class Equal(Predicate):
     """x == y."""
 
-    arity = 2
+    arity, accepts = 2, "biufc"
     lower = lambda b, x, y: ~(x ^ y) if x.dtype is bool_ else x.eq(y)
     ref = lambda np, x, y: np.equal(x, y)
 
@@ -249,7 +269,7 @@ class Equal(Predicate):
 class NotEqual(Predicate):
     """x != y."""
 
-    arity = 2
+    arity, accepts = 2, "biufc"
     lower = lambda b, x, y: x ^ y if x.dtype is bool_ else x.ne(y)
     ref = lambda np, x, y: np.not_equal(x, y)
 
@@ -257,7 +277,7 @@ class NotEqual(Predicate):
 class Isnan(Predicate):
     """Is it not a number?"""
 
-    accepts = "f"
+    accepts = "fc"
     lower = lambda b, x: x.ne(x)
     ref = lambda np, x: np.isnan(x)
 
@@ -265,7 +285,7 @@ class Isnan(Predicate):
 class Isinf(Predicate):
     """Is it plus or minus infinity?"""
 
-    accepts = "f"
+    accepts = "fc"
     lower = lambda b, x: b.abs(x).eq(b.const(float("inf"), x.dtype))
     ref = lambda np, x: np.isinf(x)
 
@@ -273,7 +293,7 @@ class Isinf(Predicate):
 class Isfinite(Predicate):
     """Is it neither infinite nor NaN?"""
 
-    accepts = "f"
+    accepts = "fc"
     lower = lambda b, x: b.abs(x) < b.const(float("inf"), x.dtype)
     ref = lambda np, x: np.isfinite(x)
 
@@ -345,7 +365,7 @@ class BitwiseRightShift(Pointwise):
 class Where(Pointwise):
     """The second operand where the first (bool) is true, else the third."""
 
-    arity, accepts, mixed, smooth = 3, "biuf", True, False
+    arity, accepts, mixed, smooth, analytic = 3, "biufc", True, False, False
     lower = lambda b, c, x, y: b.select(c, x, y)
     ref = lambda np, c, x, y: np.where(c, x, y)
 
@@ -365,7 +385,7 @@ class Cast(Pointwise):
     """Conversion; attrs: (dtype,). Floats round to nearest even; float to integer truncates and
     saturates, NaN gives 0; integers wrap; anything but zero is true."""
 
-    accepts, mixed = "biuf", True
+    accepts, mixed, analytic = "biufc", True, False
     lower = lambda b, x: x  # the compiler converts: the target is not the rule's to know
 
     def ref(np: Any, x: Any, dtype: Any) -> Any:
@@ -378,17 +398,27 @@ class Cast(Pointwise):
         return result
 
     def infer_dtype(self, inputs: tuple[Node, ...], attrs: Attrs) -> DType:
-        return attrs[0]
+        source, target = inputs[0].dtype, attrs[0]
+        if source.is_complex and not target.is_complex and target is not bool_:
+            raise DTypeError(f"cast: got {source.name} for {target.name}; need the part or the "
+                             "size: use x.real, x.imag or am.abs(x)")  # fmt: skip
+        found: DType = target
+        return found
 
     def vjp(self, node: Node, g: Node) -> Grads:
         source = node.inputs[0].dtype
-        return (cast(g, attrs=(source,)) if source.is_floating else None,)
+        if not source.is_inexact:
+            return (None,)
+        if g.dtype.is_complex and not source.is_complex:
+            g = op("real")(g)
+        return (cast(g, attrs=(source,)),)
 
 
 # Stated for the rules above, which use them before they are made.
 negative: Negative
 floor_divide: FloorDivide
 sign: Sign
+absolute: Absolute
 greater: Greater
 less: Less
 

@@ -102,7 +102,7 @@ class Contract(Op):
     """sum over `contracted` of a * b; attrs: (Spec,). Products and sums are chained by fused
     multiply-add in the order that loop IR defines; half precisions sum in float32."""
 
-    kind = "contract"
+    kind, analytic = "contract", True
 
     def ref(np: Any, a: Any, b: Any, spec: Spec) -> Any:
         sizes = spec.sizes()

@@ -22,6 +22,7 @@ from ambos.ops.kinds import Pointwise, constant_like
 class Exp(Pointwise):
     """e to the power x."""
 
+    accepts = "fc"
     cost, lower = 10, elementary.exp
     ref = lambda np, x: np.exp(x)
     partials = lambda op, out, x: (out,)
@@ -30,6 +31,7 @@ class Exp(Pointwise):
 class Expm1(Pointwise):
     """exp(x) - 1, accurate near 0."""
 
+    accepts = "fc"
     cost, lower = 14, elementary.expm1
     ref = lambda np, x: np.expm1(x)
     partials = lambda op, out, x: (add(out, constant_like(x, 1)),)
@@ -38,6 +40,7 @@ class Expm1(Pointwise):
 class Log(Pointwise):
     """Natural logarithm."""
 
+    accepts = "fc"
     cost, lower, domain = 10, elementary.log, (0.1, 5.0)
     ref = lambda np, x: np.log(x)
 
@@ -48,6 +51,7 @@ class Log(Pointwise):
 class Log1p(Pointwise):
     """log(1 + x), accurate near 0."""
 
+    accepts = "fc"
     cost, lower, domain = 14, elementary.log1p, (-0.9, 5.0)
     ref = lambda np, x: np.log1p(x)
 
@@ -58,6 +62,7 @@ class Log1p(Pointwise):
 class Sqrt(Pointwise):
     """Square root, correctly rounded."""
 
+    accepts = "fc"
     cost, domain = 4, (0.1, 5.0)
     lower = lambda b, x: b.sqrt(x)
     ref = lambda np, x: np.sqrt(x)
@@ -67,6 +72,7 @@ class Sqrt(Pointwise):
 class Rsqrt(Pointwise):
     """1 / sqrt(x), two roundings."""
 
+    accepts = "fc"
     cost, domain = 8, (0.1, 5.0)
     lower = lambda b, x: b.const(1.0, x.dtype) / b.sqrt(x)
     ref = lambda np, x: np.asarray(1, x.dtype) / np.sqrt(x)
@@ -78,6 +84,7 @@ class Rsqrt(Pointwise):
 class Sin(Pointwise):
     """Sine of an angle in radians."""
 
+    accepts = "fc"
     cost, lower = 16, elementary.sin
     ref = lambda np, x: np.sin(x)
     partials = lambda op, out, x: (cos(x),)
@@ -86,6 +93,7 @@ class Sin(Pointwise):
 class Cos(Pointwise):
     """Cosine of an angle in radians."""
 
+    accepts = "fc"
     cost, lower = 16, elementary.cos
     ref = lambda np, x: np.cos(x)
     partials = lambda op, out, x: (negative(sin(x)),)
@@ -94,6 +102,7 @@ class Cos(Pointwise):
 class Tan(Pointwise):
     """Tangent of an angle in radians."""
 
+    accepts = "fc"
     cost, lower, domain = 20, elementary.tan, (-1.4, 1.4)
     ref = lambda np, x: np.tan(x)
     partials = lambda op, out, x: (add(multiply(out, out), constant_like(x, 1)),)
@@ -102,6 +111,7 @@ class Tan(Pointwise):
 class Asin(Pointwise):
     """Arc sine, in radians."""
 
+    accepts = "fc"
     cost, lower, domain = 16, elementary.asin, (-0.9, 0.9)
     ref = lambda np, x: np.arcsin(x)
     partials = lambda op, out, x: (rsqrt(_one_minus_square(x)),)
@@ -110,6 +120,7 @@ class Asin(Pointwise):
 class Acos(Pointwise):
     """Arc cosine, in radians."""
 
+    accepts = "fc"
     cost, lower, domain = 16, elementary.acos, (-0.9, 0.9)
     ref = lambda np, x: np.arccos(x)
     partials = lambda op, out, x: (negative(rsqrt(_one_minus_square(x))),)
@@ -118,6 +129,7 @@ class Acos(Pointwise):
 class Atan(Pointwise):
     """Arc tangent, in radians."""
 
+    accepts = "fc"
     cost, lower = 16, elementary.atan
     ref = lambda np, x: np.arctan(x)
 
@@ -141,6 +153,7 @@ class Atan2(Pointwise):
 class Sinh(Pointwise):
     """Hyperbolic sine."""
 
+    accepts = "fc"
     cost, lower = 16, elementary.sinh
     ref = lambda np, x: np.sinh(x)
     partials = lambda op, out, x: (cosh(x),)
@@ -149,6 +162,7 @@ class Sinh(Pointwise):
 class Cosh(Pointwise):
     """Hyperbolic cosine."""
 
+    accepts = "fc"
     cost, lower = 16, elementary.cosh
     ref = lambda np, x: np.cosh(x)
     partials = lambda op, out, x: (sinh(x),)
@@ -157,9 +171,59 @@ class Cosh(Pointwise):
 class Tanh(Pointwise):
     """Hyperbolic tangent."""
 
+    accepts = "fc"
     cost, lower = 16, elementary.tanh
     ref = lambda np, x: np.tanh(x)
     partials = lambda op, out, x: (_one_minus_square(out),)
+
+
+class Asinh(Pointwise):
+    """Inverse hyperbolic sine."""
+
+    accepts = "fc"
+    cost, lower = 24, elementary.asinh
+    ref = lambda np, x: np.arcsinh(x)
+
+    def vjp(self, node: Node, g: Node) -> tuple[Node | None, ...]:
+        (x,) = node.inputs
+        one = constant_like(x, 1)
+        if x.dtype.is_complex:
+            return (multiply(g, rsqrt(add(multiply(x, x), one))),)
+        return (divide(g, hypot(x, one)),)  # squares of large numbers overflow
+
+
+class Acosh(Pointwise):
+    """Inverse hyperbolic cosine."""
+
+    accepts = "fc"
+    cost, lower, domain = 24, elementary.acosh, (1.1, 5.0)
+    ref = lambda np, x: np.arccosh(x)
+    partials = lambda op, out, x: (
+        multiply(rsqrt(subtract(x, constant_like(x, 1))), rsqrt(add(x, constant_like(x, 1)))),
+    )
+
+
+class Atanh(Pointwise):
+    """Inverse hyperbolic tangent."""
+
+    accepts = "fc"
+    cost, lower, domain = 24, elementary.atanh, (-0.9, 0.9)
+    ref = lambda np, x: np.arctanh(x)
+
+    def vjp(self, node: Node, g: Node) -> tuple[Node | None, ...]:
+        return (divide(g, _one_minus_square(node.inputs[0])),)
+
+
+class Hypot(Pointwise):
+    """sqrt(x * x + y * y) without overflow on the way."""
+
+    arity, cost, lower, domain = 2, 12, elementary.hypot, (0.2, 3.0)
+    ref = lambda np, x, y: np.hypot(x, y)
+
+    def vjp(self, node: Node, g: Node) -> tuple[Node | None, ...]:
+        nothing = equal(node, constant_like(node, 0))  # where the gradient is 0, as of a norm
+        share = where(nothing, node, divide(g, where(nothing, constant_like(node, 1), node)))
+        return tuple(multiply(share, x) for x in node.inputs)
 
 
 class Erf(Pointwise):
@@ -192,9 +256,11 @@ class Power(Pointwise):
     """x to the power y (C99's special cases); integers wrap, a negative integer power gives 0.
     The powers -1, 1, 2 and 3 are the quotient and the products, exactly as they are written."""
 
-    arity, accepts, cost, domain = 2, "iuf", 40, (0.2, 3.0)
+    arity, accepts, cost, domain = 2, "iufc", 40, (0.2, 3.0)
 
     def ref(np: Any, x: Any, y: Any) -> Any:
+        if x.dtype.kind == "c":
+            return np.power(x, y)
         if x.dtype.kind == "f":
             plain = np.where(y == 2, x * x, np.where(y == 3, x * x * x, np.power(x, y)))
             return np.where(y == -1, 1 / x, np.where(y == 1, x, plain))
@@ -280,8 +346,10 @@ sinh: Sinh
 cosh: Cosh
 rsqrt: Rsqrt
 erf_slope: ErfSlope
+hypot: Hypot
 
 exp, expm1, log, log1p, sqrt, rsqrt = Exp(), Expm1(), Log(), Log1p(), Sqrt(), Rsqrt()
 sin, cos, tan, asin, acos, atan, atan2 = Sin(), Cos(), Tan(), Asin(), Acos(), Atan(), Atan2()
 sinh, cosh, tanh, power, erf, erf_slope = Sinh(), Cosh(), Tanh(), Power(), Erf(), ErfSlope()
+asinh, acosh, atanh, hypot = Asinh(), Acosh(), Atanh(), Hypot()
 floor, ceil, round_, trunc = Floor(), Ceil(), Round(), Trunc()

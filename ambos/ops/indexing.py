@@ -10,7 +10,7 @@ from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.lines import note
 from ambos.graph.node import Attrs, Node
-from ambos.ops.kinds import Grads, Op, constant
+from ambos.ops.kinds import Grads, Op, constant, not_accepted
 
 
 class Index(Op, abstract=True):
@@ -190,6 +190,8 @@ class Order(Op, abstract=True):
     def check(x: Node, attrs: Attrs, name: str) -> Shape:
         """The shape of the result."""
         count, _ = attrs
+        if x.dtype.is_complex:
+            raise DTypeError(not_accepted(name, x.dtype, "biuf"))
         if x.rank == 0:
             raise ShapeError(f"{name}: got a scalar; need at least one dimension")
         if not 0 <= count <= x.shape[-1]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from ambos.core.dtype import DType, bool_
+from ambos.core.dtype import DType, Number, bool_
 from ambos.core.errors import CompilerError, DTypeError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node, make, unscoped
@@ -29,6 +29,7 @@ class Op:
     kind: ClassVar[str] = ""
     rules: ClassVar[tuple[str, ...]] = ("lower", "ref")  # functions that do not want `op`
     differentiable: ClassVar[bool] = True
+    analytic: ClassVar[bool] = False  # complex: `vjp` multiplies by f', the gradient by conj(f')
 
     def __init_subclass__(cls, abstract: bool = False) -> None:
         for rule in cls.rules:
@@ -78,7 +79,7 @@ class Pointwise(Op, abstract=True):
     Inputs share one shape and one dtype (`mixed` ops check their own).
     """
 
-    kind = "pointwise"
+    kind, analytic = "pointwise", True
     arity: ClassVar[int] = 1
     accepts: ClassVar[str] = "f"
     result: ClassVar[DType | None] = None  # None: the dtype of the inputs
@@ -107,7 +108,7 @@ class Pointwise(Op, abstract=True):
                 raise DTypeError(f"{self.name}: dtypes {dtype.name} and {node.dtype.name} differ; "
                                  "cast them to one dtype first")  # fmt: skip
         if dtype.kind not in self.accepts:
-            raise DTypeError(f"{self.name}: got {dtype.name}; need {kinds_in_words(self.accepts)}")
+            raise DTypeError(not_accepted(self.name, dtype, self.accepts))
         return self.result or dtype
 
     def vjp(self, node: Node, g: Node) -> Grads:
@@ -131,8 +132,15 @@ def scale(g: Node, partial: Node | int | float) -> Node:
 
 
 def kinds_in_words(kinds: str) -> str:
-    words = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating"}
+    words = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating",
+             "c": "complex"}  # fmt: skip
     return " or ".join(words[k] for k in kinds)
+
+
+def not_accepted(name: str, dtype: DType, kinds: str) -> str:
+    """What to say of a dtype that an op does not take."""
+    fix = ": use x.real, x.imag or am.abs(x)" if dtype.is_complex else ""
+    return f"{name}: got {dtype.name}; need {kinds_in_words(kinds)}{fix}"
 
 
 class Predicate(Pointwise, abstract=True):
@@ -152,7 +160,7 @@ class Move(Op, abstract=True):
     """
 
     kind = "move"
-    accepts: ClassVar[str] = "biuf"
+    accepts: ClassVar[str] = "biufc"
     ref: ClassVar[Callable[..., Any]]
 
     def access(self, node: Node, index: list[Any], space: Any) -> list[Any]:
@@ -170,14 +178,14 @@ class Source(Op, abstract=True):
         return ()
 
 
-def constant(value: bool | int | float, dtype: DType, shape: Shape = ()) -> Node:
+def constant(value: Number, dtype: DType, shape: Shape = ()) -> Node:
     """`value` everywhere."""
     # repr tells apart what compares equal: 0.0 and -0.0, 1 and 1.0 and True.
     return _constant(repr(value), value, dtype, shape)
 
 
 @lru_cache(maxsize=1024)
-def _constant(exact: str, value: bool | int | float, dtype: DType, shape: Shape) -> Node:
+def _constant(exact: str, value: Number, dtype: DType, shape: Shape) -> Node:
     """Three nodes, asked for again at every step of a training loop: kept for a while."""
     del exact
     with unscoped():
@@ -187,6 +195,6 @@ def _constant(exact: str, value: bool | int | float, dtype: DType, shape: Shape)
         return op("expand")(op("reshape")(node, attrs=((1,) * len(shape),)), attrs=(shape,))
 
 
-def constant_like(node: Node, value: bool | int | float) -> Node:
+def constant_like(node: Node, value: Number) -> Node:
     """`value` in the shape and dtype of `node`."""
     return constant(value, node.dtype, node.shape)

@@ -10,7 +10,7 @@ from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Attrs, Node
 from ambos.ops.arithmetic import cast, divide, equal, multiply, subtract, where
-from ambos.ops.kinds import Grads, Op, constant_like, kinds_in_words
+from ambos.ops.kinds import Grads, Op, constant_like, not_accepted
 from ambos.ops.movement import expand, reshape
 from ambos.ops.sources import iota
 
@@ -32,8 +32,7 @@ class Reduce(Op, abstract=True):
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         (x,), (axes,) = inputs, attrs
         if x.dtype.kind not in self.accepts:
-            raise DTypeError(f"{self.name}: got {x.dtype.name}; need "
-                             f"{kinds_in_words(self.accepts)}")  # fmt: skip
+            raise DTypeError(not_accepted(self.name, x.dtype, self.accepts))
         if self.needs_elements and 0 in (x.shape[a] for a in axes):
             raise ShapeError(f"{self.name}: axis {axes} of {x.shape} has no elements; need one")
         return tuple(n for a, n in enumerate(x.shape) if a not in axes), self.result or x.dtype
@@ -49,7 +48,7 @@ def kept(node: Node, value: Node) -> Node:
 class Sum(Reduce):
     """Total."""
 
-    fold = "add"
+    fold, accepts = "add", "iufc"
     ref = lambda np, x, axes: np.sum(x, axes, dtype=x.dtype)
 
     def vjp(self, node: Node, g: Node) -> Grads:
@@ -59,7 +58,7 @@ class Sum(Reduce):
 class Prod(Reduce):
     """Product."""
 
-    fold = "mul"
+    fold, accepts, analytic = "mul", "iufc", True
     ref = lambda np, x, axes: np.prod(x, axes, dtype=x.dtype)
 
     def vjp(self, node: Node, g: Node) -> Grads:

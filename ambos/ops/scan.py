@@ -13,7 +13,7 @@ from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
 from ambos.ops.arithmetic import add, bitwise_or, equal, multiply, not_equal, where
 from ambos.ops.indexing import scatter_elements
-from ambos.ops.kinds import Grads, Op, constant
+from ambos.ops.kinds import Grads, Op, constant, not_accepted
 from ambos.ops.movement import concat, expand, pad, reshape, slice_
 from ambos.ops.sources import iota
 
@@ -31,6 +31,8 @@ class Scan(Op, abstract=True):
             raise ShapeError(f"{self.name}: axis {axis} of {x.shape}; need 0 <= axis < {x.rank}")
         if x.dtype is bool_:
             raise DTypeError(f"{self.name}: got bool; need numbers: cast first")
+        if x.dtype.kind not in self.accepts:
+            raise DTypeError(not_accepted(self.name, x.dtype, self.accepts))
         return x.shape, x.dtype
 
 
@@ -46,7 +48,7 @@ def _ordered(np: Any, function: Any, x: Any, axis: int, reverse: bool) -> Any:
 class Cumsum(Scan):
     """Running sums."""
 
-    combine = "add"
+    combine, accepts = "add", "iufc"
     ref = lambda np, x, axis, reverse: _ordered(np, np.add.accumulate, x, axis, reverse)
 
     def vjp(self, node: Node, g: Node) -> Grads:
@@ -57,7 +59,7 @@ class Cumsum(Scan):
 class Cumprod(Scan):
     """Running products."""
 
-    combine = "mul"
+    combine, accepts, analytic = "mul", "iufc", True
     ref = lambda np, x, axis, reverse: _ordered(np, np.multiply.accumulate, x, axis, reverse)
 
     def vjp(self, node: Node, g: Node) -> Grads:

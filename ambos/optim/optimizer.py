@@ -15,10 +15,12 @@ from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError, UnknownNameError, suggest
 from ambos.optim.clock import Clock, Tick
 from ambos.tensor.array import Array
+from ambos.tensor.given import leaf_of
 from ambos.tensor.guards import Same
-from ambos.tensor.handle import Tensor, leaf_of, wrap
+from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import no_grad
+from ambos.tensor.parts import view_as_complex, view_as_real
 from ambos.tensor.tracing import current, guard, host_value, makeup
 
 Group = dict[str, Any]
@@ -181,7 +183,7 @@ class Optimizer(metaclass=Checked):
             states = [dict(state) for state in held]
             tick = Tick(states, self._owners()) if self.counts_steps else None
             news = [
-                self.update(parameter, parameter.grad, state, group, lr)
+                self._updated(parameter, parameter.grad, state, group, lr)
                 for (parameter, group, lr), state in zip(work, states, strict=True)
             ]
             # All is recorded; what follows cannot fail, so a step happens whole or not at all.
@@ -192,6 +194,18 @@ class Optimizer(metaclass=Checked):
                 changed += [parameter, *_rebound(old, state)]
         self._guard()
         return changed
+
+    def _updated(
+        self, parameter: Tensor, grad: Tensor, state: State, group: Group, lr: Tensor
+    ) -> Tensor:
+        """`update`; both parts of a complex parameter are real parameters of their own."""
+        if not parameter.dtype.is_complex:
+            return self.update(parameter, grad, state, group, lr)
+        pairs = [k for k, v in state.items() if isinstance(v, Tensor) and v.dtype.is_complex]
+        state.update({key: view_as_real(state[key]) for key in pairs})
+        new = self.update(view_as_real(parameter), view_as_real(grad), state, group, lr)
+        state.update({key: view_as_complex(state[key]) for key in pairs})
+        return view_as_complex(new)
 
     @contextmanager
     def _recording(self) -> Iterator[None]:

@@ -52,6 +52,12 @@ class Array:
         array.blank = True
         return array
 
+    def seen_as(self, shape: Shape, strides: Shape, dtype: DType) -> Array:
+        """The same memory with elements of `dtype`: numbers as parts of complex ones."""
+        if dtype is self.dtype:
+            return self
+        return Array(self.storage, self.offset, shape, strides, dtype)
+
     def has_layouts(self) -> bool:
         """Could the elements lie in more than one order?"""
         return sum(extent > 1 for extent in self.shape) > 1

@@ -48,6 +48,9 @@ def _seed(op: str, x: Tensor, gradient: Any) -> Node:
         if node.size != 1:
             raise GradientError(f"{op}: the tensor has shape {node.shape}; need a scalar: reduce "
                                 "it with .sum() or .mean(), or pass gradient=")  # fmt: skip
+        if node.dtype.is_complex:
+            raise GradientError(f"{op}: the tensor is {node.dtype.name}; need a real scalar, for "
+                                "example .abs() or .real, or pass gradient=")  # fmt: skip
         return ones_like(node)
     seed = node_of(gradient)
     if seed.shape != node.shape:

@@ -19,6 +19,9 @@ SMALL = 65_536  # elements: looking for NaN in so many costs some 30 us
 def fitted(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
     """`array` as `dtype` for data at the door, where each value has to survive: no NaN, fraction
     or overflow may be lost. (bfloat16, which NumPy lacks, is left to the compiler's cast.)"""
+    if array.dtype.kind == "c" and not dtype.is_complex:
+        raise DTypeError(f"tensor: got complex numbers for {dtype.name}; need a complex dtype, or "
+                         "the parts: use array.real")  # fmt: skip
     if dtype.is_integer:
         check_range("tensor", array, dtype)
         if array.dtype.kind == "f" and (fractions := array != np.trunc(array)).any():
@@ -29,7 +32,7 @@ def fitted(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
         return array
     with np.errstate(over="ignore"):
         found = array.astype(dtype.name, copy=False)
-    if dtype.is_floating and found.itemsize < array.itemsize:
+    if dtype.is_inexact and found.itemsize < array.itemsize:
         lost = np.isinf(found) & np.isfinite(array)
         if lost.any():
             raise DTypeError(f"tensor: {array[lost].flat[0]} overflows {dtype.name}; need |x| <= "

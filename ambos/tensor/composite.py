@@ -9,6 +9,7 @@ from ambos.core.dtype import bool_
 from ambos.core.errors import ArgumentError
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
+from ambos.ops import complex as bridge
 from ambos.ops import functions
 from ambos.tensor.handle import Tensor, node_of, operand_of, wrap
 from ambos.tensor.names import public
@@ -100,49 +101,6 @@ def erfc(x: Any) -> Tensor:
 
 
 @public
-def asinh(x: Any) -> Tensor:
-    """Inverse hyperbolic sine."""
-    node = floating(node_of(x))
-    # Not abs and sign, whose gradients vanish at 0.
-    below = ops.less(node, scalar(0, node.dtype, node.shape))
-    large, size, twice = _large(ops.where(below, ops.negative(node), node))
-    squared = ops.multiply(size, size)
-    root = functions.sqrt(binary(ops.add, squared, 1.0))
-    inner = ops.add(size, ops.divide(squared, binary(ops.add, root, 1.0)))
-    found = ops.where(large, twice, functions.log1p(inner))
-    return wrap(ops.where(below, ops.negative(found), found))
-
-
-def _large(node: Node) -> tuple[Node, Node, Node]:
-    """Where x is so large that its square may overflow and 2 x stands for x + sqrt(x * x + 1);
-    x elsewhere; log(2 x) there. The branch not taken sees 1, which keeps its gradient finite."""
-    limit = 100.0 if node.dtype.itemsize == 2 else 1e9
-    one = scalar(1.0, node.dtype, node.shape)
-    large = ops.greater(node, scalar(limit, node.dtype, node.shape))
-    logarithm = functions.log(ops.where(large, node, one))
-    return large, ops.where(large, one, node), binary(ops.add, logarithm, math.log(2.0))
-
-
-@public
-def acosh(x: Any) -> Tensor:
-    """Inverse hyperbolic cosine, of x >= 1."""
-    node = floating(node_of(x))
-    large, inside, twice = _large(node)
-    less = binary(ops.subtract, inside, 1.0)
-    root = functions.sqrt(ops.multiply(less, binary(ops.add, inside, 1.0)))
-    return wrap(ops.where(large, twice, functions.log1p(ops.add(less, root))))
-
-
-@public
-def atanh(x: Any) -> Tensor:
-    """Inverse hyperbolic tangent, of -1 < x < 1."""
-    node = floating(node_of(x))
-    twice = binary(ops.multiply, node, 2.0)
-    ratio = ops.divide(twice, binary(ops.subtract, 1.0, node))
-    return wrap(binary(ops.multiply, functions.log1p(ratio), 0.5))
-
-
-@public
 def sinc(x: Any) -> Tensor:
     """sin(pi x) / (pi x), and 1 at 0."""
     node = floating(node_of(x))
@@ -172,18 +130,6 @@ def fmod(x: Any, y: Any) -> Tensor:
     size = ops.remainder(ops.absolute(a), ops.absolute(b))
     negative = ops.less(a, scalar(0, a.dtype, a.shape))
     return wrap(ops.where(negative, ops.negative(size), size) if a.dtype.is_signed else size)
-
-
-@public
-def hypot(x: Any, y: Any) -> Tensor:
-    """sqrt(x**2 + y**2), without overflow."""
-    a, b = align("hypot", (operand_of(x), operand_of(y)))
-    a, b = ops.absolute(floating(a)), ops.absolute(floating(b))
-    large, small = ops.maximum(a, b), ops.minimum(a, b)
-    none = ops.equal(large, scalar(0, large.dtype, large.shape))
-    ratio = ops.divide(small, ops.where(none, scalar(1, large.dtype, large.shape), large))
-    root = functions.sqrt(binary(ops.add, ops.multiply(ratio, ratio), 1.0))
-    return wrap(ops.multiply(large, root))
 
 
 @public
@@ -273,6 +219,9 @@ def nan_to_num(
 ) -> Tensor:
     """NaN and infinities replaced by numbers (the largest finite ones by default)."""
     node = node_of(x)
+    if node.dtype.is_complex:
+        parts = (wrap(part(node)) for part in (bridge.real, bridge.imag))
+        return wrap(bridge.complex_(*(nan_to_num(p, nan, posinf, neginf)._node for p in parts)))
     if not node.dtype.is_floating:
         return wrap(node)
     largest = LARGEST[node.dtype.name]
@@ -326,9 +275,8 @@ def result_type(*operands: Any) -> Any:
 
 
 __all__ = [
-    "acosh", "addcdiv", "addcmul", "allclose", "array_equal", "asinh", "atanh", "clamp",
-    "clamp_max", "clamp_min", "clip", "copysign", "deg2rad", "erfc", "fmod", "heaviside",
-    "hypot", "isclose", "lerp", "logaddexp",
-    "logit", "nan_to_num", "rad2deg", "reciprocal", "result_type", "sigmoid", "signbit", "sinc",
+    "addcdiv", "addcmul", "allclose", "array_equal", "clamp", "clamp_max", "clamp_min", "clip",
+    "copysign", "deg2rad", "erfc", "fmod", "heaviside", "isclose", "lerp", "logaddexp", "logit",
+    "nan_to_num", "rad2deg", "reciprocal", "result_type", "sigmoid", "signbit", "sinc",
     "square", "xlogy",
 ]  # fmt: skip

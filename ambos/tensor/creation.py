@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.dtype import PYTHON, DType, as_dtype, float32, float64, int64
+from ambos.core.dtype import (
+    PYTHON,
+    DType,
+    Number,
+    as_dtype,
+    complex_of,
+    float32,
+    float64,
+    int64,
+)
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
@@ -17,13 +26,13 @@ from ambos.ops.sources import iota
 from ambos.tensor.casting import recast
 from ambos.tensor.handle import Tensor, node_of, reshaped, shape_of, wrap
 from ambos.tensor.names import check_device, public
-from ambos.tensor.operands import convert, expand_to, scalar
+from ambos.tensor.operands import SCALARS, convert, expand_to, scalar
 
 
 @public
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A tensor with a copy of `data`: numbers, nested lists, NumPy arrays, anything with
-    `__array__`. Python numbers become bool, int64 or float32.
+    `__array__`. Python numbers become bool, int64, float32 or complex64.
 
     Errors: DTypeError where a value does not survive in `dtype`: NaN, a fraction, an overflow.
 
@@ -66,7 +75,7 @@ def _made(node: Node, requires_grad: bool, device: Any) -> Tensor:
     return Tensor(node, requires_grad=True) if requires_grad else wrap(node)
 
 
-def filled(value: bool | int | float, shape: Shape, dtype: DType) -> Node:
+def filled(value: Number, shape: Shape, dtype: DType) -> Node:
     """A constant of `shape`, checked."""
     if any(n < 0 for n in shape):
         raise ShapeError(f"shape: {shape} has a negative size; need sizes >= 0")
@@ -85,7 +94,7 @@ def full(
         [7, 7]
     """
     sizes = shape_of("full", (shape,))
-    if not isinstance(value, (bool, int, float)):
+    if not isinstance(value, SCALARS):
         node = node_of(value)
         node = node if dtype is None else convert(node, as_dtype(dtype))
         return _made(expand_to(node, sizes), requires_grad, device)
@@ -175,8 +184,8 @@ def arange(
 
 @public
 def linspace(
-    start: float, stop: float, steps: int = 50, dtype: Any = float32, endpoint: bool = True,
-    num: int | None = None, requires_grad: bool = False, end: float | None = None,
+    start: Any, stop: Any, steps: int = 50, dtype: Any = float32, endpoint: bool = True,
+    num: int | None = None, requires_grad: bool = False, end: Any = None,
 ) -> Tensor:  # fmt: skip
     """`steps` equally spaced numbers from start to stop (NumPy calls the count num).
 
@@ -189,9 +198,14 @@ def linspace(
     if count < 0:
         raise ArgumentError(f"linspace: {count} steps; need at least 0")
     parts = count - 1 if endpoint else count
-    values = np.linspace(float(start), float(stop), count, endpoint=bool(endpoint or not parts))
-    node = convert(node_of(values), as_dtype(dtype or float32))
-    return _made(node, requires_grad, None)
+    ends = [v.item() if isinstance(v, Tensor) else v for v in (start, stop)]
+    found = as_dtype(dtype or float32)
+    if any(isinstance(v, complex) for v in ends):
+        found = complex_of(found)
+    kind: Any = complex if found.is_complex else float
+    first, last = map(kind, ends)
+    values = np.linspace(first, last, count, endpoint=bool(endpoint or not parts))
+    return _made(convert(node_of(values), found), requires_grad, None)
 
 
 @public

@@ -10,22 +10,27 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ambos.core.dtype import PYTHON, DType, as_dtype, float32
+from ambos.core.dtype import PYTHON, DType, Number, as_dtype
 from ambos.core.errors import DTypeError, GradientError, ShapeError, UnknownNameError, suggest
 from ambos.core.shape import Shape
 from ambos.graph.node import Node, tracking
 from ambos.ops import arithmetic as ops
 from ambos.ops.functions import power
 from ambos.ops.movement import permute, reshape
-from ambos.ops.sources import data as data_op
-from ambos.tensor.array import Array
-from ambos.tensor.casting import fitted, recast
+from ambos.tensor.casting import recast
+from ambos.tensor.given import data_of
 from ambos.tensor.live import leaf_handle, leaf_node, register, register_leaf
 from ambos.tensor.looking import Looking
 from ambos.tensor.names import check_device
-from ambos.tensor.operands import Number, Operand, binary, convert, floating, quotient, scalar
+from ambos.tensor.operands import (
+    SCALARS,
+    Operand,
+    binary,
+    convert,
+    floating,
+    quotient,
+    scalar,
+)
 from ambos.tensor.powers import raise_to
 from ambos.tensor.tracing import current, renewals
 
@@ -33,7 +38,7 @@ from ambos.tensor.tracing import current, renewals
 class Tensor(Looking):
     """An n-dimensional array that computes when it is looked at.
 
-    Dtypes: Python numbers become bool, int64 or float32; NumPy arrays keep their dtype.
+    Dtypes: Python numbers become bool, int64, float32 or complex64; NumPy arrays keep their dtype.
     Errors: DTypeError for data that is no array; GradientError where integers ask for gradients.
 
     Example:
@@ -101,10 +106,10 @@ class Tensor(Looking):
             raise ShapeError(f"{name}: the result is {node.shape} but the tensor is {old.shape}; "
                              "need a result of the same shape")  # fmt: skip
         if node.dtype is not old.dtype:
-            if node.dtype.is_floating and not old.dtype.is_floating:
+            if "biufc".index(node.dtype.kind) > max(2, "biufc".index(old.dtype.kind)):
                 raise DTypeError(
                     f"{name}: a {node.dtype.name} result for a {old.dtype.name} tensor; need the "
-                    "same kind: assign x = x.float() first"
+                    f"same kind: assign x = x.to({node.dtype.name!r}) first"
                 )
             node = convert(node, old.dtype)
         if old.tracked and self.is_leaf:
@@ -216,7 +221,7 @@ class Tensor(Looking):
     @data.setter
     def data(self, value: Any) -> None:
         node = node_of(value)
-        tracked = self._node.tracked and node.dtype.is_floating
+        tracked = self._node.tracked and node.dtype.is_inexact
         self._move(leaf_node(node, tracked) if tracked or node.tracked else node)
         if tracked:
             register_leaf(self)
@@ -261,6 +266,10 @@ class Tensor(Looking):
 
     if TYPE_CHECKING:  # attached by tensor.methods, which builds on this class
 
+        @property
+        def real(self) -> Tensor: ...
+        @property
+        def imag(self) -> Tensor: ...
         def __matmul__(self, other: Any) -> Tensor: ...
         def __rmatmul__(self, other: Any) -> Tensor: ...
         def __getitem__(self, index: Any) -> Tensor: ...
@@ -389,7 +398,7 @@ def operand_of(value: Any) -> Operand:
     """`value` as an operand: a node, or the Python scalar that it is."""
     if isinstance(value, Tensor):
         return value._node
-    if isinstance(value, (bool, int, float)):
+    if isinstance(value, SCALARS):
         return value
     return node_of(value)
 
@@ -398,49 +407,11 @@ def node_of(value: Any) -> Node:
     """`value` as a node; arrays and lists are copied."""
     if isinstance(value, Tensor):
         return value._node
-    if isinstance(value, (bool, int, float)):
-        return scalar(value, PYTHON[bool if isinstance(value, bool) else
-                                    int if isinstance(value, int) else float])  # fmt: skip
+    if isinstance(value, SCALARS):
+        return scalar(value, PYTHON[next(kind for kind in SCALARS if isinstance(value, kind))])
     if isinstance(value, Node):
         return value
     return data_of(value)
-
-
-def data_of(value: Any, dtype: DType | None = None) -> Node:
-    """A fresh Data leaf with a copy of `value`, whose values have to fit a `dtype` asked for."""
-    if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
-        value = [v.numpy() if isinstance(v, Tensor) else v for v in value]
-    given = isinstance(value, np.ndarray) or hasattr(value, "dtype")
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise ShapeError(
-            f"tensor: the data is no array ({error}); need numbers nested evenly"
-        ) from None
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        raise DTypeError(f"tensor: got {_kind_of(value, array)}; need numbers or bools, or a "
-                         "nest of lists of them")  # fmt: skip
-    if dtype is None and not given and array.dtype == np.float64:
-        dtype = float32
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if dtype is not None and array.dtype.name != dtype.name:
-        array = fitted(array, dtype)
-    return leaf_of(Array.from_numpy(array))
-
-
-def leaf_of(array: Array) -> Node:
-    """A fresh Data leaf with these values."""
-    node = data_op.leaf(array, array.shape, array.dtype)
-    if current.trace is not None:
-        current.trace.constants.add(node)
-    return node
-
-
-def _kind_of(value: Any, array: np.ndarray[Any, Any]) -> str:
-    if array.dtype != object:
-        return f"dtype {array.dtype}"
-    is_number = array.ndim == 0 and isinstance(value, int)
-    return f"an integer of {value.bit_length()} bits" if is_number else type(value).__name__
 
 
 def infix(op: Any, a: Any, b: Any, rule: Any = binary) -> Tensor:
@@ -467,7 +438,7 @@ def _no_operand(op: Any, value: str | None) -> Any:
 
 
 def _differentiable(dtype: DType) -> bool:
-    if dtype.is_floating:
+    if dtype.is_inexact:
         return True
     raise GradientError(f"requires_grad: got {dtype.name}; need a floating dtype: use x.float()")
 

@@ -8,7 +8,7 @@ from typing import Any
 from ambos.core.dtype import as_dtype
 from ambos.core.errors import ShapeError
 from ambos.tensor.handle import Tensor, node_of
-from ambos.tensor.operands import convert, expand_to, scalar
+from ambos.tensor.operands import SCALARS, convert, expand_to, scalar
 
 
 def rebinding(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
@@ -25,7 +25,7 @@ def rebinding(function: Callable[..., Tensor], name: str) -> Callable[..., Tenso
 def fill_(self: Tensor, value: Any) -> Tensor:
     """`value` in every element."""
     node = self._node
-    if isinstance(value, (bool, int, float)):
+    if isinstance(value, SCALARS):
         return self._rebind(scalar(value, node.dtype, node.shape), "fill_")
     return self._rebind(expand_to(convert(node_of(value), node.dtype), node.shape), "fill_")
 

@@ -40,14 +40,14 @@ class IntegerLimits:
 
 @public
 def finfo(dtype: Any) -> FloatLimits:
-    """Limits of a floating dtype (or of a tensor's).
+    """Limits of a floating dtype (or of a tensor's); of a complex one those of its parts.
 
     Example:
         >>> import ambos as am
         >>> am.finfo(am.float32).eps
         1.1920928955078125e-07
     """
-    found = as_dtype(getattr(dtype, "dtype", dtype))
+    found = as_dtype(getattr(dtype, "dtype", dtype)).part
     if found.name not in DIGITS:
         raise DTypeError(f"finfo: got {found.name}; need a floating dtype: use iinfo")
     fraction, exponent = DIGITS[found.name]

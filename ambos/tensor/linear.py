@@ -18,6 +18,7 @@ from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
 from ambos.tensor.movement import permute_dims
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, common_dtype, convert, expand_to
+from ambos.tensor.parts import conjugate_node
 
 
 def _pair(x: Any, y: Any) -> tuple[Node, Node]:
@@ -136,15 +137,17 @@ def dot(x: Any, y: Any) -> Tensor:
 
 @public
 def vdot(x: Any, y: Any) -> Tensor:
-    """Inner product of two tensors, flattened."""
+    """Inner product of two tensors, flattened; of complex ones the first is conjugated."""
     a, b = _pair(x, y)
+    a = conjugate_node(a)
     return dot(wrap(reshaped(a, (a.size,))), wrap(reshaped(b, (b.size,))))
 
 
 @public
 def vecdot(x: Any, y: Any, axis: int = -1) -> Tensor:
-    """Inner products along an axis."""
-    product = binary(ops.multiply, *_pair(x, y))
+    """Inner products along an axis; of complex operands the first is conjugated."""
+    a, b = _pair(x, y)
+    product = binary(ops.multiply, conjugate_node(a), b)
     return wrap(sum_(product, attrs=(normalize_axes("vecdot", axis, product.rank),)))
 
 

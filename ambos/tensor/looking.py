@@ -143,13 +143,19 @@ class Looking:
         return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._real_item("float"))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._real_item("int"))
+
+    def _real_item(self, name: str) -> Any:
+        if self._node.dtype.is_complex:
+            raise DTypeError(f"{name}: got {self.dtype.name}; need a real number: use x.real, "
+                             "x.imag or am.abs(x)")  # fmt: skip
+        return self.item()
 
     def __index__(self) -> int:
-        if self._node.dtype.is_floating:
+        if self._node.dtype.is_inexact:
             raise DTypeError(f"index: got {self.dtype.name}; need an integer tensor: use .long()")
         return operator.index(self.item())
 

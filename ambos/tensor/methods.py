@@ -24,6 +24,7 @@ from ambos.tensor import (
     movement,
     namespace,
     padding,
+    parts,
     pointwise,
     random,
     reductions,
@@ -38,11 +39,12 @@ from ambos.tensor.names import check_device
 
 SOURCES = (
     pointwise, composite, movement, padding, joining, reductions, running, gather, sorting,
-    searching, sets, linear,
+    searching, sets, linear, parts,
 )  # fmt: skip
 NOT_METHODS = {
     "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "cat", "concat", "concatenate",
     "einsum", "hstack", "meshgrid", "stack", "vstack", "result_type", "Extremes",
+    "real", "imag", "complex", "polar",
 }  # fmt: skip
 
 
@@ -120,9 +122,8 @@ def type_(self: Tensor, dtype: Any = None) -> Any:
 
 def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """NumPy's functions on tensors: ours of the same name, so `array + tensor` is a Tensor."""
-    ours = pointwise.exported.get(ufunc.__name__)
-    if ufunc.__name__ == "matmul":
-        ours = linear.matmul
+    elsewhere: dict[str, Any] = {"matmul": linear.matmul, "conjugate": parts.conj}
+    ours = elsewhere.get(ufunc.__name__) or pointwise.exported.get(ufunc.__name__)
     if method == "__call__" and ours is not None and not kwargs:
         return ours(*inputs)
     arrays = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
@@ -141,6 +142,7 @@ CASTS = {
     "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
     "bfloat16": dtypes.bfloat16, "long": dtypes.int64, "int": dtypes.int32,
     "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8, "bool": dtypes.bool_,
+    "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
 }  # fmt: skip
 
 IN_PLACE = """add sub subtract mul multiply div divide pow power floor_divide remainder neg negative
@@ -169,6 +171,8 @@ OWN: dict[str, Any] = {
     "unfold": windows.unfold, "uniform_": random.uniform_, "normal_": random.normal_,
     "bernoulli_": random.bernoulli_, "multinomial": random.multinomial,
     "__array_namespace__": namespace.array_namespace, "to_device": namespace.to_device,
+    "real": property(parts.real), "imag": property(parts.imag), "H": property(parts.adjoint),
+    "mH": property(parts.adjoint),
     "__array_ufunc__": array_ufunc, "__matmul__": _matmul, "__rmatmul__": _rmatmul,
 }  # fmt: skip
 

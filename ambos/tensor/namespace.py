@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from ambos.core.dtype import ALL, DType, as_dtype, float32, int64, promote
+from ambos.core.dtype import ALL, COMPLEX, DType, as_dtype, complex64, float32, int64, promote
 from ambos.core.errors import ArgumentError
 from ambos.tensor.handle import Tensor
 from ambos.tensor.names import check_device, public
@@ -37,7 +37,7 @@ def isdtype(dtype: Any, kind: Any) -> bool:
         return any(isdtype(found, one) for one in kind)
     if isinstance(kind, str) and kind in KINDS:
         return found.kind in KINDS[kind]
-    if isinstance(kind, str) and kind not in {d.name for d in ALL}:
+    if isinstance(kind, str) and kind not in {d.name for d in ALL + COMPLEX}:
         raise ArgumentError(f"isdtype: got the kind {kind!r}; need one of {', '.join(KINDS)}, a "
                             "dtype, or a tuple of these")  # fmt: skip
     return found is as_dtype(kind)
@@ -75,18 +75,15 @@ class NamespaceInfo:
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
         """What Python numbers become, and what positions are."""
         check_device("default_dtypes", device)
-        found = {"real floating": float32, "integral": int64, "indexing": int64}
-        by_name = {dtype.name: dtype for dtype in ALL}
-        if "complex64" in by_name:
-            found["complex floating"] = by_name["complex64"]
-        return found
+        return {"real floating": float32, "complex floating": complex64, "integral": int64,
+                "indexing": int64}  # fmt: skip
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
         """The standard's dtypes (of a kind, or of any of a tuple of kinds) by name."""
         check_device("dtypes", device)
         return {
             dtype.name: dtype
-            for dtype in ALL
+            for dtype in ALL + COMPLEX
             if dtype.name not in BESIDES and (kind is None or isdtype(dtype, kind))
         }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ambos.core.dtype import PYTHON, DType, bool_, float32, promote, weak_result
+from ambos.core.dtype import PYTHON, DType, Number, bool_, float32, promote, weak_result
 from ambos.core.errors import ArgumentError, DTypeError
 from ambos.core.shape import Shape, broadcast
 from ambos.graph.node import Node
@@ -13,8 +13,8 @@ from ambos.ops.arithmetic import cast
 from ambos.ops.kinds import Op, constant
 from ambos.ops.movement import expand, reshape
 
-Number = bool | int | float
-Operand = Node | bool | int | float
+Operand = Node | Number
+SCALARS = (bool, int, float, complex)
 
 # Recording `x * 2` in a loop should not rebuild the constant; the nodes are tiny, so they are kept.
 _constants: dict[tuple[Any, ...], Node] = {}
@@ -24,7 +24,7 @@ MAX_CONSTANTS = 4096
 def scalar(value: Number, dtype: DType, shape: Shape = ()) -> Node:
     """`value` as a constant of `dtype` in every element of `shape`."""
     # Numbers that compare equal but differ (1 and True, 0.0 and -0.0) need keys that differ.
-    key = (value, type(value), dtype, shape, value == 0 and math.copysign(1, value))
+    key = (value, type(value), dtype, shape, _signs(value))
     found = _constants.get(key)
     if found is None:
         if len(_constants) >= MAX_CONSTANTS:
@@ -33,10 +33,18 @@ def scalar(value: Number, dtype: DType, shape: Shape = ()) -> Node:
     return found
 
 
+def _signs(value: Number) -> Any:
+    if isinstance(value, complex):
+        return math.copysign(1, value.real), math.copysign(1, value.imag)
+    return value == 0 and math.copysign(1, value)
+
+
 def _fitting(value: Number, dtype: DType) -> Number:
-    if dtype.is_floating:
+    if isinstance(value, complex) and not dtype.is_complex:
+        raise DTypeError(f"scalar: {value} as {dtype.name}; need a real number, or a complex dtype")
+    if dtype.is_inexact:
         try:
-            return float(value)
+            return complex(value) if dtype.is_complex else float(value)  # type: ignore[arg-type]
         except OverflowError:
             raise ArgumentError(
                 f"scalar: {value} is too large for a floating number; need |x| < 1.8e308"
@@ -45,7 +53,7 @@ def _fitting(value: Number, dtype: DType) -> Number:
         return bool(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ArgumentError(f"scalar: {value} as {dtype.name}; need a finite number")
-    whole = int(value)
+    whole = int(value)  # type: ignore[arg-type]
     if not dtype.min <= whole <= dtype.max:
         raise ArgumentError(
             f"scalar: {whole} does not fit {dtype.name}; need {dtype.min}..{dtype.max}: "
@@ -116,13 +124,13 @@ def binary(op: Op, a: Operand, b: Operand) -> Node:
 
 def floating(node: Node) -> Node:
     """`node`, integers as float32."""
-    return node if node.dtype.kind == "f" else convert(node, float32)
+    return node if node.dtype.is_inexact else convert(node, float32)
 
 
 def quotient(op: Op, a: Operand, b: Operand) -> Node:
     """Division: integers give float32."""
     dtype = common_dtype((a, b))
-    return op(*align(op.name, (a, b), dtype if dtype.is_floating else float32))
+    return op(*align(op.name, (a, b), dtype if dtype.is_inexact else float32))
 
 
 def require(name: str, node: Node, kinds: str, fix: str) -> None:

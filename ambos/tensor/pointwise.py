@@ -13,17 +13,28 @@ import numpy as np
 
 from ambos.core.dtype import bool_, uint8
 from ambos.ops import arithmetic, functions
+from ambos.ops import complex as bridge
 from ambos.ops.kinds import Op, Pointwise
 from ambos.ops.kinds import op as op_named
 from ambos.tensor.handle import Tensor, node_of, operand_of, wrap
 from ambos.tensor.names import public
-from ambos.tensor.operands import align, binary, common_dtype, convert, floating, quotient, scalar
+from ambos.tensor.operands import (
+    SCALARS,
+    align,
+    binary,
+    common_dtype,
+    convert,
+    floating,
+    quotient,
+    scalar,
+)
 from ambos.tensor.positions import indices_where
 from ambos.tensor.powers import raise_to
 
 # Our name (the Array API's) and other spellings; "name=op" where the op is called differently.
 UNARY_FLOATING = """exp expm1 log log1p sqrt rsqrt sin cos tan asin=asin,arcsin acos=acos,arccos
-    atan=atan,arctan sinh cosh tanh erf"""
+    atan=atan,arctan sinh cosh tanh asinh=asinh,arcsinh acosh=acosh,arccosh atanh=atanh,arctanh
+    erf"""
 UNARY_WHOLE = "floor ceil round=round,round_ trunc=trunc,fix"  # integers stay as they are
 UNARY = """negative=negative,neg absolute=absolute,abs sign=sign,sgn relu
     bitwise_invert=bitwise_invert,bitwise_not,invert"""
@@ -33,7 +44,7 @@ BINARY = """add subtract=subtract,sub multiply=multiply,mul floor_divide=floor_d
     greater=greater,gt greater_equal=greater_equal,ge equal=equal,eq not_equal=not_equal,ne
     bitwise_and bitwise_or bitwise_xor bitwise_left_shift=bitwise_left_shift,left_shift
     bitwise_right_shift=bitwise_right_shift,right_shift"""
-BINARY_FLOATING = "atan2=atan2,arctan2"
+BINARY_FLOATING = "atan2=atan2,arctan2 hypot"
 
 exported: dict[str, Callable[..., Tensor]] = {}
 
@@ -84,7 +95,7 @@ def _unary(op: Op, prepare: Callable[[Any], Any]) -> Callable[..., Tensor]:
 def _unary_whole(op: Op) -> Callable[..., Tensor]:
     def function(x: Any) -> Tensor:
         node = node_of(x)
-        return wrap(op(node) if node.dtype.is_floating else node)
+        return wrap(op(node) if node.dtype.is_inexact else node)
 
     return function
 
@@ -92,7 +103,7 @@ def _unary_whole(op: Op) -> Callable[..., Tensor]:
 def _predicate(op: Op) -> Callable[..., Tensor]:
     def function(x: Any) -> Tensor:
         node = node_of(x)
-        if node.dtype.is_floating:
+        if node.dtype.is_inexact:
             return wrap(op(node))
         return wrap(scalar(op.name == "isfinite", bool_, node.shape))
 
@@ -181,9 +192,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 def _shape_only(operand: Any) -> Any:
     """A bool stand-in with the operand's shape, to broadcast the condition against."""
-    return (
-        operand if isinstance(operand, (bool, int, float)) else scalar(True, bool_, operand.shape)
-    )
+    return operand if isinstance(operand, SCALARS) else scalar(True, bool_, operand.shape)
 
 
 def _like(mask: Any, dtype: Any) -> Any:
@@ -220,21 +229,25 @@ def logical_xor(x: Any, y: Any) -> Tensor:
     return wrap(binary(arithmetic.bitwise_xor, _truth(x), _truth(y)))
 
 
-def _of_positive(x: Any, factor: float, inner: str) -> Tensor:
-    node = floating(node_of(x))
-    return wrap(binary(arithmetic.multiply, op_named(inner)(node), factor))
+def _logarithm(x: Any, base: float) -> Tensor:
+    """log(x) / log(base); of a complex number in both parts, which may be infinite."""
+    node, factor = functions.log(floating(node_of(x))), 1 / math.log(base)
+    if not node.dtype.is_complex:
+        return wrap(binary(arithmetic.multiply, node, factor))
+    parts = (binary(arithmetic.multiply, part(node), factor) for part in (bridge.real, bridge.imag))
+    return wrap(bridge.complex_(*parts))
 
 
 @public
 def log2(x: Any) -> Tensor:
     """Logarithm to base 2."""
-    return _of_positive(x, 1 / math.log(2), "log")
+    return _logarithm(x, 2)
 
 
 @public
 def log10(x: Any) -> Tensor:
     """Logarithm to base 10."""
-    return _of_positive(x, 1 / math.log(10), "log")
+    return _logarithm(x, 10)
 
 
 @public

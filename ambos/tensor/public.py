@@ -23,6 +23,7 @@ from ambos.tensor import (
     movement,
     namespace,
     padding,
+    parts,
     pointwise,
     random,
     reductions,
@@ -37,7 +38,7 @@ from ambos.tensor import (
 from ambos.tensor.handle import Tensor
 
 MODULES = (pointwise, composite, movement, padding, joining, reductions, running, gather,
-           sorting, searching, sets, linear, windows, creation, limits, namespace,
+           sorting, searching, sets, linear, windows, creation, limits, namespace, parts,
            random, transforms, jit)  # fmt: skip
 
 

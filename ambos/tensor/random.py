@@ -6,14 +6,16 @@ call takes the next key, which is data, so a training step has the same graph ev
 
 from __future__ import annotations
 
+import math
 import operator
 import secrets
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ambos.core.dtype import as_dtype, float32, float64, int64, uint32, uint64
+from ambos.core.dtype import DType, as_dtype, float32, float64, int64, uint32, uint64
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
@@ -24,6 +26,7 @@ from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, shape_of,
 from ambos.tensor.indexing import getitem
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, convert, expand_to, floating, scalar
+from ambos.tensor.parts import view_as_complex
 from ambos.tensor.tracing import current, host_value
 
 MASK = (1 << 64) - 1
@@ -172,9 +175,16 @@ def _next(op: str, key: Any, generator: Generator | None) -> Node:
 
 def _float(op: str, dtype: Any) -> Any:
     found = as_dtype(dtype or float32)
-    if not found.is_floating:
+    if not found.is_inexact:
         raise DTypeError(f"{op}: dtype {found.name}; need a floating dtype")
     return found
+
+
+def _drawn(draw: Callable[..., Node], key: Node, shape: Shape, kind: DType) -> Node:
+    """`draw` in `shape`; complex numbers have both of their parts drawn."""
+    if not kind.is_complex:
+        return draw(key, shape, kind)
+    return view_as_complex(wrap(draw(key, (*shape, 2), kind.part)))._node
 
 
 def _finish(node: Node, requires_grad: bool) -> Tensor:
@@ -186,7 +196,7 @@ def uniform(
     key: Any = None, shape: Any = (), low: Any = 0.0, high: Any = 1.0, dtype: Any = float32,
     generator: Generator | None = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Uniform in [low, high).
+    """Uniform in [low, high); of complex numbers both parts in [0, 1), before they are scaled.
 
     Example:
         >>> import ambos as am
@@ -195,7 +205,7 @@ def uniform(
     """
     sizes = shape_of("uniform", (shape,))
     kind = _float("uniform", dtype)
-    node = draws.uniform(_next("uniform", key, generator), sizes, kind)
+    node = _drawn(draws.uniform, _next("uniform", key, generator), sizes, kind)
     return _finish(_scaled(node, low, high), requires_grad)
 
 
@@ -215,9 +225,11 @@ def normal(
     key: Any = None, shape: Any = (), mean: Any = 0.0, std: Any = 1.0, dtype: Any = float32,
     generator: Generator | None = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Normal with a mean and a standard deviation."""
-    kind = _float("normal", dtype)
-    node = draws.normal(_next("normal", key, generator), shape_of("normal", (shape,)), kind)
+    """Normal with a mean and a standard deviation, to which both parts of a complex number give
+    half of the variance."""
+    kind, sizes = _float("normal", dtype), shape_of("normal", (shape,))
+    node = _drawn(draws.normal, _next("normal", key, generator), sizes, kind)
+    std = std * math.sqrt(0.5) if kind.is_complex else std
     if not (isinstance(std, (int, float)) and std == 1):
         node = binary(ops.multiply, node, operand_of(std))
     if not (isinstance(mean, (int, float)) and mean == 0):

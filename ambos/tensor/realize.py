@@ -168,7 +168,10 @@ def best_layouts(
         renewal=replace(renewal, keep_layouts=False),
     )  # fmt: skip
     memories = [context.memories[roots[root]] for root, _ in renewal.pairs]
-    return [memory.strides if memory.input is None else None for memory in memories]
+    return [
+        memory.strides if memory.input is None and not wanted[root].dtype.is_complex else None
+        for memory, (root, _) in zip(memories, renewal.pairs, strict=True)
+    ]
 
 
 def sign(order: Sequence[Node]) -> tuple[list[Node], tuple[Any, ...]]:
@@ -239,7 +242,7 @@ def execute(plan: Plan, leaves: Sequence[Node], order: Sequence[Node]) -> list[A
     return [
         Array(outputs[r.output], 0, r.shape, r.strides, r.dtype)
         if r.output is not None
-        else leaves[r.input or 0].value
+        else leaves[r.input or 0].value.seen_as(r.shape, r.strides, r.dtype)
         for r in plan.compiled.results
     ]
 

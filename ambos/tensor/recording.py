@@ -276,7 +276,8 @@ class Recording:
         if result.output is not None:
             storage = outputs[result.output + self.main.num_inputs]
             return Array(storage, 0, result.shape, result.strides, result.dtype)
-        return self._input(result.input or 0, tensors)
+        held = self._input(result.input or 0, tensors)
+        return held.seen_as(result.shape, result.strides, result.dtype)
 
     def _input(self, place: int, tensors: Sequence[Tensor]) -> Array:
         """Input `place` as it is at this call."""

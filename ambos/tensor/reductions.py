@@ -16,6 +16,7 @@ from ambos.core.errors import ArgumentError, DTypeError
 from ambos.core.shape import Shape, normalize_axes, normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
+from ambos.ops import complex as bridge
 from ambos.ops import functions
 from ambos.ops import reductions as folds
 from ambos.ops.kinds import Op
@@ -58,7 +59,7 @@ def _wide(node: Node, dtype: Any) -> Node:
     """What sums run in: the dtype asked for, else integers and bools in 64 bits."""
     if dtype is not None:
         return convert(node, as_dtype(dtype))
-    if node.dtype.kind == "f":
+    if node.dtype.is_inexact:
         return node
     return convert(node, uint64 if node.dtype is uint64 else int64)
 
@@ -85,7 +86,7 @@ def _float_input(op: str, x: Any, dtype: Any = None) -> Node:
     node = node_of(x)
     if dtype is not None:
         node = convert(node, as_dtype(dtype))
-    if not node.dtype.is_floating:
+    if not node.dtype.is_inexact:
         raise DTypeError(f"{op}: got {node.dtype.name}; need a floating dtype: use x.float() or "
                          "dtype=am.float32")  # fmt: skip
     return node
@@ -114,11 +115,19 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -
     return wrap(convert(mean_node(computed_in(node), axis, keepdims), node.dtype))
 
 
+def squared_size(node: Node) -> Node:
+    """x * x, of complex numbers |x|**2."""
+    if not node.dtype.is_complex:
+        return ops.multiply(node, node)
+    x, y = bridge.real(node), bridge.imag(node)
+    return ops.add(ops.multiply(x, x), ops.multiply(y, y))
+
+
 def variance_node(node: Node, axis: Axis, correction: float, keepdims: bool) -> Node:
     axes = normalize_axes("var", axis, node.rank)
     count = math.prod(node.shape[a] for a in axes)
     centred = binary(ops.subtract, node, mean_node(node, axes, True))
-    total = fold(folds.sum_, ops.multiply(centred, centred), axes, keepdims)
+    total = fold(folds.sum_, squared_size(centred), axes, keepdims)
     return binary(ops.divide, total, float(builtins.max(count - correction, 0)))
 
 
@@ -132,7 +141,7 @@ def var(
     correction = correction if unbiased is None else int(unbiased)
     node = _float_input("var", x)
     found = variance_node(computed_in(node), axis, correction, keepdims)
-    return wrap(convert(found, node.dtype))
+    return wrap(convert(found, node.dtype.part))
 
 
 @public
@@ -144,7 +153,7 @@ def std(
     correction = correction if unbiased is None else int(unbiased)
     node = _float_input("std", x)
     found = functions.sqrt(variance_node(computed_in(node), axis, correction, keepdims))
-    return wrap(convert(found, node.dtype))
+    return wrap(convert(found, node.dtype.part))
 
 
 @public
@@ -317,7 +326,7 @@ def norm(x: Any, p: float | str = 2, axis: Axis = None, keepdims: bool = False) 
         p = 2
     if not isinstance(p, (int, float)):
         raise ArgumentError(f"norm: order {p!r}; need a number or 'fro'")
-    return wrap(convert(_norm_node(computed_in(node), p, axis, keepdims), node.dtype))
+    return wrap(convert(_norm_node(computed_in(node), p, axis, keepdims), node.dtype.part))
 
 
 def _norm_node(node: Node, p: float, axis: Axis, keepdims: bool) -> Node:
@@ -325,11 +334,11 @@ def _norm_node(node: Node, p: float, axis: Axis, keepdims: bool) -> Node:
     if p in (math.inf, -math.inf):
         return fold(folds.max_ if p > 0 else folds.min_, size, axis, keepdims)
     if p == 0:
-        return fold(folds.sum_, convert(convert(node, bool_), node.dtype), axis, keepdims)
+        return fold(folds.sum_, convert(convert(node, bool_), size.dtype), axis, keepdims)
     if p == 1:
         return fold(folds.sum_, size, axis, keepdims)
     if p == 2:
-        return _root(fold(folds.sum_, ops.multiply(node, node), axis, keepdims))
+        return _root(fold(folds.sum_, squared_size(node), axis, keepdims))
     total = fold(folds.sum_, binary(functions.power, size, float(p)), axis, keepdims)
     return binary(functions.power, total, 1 / p)
 

@@ -30,7 +30,7 @@ def _summable(node: Node, dtype: Any) -> Node:
     """Integers are added up in 64 bits."""
     if dtype is not None:
         return convert(node, as_dtype(dtype))
-    if node.dtype.is_floating:
+    if node.dtype.is_inexact:
         return node
     return convert(node, uint64 if node.dtype is uint64 else int64)
 

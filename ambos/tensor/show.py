@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.dtype import DType, bool_, float32, int64
+from ambos.core.dtype import DType, bool_, complex64, float32, int64
 from ambos.core.errors import UnknownNameError, suggest
 
-DEFAULTS = (bool_, int64, float32)  # dtypes that Python numbers give need no mention
+DEFAULTS = (bool_, int64, float32, complex64)  # dtypes that Python numbers give need no mention
 NAMES = ("precision", "threshold", "edgeitems", "linewidth", "suppress")
 options: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80}
 

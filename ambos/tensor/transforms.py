@@ -18,7 +18,7 @@ from ambos.ops.movement import reshape
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.modes import enable_grad, set_grad_enabled
 from ambos.tensor.names import public
-from ambos.tensor.operands import scalar
+from ambos.tensor.operands import SCALARS, scalar
 
 
 @public
@@ -105,8 +105,8 @@ def _place(number: int, count: int) -> int:
 def _differentiable(leaf: Any, place: int) -> Node:
     if leaf is None or isinstance(leaf, str):
         raise GradientError(f"grad: argument {place} holds {leaf!r}; need tensors or numbers only")
-    node = Tensor(leaf)._node if isinstance(leaf, (int, float)) else node_of(leaf)
-    if not node.dtype.is_floating:
+    node = Tensor(leaf)._node if isinstance(leaf, SCALARS) else node_of(leaf)
+    if not node.dtype.is_inexact:
         raise GradientError(f"grad: argument {place} holds {node.dtype.name}; need a floating "
                             "dtype: use x.float(), or argnums= for another argument")  # fmt: skip
     return node

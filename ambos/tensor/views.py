@@ -8,7 +8,7 @@ from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.tensor.array import Array
 
-OPS = ("reshape", "permute", "expand", "slice", "flip", "detach")
+OPS = ("reshape", "permute", "expand", "slice", "flip", "detach", "real", "imag")
 
 
 def as_view(node: Node) -> Array | None:
@@ -46,9 +46,12 @@ def _move(node: Node, value: Array) -> Array | None:
             axes = node.attrs[0]
             offset += sum((value.shape[a] - 1) * value.strides[a] for a in axes) * item
             strides = tuple(-s if a in axes else s for a, s in enumerate(value.strides))
+        case "real" | "imag":
+            offset += item // 2 * (node.op.name == "imag")
+            strides = tuple(2 * s for s in value.strides)
     if strides is None or any(s < 0 for s in strides):
         return None  # kernels take strides of either sign, NumPy's readers like positive ones
-    return Array(value.storage, offset, node.shape, strides, value.dtype)
+    return Array(value.storage, offset, node.shape, strides, node.dtype)
 
 
 def reshape_strides(old: Shape, strides: Shape, new: Sequence[int]) -> Shape | None:

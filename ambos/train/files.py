@@ -71,6 +71,9 @@ def _serialize(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> by
     parts, start = [], 0
     for name in order:
         tensor = tensors[name]
+        if tensor.dtype.name not in CODES:
+            raise ArgumentError(f"save: {name} is {tensor.dtype.name}, which files of this format "
+                                "do not hold; need am.view_as_real(...) of it")  # fmt: skip
         parts.append(_bytes(tensor))
         stop = start + len(parts[-1])
         header[name] = {"dtype": CODES[tensor.dtype.name], "shape": list(tensor.shape),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import ambos.core.dtype as dt
-from ambos.core.dtype import ALL, DType, as_dtype, promote, weak_result
+from ambos.core.dtype import ALL, COMPLEX, DType, as_dtype, complex_of, promote, weak_result
 from ambos.core.errors import DTypeError
 
 # Array API 2024.12, "Type promotion rules": signed, unsigned and mixed integers, floats.
@@ -60,6 +60,31 @@ def test_promotion_is_torchs(a: DType, b: DType) -> None:
         assert np.dtype(found.name) == np.promote_types(a.name, b.name)
 
 
+@pytest.mark.parametrize("a", ALL + COMPLEX, ids=lambda d: d.name)
+@pytest.mark.parametrize("b", COMPLEX, ids=lambda d: d.name)
+def test_a_complex_type_holds_every_other(a: DType, b: DType) -> None:
+    found = promote(a, b)
+    assert found is promote(b, a)
+    if a not in TORCH_LACKS:
+        theirs = torch.promote_types(getattr(torch, a.name), getattr(torch, b.name))
+        assert getattr(torch, found.name) is theirs
+    assert found.part is promote(a.part, b.part)
+    assert weak_result(b, 1.0) is weak_result(b, 2) is weak_result(b, 1j) is b
+
+
+def test_parts_of_complex_types() -> None:
+    assert [d.part for d in (dt.complex64, dt.complex128)] == [dt.float32, dt.float64]
+    assert [complex_of(d) for d in (dt.int8, dt.float16, dt.float32, dt.float64)] == [
+        dt.complex64, dt.complex64, dt.complex64, dt.complex128,
+    ]  # fmt: skip
+    assert weak_result(dt.float64, 1j) is dt.complex128
+    assert weak_result(dt.int64, 1j) is weak_result(dt.float16, 1j) is dt.complex64
+    for dtype in COMPLEX:
+        assert dtype.is_inexact
+        assert not dtype.is_floating
+        assert (dtype.kind, dtype.itemsize) == ("c", np.dtype(dtype.name).itemsize)
+
+
 @pytest.mark.parametrize("a", ALL, ids=lambda d: d.name)
 def test_an_integer_never_widens_a_float(a: DType) -> None:
     """Documented difference from NumPy, where float32 with int32 gives float64."""
@@ -102,7 +127,7 @@ def test_facts_are_numpys(dtype: DType) -> None:
         assert (dtype.min, dtype.max) == (-np.inf, np.inf)
 
 
-@pytest.mark.parametrize("dtype", ALL, ids=lambda d: d.name)
+@pytest.mark.parametrize("dtype", ALL + COMPLEX, ids=lambda d: d.name)
 def test_every_spelling_leads_to_the_one_object(dtype: DType) -> None:
     spellings = [dtype, dtype.name, f"ambos.{dtype.name}", repr(dtype)]
     if dtype is not dt.bfloat16:
@@ -113,13 +138,15 @@ def test_every_spelling_leads_to_the_one_object(dtype: DType) -> None:
 
 
 def test_python_types_and_nicknames() -> None:
-    assert [as_dtype(t) for t in (bool, int, float)] == [dt.bool_, dt.int64, dt.float32]
-    assert [as_dtype(n) for n in ("half", "float", "double", "long")] == [
-        dt.float16, dt.float32, dt.float64, dt.int64,
+    assert [as_dtype(t) for t in (bool, int, float, complex)] == [
+        dt.bool_, dt.int64, dt.float32, dt.complex64,
+    ]  # fmt: skip
+    assert [as_dtype(n) for n in ("half", "float", "double", "long", "cfloat", "cdouble")] == [
+        dt.float16, dt.float32, dt.float64, dt.int64, dt.complex64, dt.complex128,
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", ["flaot32", "complex64", None, 3, str, object()])
+@pytest.mark.parametrize("wrong", ["flaot32", "complex256", None, 3, str, object()])
 def test_an_unknown_dtype_is_refused(wrong: object) -> None:
     with pytest.raises(DTypeError, match="need one of bool, int8"):
         as_dtype(wrong)

@@ -64,7 +64,7 @@ def test_torch_and_dlpack():
         ([[1, 2], [3]], ShapeError, "need numbers nested evenly"),
         ("text", DTypeError, "tensor: got .*; need numbers or bools"),
         (None, DTypeError, "tensor: got NoneType"),
-        ([1j], DTypeError, "got dtype complex128"),
+        (np.array(["2026-01-01"], "datetime64[D]"), DTypeError, "got dtype datetime64"),
         (10**30, DTypeError, "got an integer of 100 bits"),
     ],
 )

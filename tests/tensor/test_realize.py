@@ -59,7 +59,7 @@ def test_matches_the_reference(name: str) -> None:
     for node, expected in zip(roots, evaluate(roots), strict=True):
         found = node.value.numpy()
         assert found.shape == expected.shape
-        if node.dtype.is_floating:
+        if node.dtype.is_inexact:
             scale = max(1.0, float(np.abs(expected).max(initial=0)))
             tolerance = 2e-2 if node.dtype.itemsize == 2 else 3e-5
             np.testing.assert_allclose(found / scale, expected / scale, atol=tolerance)
