@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ambos.compiler import outline
 from ambos.compiler.accumulate import IDENTITY
 from ambos.compiler.emit import LoopEmitter, module
 from ambos.compiler.loops import BLOCK, LANES, ScanKernel
@@ -52,15 +53,17 @@ class ScanEmitter(LoopEmitter):
         if kernel.op in IDENTITY:
             self.identity = self.b.const(IDENTITY[kernel.op], dtype)
         else:
-            lowest = kernel.op == "max"
-            infinite = float("-inf") if lowest else float("inf")
-            limit = dtype.min if lowest else dtype.max
-            self.identity = self.b.const(infinite if dtype.is_floating else limit, dtype)
+            self.identity = self.b.const(dtype.max if kernel.op == "min" else dtype.min, dtype)
 
     def combine(self, earlier: Value, later: Value) -> Value:
         """One step; of NaN and a number NaN wins, of equals the later."""
         if self.kernel.op in IDENTITY:
             return self.b.arithmetic(self.kernel.op, earlier, later)
+        if self.kernel.op not in ("max", "min"):  # a pointwise op, whose rule is long
+            if earlier.vector != later.vector:
+                earlier, later = self.b.broadcast(earlier), self.b.broadcast(later)
+            op = self.kernel.op
+            return outline.call(self.b, op, self.tape.lower(op), (earlier, later))
         keeps = earlier > later if self.kernel.op == "max" else earlier < later
         if self.dtype.is_floating:
             keeps = keeps | earlier.ne(earlier)

@@ -150,6 +150,19 @@ class Atan2(Pointwise):
         return multiply(scaled, x), negative(multiply(scaled, y))
 
 
+class Logaddexp(Pointwise):
+    """log(exp(x) + exp(y)), without overflow."""
+
+    arity, cost = 2, 26
+    ref = lambda np, x, y: np.logaddexp(x, y)
+    partials = lambda op, out, x, y: (exp(subtract(x, out)), exp(subtract(y, out)))
+
+    def lower(b: Any, x: Any, y: Any) -> Any:
+        """The larger, and what the smaller adds; equal infinities, too, are no distance apart."""
+        gap = b.select(x.eq(y), b.const(0.0, x.dtype), -b.abs(x - y))
+        return b.select(x > y, x, y) + elementary.log1p(b, elementary.exp(b, gap))
+
+
 class Sinh(Pointwise):
     """Hyperbolic sine."""
 
@@ -340,6 +353,7 @@ def _one_minus_square(x: Node) -> Node:
 
 
 # Stated for the rules above, which use them before they are made.
+exp: Exp
 sin: Sin
 cos: Cos
 sinh: Sinh
@@ -352,4 +366,4 @@ exp, expm1, log, log1p, sqrt, rsqrt = Exp(), Expm1(), Log(), Log1p(), Sqrt(), Rs
 sin, cos, tan, asin, acos, atan, atan2 = Sin(), Cos(), Tan(), Asin(), Acos(), Atan(), Atan2()
 sinh, cosh, tanh, power, erf, erf_slope = Sinh(), Cosh(), Tanh(), Power(), Erf(), ErfSlope()
 asinh, acosh, atanh, hypot = Asinh(), Acosh(), Atanh(), Hypot()
-floor, ceil, round_, trunc = Floor(), Ceil(), Round(), Trunc()
+floor, ceil, round_, trunc, logaddexp = Floor(), Ceil(), Round(), Trunc(), Logaddexp()

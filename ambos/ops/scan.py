@@ -5,13 +5,25 @@ order in which elements are combined is the compiler's canonical one (docs/desig
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
-from ambos.core.dtype import DType, bool_, int64
+from ambos.core.dtype import DType, int64
 from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
-from ambos.ops.arithmetic import add, bitwise_or, equal, multiply, not_equal, where
+from ambos.ops.arithmetic import (
+    add,
+    bitwise_or,
+    equal,
+    greater,
+    multiply,
+    negative,
+    not_equal,
+    subtract,
+    where,
+)
+from ambos.ops.functions import exp, log
 from ambos.ops.indexing import scatter_elements
 from ambos.ops.kinds import Grads, Op, constant, not_accepted
 from ambos.ops.movement import concat, expand, pad, reshape, slice_
@@ -19,7 +31,7 @@ from ambos.ops.sources import iota
 
 
 class Scan(Op, abstract=True):
-    """`combine` names the step: "add", "mul", "max" or "min" (NaN wins)."""
+    """`combine` names the step: "add", "mul", "max" or "min" (NaN wins), or a pointwise op."""
 
     kind = "scan"
     accepts: ClassVar[str] = "iuf"
@@ -29,8 +41,6 @@ class Scan(Op, abstract=True):
         (x,), (axis, _) = inputs, attrs
         if not 0 <= axis < x.rank:
             raise ShapeError(f"{self.name}: axis {axis} of {x.shape}; need 0 <= axis < {x.rank}")
-        if x.dtype is bool_:
-            raise DTypeError(f"{self.name}: got bool; need numbers: cast first")
         if x.dtype.kind not in self.accepts:
             raise DTypeError(not_accepted(self.name, x.dtype, self.accepts))
         return x.shape, x.dtype
@@ -95,16 +105,27 @@ class Extreme(Scan, abstract=True):
     """Running maxima or minima. The gradient goes to the last element that was the extreme."""
 
     def vjp(self, node: Node, g: Node) -> Grads:
-        axis, reverse = node.attrs
         (x,) = node.inputs
-        single = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
-        place = expand(reshape(iota(attrs=(x.shape[axis],)), attrs=(single,)), attrs=(x.shape,))
-        hit = bitwise_or(equal(x, node), not_equal(x, x))
-        nowhere = constant(x.shape[axis] if reverse else -1, int64, x.shape)
-        found = where(hit, place, nowhere)
-        chosen = (cummin if reverse else cummax)(found, attrs=(axis, reverse))
         nothing = constant(0, x.dtype, x.shape)
-        return (scatter_elements(nothing, chosen, g, attrs=(axis,)),)
+        return (scatter_elements(nothing, found_at(node), g, attrs=node.attrs[:1]),)
+
+
+def found_at(node: Node) -> Node:
+    """Where each running extreme of `node` was met last, int64; NaN counts as one."""
+    axis, reverse = node.attrs
+    (x,) = node.inputs
+    hit = equal(x, node)
+    if x.dtype.is_floating:
+        hit = bitwise_or(hit, not_equal(x, x))
+    nowhere = constant(x.shape[axis] if reverse else -1, int64, x.shape)
+    found = where(hit, place_along(x, axis), nowhere)
+    return (cummin if reverse else cummax)(found, attrs=(axis, reverse))
+
+
+def place_along(x: Node, axis: int) -> Node:
+    """Each element's position along an axis, int64."""
+    single = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
+    return expand(reshape(iota(attrs=(x.shape[axis],)), attrs=(single,)), attrs=(x.shape,))
 
 
 class Cummax(Extreme):
@@ -121,4 +142,27 @@ class Cummin(Extreme):
     ref = lambda np, x, axis, reverse: _ordered(np, np.minimum.accumulate, x, axis, reverse)
 
 
+class Logcumsumexp(Scan):
+    """Running log(sum(exp(x)))."""
+
+    accepts, combine = "f", "logaddexp"
+    ref = lambda np, x, axis, reverse: _ordered(np, np.logaddexp.accumulate, x, axis, reverse)
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        """The sum of g[i] exp(x[k] - out[i]) over every i that x[k] was added to. Differences from
+        the largest, so that no power overflows: of positive and of negative g apart."""
+        axis, reverse = node.attrs
+        (x,) = node.inputs
+        zero, lowest = (constant(value, x.dtype, x.shape) for value in (0, -math.inf))
+        parts = []
+        for share in (g, negative(g)):
+            there = greater(share, zero)
+            size = log(where(there, share, constant(1, x.dtype, x.shape)))
+            terms = where(there, subtract(size, node), lowest)
+            total = logcumsumexp(terms, attrs=(axis, not reverse))
+            parts.append(exp(add(total, x)))
+        return (subtract(*parts),)
+
+
 cumsum, cumprod, cummax, cummin = Cumsum(), Cumprod(), Cummax(), Cummin()
+logcumsumexp = Logcumsumexp()

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from ambos.core.dtype import bool_
-from ambos.core.errors import ArgumentError
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import complex as bridge
@@ -18,23 +17,23 @@ from ambos.tensor.operands import align, binary, common_dtype, floating, quotien
 
 @public
 def clip(x: Any, minimum: Any = None, maximum: Any = None) -> Tensor:
-    """`x`, at least `minimum` and at most `maximum` (either may be left out).
+    """`x`, at least `minimum` and at most `maximum` (either may be left out), numbers or tensors. A
+    maximum below the minimum wins; where a bound is NaN, so is the result.
 
     Example:
         >>> import ambos as am
         >>> am.clip(am.tensor([-2.0, 0.5, 3.0]), 0, 1).tolist()
         [0.0, 0.5, 1.0]
     """
-    if minimum is None and maximum is None:
-        raise ArgumentError("clip: got neither a minimum nor a maximum; need at least one")
     node = operand_of(x)
     # Not maximum and minimum: at a bound the whole gradient passes, as in PyTorch.
-    if minimum is not None:
-        node, low = align("clip", (node, operand_of(minimum)))
-        node = ops.where(ops.less(node, low), low, node)
-    if maximum is not None:
-        node, high = align("clip", (node, operand_of(maximum)))
-        node = ops.where(ops.greater(node, high), high, node)
+    for bound, beyond in ((minimum, ops.less), (maximum, ops.greater)):
+        if bound is not None:
+            node, limit = align("clip", (node, operand_of(bound)))
+            outside = beyond(node, limit)
+            if limit.dtype.is_floating and isinstance(operand_of(bound), Node):
+                outside = ops.bitwise_or(outside, ops.isnan(limit))
+            node = ops.where(outside, limit, node)
     return wrap(node_of(node))
 
 
@@ -125,22 +124,25 @@ def rad2deg(x: Any) -> Tensor:
 
 @public
 def fmod(x: Any, y: Any) -> Tensor:
-    """Remainder with the sign of `x` (C's fmod)."""
+    """Remainder with the sign of `x` (C's fmod); an integer modulo zero gives zero."""
     a, b = align("fmod", (operand_of(x), operand_of(y)))
-    size = ops.remainder(ops.absolute(a), ops.absolute(b))
-    negative = ops.less(a, scalar(0, a.dtype, a.shape))
-    return wrap(ops.where(negative, ops.negative(size), size) if a.dtype.is_signed else size)
+    zero = scalar(0, a.dtype, a.shape)
+    if a.dtype.is_floating:
+        size = ops.remainder(ops.absolute(a), ops.absolute(b))
+        return wrap(ops.where(ops.less(a, zero), ops.negative(size), size))
+    rest = ops.remainder(a, b)
+    if not a.dtype.is_signed:
+        return wrap(rest)
+    # The lowest integer has no magnitude: the remainder with the sign of y, one y further.
+    other = ops.not_equal(ops.less(a, zero), ops.less(rest, zero))
+    other = ops.bitwise_and(other, ops.not_equal(rest, zero))
+    return wrap(ops.where(other, ops.subtract(rest, b), rest))
 
 
 @public
 def logaddexp(x: Any, y: Any) -> Tensor:
     """log(exp(x) + exp(y)), without overflow."""
-    a, b = align("logaddexp", (operand_of(x), operand_of(y)))
-    a, b = floating(a), floating(b)
-    gap = ops.absolute(ops.subtract(a, b))
-    same = ops.equal(a, b)  # equal infinities too, whose difference is NaN
-    gap = ops.where(same, scalar(0, gap.dtype, gap.shape), gap)
-    return wrap(ops.add(ops.maximum(a, b), functions.log1p(functions.exp(ops.negative(gap)))))
+    return wrap(quotient(functions.logaddexp, operand_of(x), operand_of(y)))
 
 
 @public
@@ -188,14 +190,32 @@ def heaviside(x: Any, y: Any) -> Tensor:
 
 @public
 def lerp(x: Any, y: Any, weight: Any) -> Tensor:
-    """x + weight * (y - x)."""
-    a, b = wrap(node_of(x)), wrap(node_of(y))
-    return a + weight * (b - a)
+    """From `x` to `y` by `weight` (a number or a tensor): x + weight * (y - x), and exactly `y`
+    where the weight is 1.
+
+    Example:
+        >>> import ambos as am
+        >>> am.lerp(am.tensor([0.0, 10.0]), am.tensor([4.0, 20.0]), 0.25).tolist()
+        [1.0, 12.5]
+    """
+    a, b, share = align("lerp", (node_of(x), operand_of(y), operand_of(weight)))
+    a, b, share = floating(a), floating(b), floating(share)
+    gap = ops.subtract(b, a)
+    forth = ops.add(a, ops.multiply(share, gap))
+    back = ops.subtract(b, ops.multiply(binary(ops.subtract, 1.0, share), gap))
+    half = scalar(0.5, share.dtype, share.shape)
+    return wrap(ops.where(ops.less(ops.absolute(share), half), forth, back))
 
 
 @public
 def addcmul(x: Any, y: Any, z: Any, value: float = 1) -> Tensor:
-    """x + value * y * z."""
+    """x + value * y * z.
+
+    Example:
+        >>> import ambos as am
+        >>> am.addcmul(am.tensor([1, 1]), am.tensor([2, 3]), 10, value=2).tolist()
+        [41, 61]
+    """
     product = wrap(binary(ops.multiply, operand_of(y), operand_of(z)))
     return wrap(binary(ops.add, operand_of(x), (product if value == 1 else product * value)._node))
 
@@ -215,9 +235,15 @@ LARGEST = {  # finite
 
 @public
 def nan_to_num(
-    x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+    x: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
-    """NaN and infinities replaced by numbers (the largest finite ones by default)."""
+    """NaN replaced by a number (0 by default), infinities by others (the largest finite ones).
+
+    Example:
+        >>> import ambos as am
+        >>> am.nan_to_num(am.tensor([float("nan"), float("inf")]), posinf=9).tolist()
+        [0.0, 9.0]
+    """
     node = node_of(x)
     if node.dtype.is_complex:
         parts = (wrap(part(node)) for part in (bridge.real, bridge.imag))
@@ -229,7 +255,7 @@ def nan_to_num(
     def number(value: float) -> Node:
         return scalar(value, node.dtype, node.shape)
 
-    node_ = ops.where(ops.isnan(node), number(nan), node)
+    node_ = ops.where(ops.isnan(node), number(0.0 if nan is None else nan), node)
     high, low = number(math.inf), number(-math.inf)
     top, bottom = largest if posinf is None else posinf, -largest if neginf is None else neginf
     node_ = ops.where(ops.equal(node_, high), number(top), node_)

@@ -17,20 +17,26 @@ from ambos.tensor import (
     composite,
     creation,
     gather,
+    histograms,
     indexing,
     inplace,
     joining,
     linear,
+    missing,
     movement,
     namespace,
+    norms,
     padding,
     parts,
     pointwise,
+    predicates,
+    quantiles,
     random,
     reductions,
     running,
     searching,
     sets,
+    soft,
     sorting,
     windows,
 )
@@ -38,13 +44,13 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.names import check_device
 
 SOURCES = (
-    pointwise, composite, movement, padding, joining, reductions, running, gather, sorting,
-    searching, sets, linear, parts,
+    pointwise, composite, movement, padding, joining, reductions, running, soft, norms,
+    missing, quantiles, predicates, histograms, gather, sorting, searching, sets, linear, parts,
 )  # fmt: skip
 NOT_METHODS = {
     "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "cat", "concat", "concatenate",
-    "einsum", "hstack", "meshgrid", "stack", "vstack", "result_type", "Extremes",
-    "real", "imag", "complex", "polar",
+    "einsum", "hstack", "meshgrid", "stack", "vstack", "result_type", "Extremes", "MinMax",
+    "normalize", "real", "imag", "complex", "polar",
 }  # fmt: skip
 
 
@@ -174,6 +180,7 @@ OWN: dict[str, Any] = {
     "real": property(parts.real), "imag": property(parts.imag), "H": property(parts.adjoint),
     "mH": property(parts.adjoint),
     "__array_ufunc__": array_ufunc, "__matmul__": _matmul, "__rmatmul__": _rmatmul,
+    "sort": sorting.sorted_pair,
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ SPELLINGS = {
     "split_size_or_sections": "indices_or_sections", "shifts": "shift", "reps": "repeats",
     "dim0": "axis0", "dim1": "axis1", "obj": "indices",
     "index": "indices", "src": "updates", "source": "updates", "exponent": "y", "ord": "p",
-    "fill": "value", "fill_value": "value",
+    "fill": "value", "fill_value": "value", "method": "interpolation", "weights": "weight",
     "newshape": "shape", "pad_width": "padding", "constant_values": "value",
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Reductions: functions that fold axes away.
 
-`max`, `min` and `sort` speak both languages: `axis=` gives NumPy's values, `dim=` or a positional
-axis gives PyTorch's pair (values, indices).
+`max` and `min` speak both languages: `axis=` gives NumPy's values, `dim=` or a positional axis
+gives PyTorch's pair (values, indices). A scalar may be reduced along axis 0 or -1, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ambos.core.dtype import as_dtype, bool_, int64, uint64
-from ambos.core.errors import ArgumentError, DTypeError
-from ambos.core.shape import Shape, normalize_axes, normalize_axis
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.shape import Shape, normalize_axes
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import complex as bridge
 from ambos.ops import functions
 from ambos.ops import reductions as folds
 from ambos.ops.kinds import Op
-from ambos.ops.movement import detach
-from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
+from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, shape_of, wrap
 from ambos.tensor.names import public
-from ambos.tensor.operands import binary, convert, floating, quotient, scalar
+from ambos.tensor.operands import binary, convert, scalar
 
 Axis = int | Iterable[int] | None
 
@@ -35,9 +34,22 @@ class Extremes(NamedTuple):
     indices: Tensor
 
 
+class MinMax(NamedTuple):
+    """The smallest and the largest, as PyTorch's aminmax returns them."""
+
+    min: Tensor
+    max: Tensor
+
+
+def axes_in(op: str, axis: Axis, rank: int) -> Shape:
+    """Sorted, distinct, non-negative axes (all for None); a scalar has none, but may name one."""
+    found = normalize_axes(op, axis, rank or 1)
+    return found if rank else ()
+
+
 def fold(op: Op, node: Node, axis: Axis, keepdims: bool) -> Node:
     """`op` over axes, which stay as axes of size 1 if asked."""
-    axes = normalize_axes(op.name, axis, node.rank)
+    axes = axes_in(op.name, axis, node.rank)
     return _restore_axes(op(node, attrs=(axes,)) if axes else _of_none(op, node), node, axes,
                          keepdims)  # fmt: skip
 
@@ -55,31 +67,60 @@ def _restore_axes(result: Node, source: Node, axes: Shape, keepdims: bool) -> No
     return reshaped(result, tuple(1 if a in axes else n for a, n in enumerate(source.shape)))
 
 
-def _wide(node: Node, dtype: Any) -> Node:
-    """What sums run in: the dtype asked for, else integers and bools in 64 bits."""
+def summable(node: Node, dtype: Any = None) -> Node:
+    """What sums run in: the dtype asked for, else integers in 64 bits of their kind."""
     if dtype is not None:
         return convert(node, as_dtype(dtype))
-    if node.dtype.is_inexact:
-        return node
-    return convert(node, uint64 if node.dtype is uint64 else int64)
+    if node.dtype.is_integer or node.dtype is bool_:
+        return convert(node, uint64 if node.dtype.kind == "u" else int64)
+    return node
 
 
 @public
 def sum(x: Any, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
-    """Total over axes (all by default); integers and bools give int64.
+    """Total over axes (all by default).
+
+    Dtypes: signed integers and bools give int64, unsigned ones uint64, others stay, unless `dtype`
+        says which.
 
     Example:
         >>> import ambos as am
         >>> am.tensor([[1, 2], [3, 4]]).sum(axis=0).tolist()
         [4, 6]
     """
-    return wrap(fold(folds.sum_, _wide(node_of(x), dtype), axis, keepdims))
+    return wrap(fold(folds.sum_, summable(node_of(x), dtype), axis, keepdims))
 
 
 @public
 def prod(x: Any, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
-    """Product over axes (all by default); integers and bools give int64."""
-    return wrap(fold(folds.prod, _wide(node_of(x), dtype), axis, keepdims))
+    """Product over axes (all by default); dtypes as `sum` has them."""
+    return wrap(fold(folds.prod, summable(node_of(x), dtype), axis, keepdims))
+
+
+@public
+def sum_to_size(x: Any, *shape: Any) -> Tensor:
+    """The sum over axes that `shape` lacks or has as 1: what broadcasts back to `x`.
+
+    Errors: ShapeError for a shape that does not broadcast to that of `x`.
+
+    Example:
+        >>> import ambos as am
+        >>> am.ones(2, 3).sum_to_size(1, 3).tolist()
+        [[2.0, 2.0, 2.0]]
+    """
+    node, target = node_of(x), shape_of("sum_to_size", shape)
+    missing = node.rank - len(target)
+    single = (1,) * missing + target
+    if missing < 0 or not builtins.all(
+        t in (1, n) for t, n in zip(single, node.shape, strict=True)
+    ):
+        raise ShapeError(f"sum_to_size: got {node.shape} for {target}; need a shape that "
+                         "broadcasts to it")  # fmt: skip
+    axes = [a for a, (t, n) in enumerate(zip(single, node.shape, strict=True)) if t != n]
+    axes += [a for a in range(missing) if a not in axes]
+    if not axes:
+        return wrap(node)
+    return wrap(reshaped(fold(folds.sum_, summable(node), axes, False), target))
 
 
 def _float_input(op: str, x: Any, dtype: Any = None) -> Node:
@@ -99,7 +140,7 @@ def computed_in(node: Node) -> Node:
 
 def mean_node(node: Node, axis: Axis, keepdims: bool) -> Node:
     """The mean of a floating node."""
-    axes = normalize_axes("mean", axis, node.rank)
+    axes = axes_in("mean", axis, node.rank)
     count = math.prod(node.shape[a] for a in axes)
     total = fold(folds.sum_, node, axes, keepdims)
     return binary(ops.divide, total, float(count))
@@ -124,21 +165,41 @@ def squared_size(node: Node) -> Node:
 
 
 def variance_node(node: Node, axis: Axis, correction: float, keepdims: bool) -> Node:
-    axes = normalize_axes("var", axis, node.rank)
+    axes = axes_in("var", axis, node.rank)
     count = math.prod(node.shape[a] for a in axes)
     centred = binary(ops.subtract, node, mean_node(node, axes, True))
     total = fold(folds.sum_, squared_size(centred), axes, keepdims)
     return binary(ops.divide, total, float(builtins.max(count - correction, 0)))
 
 
+def freedom(
+    op: str, axis: Any, correction: float | None, unbiased: bool | None
+) -> tuple[Axis, float]:
+    """The axes, and what is taken off the count; `var(x, False)` is PyTorch's way to say
+    unbiased."""
+    if isinstance(axis, bool):
+        axis, unbiased = None, axis
+    if unbiased is None:
+        return axis, 1.0 if correction is None else float(correction)
+    if correction is not None:
+        raise ArgumentError(f"{op}: got correction {correction} and unbiased {unbiased}; need one")
+    return axis, float(unbiased)
+
+
 @public
 def var(
-    x: Any, axis: Axis = None, correction: float = 1, keepdims: bool = False,
+    x: Any, axis: Axis = None, correction: float | None = None, keepdims: bool = False,
     unbiased: bool | None = None,
 ) -> Tensor:  # fmt: skip
-    """Variance over axes; `correction` (1, as in PyTorch; NumPy's ddof is 0) is taken off the
-    count. `unbiased=False` is correction 0."""
-    correction = correction if unbiased is None else int(unbiased)
+    """Variance over axes; `correction` (1 by default, as in PyTorch; NumPy's ddof is 0) is taken
+    off the count. `unbiased=False` is correction 0.
+
+    Example:
+        >>> import ambos as am
+        >>> am.var(am.tensor([1.0, 3.0])).item(), am.var(am.tensor([1.0, 3.0]), ddof=0).item()
+        (2.0, 1.0)
+    """
+    axis, correction = freedom("var", axis, correction, unbiased)
     node = _float_input("var", x)
     found = variance_node(computed_in(node), axis, correction, keepdims)
     return wrap(convert(found, node.dtype.part))
@@ -146,29 +207,41 @@ def var(
 
 @public
 def std(
-    x: Any, axis: Axis = None, correction: float = 1, keepdims: bool = False,
+    x: Any, axis: Axis = None, correction: float | None = None, keepdims: bool = False,
     unbiased: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Standard deviation over axes; see `var` for `correction`."""
-    correction = correction if unbiased is None else int(unbiased)
+    axis, correction = freedom("std", axis, correction, unbiased)
     node = _float_input("std", x)
-    found = functions.sqrt(variance_node(computed_in(node), axis, correction, keepdims))
+    found = root(variance_node(computed_in(node), axis, correction, keepdims))
     return wrap(convert(found, node.dtype.part))
+
+
+def root(node: Node) -> Node:
+    """The square root, whose gradient at 0 is 0 (as PyTorch's norm and std have it) and not
+    infinite."""
+    zero, one = scalar(0, node.dtype, node.shape), scalar(1, node.dtype, node.shape)
+    none = ops.equal(node, zero)
+    return ops.where(none, zero, functions.sqrt(ops.where(none, one, node)))
 
 
 @public
 def var_mean(
-    x: Any, axis: Axis = None, correction: float = 1, keepdims: bool = False
-) -> tuple[Tensor, Tensor]:
-    """(variance, mean)."""
+    x: Any, axis: Axis = None, correction: float | None = None, keepdims: bool = False,
+    unbiased: bool | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """(variance, mean) over axes; see `var` for `correction`."""
+    axis, correction = freedom("var_mean", axis, correction, unbiased)
     return var(x, axis, correction, keepdims), mean(x, axis, keepdims)
 
 
 @public
 def std_mean(
-    x: Any, axis: Axis = None, correction: float = 1, keepdims: bool = False
-) -> tuple[Tensor, Tensor]:
-    """(standard deviation, mean)."""
+    x: Any, axis: Axis = None, correction: float | None = None, keepdims: bool = False,
+    unbiased: bool | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """(standard deviation, mean) over axes; see `var` for `correction`."""
+    axis, correction = freedom("std_mean", axis, correction, unbiased)
     return std(x, axis, correction, keepdims), mean(x, axis, keepdims)
 
 
@@ -184,7 +257,7 @@ def amin(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return wrap(fold(folds.min_, node_of(x), axis, keepdims))
 
 
-_ALL: Any = object()  # no axis was given
+UNSAID: Any = object()  # no axis was given
 
 
 def _extreme(
@@ -192,8 +265,8 @@ def _extreme(
 ) -> Any:
     values, positions, pairwise = which
     keep = keepdims or keepdim
-    if axis is not _ALL or dim is _ALL or dim is None:
-        return values(x, None if axis is _ALL else axis, keep)
+    if axis is not UNSAID or dim is UNSAID or dim is None:
+        return values(x, None if axis is UNSAID else axis, keep)
     if isinstance(dim, int) and not isinstance(dim, bool):
         return Extremes(values(x, dim, keep), positions(x, dim, keep))
     if isinstance(dim, tuple):
@@ -204,7 +277,7 @@ def _extreme(
 
 @public
 def max(
-    x: Any, dim: Any = _ALL, keepdims: bool = False, *, axis: Any = _ALL, keepdim: bool = False
+    x: Any, dim: Any = UNSAID, keepdims: bool = False, *, axis: Any = UNSAID, keepdim: bool = False
 ) -> Any:
     """Largest element. `axis=` gives values (NumPy); `dim=` or a positional axis gives the pair
     (values, indices) (PyTorch); a second tensor gives the elementwise maximum.
@@ -220,16 +293,23 @@ def max(
 
 @public
 def min(
-    x: Any, dim: Any = _ALL, keepdims: bool = False, *, axis: Any = _ALL, keepdim: bool = False
+    x: Any, dim: Any = UNSAID, keepdims: bool = False, *, axis: Any = UNSAID, keepdim: bool = False
 ) -> Any:
     """Smallest element; see `max` for axis and dim."""
     return _extreme((amin, argmin, ops.minimum), x, dim, keepdims, axis, keepdim)
 
 
 @public
-def aminmax(x: Any, axis: Axis = None, keepdims: bool = False) -> tuple[Tensor, Tensor]:
-    """(smallest, largest) over axes."""
-    return amin(x, axis, keepdims), amax(x, axis, keepdims)
+def aminmax(x: Any, axis: Axis = None, keepdims: bool = False) -> MinMax:
+    """(smallest, largest) over axes.
+
+    Example:
+        >>> import ambos as am
+        >>> found = am.aminmax(am.tensor([3, 1, 2]))
+        >>> found.min.item(), found.max.item()
+        (1, 3)
+    """
+    return MinMax(amin(x, axis, keepdims), amax(x, axis, keepdims))
 
 
 @public
@@ -262,96 +342,8 @@ def count_nonzero(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return sum(wrap(convert(node_of(x), bool_)), axis, keepdims)
 
 
-def _shifted(node: Node, axis: Axis) -> tuple[Node, Node]:
-    """(exp(x - max), max) with a max that gradients do not see; infinities do not become NaN."""
-    top = detach(fold(folds.max_, node, axis, True))
-    safe = ops.where(ops.isfinite(top), top, scalar(0, top.dtype, top.shape))
-    return functions.exp(binary(ops.subtract, node, safe)), safe
-
-
-@public
-def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """log(sum(exp(x))) over axes, without overflow."""
-    node = floating(node_of(x))
-    axes = normalize_axes("logsumexp", axis, node.rank)
-    powers, top = _shifted(computed_in(node), axes)
-    total = ops.add(functions.log(fold(folds.sum_, powers, axes, True)), top)
-    total = convert(total, node.dtype)
-    if keepdims:
-        return wrap(total)
-    return wrap(reshaped(total, tuple(n for a, n in enumerate(node.shape) if a not in axes)))
-
-
-@public
-def softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
-    """exp(x) / sum(exp(x)) along an axis, without overflow."""
-    given = _soft_input("softmax", x, axis, dtype)
-    if given.size == 0:
-        return wrap(given)
-    node = computed_in(given)
-    top = detach(fold(folds.max_, node, axis, True))
-    powers = functions.exp(binary(ops.subtract, node, top))
-    # One division a row: a vector division costs more than the rest of a row in cache.
-    share = quotient(ops.divide, 1.0, fold(folds.sum_, powers, axis, True))
-    return wrap(convert(binary(ops.multiply, powers, share), given.dtype))
-
-
-@public
-def log_softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
-    """log(softmax(x)) along an axis, without overflow or cancellation."""
-    given = _soft_input("log_softmax", x, axis, dtype)
-    if given.size == 0:
-        return wrap(given)
-    node = computed_in(given)
-    top = detach(fold(folds.max_, node, axis, True))
-    shifted = binary(ops.subtract, node, top)
-    total = functions.log(fold(folds.sum_, functions.exp(shifted), axis, True))
-    return wrap(convert(binary(ops.subtract, shifted, total), given.dtype))
-
-
-def _soft_input(op: str, x: Any, axis: int | None, dtype: Any) -> Node:
-    node = node_of(x)
-    if axis is None:
-        raise ArgumentError(f"{op}: no axis was given; need axis= (or dim=), usually -1")
-    if node.rank:
-        normalize_axis(op, axis, node.rank)
-    return floating(node if dtype is None else convert(node, as_dtype(dtype)))
-
-
-@public
-def norm(x: Any, p: float | str = 2, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Vector norm of order p (2, 1, 0, inf, -inf or any number; "fro" is 2) over axes."""
-    node = floating(node_of(x))
-    if p == "fro":
-        p = 2
-    if not isinstance(p, (int, float)):
-        raise ArgumentError(f"norm: order {p!r}; need a number or 'fro'")
-    return wrap(convert(_norm_node(computed_in(node), p, axis, keepdims), node.dtype.part))
-
-
-def _norm_node(node: Node, p: float, axis: Axis, keepdims: bool) -> Node:
-    size = ops.absolute(node)
-    if p in (math.inf, -math.inf):
-        return fold(folds.max_ if p > 0 else folds.min_, size, axis, keepdims)
-    if p == 0:
-        return fold(folds.sum_, convert(convert(node, bool_), size.dtype), axis, keepdims)
-    if p == 1:
-        return fold(folds.sum_, size, axis, keepdims)
-    if p == 2:
-        return _root(fold(folds.sum_, squared_size(node), axis, keepdims))
-    total = fold(folds.sum_, binary(functions.power, size, float(p)), axis, keepdims)
-    return binary(functions.power, total, 1 / p)
-
-
-def _root(node: Node) -> Node:
-    """The square root, whose gradient at 0 is 0 (as PyTorch's norm has it) and not infinite."""
-    zero, one = scalar(0, node.dtype, node.shape), scalar(1, node.dtype, node.shape)
-    none = ops.equal(node, zero)
-    return ops.where(none, zero, functions.sqrt(ops.where(none, one, node)))
-
-
 __all__ = [
-    "Extremes", "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero",
-    "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std",
-    "std_mean", "sum", "var", "var_mean",
+    "Extremes", "MinMax", "all", "amax", "amin", "aminmax", "any", "argmax", "argmin",
+    "count_nonzero", "max", "mean", "min", "prod", "std", "std_mean", "sum", "sum_to_size", "var",
+    "var_mean",
 ]  # fmt: skip

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ambos.compiler.loops import BLOCK, LANES, ScanKernel
-from ambos.testing.scalar import storage
+from ambos.core.dtype import DType
+from ambos.testing.scalar import NumpyBuilder, storage
 
 Array = npt.NDArray[Any]
+Combine = Callable[[Array, Array], Array]
 
 
 def interpret_scan(kernel: ScanKernel, words: Sequence[Any], make_point: Callable[[], Any]) -> None:
@@ -31,14 +33,14 @@ def interpret_scan(kernel: ScanKernel, words: Sequence[Any], make_point: Callabl
         wide = point.widen(value)
         data = np.broadcast_to(wide.data, point.shape).astype(storage(wide.dtype))
         turned = data[:, ::-1] if kernel.reverse else data
-        found = running(turned, kernel.op)
+        combine = COMBINE.get(kernel.op) or _pointwise(point.lower(kernel.op), wide.dtype)
+        found = running(turned, kernel.op, combine)
         point.results[0] = type(value)(found[:, ::-1] if kernel.reverse else found, wide.dtype)
         point.store(kernel.stores)
 
 
-def running(rows: Array, op: str) -> Array:
+def running(rows: Array, op: str, combine: Combine) -> Array:
     """The canonical running results of every row."""
-    combine = COMBINE[op]
     found = np.empty_like(rows)
     identity = np.full((rows.shape[0], 1), _identity(op, rows.dtype), rows.dtype)
     base = carry = identity
@@ -59,7 +61,18 @@ def _later(better: Callable[[Array, Array], Array]) -> Callable[[Array, Array], 
     return lambda a, b: np.where(better(a, b) | (a != a), a, b)
 
 
-COMBINE: dict[str, Callable[[Array, Array], Array]] = {
+def _pointwise(rule: Callable[..., Any], dtype: DType) -> Combine:
+    """The rule of a pointwise op as a step."""
+    builder = NumpyBuilder()
+
+    def combine(a: Array, b: Array) -> Array:
+        values = (builder.value(part, dtype) for part in np.broadcast_arrays(a, b))
+        return np.asarray(rule(builder, *values).data)
+
+    return combine
+
+
+COMBINE: dict[str, Combine] = {
     "add": np.add,
     "mul": np.multiply,
     "max": _later(np.greater),
@@ -71,5 +84,5 @@ def _identity(op: str, dtype: np.dtype[Any]) -> Any:
     if op in ("add", "mul"):
         return 0 if op == "add" else 1
     if dtype.kind == "f":
-        return -np.inf if op == "max" else np.inf
+        return np.inf if op == "min" else -np.inf
     return np.iinfo(dtype).min if op == "max" else np.iinfo(dtype).max

@@ -9,12 +9,13 @@ from ambos.core.errors import AmbosError
 
 RNG = np.random.default_rng(5)
 SHAPES = [((7,), 0), ((5000,), 0), ((3, 40), 1), ((40, 3), 0), ((4, 30, 17), 1), ((2, 0), 1)]
-NAMES = ["cumsum", "cumprod", "cummax", "cummin"]
+NAMES = ["cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"]
+PAIRS = ["cummax", "cummin"]
 
 
-def theirs(name, x, axis):
-    found = getattr(torch, name)(x, axis)
-    return found if name in ("cumsum", "cumprod") else found.values
+def values(m, name, x, axis):
+    found = getattr(m, name)(x, axis)
+    return found.values if name in PAIRS else found
 
 
 @pytest.mark.parametrize(("shape", "axis"), SHAPES)
@@ -25,7 +26,7 @@ def test_values_and_gradients_match_torch(name, shape, axis):
         x = 1 + 0.1 * x
     g = RNG.normal(size=shape)
     a, b = am.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
-    found, expected = getattr(am, name)(a, axis), theirs(name, b, axis)
+    found, expected = values(am, name, a, axis), values(torch, name, b, axis)
     np.testing.assert_allclose(found.numpy(), expected.detach(), rtol=1e-11, atol=1e-12)
     (found * am.tensor(g)).sum().backward()
     (expected * torch.tensor(g)).sum().backward()
@@ -43,24 +44,72 @@ def test_products_with_zeros_have_finite_gradients():
 def test_extremes_send_the_gradient_to_the_last_of_equals():
     x = np.array([1.0, 3.0, 3.0, 2.0])
     a, b = am.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
-    am.cummax(a, 0).sum().backward()
+    am.cummax(a, axis=0).sum().backward()
     torch.cummax(b, 0).values.sum().backward()
     np.testing.assert_allclose(a.grad.numpy(), b.grad)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_extremes_say_where_they_are(name, axis):
+    x = RNG.integers(0, 9, (40, 30)).astype(np.float32)
+    x[7, 3] = x[20, 3] = x[9, 9] = np.nan
+    for given in (x, np.nan_to_num(x).astype(np.int32), x > 4):
+        found = getattr(am, name)(given, axis)
+        expected = getattr(torch, name)(torch.tensor(given), axis)
+        assert found.values.dtype.name == str(given.dtype)
+        assert found.indices.dtype is am.int64
+        np.testing.assert_array_equal(found.values.numpy(), expected.values)
+        np.testing.assert_array_equal(found.indices.numpy(), expected.indices)
+    ufunc = np.maximum if name == "cummax" else np.minimum
+    np.testing.assert_array_equal(getattr(am, name)(x, axis=axis).numpy(),
+                                  ufunc.accumulate(x, axis))  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "uint64", "float16", "float32"])
 def test_dtypes(dtype):
     x = RNG.integers(0, 2, (3, 50)).astype(dtype)
     found = am.cumsum(am.tensor(x), 1)
-    wide = {"float16": "float16", "float32": "float32", "uint64": "uint64"}.get(dtype, "int64")
-    assert found.dtype.name == wide
+    assert found.dtype.name == (dtype if "float" in dtype else str(np.cumsum(x, 1).dtype))
     np.testing.assert_array_equal(found.numpy(), np.cumsum(x, 1))
-    np.testing.assert_array_equal(am.cummax(am.tensor(x), 1), np.maximum.accumulate(x, 1))
+    np.testing.assert_array_equal(am.cummax(am.tensor(x), axis=1), np.maximum.accumulate(x, 1))
     assert am.cumsum(am.tensor(x), 1, dtype=am.float32).dtype is am.float32
+
+
+def test_logarithms_of_running_sums_do_not_overflow():
+    x = np.array([-np.inf, -np.inf, 1000, 1000, -1000, np.inf, np.inf, 3], np.float32)
+    expected = torch.logcumsumexp(torch.tensor(x), 0)
+    np.testing.assert_allclose(am.logcumsumexp(x, 0).numpy(), expected, rtol=1e-6)
+    rows = RNG.normal(size=(3, 9000)).astype(np.float32) * 20
+    exact = np.logaddexp.accumulate(rows.astype(np.float64), 1)
+    np.testing.assert_allclose(am.logcumsumexp(rows, 1).numpy(), exact, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(am.logcumsumexp(rows.T.copy(), 0).numpy().T, exact, rtol=2e-6,
+                               atol=2e-6)  # fmt: skip
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_logarithms_of_running_sums_have_finite_gradients(scale):
+    x, g = RNG.normal(size=(4, 50)) * scale, RNG.normal(size=(4, 50))
+    a, b = am.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    (am.logcumsumexp(a, 1) * am.tensor(g)).sum().backward()
+    (torch.logcumsumexp(b, 1) * torch.tensor(g)).sum().backward()
+    np.testing.assert_allclose(a.grad.numpy(), b.grad, rtol=1e-9, atol=1e-10)
+
+
+def test_differences_with_more_at_the_ends():
+    x = RNG.normal(size=(3, 5))
+    np.testing.assert_allclose(am.diff(x, prepend=0, append=am.tensor(x[:, :1])).numpy(),
+                               np.diff(x, prepend=0, append=x[:, :1]))  # fmt: skip
+    with pytest.raises(AmbosError, match="diff: n is -1; need n >= 0"):
+        am.diff(x, -1)
 
 
 def test_without_an_axis_and_errors():
     np.testing.assert_array_equal(am.cumsum([[1, 2], [3, 4]]).numpy(), [1, 3, 6, 10])
     assert am.cumsum(am.tensor(3.0)).item() == 3.0
-    with pytest.raises(AmbosError, match="cumsum"):
-        am.cumsum(am.zeros(2, 3), 2)
+    assert am.cummax(3.0, 0).indices.item() == 0
+    for name in NAMES:
+        with pytest.raises(AmbosError, match=f"{name}: axis 2 does not exist in 2 dimensions"):
+            getattr(am, name)(am.zeros(2, 3), 2)
+        with pytest.raises(AmbosError, match=f"{name}: axis 1 does not exist"):
+            getattr(am, name)(am.tensor(3.0), 1)

@@ -18,7 +18,7 @@ from ambos.ops.arithmetic import relu as relu_op
 from ambos.ops.functions import erf
 from ambos.ops.functions import tanh as tanh_op
 from ambos.ops.kinds import constant_like
-from ambos.tensor import reductions
+from ambos.tensor import soft
 from ambos.tensor.composite import sigmoid_node
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.random import rand
@@ -124,7 +124,7 @@ def softmax(input: Any, dim: int = -1) -> Tensor:
         >>> softmax(am.tensor([0.0, 0.0])).numpy()
         array([0.5, 0.5], dtype=float32)
     """
-    return reductions.softmax(wrap(floating("softmax", nodes(input)[0])), dim)
+    return soft.softmax(wrap(floating("softmax", nodes(input)[0])), dim)
 
 
 def log_softmax(input: Any, dim: int = -1) -> Tensor:
@@ -137,7 +137,7 @@ def log_softmax(input: Any, dim: int = -1) -> Tensor:
         >>> log_softmax(am.tensor([1.0, 1.0]))
         tensor([-0.6931, -0.6931])
     """
-    return reductions.log_softmax(wrap(floating("log_softmax", nodes(input)[0])), dim)
+    return soft.log_softmax(wrap(floating("log_softmax", nodes(input)[0])), dim)
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:

@@ -1,0 +1,77 @@
+"""The softmax family against torch."""
+
+import numpy as np
+import pytest
+import torch
+
+import ambos as am
+from ambos.core.errors import ArgumentError
+
+X = np.random.default_rng(1).normal(size=(2, 3, 4)).astype(np.float32)
+
+
+def close(ours, theirs):
+    theirs = np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    assert ours.dtype.name == str(theirs.dtype)
+    np.testing.assert_allclose(ours.numpy(), theirs, rtol=3e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin"])
+def test_rows(name, axis):
+    big = X * 100
+    theirs = getattr(torch.nn.functional, name)
+    close(getattr(am, name)(big, axis), theirs(torch.tensor(big), axis))
+    whole = (X * 3).astype(np.int64)
+    close(getattr(am, name)(whole, dim=axis, dtype=am.float64),
+          theirs(torch.tensor(whole), axis, dtype=torch.float64))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin"])
+def test_scalars_and_nothing(name):
+    close(getattr(am, name)(3.0, 0), getattr(torch.nn.functional, name)(torch.tensor(3.0), 0))
+    assert getattr(am, name)(am.zeros(5, 0, 0), -1).shape == (5, 0, 0)
+
+
+def test_an_axis_is_needed():
+    with pytest.raises(ArgumentError, match="softmax: no axis was given"):
+        am.softmax(X)
+    with pytest.raises(ArgumentError, match="axis 3 does not exist in 3 dimensions"):
+        am.softmax(X, 3)
+
+
+@pytest.mark.parametrize("axis", [0, -1, (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("keep", [False, True])
+def test_logsumexp(axis, keep):
+    big = X * 200
+    close(am.logsumexp(big, axis, keep), torch.logsumexp(torch.tensor(big), axis, keep))
+
+
+def test_logsumexp_of_infinities_and_of_nothing():
+    x = np.array([[-np.inf, -np.inf], [np.inf, 0], [1, 2]], np.float32)
+    close(am.logsumexp(x, 1), torch.logsumexp(torch.tensor(x), 1))
+    close(am.logsumexp(am.zeros(3, 0), 1), torch.logsumexp(torch.zeros(3, 0), 1))
+    close(am.logsumexp(am.tensor(2.0), 0), torch.logsumexp(torch.tensor(2.0), 0))
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin", "logsumexp"])
+def test_gradients(name):
+    ours, theirs = am.tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
+    (getattr(am, name)(ours, 1) ** 2).sum().backward()
+    their = torch.logsumexp if name == "logsumexp" else getattr(torch.nn.functional, name)
+    (their(theirs, 1) ** 2).sum().backward()
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_logaddexp():
+    x = np.array([1, 2, -np.inf, np.inf, -np.inf, 500, np.nan, 3], np.float32)
+    y = np.array([3, -900, -np.inf, np.inf, 4, 500, 1, np.nan], np.float32)
+    close(am.logaddexp(x, y), torch.logaddexp(torch.tensor(x), torch.tensor(y)))
+    a, b = (np.random.default_rng(n).normal(size=50) * 300 for n in (1, 2))
+    ours = [am.tensor(v, requires_grad=True) for v in (a, b)]
+    theirs = [torch.tensor(v, requires_grad=True) for v in (a, b)]
+    am.logaddexp(*ours).sum().backward()
+    torch.logaddexp(*theirs).sum().backward()
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one.grad.numpy(), other.grad, rtol=1e-12, atol=1e-15)
