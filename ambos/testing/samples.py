@@ -382,6 +382,7 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
     "cumprod": _SCANNED,
     "cummax": _SCANNED,
     "cummin": _SCANNED,
+    "logcumsumexp": _SCANNED,
     "argsort": _SORTED,
     "sort": _SORTED,
     "contract": _contractions(),

@@ -49,6 +49,8 @@ def summed(node: Node) -> bool:
         "scatter_elements",
         "cumsum",
         "cumprod",
+        "logcumsumexp",
+        "logaddexp",
     )
 
 

@@ -7,7 +7,7 @@ from ambos.ops.elementary.exponential import exp, expm1
 from ambos.ops.elementary.hyperbolic import cosh, sinh, tanh
 from ambos.ops.elementary.inverse_hyperbolic import acosh, asinh, atanh
 from ambos.ops.elementary.inverse_trigonometric import acos, asin, atan, atan2
-from ambos.ops.elementary.logarithm import log, log1p
+from ambos.ops.elementary.logarithm import log, log1p, logaddexp
 from ambos.ops.elementary.philox import (
     normal,
     normal_pair,
@@ -20,6 +20,6 @@ from ambos.ops.elementary.trigonometric import cos, sin, tan
 
 __all__ = [
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "erf_slope",
-    "exp", "exp2_flushed", "expm1", "hypot", "log", "log1p", "normal", "normal_pair", "philox",
+    "exp", "exp2_flushed", "expm1", "hypot", "log", "log1p", "logaddexp", "normal", "normal_pair", "philox",
     "pow_", "sin", "sinh", "tan", "tanh", "uniform_float32", "uniform_float64",
 ]  # fmt: skip

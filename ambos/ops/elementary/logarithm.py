@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ambos.core.builder import Builder, Value
 from ambos.core.dtype import float32
+from ambos.ops.elementary.exponential import exp
 from ambos.ops.elementary.formats import Format, format_of, horner
 
 INFINITY = float("inf")
@@ -99,3 +100,10 @@ def log1p(b: Builder, x: Value) -> Value:
     y = b.select(x < INFINITY, log_reduced(b, form, e, f), x)
     outside = b.select(x.eq(-1.0), b.const(-INFINITY, x.dtype), float("nan"))
     return b.select(x > -1.0, b.copysign(y, x), outside)
+
+
+def logaddexp(b: Builder, x: Value, y: Value) -> Value:
+    """log(exp(x) + exp(y)): the larger, and what the smaller adds to it; equal infinities are no
+    distance apart. As exact as log1p is, in units of the larger operand."""
+    gap = b.select(x.eq(y), b.const(0.0, x.dtype), -b.abs(x - y))
+    return b.select(x > y, x, y) + log1p(b, exp(b, gap))
