@@ -180,7 +180,7 @@ OWN: dict[str, Any] = {
     "real": property(parts.real), "imag": property(parts.imag), "H": property(parts.adjoint),
     "mH": property(parts.adjoint),
     "__array_ufunc__": array_ufunc, "__matmul__": _matmul, "__rmatmul__": _rmatmul,
-    "sort": sorting.sorted_pair,
+    "sort": sorting.sorted_pair, "nonzero": searching.nonzero_rows,
 }  # fmt: skip
 
 

@@ -101,18 +101,22 @@ def bucketize(x: Any, boundaries: Any, right: bool = False, out_int32: bool = Fa
 
 
 @public
-def nonzero(x: Any, as_tuple: bool = False) -> Any:
-    """Positions of elements that are not zero, in row-major order: one row each, or (as_tuple, and
-    in the Array API) one vector an axis. Looks at `x`: the number of rows depends on it.
+def nonzero(x: Any, as_tuple: bool = True) -> Any:
+    """Positions of elements that are not zero, in row-major order: one vector an axis, int64 (Array
+    API). With `as_tuple=False`, and as the method `x.nonzero()`, one row each (PyTorch). Looks at
+    `x`: how many there are depends on it.
 
-    Shapes: (count, rank) int64; of a scalar (count, 0).
+    Errors: ShapeError for a scalar, which has no axes, where vectors are asked for.
 
     Example:
         >>> import ambos as am
-        >>> am.nonzero(am.tensor([[0, 5], [7, 0]])).tolist()
-        [[0, 1], [1, 0]]
+        >>> x = am.tensor([[0, 5], [7, 0]])
+        >>> [axis.tolist() for axis in am.nonzero(x)], x.nonzero().tolist()
+        ([[0, 1], [1, 0]], [[0, 1], [1, 0]])
     """
     node = node_of(x)
+    if as_tuple and not node.rank:
+        raise ShapeError("nonzero: got a scalar; need at least one dimension: use x.nonzero()")
     axes = indices_where(node)
     if as_tuple:
         return tuple(wrap(axis) for axis in axes)
@@ -120,6 +124,16 @@ def nonzero(x: Any, as_tuple: bool = False) -> Any:
         return wrap(scalar(0, int64, (int(bool(wrap(node))), 0)))
     columns = [reshaped(axis, (axis.size, 1)) for axis in axes]
     return wrap(concat(*columns, attrs=(1,)) if len(columns) > 1 else columns[0])
+
+
+@public
+def nonzero_rows(x: Any, as_tuple: bool = False) -> Any:
+    """Positions of elements that are not zero, in row-major order: one row each, or (as_tuple) one
+    vector an axis. Looks at `x`: how many there are depends on it.
+
+    Shapes: (count, rank) int64; of a scalar (count, 0).
+    """
+    return nonzero(x, as_tuple)
 
 
 __all__ = ["bucketize", "nonzero", "searchsorted"]

@@ -74,7 +74,7 @@ def test_histogram_as_torch(bins: object, weighted: bool, density: bool) -> None
 @pytest.mark.parametrize("shape", [(), (0,), (7,), (3, 4), (2, 0, 3), (2, 3, 4)])
 def test_nonzero_as_torch(shape: tuple[int, ...]) -> None:
     x = RNG.integers(0, 2, shape)
-    ours, theirs = am.nonzero(am.tensor(x)), torch.nonzero(torch.tensor(x))
+    ours, theirs = am.nonzero(am.tensor(x), as_tuple=False), torch.nonzero(torch.tensor(x))
     assert ours.shape == tuple(theirs.shape)
     assert np.array_equal(ours.numpy(), theirs.numpy())
     if shape:
