@@ -81,20 +81,22 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False, dtype: Any = None) ->
     """Total over axes (all by default).
 
     Dtypes: signed integers and bools give int64, unsigned ones uint64, others stay, unless `dtype`
-        says which.
+        says which (bool: is any element true?).
 
     Example:
         >>> import ambos as am
         >>> am.tensor([[1, 2], [3, 4]]).sum(axis=0).tolist()
         [4, 6]
     """
-    return wrap(fold(folds.sum_, summable(node_of(x), dtype), axis, keepdims))
+    node = summable(node_of(x), dtype)
+    return wrap(fold(folds.any_ if node.dtype is bool_ else folds.sum_, node, axis, keepdims))
 
 
 @public
 def prod(x: Any, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
     """Product over axes (all by default); dtypes as `sum` has them."""
-    return wrap(fold(folds.prod, summable(node_of(x), dtype), axis, keepdims))
+    node = summable(node_of(x), dtype)
+    return wrap(fold(folds.all_ if node.dtype is bool_ else folds.prod, node, axis, keepdims))
 
 
 @public

@@ -142,6 +142,8 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     at = normalize_axis("diff", axis, node.rank)
     if n < 0:
         raise ArgumentError(f"diff: n is {n}; need n >= 0")
+    if n == 0:
+        return wrap(node)
     single = tuple(1 if a == at else extent for a, extent in enumerate(node.shape))
     parts = [_beside(part, node, single) for part in (prepend, append)]
     whole = [part for part in (parts[0], node, parts[1]) if part is not None]

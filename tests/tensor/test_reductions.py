@@ -48,6 +48,8 @@ def test_integers_sum_to_64_bits():
         close(am.sum(x), x.sum())
         close(am.prod(x), x.prod())
     assert am.sum(np.array([200, 200], np.uint8)).item() == 400
+    assert am.sum(X > 0, dtype=bool).item() is True
+    assert am.prod(X > 0, dtype=bool).item() is False
     assert am.sum(np.array([1, 2], np.uint8), dtype=am.uint8).dtype is am.uint8
 
 
