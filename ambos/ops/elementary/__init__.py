@@ -21,5 +21,6 @@ from ambos.ops.elementary.trigonometric import cos, sin, tan
 __all__ = [
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "erf_slope",
     "exp", "exp2_flushed", "expm1", "hypot", "log", "log1p", "logaddexp", "normal",
-    "normal_pair", "philox", "pow_", "sin", "sinh", "tan", "tanh", "uniform_float32", "uniform_float64",
+    "normal_pair", "philox", "pow_", "sin", "sinh", "tan", "tanh", "uniform_float32",
+    "uniform_float64",
 ]  # fmt: skip
