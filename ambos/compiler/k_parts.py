@@ -41,4 +41,7 @@ def parts_of(spec: Spec, threads: int) -> int:
         return 0  # batches give the threads enough to do
     rows = math.prod(sizes[label] for label in out & a)
     columns = math.prod(sizes[label] for label in out & b)
-    return blocks if max(rows, columns) <= WIDEST * block_length(k) else 0
+    if max(rows, columns) > WIDEST * block_length(k):
+        return 0
+    # The parts are at most half as large as what is multiplied.
+    return blocks if 2 * rows * columns <= (rows + columns) * block_length(k) else 0

@@ -69,7 +69,8 @@ def _one(a: Step, b: Step) -> Step:
         stages=(*one.stages, *(moved.stage(s) for s in two.stages if isinstance(s, loops.Map))),
         num_words=len(a.words) + len(b.words),
     )
-    label = a.label if a.label == b.label else f"{a.label.split(' [')[0]} parts"
+    name = a.label.split(" [")[0].removesuffix(" parts")
+    label = a.label if a.label == b.label else f"{name} parts"
     words = [*a.words, *b.words]
     return Step(kernel, words, a.items, 0, a.serial and b.serial, label, a.group)
 

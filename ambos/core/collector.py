@@ -6,8 +6,11 @@ It looks through new objects again and again: a tenth of the time that planning 
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_holding: list[bool] = []  # one entry for each that found it running and holds it off
 
 
 @contextmanager
@@ -25,9 +28,22 @@ def held_off() -> Iterator[None]:
         True
     """
     running = gc.isenabled()
+    if running:
+        _holding.append(True)
     gc.disable()
     try:
         yield
     finally:
         if running:
+            _holding.pop()
             gc.enable()
+
+
+def _in_child() -> None:
+    """A forked process has none of the threads that held it off."""
+    if _holding:
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

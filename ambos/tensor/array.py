@@ -20,8 +20,8 @@ class Array:
     """`shape` elements of `dtype` at `offset` bytes into a Storage, `strides` in elements.
 
     `settled`: a value of something that is renewed again and again (a parameter), already in the
-    layout that suits the kernel which renews it. `blank`: made of zeros. What has layouts is
-    settled before it is written in place, so it is still zeros as long as it is not settled.
+    layout that suits the kernel which renews it. `blank`: zeros for sure, since nobody has been
+    told the address, by which it might be written in place.
     """
 
     __slots__ = ("blank", "dtype", "offset", "settled", "shape", "storage", "strides")
@@ -35,6 +35,8 @@ class Array:
 
     @property
     def address(self) -> int:
+        """Where the elements are, for those who read or write them from now on."""
+        self.blank = False
         return self.storage.address + self.offset
 
     @staticmethod
@@ -65,7 +67,7 @@ class Array:
     def laid_out(self, strides: Shape) -> Array:
         """A copy with these strides, which must cover a block without gaps. Zeros stay where they
         are: in another order they are the same zeros."""
-        if self.blank and not self.settled and self.has_layouts():
+        if self.blank and self.has_layouts():
             same = Array(self.storage, self.offset, self.shape, strides, self.dtype)
             same.blank = True
             return same

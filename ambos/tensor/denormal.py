@@ -15,10 +15,10 @@ def set_flush_denormal(mode: bool) -> bool:
     """Take subnormal numbers (below 1.2e-38 in float32) for zeros, or compute with them (default).
 
     Processors need a hundred times longer for such numbers. While this is on, arithmetic of ambos,
-    in all its threads, reads them as zeros and gives zeros in their place; what only moves, selects
-    or changes signs keeps them. NumPy and your own code never see the mode. What is pending is
-    computed first, as it was recorded. Returns whether this machine can; where it cannot,
-    nothing changes.
+    in all its threads, reads them as zeros and gives zeros in their place; what only moves or
+    changes signs keeps them, what selects may do either. NumPy and your own code never see the
+    mode. What is pending is computed first, as it was recorded. Returns whether this machine can;
+    where it cannot, nothing changes.
 
     Errors: TracingError inside a jitted function: the mode belongs to the call, not to the graph.
 

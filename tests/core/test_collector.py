@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -56,3 +58,14 @@ def test_nested_and_overlapping_contexts_leave_it_running() -> None:
     leave.set()
     thread.join()
     assert gc.isenabled()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system starts no process by forking")
+def test_a_forked_child_collects_whoever_held_it_off() -> None:
+    with held_off(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other tests have left threads
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if gc.isenabled() else 1)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
