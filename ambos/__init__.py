@@ -29,9 +29,10 @@ if TYPE_CHECKING:  # the function, which hides the room of the same name
 
 # Rooms and names that are imported when they are first used.
 ROOMS = ("autograd", "nn", "optim", "data", "distributed", "export", "serve", "hub", "viz",
-         "testing", "train", "random", "tree", "errors", "masked")  # fmt: skip
+         "testing", "train", "random", "special", "tree", "errors", "masked")  # fmt: skip
 PLACES = {
     "autograd": "ambos.tensor.autograd", "random": "ambos.tensor.random",
+    "special": "ambos.tensor.special",
     "tree": "ambos.core.tree", "errors": "ambos.core.errors", "masked": "ambos.tensor.masked",
 }  # fmt: skip
 NAMES = {

@@ -36,6 +36,7 @@ class Frame:
         self.declarations: dict[str, None] = {}
         self.functions: dict[str, tuple[Any, str, str]] = {}  # symbol: dtype, type, definition
         self.areas: dict[str, tuple[str, bool]] = {}  # stack memory: LLVM type, zeroed at entry?
+        self.repeats = False  # does a rule of scalar code hold a loop of its own?
         self._counter = 0
 
     @property
@@ -136,9 +137,13 @@ class Frame:
             lines.append(f"  {inner} = phi {kind} [ {first}, %{before} ]{back}")
         lines += body.lines
         if repeat:
+            more = f"{index}.more"
             lines.append(f"  {index}.next = add nsw i64 {index}, {step}")
-            lines.append(f"  {index}.more = icmp slt i64 {index}.next, {stop}")
-            lines.append(f"  br i1 {index}.more, label %{label}, label %{label}.exit")
+            lines.append(f"  {more} = icmp slt i64 {index}.next, {stop}")
+            if region.more is not None:
+                lines.append(f"  {index}.again = and i1 {more}, {region.more}")
+                more = f"{index}.again"
+            lines.append(f"  br i1 {more}, label %{label}, label %{label}.exit")
         else:
             lines.append(f"  br label %{label}.exit")
         lines.append(f"{label}.exit:")
@@ -160,12 +165,14 @@ class Frame:
 
 
 class Loop:
-    """The registers of an open loop: its index and what it carries from turn to turn."""
+    """The registers of an open loop: its index and what it carries from turn to turn; `more`, if
+    it is set inside, is a condition for going on beside the index's."""
 
-    __slots__ = ("index", "inner", "next", "outer", "step", "stop")
+    __slots__ = ("index", "inner", "more", "next", "outer", "step", "stop")
 
     def __init__(self, index: str, stop: str, step: int | str | None, inner: list[str]) -> None:
         self.index = index
+        self.more: str | None = None
         self.stop = stop
         self.step = step
         self.inner = inner

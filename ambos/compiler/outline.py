@@ -19,23 +19,26 @@ def apply(b: Writer, name: str, rule: Rule, args: tuple[Value, ...]) -> Value:
     """`rule(b, *args)`, outlined if it is long: a loop and its masked rest both need it.
 
     Rules on uniform and vector operands together stay inline, so that what is uniform is computed
-    once and constants fold.
+    once and constants fold; but not those with a loop of their own.
     """
-    if len({a.vector for a in args}) == 1 and not any(a.constant is not None for a in args):
-        dtypes = tuple(a.dtype for a in args)
-        kind: Any = type(b)
-        if _length(kind, rule, dtypes, args[0].vector) > LONG:
-            return call(b, name, rule, args)
+    kind: Any = type(b)
+    dtypes, vector = tuple(a.dtype for a in args), any(a.vector for a in args)
+    alike = len({a.vector for a in args}) == 1 and not any(a.constant is not None for a in args)
+    length, repeats = _extent(kind, rule, dtypes, vector) if args else (0, False)
+    if repeats or (alike and length > LONG):
+        return call(b, name, rule, args)
     result: Value = rule(b, *args)
     return result
 
 
 @lru_cache(maxsize=1024)
-def _length(kind: type[Writer], rule: Rule, dtypes: tuple[DType, ...], vector: bool) -> int:
-    """How many instructions `rule` writes."""
+def _extent(
+    kind: type[Writer], rule: Rule, dtypes: tuple[DType, ...], vector: bool
+) -> tuple[int, bool]:
+    """How many instructions `rule` writes, and whether it has a loop."""
     trial = kind()
     rule(trial, *[trial.value(f"%a{n}", dtype, vector, 0) for n, dtype in enumerate(dtypes)])
-    return trial.size
+    return trial.size, trial.repeats
 
 
 def call(b: Writer, name: str, rule: Rule, args: tuple[Value, ...]) -> Value:

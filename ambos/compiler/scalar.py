@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ambos.compiler import outline, rounding
+from ambos.compiler import outline, rounding, turns
 from ambos.compiler.frame import Frame
 from ambos.compiler.loops import LANES
 from ambos.compiler.values import HALVES, SUFFIX, Value, register_type, vector_type
@@ -281,6 +282,13 @@ class LLVMBuilder(Frame):
         wide_a, wide_b = self.convert(a, int64), self.convert(b, int64)
         high = self.binary("lshr", wide_a * wide_b, self.const(a.dtype.bits, int64))
         return self.convert(high, a.dtype)
+
+    def repeat(
+        self, limit: int, turn: Callable[..., Sequence[Value]], *state: Value
+    ) -> tuple[Value, ...]:
+        """A loop: see core.builder."""
+        self.repeats = True
+        return turns.repeat(self, limit, turn, state)
 
     # --- conversions -----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ results the same on every target.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ambos.core.dtype import DType
@@ -77,4 +78,11 @@ class Builder(Protocol):
 
     def mul_high(self, a: Value, b: Value) -> Value:
         """Upper half of the full product of two uint32 (for counter-based random numbers)."""
+        ...
+
+    def repeat(self, limit: int, turn: Callable[..., Sequence[Value]], *state: Value) -> Any:
+        """The state after turns of `more, *state = turn(*state)`: each lane goes on while its own
+        `more` (bool) holds, at most `limit` turns in all, and keeps its state from then on. So
+        what a lane computes does not depend on its neighbours. Some of `state` must vary with the
+        lanes if what `turn` computes does."""
         ...

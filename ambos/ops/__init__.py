@@ -3,6 +3,8 @@
 from ambos.ops import (
     arithmetic,
     attention,
+    bessel,
+    bits,
     complex,
     contraction,
     functions,
@@ -10,13 +12,15 @@ from ambos.ops import (
     movement,
     random,
     reductions,
+    sampling,
     scan,
     sources,
+    special,
 )
 from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
-    "Op", "Pointwise", "arithmetic", "attention", "complex", "constant", "constant_like",
-    "contraction", "functions", "indexing", "movement", "op", "random", "reductions", "registry",
-    "scan", "sources",
+    "Op", "Pointwise", "arithmetic", "attention", "bessel", "bits", "complex", "constant",
+    "constant_like", "contraction", "functions", "indexing", "movement", "op", "random",
+    "reductions", "registry", "sampling", "scan", "sources", "special",
 ]  # fmt: skip

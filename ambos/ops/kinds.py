@@ -19,6 +19,10 @@ from ambos.graph.node import Attrs, Node, make, unscoped
 
 registry: dict[str, Op] = {}
 
+# `ref` of a pointwise op that NumPy has no function for: the reference is the scalar rule, lane by
+# lane. Such a rule owes a test against an oracle of its own.
+BY_RULE = "lower"
+
 Grads = tuple[Node | None, ...]
 
 
@@ -87,8 +91,9 @@ class Pointwise(Op, abstract=True):
     domain: ClassVar[tuple[float, float]] = (-3.0, 3.0)
     smooth: ClassVar[bool] = True  # gradcheck may sample anywhere in the domain
     cost: ClassVar[int] = 1  # in additions, roughly: what recomputing it would cost
+    fills: ClassVar[tuple[str, ...]] = ()  # what tests feed, if not values (testing/samples.py)
     lower: ClassVar[Callable[..., Any]]
-    ref: ClassVar[Callable[..., Any]]
+    ref: ClassVar[Any]  # a function, or BY_RULE
     partials: ClassVar[Callable[..., Any] | None] = None
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:

@@ -126,8 +126,8 @@ BITS, UNIFORM32, UNIFORM64 = RandomBits(), RandomUniform32(), RandomUniform64()
 NORMAL32, NORMAL64 = RandomNormal32(), RandomNormal64()
 
 
-def draw(op: Random, key: Node, shape: Shape) -> Node:
-    """`op` at every position of `shape`. `key`: uint32 of shape (2,)."""
+def draw(op: Random, key: Node, shape: Shape, *parameters: Node) -> Node:
+    """`op` at every position of `shape`. `key`: uint32 of shape (2,); `parameters` have `shape`."""
     count = size_of(shape)
 
     def word(i: int) -> Node:
@@ -137,7 +137,8 @@ def draw(op: Random, key: Node, shape: Shape) -> Node:
     if count > 1 << 32:
         upper = bitwise_right_shift(position, constant_like(position, 32))
         stream = add(stream, cast(upper, attrs=(uint32,)))
-    flat = op(word(0), stream, cast(position, attrs=(uint32,)))
+    flattened = [reshape(parameter, attrs=((count,),)) for parameter in parameters]
+    flat = op(word(0), stream, cast(position, attrs=(uint32,)), *flattened)
     return reshape(flat, attrs=(shape,))
 
 

@@ -94,12 +94,6 @@ def logit(x: Any, eps: float | None = None) -> Tensor:
 
 
 @public
-def erfc(x: Any) -> Tensor:
-    """1 - erf(x)."""
-    return wrap(binary(ops.subtract, 1.0, functions.erf(floating(node_of(x)))))
-
-
-@public
 def sinc(x: Any) -> Tensor:
     """sin(pi x) / (pi x), and 1 at 0."""
     node = floating(node_of(x))
@@ -143,40 +137,6 @@ def fmod(x: Any, y: Any) -> Tensor:
 def logaddexp(x: Any, y: Any) -> Tensor:
     """log(exp(x) + exp(y)), without overflow."""
     return wrap(quotient(functions.logaddexp, operand_of(x), operand_of(y)))
-
-
-@public
-def xlogy(x: Any, y: Any) -> Tensor:
-    """x * log(y), and 0 where x is 0."""
-    a, b = align("xlogy", (operand_of(x), operand_of(y)))
-    a, b = floating(a), floating(b)
-    zero, one = scalar(0, a.dtype, a.shape), scalar(1, a.dtype, a.shape)
-    none = ops.equal(a, zero)
-    product = ops.multiply(a, functions.log(ops.where(none, one, b)))
-    return wrap(ops.where(none, ops.where(ops.isnan(b), b, zero), product))
-
-
-@public
-def copysign(x: Any, y: Any) -> Tensor:
-    """The magnitude of `x` with the sign of `y` (zeros have signs)."""
-    a, b = align("copysign", (operand_of(x), operand_of(y)))
-    a, b = floating(a), floating(b)
-    zero, one = scalar(0, b.dtype, b.shape), scalar(1, b.dtype, b.shape)
-    inverse = ops.divide(one, ops.where(ops.equal(b, zero), b, one))
-    negative = ops.less(ops.where(ops.equal(b, zero), inverse, b), zero)
-    size = ops.absolute(a)
-    return wrap(ops.where(negative, ops.negative(size), size))
-
-
-@public
-def signbit(x: Any) -> Tensor:
-    """Is the sign bit set (of -0.0 too)?"""
-    node = node_of(x)
-    return copysign(scalar_like(node), x) < 0 if node.dtype.is_floating else wrap(node) < 0
-
-
-def scalar_like(node: Node) -> Tensor:
-    return wrap(scalar(1, node.dtype, node.shape))
 
 
 @public
@@ -302,7 +262,6 @@ def result_type(*operands: Any) -> Any:
 
 __all__ = [
     "addcdiv", "addcmul", "allclose", "array_equal", "clamp", "clamp_max", "clamp_min", "clip",
-    "copysign", "deg2rad", "erfc", "fmod", "heaviside", "isclose", "lerp", "logaddexp", "logit",
-    "nan_to_num", "rad2deg", "reciprocal", "result_type", "sigmoid", "signbit", "sinc",
-    "square", "xlogy",
+    "deg2rad", "fmod", "heaviside", "isclose", "lerp", "logaddexp", "logit", "nan_to_num",
+    "rad2deg", "reciprocal", "result_type", "sigmoid", "sinc", "square",
 ]  # fmt: skip

@@ -26,6 +26,7 @@ from ambos.tensor import (
     movement,
     namespace,
     norms,
+    numbers,
     padding,
     parts,
     pointwise,
@@ -42,10 +43,14 @@ from ambos.tensor import (
 )
 from ambos.tensor.handle import Tensor
 from ambos.tensor.names import check_device
+from ambos.tensor.random import torch_names
+from ambos.tensor.special import common
+from ambos.tensor.special import functions as special
 
 SOURCES = (
-    pointwise, composite, movement, padding, joining, reductions, running, soft, norms,
-    missing, quantiles, predicates, histograms, gather, sorting, searching, sets, linear, parts,
+    pointwise, composite, numbers, common, movement, padding, joining, reductions, running, soft,
+    norms, missing, quantiles, predicates, histograms, gather, sorting, searching, sets, linear,
+    parts,
 )  # fmt: skip
 NOT_METHODS = {
     "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "cat", "concat", "concatenate",
@@ -136,6 +141,11 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: A
     return getattr(ufunc, method)(*arrays, **kwargs)
 
 
+def polygamma(self: Tensor, n: int) -> Tensor:
+    """The n-th derivative of digamma."""
+    return special.polygamma(n, self)
+
+
 def _matmul(self: Tensor, other: Any) -> Tensor:
     return linear.matmul(self, other)
 
@@ -156,7 +166,8 @@ IN_PLACE = """add sub subtract mul multiply div divide pow power floor_divide re
     atan erf relu sign floor ceil round trunc bitwise_and bitwise_or bitwise_xor logical_not
     logical_and logical_or logical_xor clamp clip clamp_min clamp_max sigmoid square reciprocal
     lerp masked_fill index_add index_fill scatter_add scatter tril triu nan_to_num addcmul
-    addcdiv"""
+    addcdiv copysign nextafter frac gcd lcm digamma erfc erfinv i0 igamma igammac lgamma
+    mvlgamma polygamma xlogy logit"""
 
 OPERATORS = {
     "__iadd__": "add", "__isub__": "subtract", "__imul__": "multiply", "__itruediv__": "divide",
@@ -176,6 +187,9 @@ OWN: dict[str, Any] = {
     "copy_": inplace.copy_, "__getitem__": indexing.getitem, "__setitem__": assignment.setitem,
     "unfold": windows.unfold, "uniform_": random.uniform_, "normal_": random.normal_,
     "bernoulli_": random.bernoulli_, "multinomial": random.multinomial,
+    "bernoulli": torch_names.bernoulli, "exponential_": torch_names.exponential_,
+    "cauchy_": torch_names.cauchy_, "log_normal_": torch_names.log_normal_,
+    "geometric_": torch_names.geometric_, "random_": torch_names.random_, "polygamma": polygamma,
     "__array_namespace__": namespace.array_namespace, "to_device": namespace.to_device,
     "real": property(parts.real), "imag": property(parts.imag), "H": property(parts.adjoint),
     "mH": property(parts.adjoint),

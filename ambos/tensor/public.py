@@ -25,12 +25,12 @@ from ambos.tensor import (
     movement,
     namespace,
     norms,
+    numbers,
     padding,
     parts,
     pointwise,
     predicates,
     quantiles,
-    random,
     reductions,
     running,
     searching,
@@ -42,11 +42,13 @@ from ambos.tensor import (
     windows,
 )
 from ambos.tensor.handle import Tensor
+from ambos.tensor.random import basic, torch_names
+from ambos.tensor.special import common
 
-MODULES = (pointwise, composite, movement, padding, joining, reductions, running, soft,
-           norms, missing, quantiles, predicates, histograms, gather, sorting, searching, sets,
-           linear, windows, creation, limits, namespace, parts,
-           random, transforms, jit)  # fmt: skip
+MODULES = (pointwise, composite, numbers, common, movement, padding, joining, reductions, running,
+           soft, norms, missing, quantiles, predicates, histograms, gather, sorting, searching,
+           sets, linear, windows, creation, limits, namespace, parts,
+           basic, torch_names, transforms, jit)  # fmt: skip
 
 
 @checked

@@ -8,7 +8,7 @@ float32 arrays that hold only numbers bfloat16 has.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ import numpy.typing as npt
 from ambos.core.dtype import DType, bfloat16
 from ambos.core.errors import CompilerError
 from ambos.graph.node import Node, toposort
-from ambos.ops.kinds import Op, Source
+from ambos.ops.kinds import BY_RULE, Op, Source
+from ambos.testing.scalar import NumpyBuilder
 
 Values = npt.NDArray[Any]
 
@@ -73,8 +74,11 @@ def _op(node: Node) -> Op:
 
 
 def _reference(node: Node) -> Callable[..., Any]:
-    rule: Callable[..., Any] = node.op.ref  # type: ignore[attr-defined]
-    return rule
+    rule: Any = node.op.ref  # type: ignore[attr-defined]
+    if rule == BY_RULE:
+        lower = node.op.lower  # type: ignore[attr-defined]
+        return lambda np, *arrays: NumpyBuilder().run(lower, *arrays)
+    return cast(Callable[..., Any], rule)
 
 
 def _arithmetic(node: Node, inputs: Sequence[Values]) -> Values:

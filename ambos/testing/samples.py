@@ -28,8 +28,8 @@ Values = npt.NDArray[Any]
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One way to call an op. `fills` says what each input holds: "values" (numbers of the dtype
-    under test), "truths", "words" (uint32), "zeros" (values with some zeros), or a number n:
-    int64 positions below n."""
+    under test), "fixed" (values without a gradient), "truths", "words" (uint32), "zeros" (values
+    with some zeros), "reals" (float32), or a number n: int64 positions below n."""
 
     op: Op
     shapes: tuple[Shape, ...]
@@ -53,11 +53,14 @@ class Sample:
         for number, (shape, fill) in enumerate(zip(self.shapes, fills, strict=True)):
             kind = _FILL_DTYPES.get(fill, int64 if isinstance(fill, int) else dtype)
             values = round_to(_fill(rng, self.op, shape, kind, fill, number), kind)
-            found.append(data.leaf(values, shape, kind, tracked=kind.is_floating))
+            varies = kind.is_floating and fill != "fixed"
+            found.append(data.leaf(values, shape, kind, tracked=varies))
         return found
 
 
-_FILL_DTYPES: dict[str | int, DType] = {"truths": bool_, "words": uint32}
+_FILL_DTYPES: dict[str | int, DType] = {
+    "truths": bool_, "words": uint32, "reals": as_dtype("float32"),
+}  # fmt: skip
 
 
 def _fill(
@@ -107,9 +110,10 @@ def samples(op: Op) -> list[Sample]:
     if isinstance(op, Half):
         return []
     if isinstance(op, Pointwise):
-        fills: tuple[str | int, ...] = ("values",) * op.arity
+        fills: tuple[str | int, ...] = op.fills or ("values",) * op.arity
         if op.kind == "random":
             fills = ("words",) * op.arity
+            fills = op.fills or fills
         elif op.name == "where":
             fills = ("truths", "values", "values")
         attrs = (as_dtype("float64"),) if op.name == "cast" else ()

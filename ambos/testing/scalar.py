@@ -7,7 +7,7 @@ bool `+` is or, `*` is and, `-` is exclusive or.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -192,6 +192,21 @@ class NumpyBuilder:
             raise DTypeError(f"mul_high: got {a.dtype}; need uint32")
         product = a.data.astype(np.uint64) * _same(a, b).astype(np.uint64)
         return NumpyValue((product >> np.uint64(32)).astype(np.uint32), uint32)
+
+    def repeat(
+        self, limit: int, turn: Callable[..., Sequence[NumpyValue]], *state: NumpyValue
+    ) -> tuple[NumpyValue, ...]:
+        active = np.asarray(True)
+        for _ in range(limit):
+            more, *following = turn(*state)
+            state = tuple(
+                NumpyValue(np.asarray(np.where(active, new.data, old.data)), old.dtype)
+                for new, old in zip(following, state, strict=True)
+            )
+            active = active & more.data
+            if not active.any():
+                break
+        return state
 
 
 # --- parts ---------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 
 from ambos.core.builder import Builder, Value
 from ambos.core.dtype import DType, float32, float64, uint32, uint64
@@ -62,6 +63,17 @@ def format_of(x: Value) -> Format:
     if x.dtype is float64:
         return DOUBLE
     raise DTypeError(f"elementary function: got {x.dtype}; need float32 or float64; cast first")
+
+
+def in_double(rule: Callable[..., Value]) -> Callable[..., Value]:
+    """A rule written for float64; float32 is computed in float64 and rounded once."""
+
+    @wraps(rule)
+    def either(b: Builder, *values: Value) -> Value:
+        dtype = format_of(values[0]).dtype
+        return b.convert(rule(b, *[b.convert(value, float64) for value in values]), dtype)
+
+    return either
 
 
 def horner(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
