@@ -12,6 +12,7 @@ from ambos.core.dtype import bool_, int64
 from ambos.core.shape import Shape, normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
+from ambos.ops import complex as bridge
 from ambos.ops import indexing as index_ops
 from ambos.ops.movement import concat
 from ambos.ops.reductions import any_
@@ -56,10 +57,12 @@ class Runs:
         self.order = iota(attrs=(self.count,))
         if in_order and self.count:
             for column in reversed(range(width)):  # stable: the first column decides last
-                keys = reshaped(cut_axis(rows, 1, column, column + 1), (self.count,))
-                keys = index_ops.take(keys, self.order, attrs=(0,))
-                step = index_ops.argsort(keys, attrs=(self.count, False))
-                self.order = index_ops.take(self.order, step, attrs=(0,))
+                values = reshaped(cut_axis(rows, 1, column, column + 1), (self.count,))
+                parts = (bridge.imag, bridge.real) if rows.dtype.is_complex else (None,)
+                for part in parts:  # complex numbers are ordered by their real parts first
+                    keys = index_ops.take(part(values) if part else values, self.order, attrs=(0,))
+                    step = index_ops.argsort(keys, attrs=(self.count, False))
+                    self.order = index_ops.take(self.order, step, attrs=(0,))
         self.begins = self._begins()
         self.starts = places_where(self.begins)
 

@@ -211,6 +211,16 @@ def test_statistics() -> None:
     assert np.array_equal(z[am.tensor([2, 0])].numpy(), a[[2, 0]])
 
 
+def test_sets_are_ordered_by_real_parts_then_imaginary_ones() -> None:
+    values = np.array([1 + 2j, 0, 3j, 1 + 2j, 1 - 1j, -1])
+    found = am.unique_all(am.tensor(values))
+    expected = np.unique_all(values)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert np.array_equal(ours.numpy(), theirs)
+    assert am.count_nonzero(am.tensor(values)).item() == 5
+    assert np.array_equal(am.nonzero(am.tensor(values)).numpy().T[0], np.nonzero(values)[0])
+
+
 def test_logarithms_to_other_bases() -> None:
     values = np.array([0j, 1j, -1 - 0.0j, 8 + 8j])
     with np.errstate(divide="ignore"):
