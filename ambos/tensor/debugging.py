@@ -108,12 +108,12 @@ def values_of(node: Node) -> Any:
 
 def check_finite(node: Node) -> None:
     """NonFiniteError where `node` makes a NaN without one, or an infinity of finite operands."""
-    if not (node.dtype.is_floating and node.inputs):
+    if not (node.dtype.is_inexact and node.inputs):
         return
     made = values_of(node)
     if np.isfinite(made).all():
         return
-    operands = [v for v in map(values_of, node.inputs) if v is not None and v.dtype.kind == "f"]
+    operands = [v for v in map(values_of, node.inputs) if v is not None and v.dtype.kind in "fc"]
     if any(np.isnan(v).any() for v in operands):
         return
     wrong = np.isnan(made)

@@ -396,6 +396,12 @@ def test_complex_parameters_are_trained_as_two_real_ones(rule: Any) -> None:
     np.testing.assert_allclose(w.numpy(), t.detach().numpy(), 1e-6)
 
 
+def test_debug_finds_the_first_complex_value_that_is_none() -> None:
+    z = am.tensor([1j, 0j])
+    with am.debug(nan=True), pytest.raises(am.errors.NonFiniteError, match="log: makes"):
+        am.evaluate(am.log(z) * 2)
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 
