@@ -218,7 +218,7 @@ def test_sets_are_ordered_by_real_parts_then_imaginary_ones() -> None:
     for ours, theirs in zip(found, expected, strict=True):
         assert np.array_equal(ours.numpy(), theirs)
     assert am.count_nonzero(am.tensor(values)).item() == 5
-    assert np.array_equal(am.nonzero(am.tensor(values)).numpy().T[0], np.nonzero(values)[0])
+    assert np.array_equal(am.nonzero(am.tensor(values))[0].numpy(), np.nonzero(values)[0])
 
 
 def test_logarithms_to_other_bases() -> None:
