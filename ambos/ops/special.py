@@ -141,6 +141,24 @@ class GammaDensity(Pointwise):
         return multiply(out, by_a), multiply(out, by_x)
 
 
+class GammaSlope(Pointwise):
+    """How a gamma variable of shape a moves with a at x: -(d igamma / d a) / (d igamma / d x)."""
+
+    arity, cost, lower, ref = 2, 500, incomplete_gamma.gamma_slope, BY_RULE
+    differentiable, domain = False, (0.3, 5.0)
+
+
+class FollowGamma(Pointwise):
+    """x, a sample of the gamma distribution of shape a, which moves with a by `gamma_slope`."""
+
+    arity, lower = 2, lambda b, a, x: x
+    ref = lambda np, a, x: x
+    fills = ("fixed", "fixed")
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return multiply(g, gamma_slope(*node.inputs)), None
+
+
 # --- orthogonal polynomials ----------------------------------------------------------------------
 
 
@@ -161,8 +179,10 @@ trigamma: Trigamma
 zeta: Zeta
 erfcx: Erfcx
 gamma_density: GammaDensity
+gamma_slope: GammaSlope
 
 erfc, erfcx, erfinv, ndtr = Erfc(), Erfcx(), Erfinv(), Ndtr()
 log_ndtr, ndtri = LogNdtr(), Ndtri()
 lgamma, digamma, trigamma, zeta = Lgamma(), Digamma(), Trigamma(), Zeta()
 igamma, igammac, gamma_density = Igamma(), Igammac(), GammaDensity()
+gamma_slope, follow_gamma = GammaSlope(), FollowGamma()

@@ -227,6 +227,28 @@ def test_incomplete_gamma_of_float32() -> None:
         assert error_in_ulps(run(op, a, x)[keep], wanted[keep]).max() < 0.6
 
 
+def test_gamma_slope_against_torch() -> None:
+    import torch
+
+    random = np.random.default_rng(10)
+    a = np.exp(random.uniform(-4, 9, 2000))
+    x = random.gamma(a)
+    keep = x > 1e-200
+    wanted = torch._standard_gamma_grad(torch.tensor(a), torch.tensor(x)).numpy()
+    # PyTorch's own approximations are good to a thousandth.
+    np.testing.assert_allclose(run(special.gamma_slope, a, x)[keep], wanted[keep], rtol=2e-3)
+
+
+@pytest.mark.parametrize("a", [0.2, 1.0, 7.0, 300.0, 3e4, 2e5])
+def test_gamma_slope_is_the_movement_of_quantiles(a: float) -> None:
+    shares = np.array([0.01, 0.3, 0.5, 0.9, 0.999])
+    step = 1e-4 * a
+    below, above = (sp.gammaincinv(a + s, shares) for s in (-step, step))
+    x = sp.gammaincinv(a, shares)
+    found = run(special.gamma_slope, np.full(5, a), x)
+    np.testing.assert_allclose(found, (above - below) / (2 * step), rtol=1e-6, atol=1e-7)
+
+
 def test_limits_of_the_incomplete_gamma_functions() -> None:
     a = np.float64([0, 0, 1, 1, INF, INF, 1, -1, NAN, 2, 2])
     x = np.float64([0, 1, 0, INF, 1, INF, -1, 1, 1, NAN, 1e300])
@@ -288,7 +310,8 @@ def test_gcd(dtype: type) -> None:
 # --- machine code --------------------------------------------------------------------------------
 
 PAIRS: list[Op] = [
-    special.zeta, special.igamma, special.igammac, special.gamma_density, bits.nextafter,
+    special.zeta, special.igamma, special.igammac, special.gamma_density,
+    special.gamma_slope, bits.nextafter,
 ]  # fmt: skip
 
 

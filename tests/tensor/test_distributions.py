@@ -142,6 +142,20 @@ def test_gradients_by_reparameterisation(name):
     assert np.isclose(scale.grad.item(), ((x.detach() - 0.5) / 2).sum().item(), rtol=1e-4)
 
 
+def test_gamma_and_its_kin_have_implicit_gradients():
+    """The mean of gamma is its shape; that of a Dirichlet share is its part of the sum."""
+    a = am.full((SIZE,), 3.0, requires_grad=True)
+    am.random.gamma(KEY, a).sum().backward()
+    assert abs(a.grad.mean().item() - 1) < 0.02
+    a, b = (am.full((SIZE,), v, requires_grad=True) for v in (2.0, 5.0))
+    am.random.beta(KEY, a, b).sum().backward()
+    assert abs(a.grad.mean().item() - 5 / 49) < 0.005
+    assert abs(b.grad.mean().item() + 2 / 49) < 0.005
+    a = am.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    am.random.dirichlet(KEY, a, (SIZE,))[:, 0].mean().backward()
+    np.testing.assert_allclose(a.grad.numpy(), [5 / 36, -1 / 36, -1 / 36], atol=0.005)
+
+
 def test_truncated_normal_moves_with_its_mean():
     mean = am.tensor(0.0, requires_grad=True)
     x = am.random.truncated_normal(KEY, -1e3, 1e3, (5,), mean=mean)

@@ -1,8 +1,8 @@
 """Random tensors of further distributions, from a key or (key None) from the global stream.
 
 Gradients reach the parameters where a sample is a smooth function of them and of noise: location
-and scale families, exponential, Gumbel, Laplace, truncated normal. Samples by rejection (gamma,
-beta, Dirichlet, Poisson, binomial) carry none.
+and scale families, exponential, Gumbel, Laplace, truncated normal; gamma, beta and Dirichlet, made
+by rejection, have the implicit one: how a sample moves while its share of the distribution stays.
 """
 
 from __future__ import annotations
@@ -184,7 +184,9 @@ def geometric(
 
 
 def _gamma(key: Node, shape: Shape, concentration: Node) -> Node:
-    return draws.draw(sampling.GAMMA, key, shape, concentration)
+    """Gamma numbers; their gradient by the concentration is the implicit one."""
+    drawn = draws.draw(sampling.GAMMA, key, shape, concentration)
+    return special.follow_gamma(concentration, drawn) if concentration.tracked else drawn
 
 
 @public
