@@ -34,6 +34,7 @@ from ambos.tensor import (
     reductions,
     running,
     searching,
+    segments,
     sets,
     show,
     soft,
@@ -47,7 +48,7 @@ from ambos.tensor.special import common
 
 MODULES = (pointwise, composite, numbers, common, movement, padding, joining, reductions, running,
            soft, norms, missing, quantiles, predicates, histograms, gather, sorting, searching,
-           sets, linear, windows, creation, limits, namespace, parts,
+           segments, sets, linear, windows, creation, limits, namespace, parts,
            basic, torch_names, transforms, jit)  # fmt: skip
 
 
