@@ -25,6 +25,7 @@ from ambos.ops.arithmetic import (
 )
 from ambos.ops.attention import attention as flash
 from ambos.ops.contraction import contract, conv, make_spec, plain
+from ambos.ops.fourier import fft, rfft
 from ambos.ops.functions import exp, log, rsqrt, sin, tanh
 from ambos.ops.indexing import (
     argsort,
@@ -36,11 +37,14 @@ from ambos.ops.indexing import (
     sort,
     take,
 )
+from ambos.ops.matrices import identity, product, times_columns, transpose
 from ambos.ops.movement import concat, detach, expand, flip, pad, permute, reshape, slice_, window
 from ambos.ops.random import bits, normal, uniform
 from ambos.ops.reductions import argmax, kept, max_, prod, sum_
 from ambos.ops.scan import cummax, cumprod, cumsum
+from ambos.ops.solving import cholesky, solve
 from ambos.ops.sources import data, iota
+from ambos.ops.spectral import svd
 from ambos.tensor.array import Array
 
 
@@ -410,6 +414,19 @@ def complex_numbers() -> list[Node]:
     return found
 
 
+def linear_algebra() -> list[Node]:
+    """Calls between kernels, several results of one, real and complex, and their gradients."""
+    make = Maker(19)
+    a, b = make(3, 6, 6), make(3, 6, 4)
+    ones = identity(a.dtype, a.shape)
+    good = add(product(a, transpose(a)), multiply(ones, constant_like(ones, 6)))
+    u, s, vh = svd.parts(b, attrs=(False,))
+    waves = fft(rfft(exp(sin(b)), attrs=(0, (1,), "root")), attrs=(0, (2,), True, "none"))
+    found = with_gradients(solve(good, tanh(b)), a, b)
+    found += [*with_gradients(times_columns(u, exp(s)), b), vh]
+    return [*found, *with_gradients(cholesky(good), a), *with_gradients(absolute(waves), b)]
+
+
 def kernel_gradients(output: Node, *wanted: Node) -> list[Node]:
     """`with_gradients` as a backward pass records them: not to be differentiated again."""
     tracking.enabled = False
@@ -467,4 +484,5 @@ WORKLOADS: dict[str, Callable[[], list[Node]]] = {
     "randomness": randomness,
     "halves": halves,
     "complex_numbers": complex_numbers,
+    "linear_algebra": linear_algebra,
 }

@@ -17,6 +17,7 @@ from ambos.compiler.group import Group, is_leaf
 from ambos.compiler.launches import Step
 from ambos.compiler.layout import Memory, Ref
 from ambos.compiler.stages import passes
+from ambos.core.program import Host
 from ambos.graph.node import Node, toposort
 
 
@@ -66,17 +67,22 @@ def last_after_readers(groups: Sequence[Group], renewed: Mapping[Node, Node]) ->
 def overwritable(
     steps: Sequence[Step], pairs: Sequence[tuple[Memory, Memory]]
 ) -> list[tuple[Memory, Memory]]:
-    """Those of `pairs` (source, target) where `target` may lie where `source` lies."""
+    """Those of `pairs` (source, target) where `target` may lie where `source` lies.
+
+    What Python computes may fail: nothing is overwritten before the last of it is done."""
     uses: dict[int, list[int]] = {}  # id of a memory -> the steps that mention it, in order
     for number, step in enumerate(steps):
         for identity in {id(word.memory) for word in step.words if isinstance(word, Ref)}:
             uses.setdefault(identity, []).append(number)
+    risky = max((n for n, step in enumerate(steps) if isinstance(step.kernel, Host)), default=-1)
     found = []
     for source, target in pairs:
         alike = (source.dtype, source.shape, source.strides)
         if alike != (target.dtype, target.shape, target.strides) or id(target) not in uses:
             continue
         writer, read = uses[id(target)][0], uses.get(id(source), [-1])[-1]
+        if writer < risky:
+            continue
         if read < writer or (read == writer and _is_elementwise(steps[writer], source, target)):
             found.append((source, target))
     return found

@@ -17,6 +17,7 @@ from ambos.compiler.group import (
     is_leaf,
     kind_of,
     same_attention,
+    same_call,
 )
 from ambos.compiler.reasons import ROW_LAYOUT, WOVEN, Reasons, space_reason
 from ambos.compiler.space import Space
@@ -166,15 +167,14 @@ class Fusion:
 
     def twin(self, node: Node, sources: set[Node]) -> Group | None:
         """The group of another result of the same attention, if that may wait for `sources`, or
-        of the same sorting: positions and values come from one kernel."""
+        of the same sorting or call: positions and values come from one kernel."""
         for group in self.groups if kind_of(node) == "attention" else ():
             if group.kind == "attention" and same_attention(group.members[0], node):
                 ready = not any(group in self.group_of[s].before for s in sources)
                 if ready and not {node, *group.members} & self.forced:
                     return group
-        for group in self.groups if kind_of(node) == "sort" else ():
-            first = group.members[0]
-            if group.kind == "sort" and (first.inputs, first.attrs) == (node.inputs, node.attrs):
+        for group in self.groups if kind_of(node) in ("sort", "call") else ():
+            if group.kind == kind_of(node) and same_call(group.members[0], node):
                 return group
         return None
 

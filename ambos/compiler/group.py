@@ -13,7 +13,7 @@ from ambos.ops.kinds import Move
 from ambos.ops.movement import Concat, Interleave, Pad
 from ambos.ops.reductions import Reduce
 
-OWN_KERNELS = ("contract", "sort", "attention")
+OWN_KERNELS = ("contract", "sort", "attention", "call")
 SCATTERS = ("scatter_add", "scatter_elements", "put", "last_writer")  # ops that write in order
 VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
 
@@ -23,7 +23,7 @@ class Group:
     """Nodes computed by one kernel. `shape` is the full iteration space, `reduced` its reduced
     axes; `members` are in topological order."""
 
-    kind: str  # "loop", "contract", "parts", "scatter", "sort" or "attention"
+    kind: str  # "loop", "contract", "parts", "scatter", "sort", "call" or "attention"
     shape: Shape
     reduced: Shape
     members: list[Node]
@@ -79,6 +79,13 @@ def group_kind(node: Node) -> str:
         return "scatter"
     kind = kind_of(node)
     return kind if kind in ("scan", *OWN_KERNELS) else "loop"
+
+
+def same_call(a: Node, b: Node) -> bool:
+    """Do both come out of one kernel: positions and values of a sort, results of one call?"""
+    if kind_of(a) == "call":
+        return a.op is b.op and a.inputs == b.inputs and a.attrs[1:] == b.attrs[1:]
+    return a.inputs == b.inputs and a.attrs == b.attrs
 
 
 def same_attention(a: Node, b: Node) -> bool:

@@ -12,6 +12,7 @@ from ambos.compiler.finish import Axes, Finisher, Words, WordValue
 from ambos.compiler.group import Group, place_within, within_unit_axes
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.core.features import Features
+from ambos.core.program import Host
 from ambos.core.shape import Shape, row_major
 from ambos.graph.node import Node
 
@@ -22,6 +23,7 @@ AnyKernel = (
     | AttentionKernel
     | AttentionGradientKernel
     | loops.ScanKernel
+    | Host
 )
 ITEM = 8192  # elements of work that are worth a work item
 TILE_ITEM = 256  # indices of either axis that a work item of a transposing kernel covers

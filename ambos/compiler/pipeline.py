@@ -26,6 +26,7 @@ from ambos.compiler.group import Group
 from ambos.compiler.launches import AnyKernel, Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_attention import lower_attention
+from ambos.compiler.lower_call import lower_call
 from ambos.compiler.lower_contract import lower_contract
 from ambos.compiler.lower_loop import lower_loop
 from ambos.compiler.lower_scan import lower_scan
@@ -40,7 +41,7 @@ from ambos.compiler.work import work_of
 from ambos.core.config import config
 from ambos.core.errors import CompilerError
 from ambos.core.features import Features
-from ambos.core.program import Kernel, Launch, Program
+from ambos.core.program import Host, Kernel, Launch, Program, no_text
 from ambos.core.shape import row_major
 from ambos.graph import Node, show, substitute, toposort, verify
 from ambos.graph.rewrite import Trail
@@ -55,6 +56,7 @@ LOWER = {
     "scatter": lower_scatter,
     "sort": lower_sort,
     "scan": lower_scan,
+    "call": lower_call,
     "attention": lower_attention,
 }
 MAX_RETRIES = 200
@@ -248,6 +250,8 @@ def kernel_name(kernel: AnyKernel) -> str:
 def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
     """The machine-code function of a loop IR kernel; its text is written only if needed."""
     name = kernel_name(kernel)
+    if isinstance(kernel, Host):
+        return Kernel(name, no_text, label, kernel)
 
     def emit() -> str:
         trace(4, lambda: f"{name} {label}\n{kernel}")

@@ -63,8 +63,9 @@ class Stored:
             if kind in ("reduce", "scan", *OWN_KERNELS) or node.op.name in SCATTERS:
                 self.keep(node, KINDS.get(kind, f"a {node.op.name}"))
             if kind in OWN_KERNELS:
-                for source in node.inputs:  # a sort reads its keys row-major, never through a view
-                    self.store_operand(source, f"operand of a {node.op.name}", kind == "sort")
+                for source in node.inputs:  # sorts and calls read row-major, never through a view
+                    exact = kind in ("sort", "call")
+                    self.store_operand(source, f"operand of a {node.op.name}", exact)
             if node.op.name == "fma":
                 self.store_operand(moved_base(node.inputs[0]), "read for each tap", exact=True)
             if node.op.name == "detach" and not is_in_order(node):

@@ -16,7 +16,7 @@ from ambos.compiler.attention_work import count_attention, count_attention_gradi
 from ambos.compiler.finish import WordValue
 from ambos.compiler.launches import Step
 from ambos.compiler.layout import Memory, Ref
-from ambos.core.program import Work
+from ambos.core.program import Host, Work
 from ambos.ops.kinds import registry
 
 ARITHMETIC = ("add", "mul", "max", "min")  # folds that cost an operation an element
@@ -216,11 +216,20 @@ def count_sort(kernel: loops.SortKernel, step: Step) -> tuple[int, int, int]:
     return 0, read * kernel.keys.dtype.itemsize, kept * sum(b.dtype.itemsize for b in written)
 
 
+def count_host(host: Host, step: Step) -> tuple[int, int, int]:
+    """Bytes in and out. The arithmetic of a library is its own affair."""
+    memories = {word.memory for word in step.words if isinstance(word, Ref)}
+    own = [step.words[block.word] for _, block in host.results]
+    written = {word.memory for word in own if isinstance(word, Ref)}
+    return 0, sum(m.nbytes for m in memories - written), sum(m.nbytes for m in written)
+
+
 COUNTERS: dict[type, Callable[[Any, Step], tuple[int, int, int]]] = {
     loops.LoopKernel: count_loop,
     loops.ContractKernel: count_contract,
     loops.SortKernel: count_sort,
     loops.ScanKernel: count_scan,
+    Host: count_host,
     AttentionKernel: count_attention,
     AttentionGradientKernel: count_attention_gradient,
 }

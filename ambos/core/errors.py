@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from types import FrameType
+from typing import Self
 
 _inside: dict[str, bool] = {}  # source files met so far: do they belong to this package?
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -19,7 +20,13 @@ class AmbosError(Exception):
 
     def __init__(self, message: str, line: str = "") -> None:
         where = line or user_line()
+        self.message = message
         super().__init__(f"{message} [{where}]" if where else message)
+
+    def at(self, line: object) -> Self:
+        """The same error, found at another of the user's lines."""
+        self.args = (f"{self.message} [{line}]",)
+        return self
 
 
 class ShapeError(AmbosError, ValueError):
@@ -40,6 +47,10 @@ class ArgumentError(AmbosError, ValueError):
 
 class UnknownNameError(AmbosError, TypeError, AttributeError):
     """An unknown keyword, method or registered name; the message proposes the nearest."""
+
+
+class LinAlgError(AmbosError, ValueError, RuntimeError):
+    """A matrix whose values do not allow the operation: singular, not positive definite."""
 
 
 class DeviceError(AmbosError, RuntimeError):

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ambos.core.dtype import DType
+
 ARENA, TABLES = 0, 1
 ALIGNMENT = 64  # bytes; every slot and every arena block starts on a cache line
 
@@ -25,18 +27,39 @@ def no_text() -> str:
     raise TextMissing
 
 
+class Block(NamedTuple):
+    """A whole array, row-major: word `word` is its address, its extents are the next `rank`."""
+
+    word: int
+    rank: int
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What stands in a launch in place of machine code where Python computes: the rule of op `op`
+    on whole arrays. `results` are the blocks that take result number so and so of the rule."""
+
+    op: str
+    attrs: tuple[Any, ...]
+    operands: tuple[Block, ...]
+    results: tuple[tuple[int, Block], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One machine-code function. `name` is a digest of everything that shapes its code.
+    """One machine-code function, or what Python computes in its place (`host`). `name` is a digest
+    of everything that shapes its code.
 
-    Pickling keeps the name only: machine code is found by it, or TextMissing is raised."""
+    Pickling keeps no text: machine code is found by its name, or TextMissing is raised."""
 
     name: str
     emit: Callable[[], str] = field(compare=False)  # LLVM IR text of a module that defines @name
     label: str = field(compare=False, default="")  # for people
+    host: Host | None = field(compare=False, default=None)
 
     def __reduce__(self) -> tuple[type[Kernel], tuple[Any, ...]]:
-        return Kernel, (self.name, no_text, self.label)
+        return Kernel, (self.name, no_text, self.label, self.host)
 
 
 class Pointer(NamedTuple):
@@ -97,5 +120,6 @@ class Program:
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
-        """Distinct kernels, in order of first use."""
-        return tuple({launch.kernel.name: launch.kernel for launch in self.launches}.values())
+        """Distinct machine-code functions, in order of first use."""
+        kernels = (launch.kernel for launch in self.launches)
+        return tuple({kernel.name: kernel for kernel in kernels if kernel.host is None}.values())

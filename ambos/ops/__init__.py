@@ -2,11 +2,13 @@
 
 from ambos.ops import (
     arithmetic,
+    attempts,
     attention,
     bessel,
     bits,
     complex,
     contraction,
+    fourier,
     functions,
     indexing,
     movement,
@@ -14,13 +16,17 @@ from ambos.ops import (
     reductions,
     sampling,
     scan,
+    solving,
     sources,
     special,
+    spectral,
+    triangles,
 )
 from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
-    "Op", "Pointwise", "arithmetic", "attention", "bessel", "bits", "complex", "constant",
-    "constant_like", "contraction", "functions", "indexing", "movement", "op", "random",
-    "reductions", "registry", "sampling", "scan", "sources", "special",
+    "Op", "Pointwise", "arithmetic", "attempts", "attention", "bessel", "bits", "complex",
+    "constant", "constant_like", "contraction", "fourier", "functions", "indexing", "movement",
+    "op", "random", "reductions", "registry", "sampling", "scan", "solving", "sources", "special",
+    "spectral", "triangles",
 ]  # fmt: skip

@@ -155,11 +155,32 @@ class Optimizer(metaclass=Checked):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, and compute all that is pending in one go.
 
-        Errors: ArgumentError without parameters.
+        Errors: ArgumentError without parameters; whatever computing the gradients raises, and then
+            parameters and states are what they were.
         """
         loss = closure() if closure is not None else None
-        evaluate(self.advance())
+        if current.trace is not None:  # nothing is computed now
+            self.advance()
+            return loss
+        states, held = dict(self.state), [(tensor, tensor._node) for tensor in self._tensors()]
+        try:
+            evaluate(self.advance())
+        except BaseException:
+            self.state = states
+            for tensor, node in held:
+                tensor._node = node
+            raise
         return loss
+
+    def _tensors(self) -> Iterator[Tensor]:
+        """All that a step may change."""
+        for group in self.param_groups:
+            yield from group["params"]
+        for state in self.state.values():
+            for value in state.values():
+                found = value.count if isinstance(value, Clock) else value
+                if isinstance(found, Tensor):
+                    yield found
 
     def advance(self) -> list[Tensor]:
         """Record the update without computing it; returns the tensors that changed."""

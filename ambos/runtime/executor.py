@@ -12,8 +12,9 @@ import struct
 import time
 from collections.abc import Sequence
 
-from ambos.core.errors import CompilerError
+from ambos.core.errors import AmbosError, CompilerError
 from ambos.core.program import ARENA, TABLES, Pointer, Program
+from ambos.runtime.host import HostFailure, HostLaunch
 from ambos.runtime.loader import load
 from ambos.runtime.machine import host_features
 from ambos.runtime.memory import Storage
@@ -50,11 +51,16 @@ class Executable:
         patches: list[int] = []
         records: list[int] = []
         memory = Storage(8 * sum(len(launch.words) for launch in program.launches))
-        for launch in program.launches:
+        self._hosts: list[tuple[int, HostLaunch]] = []
+        for number, launch in enumerate(program.launches):
             if launch.items < 0:
                 raise CompilerError(f"executor: {launch.kernel.label}: {launch.items} items")
             args = memory.address + 8 * len(words)
-            records += (addresses[launch.kernel.name], args, launch.items, int(launch.serial))
+            if launch.kernel.host is None:
+                records += (addresses[launch.kernel.name], args, launch.items, int(launch.serial))
+            else:
+                records += (0, args, 0, 1)  # nothing for native code
+                self._hosts.append((number, HostLaunch(launch, launch.kernel.host, args)))
             for word in launch.words:
                 if isinstance(word, Pointer):
                     place = memory.address + 8 * len(words)
@@ -101,7 +107,9 @@ class Executable:
     def run(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """Compute, given the addresses of the inputs and of memory for the outputs.
 
-        Errors: CompilerError for a wrong number of addresses.
+        Errors:
+            CompilerError: a wrong number of addresses.
+            HostFailure: what Python computes had to give up; outputs are not to be used.
         """
         self._call(inputs, outputs, 0, self._num_launches)
 
@@ -109,7 +117,24 @@ class Executable:
         """`run` with the addresses of inputs and outputs in one table that the caller keeps."""
         with self._pool.lock:
             self._pool.prepare(self._arena_bytes, self._scratch_bytes)
-            self._execute(self._header, slots, 0, self._num_launches)
+            if self._hosts:
+                self._walk(slots, 0, self._num_launches)
+            else:
+                self._execute(self._header, slots, 0, self._num_launches)
+
+    def _walk(self, slots: object, first: int, last: int) -> None:
+        """Launches `first` to `last`, native ones between those that Python computes. Where one of
+        these fails, nothing after it runs."""
+        for number, host in self._hosts:
+            if first <= number < last:
+                self._execute(self._header, slots, first, number)
+                try:
+                    with self._pool.lending():
+                        host.run()
+                except AmbosError as error:
+                    raise HostFailure(self.program.launches[number].work, error) from error
+                first = number + 1
+        self._execute(self._header, slots, first, last)
 
     def profile(self, inputs: Sequence[int], outputs: Sequence[int]) -> list[tuple[float, float]]:
         """Compute launch by launch; when each began (perf_counter) and the seconds it took, less
@@ -140,7 +165,7 @@ class Executable:
             ) from error
         with self._pool.lock:
             self._pool.prepare(self._arena_bytes, self._scratch_bytes)
-            self._execute(self._header, slots, first, last)
+            self._walk(slots, first, last)
 
 
 def _bits(word: int | float) -> int:

@@ -11,6 +11,8 @@ import ctypes
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ambos.core.config import config
 from ambos.core.program import ALIGNMENT
@@ -78,6 +80,18 @@ class Pool:
             self._control.arena = self._arena.address
         if scratch_bytes > self.scratch_bytes:
             self._share_scratch(scratch_bytes)
+
+    @contextmanager
+    def lending(self) -> Iterator[None]:
+        """While Python computes for the run in progress, the arena is that run's alone: a program
+        that runs meanwhile on this thread (a signal handler's) gets another."""
+        held = self._arena, self.arena_bytes
+        self._arena, self.arena_bytes = Storage(0), 0
+        try:
+            yield
+        finally:
+            self._arena, self.arena_bytes = held
+            self._control.arena = self._arena.address
 
     def release(self) -> None:
         """Drop the arena and the scratch memory; the next run takes what it needs."""

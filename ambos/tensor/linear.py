@@ -161,7 +161,7 @@ def outer(x: Any, y: Any) -> Tensor:
 
 
 @public
-def tensordot(x: Any, y: Any, axis: Any = 2) -> Tensor:
+def tensordot(x: Any, y: Any, axes: Any = 2) -> Tensor:
     """Products summed over axes: the last n of `x` with the first n of `y`, or two lists of axes.
 
     Example:
@@ -170,12 +170,12 @@ def tensordot(x: Any, y: Any, axis: Any = 2) -> Tensor:
         (2, 5)
     """
     a, b = _pair(x, y)
-    if isinstance(axis, int):
-        left, right = list(range(a.rank - axis, a.rank)), list(range(axis))
+    if isinstance(axes, int):
+        left, right = list(range(a.rank - axes, a.rank)), list(range(axes))
     else:
         left, right = (
             [v % n.rank for v in ([part] if isinstance(part, int) else part)]
-            for part, n in zip(axis, (a, b), strict=True)
+            for part, n in zip(axes, (a, b), strict=True)
         )
     if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
         raise ShapeError(f"tensordot: axes {left} of {a.shape} and {right} of {b.shape} differ in "
@@ -183,11 +183,10 @@ def tensordot(x: Any, y: Any, axis: Any = 2) -> Tensor:
     rest_a = [i for i in range(a.rank) if i not in left]
     rest_b = [i for i in range(b.rank) if i not in right]
     inner = math.prod(a.shape[i] for i in left)
-    a_matrix = reshaped(_permuted(a, (*rest_a, *left)), (-1 if not inner else a.size // inner,
-                                                         inner))  # fmt: skip
-    b_matrix = reshaped(_permuted(b, (*right, *rest_b)), (inner, b.size // max(inner, 1)))
-    shape = (*(a.shape[i] for i in rest_a), *(b.shape[i] for i in rest_b))
-    return wrap(reshaped(matmul_nodes(a_matrix, b_matrix), shape))
+    rows, columns = [a.shape[i] for i in rest_a], [b.shape[i] for i in rest_b]
+    a_matrix = reshaped(_permuted(a, (*rest_a, *left)), (math.prod(rows), inner))
+    b_matrix = reshaped(_permuted(b, (*right, *rest_b)), (inner, math.prod(columns)))
+    return wrap(reshaped(matmul_nodes(a_matrix, b_matrix), (*rows, *columns)))
 
 
 def _permuted(node: Node, axes: tuple[int, ...]) -> Node:

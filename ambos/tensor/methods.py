@@ -154,6 +154,22 @@ def _rmatmul(self: Tensor, other: Any) -> Tensor:
     return linear.matmul(other, self)
 
 
+def _linear_algebra(name: str) -> Callable[..., Any]:
+    """A method that loads linear algebra when it is first called."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        from ambos.tensor.linalg import older
+
+        return getattr(older, name)(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`am.{name}` of this tensor."
+    return method
+
+
+LINEAR_ALGEBRA = """cholesky cholesky_inverse cholesky_solve det inverse logdet matrix_exp
+    matrix_power pinverse qr slogdet svd"""
+
 CASTS = {
     "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
     "bfloat16": dtypes.bfloat16, "long": dtypes.int64, "int": dtypes.int32,
@@ -204,6 +220,7 @@ def attach() -> None:
     methods = {name: f for name, f in table.items() if name not in NOT_METHODS}
     methods |= {name: _cast_method(name, dtype) for name, dtype in CASTS.items()}
     methods |= OWN
+    methods |= {name: _linear_algebra(name) for name in LINEAR_ALGEBRA.split()}
     for name in IN_PLACE.split():
         methods[f"{name}_"] = inplace.rebinding(methods[name], f"{name}_")
     for operator, name in OPERATORS.items():

@@ -34,6 +34,8 @@ def public(function: F) -> F:
     translate = {
         other: name for other, name in SPELLINGS.items() if name in known and other not in known
     }
+    if "axes" in known and "axis" not in known:  # the Array API's name where several are meant
+        translate |= {other: "axes" for other in ("dim", "dims", "axis") if other not in known}
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:

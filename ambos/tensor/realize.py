@@ -33,6 +33,7 @@ from ambos.runtime.machine import host_features
 from ambos.runtime.memory import Storage
 from ambos.tensor import watch
 from ambos.tensor.array import Array
+from ambos.tensor.failures import HostFailure, located
 from ambos.tensor.filters import lay_out_filters, misplaced
 from ambos.tensor.plans import recall
 from ambos.tensor.tracing import relay, renewals
@@ -235,10 +236,13 @@ def execute(plan: Plan, leaves: Sequence[Node], order: Sequence[Node]) -> list[A
     outputs = [Storage(nbytes) for nbytes in plan.compiled.program.output_bytes]
     inputs = [node.value.address for node in leaves][: plan.compiled.program.num_inputs]
     addresses = [storage.address for storage in outputs]
-    if watch.watchers:
-        watch.run(plan.executable, inputs, addresses, [line_of(node) for node in order])
-    else:
-        plan.executable.run(inputs, addresses)
+    try:
+        if watch.watchers:
+            watch.run(plan.executable, inputs, addresses, [line_of(node) for node in order])
+        else:
+            plan.executable.run(inputs, addresses)
+    except HostFailure as failure:
+        raise located(failure, [line_of(node) for node in order]) from None
     return [
         Array(outputs[r.output], 0, r.shape, r.strides, r.dtype)
         if r.output is not None

@@ -28,6 +28,7 @@ from ambos.tensor import live, watch
 from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target, pick
 from ambos.tensor.counting import is_alone
+from ambos.tensor.failures import HostFailure, located
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.spent import SPENT
 from ambos.tensor.tracing import Guards, HostValue, makeup
@@ -112,12 +113,15 @@ class Bound:
             value = tensors[argument]._node.value
             alive.append(value)
             slots[place] = value.address
-        if watch.watchers:
-            addresses = list(slots)
-            inputs, outputs = addresses[: self.num_inputs], addresses[self.num_inputs :]
-            watch.run(self.plan.executable, inputs, outputs, self.lines)
-        else:
-            self.plan.executable.run_slots(slots)
+        try:
+            if watch.watchers:
+                addresses = list(slots)
+                inputs, outputs = addresses[: self.num_inputs], addresses[self.num_inputs :]
+                watch.run(self.plan.executable, inputs, outputs, self.lines)
+            else:
+                self.plan.executable.run_slots(slots)
+        except HostFailure as failure:
+            raise located(failure, self.lines) from None
 
 
 class Recording:

@@ -46,16 +46,18 @@ from ambos.compiler.loops import (
 )
 from ambos.core.dtype import DType, bool_, float64, int64
 from ambos.core.errors import CompilerError, IndexingError
+from ambos.core.program import Host
 from ambos.ops.fused import fused_multiply_add
 from ambos.testing.interpret_attention import interpret_attention, interpret_attention_gradient
 from ambos.testing.interpret_columns import rows_of_slots, slots_of
+from ambos.testing.interpret_host import interpret_host
 from ambos.testing.interpret_scan import interpret_scan
 from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
 
 Array = npt.NDArray[Any]
 AnyKernel = (
     LoopKernel | ContractKernel | SortKernel | ScanKernel | AttentionKernel
-    | AttentionGradientKernel
+    | AttentionGradientKernel | Host
 )  # fmt: skip
 Memory = Mapping[int, Array]
 Words = Sequence[int | float]
@@ -91,6 +93,8 @@ def interpret(
             interpret_attention_gradient(kernel, words, memory)
         elif isinstance(kernel, ScanKernel):
             interpret_scan(kernel, words, lambda: Point(kernel.tape, words, memory, lower))
+        elif isinstance(kernel, Host):
+            interpret_host(kernel, words, memory)
         else:
             _sort_kernel(kernel, words, memory)
 

@@ -16,9 +16,11 @@ import numpy.typing as npt
 from ambos.core.dtype import ALL, DType, as_dtype, bool_, int64, uint32
 from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
+from ambos.ops.call import Call
 from ambos.ops.complex.functions import Half
 from ambos.ops.contraction import Spec, make_spec, plain
 from ambos.ops.kinds import Op, Pointwise
+from ambos.ops.matrices import hermitian
 from ambos.ops.sources import constant_op, data, iota
 from ambos.testing.reference import round_to, storage
 
@@ -29,7 +31,9 @@ Values = npt.NDArray[Any]
 class Sample:
     """One way to call an op. `fills` says what each input holds: "values" (numbers of the dtype
     under test), "fixed" (values without a gradient), "truths", "words" (uint32), "zeros" (values
-    with some zeros), "reals" (float32), or a number n: int64 positions below n."""
+    with some zeros), "reals" (float32), "matrix" and "positive" (matrices far from singular, and
+    positive definite), "tiny" (tolerances), "pivots" (1 up to the length of rows), or a number n:
+    int64 positions below n."""
 
     op: Op
     shapes: tuple[Shape, ...]
@@ -43,6 +47,8 @@ class Sample:
 
     def build(self, leaves: Sequence[Node]) -> Node:
         """The op's node on `leaves`."""
+        if isinstance(self.op, Call) and self.op.hermitian:
+            leaves = [hermitian(leaves[0]), *leaves[1:]]
         return self.op(*leaves, attrs=self.attrs)
 
     def leaves(self, dtype: DType, seed: int = 0) -> list[Node]:
@@ -72,6 +78,12 @@ def _fill(
         return rng.integers(0, 2, shape) > 0
     if fill == "words":
         return rng.integers(0, 1 << 32, shape, dtype=np.uint32)
+    if fill in ("matrix", "positive"):
+        return _matrices(rng, shape, fill == "positive").astype(storage(dtype))
+    if fill == "tiny":
+        return np.full(shape, 1e-6, storage(dtype))
+    if fill == "pivots":
+        return rng.integers(1, shape[-1], shape, endpoint=True).astype(storage(dtype))
     low, high = op.domain if isinstance(op, Pointwise) else (-3.0, 3.0)
     if dtype.is_integer:
         low = max(low, dtype.min) if dtype.kind == "u" else low
@@ -85,6 +97,15 @@ def _fill(
     return values.astype(storage(dtype.compute))
 
 
+def _matrices(rng: np.random.Generator, shape: Shape, positive: bool) -> Values:
+    """Singular values from 1 to 2, none near another; not symmetric, unless `positive`."""
+    *batch, m, n = shape
+    q, p = (np.linalg.qr(rng.normal(size=(*batch, size, size)))[0] for size in (m, n))
+    values = np.zeros((m, n))
+    np.fill_diagonal(values, np.linspace(1, 2, min(m, n)))
+    return q @ values @ np.swapaxes(q if positive else p, -1, -2)
+
+
 def _apart(rng: np.random.Generator, low: float, high: float, shape: Shape, number: int) -> Values:
     """Numbers that keep their distance from whole and half numbers, from zero, from each other
     and from those of the other operands: differences across a kink mean nothing."""
@@ -95,11 +116,14 @@ def _apart(rng: np.random.Generator, low: float, high: float, shape: Shape, numb
 
 
 def accepted(op: Op) -> list[DType]:
-    """The dtypes that `op` takes for its values; complex ones are for tests/ops/test_complex.py."""
+    """The dtypes that `op` takes for its values, real ones only."""
     if op.kind == "complex" or isinstance(op, Half):
         return []
     if op.kind in ("source", "random"):
         return [uint32]
+    if op.kind == "call":
+        kinds = getattr(op, "accepts", "f")
+        return [dtype for dtype in ALL if dtype.kind in kinds and dtype is dtype.compute]
     default = {"contract": "iuf", "index": "iuf"}.get(op.kind, "biuf")
     kinds = getattr(op, "accepts", default)
     return [dtype for dtype in ALL if dtype.kind in kinds]
@@ -230,6 +254,49 @@ def _attentions() -> dict[str, list[tuple[Any, ...]]]:
         given = (q, k, v, pairs, out, line, *mask)
         for part in ("query", "key", "value"):  # small scores, near the statistics
             found["attention_gradient"].append((given, (0.02, causal, part)))
+    return found
+
+
+def _calls() -> dict[str, list[tuple[Any, ...]]]:
+    square: tuple[Shape, ...] = ((3, 3), (2, 4, 4), (0, 2, 2), (2, 0, 0), (1, 1))
+    wide: tuple[Shape, ...] = ((3, 3), (2, 4, 2), (2, 2, 4), (2, 0, 3), (0, 3, 2))
+    one, good = ("matrix",), ("positive",)
+    systems = [(shape, (*shape[:-1], 2)) for shape in square]
+    found: dict[str, list[tuple[Any, ...]]] = {
+        "linalg.solve": [(pair, (0,), ("matrix", "values")) for pair in systems],
+        "linalg.solve_triangular": [
+            (pair, (0, upper), ("positive", "values"), "upper" * upper)
+            for pair in systems for upper in (False, True)
+        ],
+        "linalg.pinv": [((shape, shape[:-2]), (0,), ("matrix", "tiny")) for shape in wide],
+        "linalg.slogdet": [((s,), (part,), one, str(part)) for s in square for part in (0, 1)],
+        "linalg.lu_order": [(((2, 3),), (0, 4), ("pivots",)), (((0, 2),), (0, 2), ("pivots",))],
+        "linalg.eigvalsh": [((s,), (0, False), good) for s in square],
+        "linalg.svdvals": [((s,), (0,), one) for s in wide],
+        "linalg.lu_factor": [((s,), (p,), one, str(p)) for s in wide for p in range(3)],
+    }  # fmt: skip
+    for name in ("inv", "det", "cofactors", "matrix_exp"):
+        found[f"linalg.{name}"] = [((shape,), (0,), one) for shape in square]
+    facts = (((3, 3, 2), None), ((3,), None), ((3, 3, 2), None))
+    on_blocks = "linalg.svd", (True,), facts, (True, False, True), False
+    found["call_on_blocks"] = [(((3, 3, 2),), (part, *on_blocks)) for part in range(3)]
+    found["linalg.cholesky"] = [((shape,), (0,), good) for shape in square]
+    for name, fill in (("cholesky_ex", good), ("inv_ex", one)):
+        found[f"linalg.{name}"] = [((s,), (part,), fill) for s in square for part in (0, 1)]
+    found["linalg.solve_ex"] = [
+        (pair, (part,), ("matrix", "values")) for pair in systems for part in (0, 1)
+    ]
+    found["linalg.eig"] = [((s,), (part,), one, str(part)) for s in square for part in (0, 1)]
+    for name, parts, fill in (("eigh", 2, good), ("svd", 3, one), ("qr", 2, one)):
+        shapes = square if name == "eigh" else wide
+        found[f"linalg.{name}"] = [
+            ((shape,), (part, False), fill, str(part)) for shape in shapes for part in range(parts)
+        ]
+    found["fft.rfft"] = [
+        (((3, 5, 4),), (0, axes, scale))
+        for axes in ((2,), (1,), (2, 0)) for scale in ("none", "root", "all")
+    ]  # fmt: skip
+    found["fft.rfft"] += [(((0, 4),), (0, (1,), "none")), (((1,),), (0, (0,), "all"))]
     return found
 
 
@@ -391,4 +458,5 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
     "sort": _SORTED,
     "contract": _contractions(),
     **_attentions(),
+    **_calls(),
 }

@@ -20,6 +20,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "scan": ("infer", "ref", "combine"),
     "source": ("ref",),
     "complex": ("infer", "ref"),
+    "call": ("results", "host", "ref", "accepts", "arity"),
 }
 BASES: tuple[type, ...] = (Op, Pointwise, Move, Source, Reduce, Index)
 FOLDS = {"add", "mul", "max", "min", "argmax", "argmin"}
@@ -34,8 +35,8 @@ def missing_facts(op: Op) -> list[str]:
         missing.append("docstring")
     if op.differentiable and not _has_gradient(op):
         missing.append("vjp, partials or differentiable=False")
-    if op.kind == "complex" or isinstance(op, Half):
-        return missing  # sampled in test_complex.py
+    if op.kind == "complex" or isinstance(op, Half) or getattr(op, "accepts", "") == "c":
+        return missing  # sampled in test_complex.py and test_call.py
     if not (sources(op) if op.kind == "source" else samples(op)) and op.name != "input":
         missing.append("samples")
     if not accepted(op):

@@ -29,7 +29,10 @@ def takes_complex(op: Op) -> bool:
     return "c" in getattr(op, "accepts", default)
 
 
-SAMPLED = [op for op in registry.values() if takes_complex(op) and samples(op)]
+# Calls are sampled in test_call.py: their results have phases that are anybody's choice.
+SAMPLED = [
+    op for op in registry.values() if takes_complex(op) and samples(op) and op.kind != "call"
+]
 
 
 def numbers(shape: tuple[int, ...], seed: int, dtype: DType = complex128) -> Node:
@@ -59,7 +62,7 @@ def calls(op: Op, dtype: DType) -> list[Node]:
 
 @pytest.mark.parametrize("op", [o for o in registry.values() if takes_complex(o)], ids=str)
 def test_every_op_that_takes_complex_numbers_says_what_becomes_of_their_parts(op: Op) -> None:
-    assert op.name in PAIRS or op.kind in LINEAR_KINDS
+    assert op.name in PAIRS or op.kind in (*LINEAR_KINDS, "call")
 
 
 def test_nothing_else_has_a_rule() -> None:

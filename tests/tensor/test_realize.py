@@ -49,6 +49,7 @@ INTERPRETED = (
     "indexing",
     "movement",
     "reductions",
+    "linear_algebra",
 )
 
 

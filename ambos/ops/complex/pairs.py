@@ -18,6 +18,7 @@ from ambos.core.errors import CompilerError
 from ambos.graph.node import Node, make, toposort
 from ambos.graph.rewrite import Trail, rebuild
 from ambos.ops.arithmetic import bitwise_and, bitwise_or, cast, negative
+from ambos.ops.complex.calls import on_blocks
 from ambos.ops.complex.functions import HALVES, of_parts
 from ambos.ops.complex.pair import Pair, product
 from ambos.ops.complex.products import cumprod, prod
@@ -95,11 +96,19 @@ def rule_of(node: Node) -> Rule:
     """What `node` makes of parts."""
     name = node.op.name
     rule = PAIRS.get(name)
+    if rule is None and getattr(node.op, "kind", "") == "call":
+        return _call
     if rule is None and getattr(node.op, "kind", "") in LINEAR_KINDS:
         return part_by_part
     if rule is None:
         raise CompilerError(f"complex: {name} has no rule for parts")
     return rule
+
+
+def _call(node: Node, *operands: Operand) -> Operand:
+    blocks = tuple(interleaved(x) if isinstance(x, Pair) else x for x in operands)
+    found = on_blocks(node, blocks, tuple(isinstance(x, Pair) for x in operands))
+    return halves(found) if node.dtype.is_complex else found
 
 
 # --- the pass ------------------------------------------------------------------------------------
