@@ -14,13 +14,14 @@ TORCH := torch==2.13.0
 PEERS := .venv-bench
 OPTIONAL := 'jax>=0.4.30' tensorflow-cpu 'mlx[cpu]' tinygrad
 
-.PHONY: help demo test lint types imports format unit bench clean
+.PHONY: help demo test lint types imports format unit parity bench clean
 
 help:
 	@echo "make demo    install, then train a network on real handwritten digits"
 	@echo "make test    install, then lint, import contracts, types and all tests"
 	@echo "make lint    ruff, import contracts and mypy only"
 	@echo "make unit    the tests only (ARGS='-k conv' goes to pytest)"
+	@echo "make parity  every sample of PyTorch's operator database, with a table of counts"
 	@echo "make format  rewrite the sources as ruff wants them"
 	@echo "make bench   side by side with the peers (ARGS='--only gemm --threads 1')"
 	@echo "make clean   remove the environment and everything generated"
@@ -38,6 +39,9 @@ lint: $(VENV)/.test
 
 unit: $(VENV)/.test
 	$(BIN)/pytest -q -n $(WORKERS) $(ARGS)
+
+parity: $(VENV)/.test
+	$(BIN)/python -m tests.parity -j $(WORKERS) --write runs/parity.md $(ARGS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .

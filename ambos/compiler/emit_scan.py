@@ -57,17 +57,12 @@ class ScanEmitter(LoopEmitter):
 
     def combine(self, earlier: Value, later: Value) -> Value:
         """One step; of NaN and a number NaN wins, of equals the later."""
-        if self.kernel.op in IDENTITY:
-            return self.b.arithmetic(self.kernel.op, earlier, later)
-        if self.kernel.op not in ("max", "min"):  # a pointwise op, whose rule is long
+        if self.kernel.op not in ("add", "mul", "max", "min"):  # a pointwise op, whose rule is long
             if earlier.vector != later.vector:
                 earlier, later = self.b.broadcast(earlier), self.b.broadcast(later)
             op = self.kernel.op
             return outline.call(self.b, op, self.tape.lower(op), (earlier, later))
-        keeps = earlier > later if self.kernel.op == "max" else earlier < later
-        if self.dtype.is_floating:
-            keeps = keeps | earlier.ne(earlier)
-        return self.b.select(keeps, earlier, later)
+        return self.b.combine(self.kernel.op, earlier, later)
 
     def items(self) -> None:
         kernel, b = self.kernel, self.b

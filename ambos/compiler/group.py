@@ -14,7 +14,8 @@ from ambos.ops.movement import Concat, Interleave, Pad
 from ambos.ops.reductions import Reduce
 
 OWN_KERNELS = ("contract", "sort", "attention", "call")
-SCATTERS = ("scatter_add", "scatter_elements", "put", "last_writer")  # ops that write in order
+# Ops that write in order.
+SCATTERS = ("scatter_add", "scatter_elements", "scatter_fold", "put", "last_writer")
 VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
 
 

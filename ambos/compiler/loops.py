@@ -151,14 +151,15 @@ def loads(tape: Sequence[Instr], roots: Iterable[int]) -> dict[int, Load]:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Write instruction `value`. `mask`: only where true. `accumulate`: add to what is there.
-    `stream`: full vectors lie at multiples of 64 bytes, and nobody reads them from a cache."""
+    """Write instruction `value`. `mask`: only where true. `combine`: what is there "add", "mul",
+    "max" or "min" (NaN wins) the value. `stream`: full vectors lie at multiples of 64 bytes, and
+    nobody reads them from a cache."""
 
     buffer: Buffer
     index: Index
     value: int
     mask: int | None = None
-    accumulate: bool = False
+    combine: str = ""
     stream: bool = False
 
 

@@ -138,7 +138,7 @@ def _kernel(draft: Draft, cut: Cut = None, plain: bool = False) -> Step:
 
 def _is_told_ahead(stage: loops.Map) -> bool:
     """Does it write results line by line?"""
-    plain = (s.buffer.word is not None and not (s.accumulate or s.stream) for s in stage.stores)
+    plain = (s.buffer.word is not None and not (s.combine or s.stream) for s in stage.stores)
     return bool(stage.axes) and any(plain)
 
 
@@ -150,7 +150,7 @@ def _columns(draft: Draft, nest: Nest, finisher: Finisher) -> loops.Columns:
             store = _store(finisher, write, draft.stores[write.node], nest.counters)
             # At the end: what the finisher knows by number may have moved (compiler.share).
             finisher.tape.append(loops.Literal(0.0, store.buffer.dtype))
-            stores.append(replace(store, value=len(finisher.tape) - 1, accumulate=False))
+            stores.append(replace(store, value=len(finisher.tape) - 1, combine=""))
     run, slot = nest.counters
     return loops.Columns(run, slot, loops.Map(nest.map_axes(), tuple(stores)))
 
@@ -195,7 +195,7 @@ def _store(
         index = replace(index, terms=(*index.terms, *zip(counters, steps, strict=True)))
     stream = not write.adds and finisher.is_stream(memory, address)
     number = finisher.numbers[write.number]
-    return loops.Store(buffer, index, number, accumulate=write.adds, stream=stream)
+    return loops.Store(buffer, index, number, combine="add" if write.adds else "", stream=stream)
 
 
 def _label(group: Group) -> str:

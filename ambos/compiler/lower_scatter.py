@@ -23,6 +23,7 @@ from ambos.core.dtype import int64
 from ambos.core.shape import size_of
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import add
+from ambos.ops.folding import ScatterFold
 from ambos.ops.kinds import constant
 from ambos.ops.movement import expand, reshape
 from ambos.ops.sources import iota
@@ -38,7 +39,8 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     axis = node.attrs[0]
     memory = context.allocate(node, strides_in_order(node.shape, list(range(node.rank))))
     steps = [copy_of(base, memory, context)]
-    each = node.op.name in ("scatter_elements", "last_writer")  # a position for each element
+    # A position for each element?
+    each = node.op.name in ("scatter_elements", "scatter_fold", "last_writer")
     width = 1 if each else index.rank
     space = Space(updates.shape)
 
@@ -68,8 +70,7 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     finisher.translate(builder.tape, {})
     target = ((finisher.numbers[numbers[1]], finisher.stride(memory.strides[axis])),)
     buffer, position = finisher.place(memory, address, target)
-    adds = node.op.name in ("scatter_add", "scatter_elements")
-    store = loops.Store(buffer, position, finisher.numbers[numbers[0]], accumulate=adds)
+    store = loops.Store(buffer, position, finisher.numbers[numbers[0]], combine=combine_of(node))
     stage = loops.Map(tuple(inner), (store,), ordered=True)
     steps.append(assemble(shape, words, finisher, [stage], f"{node.op.name} {updates.shape}"))
     return steps
@@ -87,6 +88,13 @@ def copy_of(base: Node, memory: Memory, context: Context) -> Step:
             assert store.buffer.word is not None
             step.kernel = replace(kernel, unless_same=(load.buffer.word, store.buffer.word))
     return step
+
+
+def combine_of(node: Node) -> str:
+    """What becomes of a value and of what is there, in loop IR; "" where the value replaces it."""
+    if isinstance(node.op, ScatterFold):
+        return node.op.FOLDS[node.attrs[1]]
+    return "add" if node.op.name in ("scatter_add", "scatter_elements") else ""
 
 
 def writes(node: Node) -> tuple[Node, Node, Node]:

@@ -252,26 +252,26 @@ def _load_lanes(b: LLVMBuilder, address: Address, masks: Masks, write: Write) ->
 
 
 def store(
-    b: LLVMBuilder, address: Address, value: Value, masks: Masks, accumulate: bool = False,
+    b: LLVMBuilder, address: Address, value: Value, masks: Masks, combine: str = "",
     stream: bool = False,
 ) -> None:  # fmt: skip
-    """Write (or add) `value` here and now. Lanes that share an address write in their order.
-    `stream`: past the caches, which need not read the line first."""
+    """Write (or combine with what is there) `value` here and now. Lanes that share an address write
+    in their order. `stream`: past the caches, which need not read the line first."""
     several = value.vector or masks.lanes is not None
     if address.is_uniform and not several:
         where = address.pointer, address.depth, address.dtype
-        _store_one(b, *where, value, masks.uniform, accumulate)
+        _store_one(b, *where, value, masks.uniform, combine)
     elif address.is_unit:
-        _store_neighbours(b, address, b.broadcast(value), masks, accumulate, stream)
+        _store_neighbours(b, address, b.broadcast(value), masks, combine, stream)
     elif address.offsets is not None and masks == Masks() and address.dtype.itemsize >= 4:
-        _scatter(b, address, b.broadcast(value), accumulate)
+        _scatter(b, address, b.broadcast(value), combine)
     else:
         pointers = lane_pointers(b, address)
         for lane, (pointer, depth) in enumerate(pointers):
             on = None if masks.lanes is None else extract(b, masks.lanes, lane)
             on = Masks.of(on, masks.uniform).uniform
             one = extract(b, value, lane)
-            _store_one(b, pointer, depth, address.dtype, one, on, accumulate)
+            _store_one(b, pointer, depth, address.dtype, one, on, combine)
 
 
 def _store_one(
@@ -281,22 +281,23 @@ def _store_one(
     dtype: DType,
     value: Value,
     on: Value | None,
-    accumulate: bool,
+    combine: str,
 ) -> None:
     pointer, _ = _choose(b, on, pointer, depth, "sink")
     element = memory_type(dtype)
-    if accumulate:
+    if combine:
         raw = b.here(f"load {element}, ptr {pointer}, align {dtype.itemsize}")
-        value = from_memory(b, raw, dtype, False, b.depth) + value
+        value = b.combine(combine, from_memory(b, raw, dtype, False, b.depth), value)
     b.effect(f"store {element} {to_memory(b, value)}, ptr {pointer}, align {dtype.itemsize}")
 
 
-def _scatter(b: LLVMBuilder, address: Address, value: Value, accumulate: bool) -> None:
+def _scatter(b: LLVMBuilder, address: Address, value: Value, combine: str) -> None:
     """All lanes at once: lanes with offsets of their own never meet (loops.Map)."""
     element, align = memory_type(address.dtype), address.dtype.itemsize
     kind, where, mask = vector_type(element), vector_type("ptr"), vector_type("i1")
-    if accumulate:
-        value = _gather(b, address, kind, lambda text, _: (b.here(text), b.depth)) + value
+    if combine:
+        there = _gather(b, address, kind, lambda text, _: (b.here(text), b.depth))
+        value = b.combine(combine, there, value)
     pointers = _pointers(b, address)[0]
     symbol = f"@llvm.masked.scatter.v{LANES}{SUFFIX.get(element, element)}.v{LANES}p0"
     b.declare(f"declare void {symbol}({kind}, {where}, {mask})")
@@ -305,10 +306,11 @@ def _scatter(b: LLVMBuilder, address: Address, value: Value, accumulate: bool) -
 
 
 def _store_neighbours(
-    b: LLVMBuilder, address: Address, value: Value, masks: Masks, accumulate: bool, stream: bool
+    b: LLVMBuilder, address: Address, value: Value, masks: Masks, combine: str, stream: bool
 ) -> None:
-    if accumulate:
-        value = load(b, address, masks, lambda text, _: (b.here(text), b.depth)) + value
+    if combine:
+        there = load(b, address, masks, lambda text, _: (b.here(text), b.depth))
+        value = b.combine(combine, there, value)
     pointer, _ = _choose(b, masks.uniform, address.pointer, address.depth, "sink")
     element, align = memory_type(address.dtype), address.dtype.itemsize
     kind = vector_type(element)

@@ -145,6 +145,15 @@ class LLVMBuilder(Frame):
             return self.convert(single, a.dtype)
         return self.binary(("f" if a.dtype.is_floating else "") + name, a, b)
 
+    def combine(self, name: str, earlier: Value, later: Value) -> Value:
+        """Add, multiply, "max" or "min". Of NaN and a number NaN wins, of equals the later."""
+        if name in ("add", "mul"):
+            return self.arithmetic(name, earlier, later)
+        keeps = earlier > later if name == "max" else earlier < later
+        if earlier.dtype.is_floating:
+            keeps = keeps | earlier.ne(earlier)
+        return self.select(keeps, earlier, later)
+
     def divide(self, name: str, a: Any, b: Any) -> Value:
         """Quotient ("div") or C remainder ("rem")."""
         a, b = self.pair(a, b)

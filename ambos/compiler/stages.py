@@ -67,7 +67,7 @@ def _joins(tape: Sequence[Instr], stage: Map, folds: Sequence[Fold]) -> bool:
             return False
         store = stores[0]
         same = (store.buffer, store.index) == (load.buffer, load.index)
-        if not same or store.mask is not None or store.accumulate:
+        if not same or store.mask is not None or store.combine:
             return False
     # What the map read before it wrote must not be taken for what the folds read after.
     words = {load.buffer.word for load in shared}

@@ -292,7 +292,7 @@ class TapeEmitter:
     def announce(self, stores: Sequence[Store], ahead: Value) -> None:
         """Ask for the lines that lie `ahead` (bytes) of what `stores` write here."""
         for store in stores:
-            if store.buffer.word is None or store.accumulate or store.stream:
+            if store.buffer.word is None or store.combine or store.stream:
                 continue
             address, _ = self._address(store.buffer, store.index)
             if address.is_unit:
@@ -313,15 +313,15 @@ class TapeEmitter:
             address, _ = self._address(store.buffer, store.index)
             varies = value.vector or not address.is_uniform
             varies = varies or (condition is not None and condition.vector)
-            if store.accumulate and self._is_vector():  # one addition for each lane
+            if store.combine and self._is_vector():  # one addition for each lane
                 value, varies = self.b.broadcast(value), True
             tail = self._tail()[0] if varies else None
             if self._is_lane_scratch(store.buffer):
                 tail = None
-            how = store.accumulate, store.stream
+            how = store.combine, store.stream
             ready.append((address, value, Masks.of(condition, tail), *how))
-        for address, value, masks, accumulate, stream in ready:
-            memory.store(self.b, address, value, masks, accumulate, stream)
+        for address, value, masks, combine, stream in ready:
+            memory.store(self.b, address, value, masks, combine, stream)
         if forward:
             written = {(s.buffer, s.index): ready[n][1] for n, s in enumerate(stores)}
             for number, instruction in enumerate(self.tape):

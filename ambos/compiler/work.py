@@ -162,7 +162,7 @@ def count_loop(kernel: loops.LoopKernel, step: Step) -> tuple[int, int, int]:
             if stage.op in ARITHMETIC and is_floating(kernel.tape[stage.value]):
                 flops += points.volume(outer | inner)
         else:
-            flops += sum(points.volume(outer | inner) for s in stage.stores if s.accumulate)
+            flops += sum(points.volume(outer | inner) for s in stage.stores if s.combine)
             count_stores(points, stage.stores, writes)
         flops += points.arithmetic(used, outer, inner)
         count_tape(points, used, reads)

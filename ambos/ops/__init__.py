@@ -8,6 +8,7 @@ from ambos.ops import (
     bits,
     complex,
     contraction,
+    folding,
     fourier,
     functions,
     indexing,
@@ -26,7 +27,7 @@ from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
     "Op", "Pointwise", "arithmetic", "attempts", "attention", "bessel", "bits", "complex",
-    "constant", "constant_like", "contraction", "fourier", "functions", "indexing", "movement",
-    "op", "random", "reductions", "registry", "sampling", "scan", "solving", "sources", "special",
-    "spectral", "triangles",
+    "constant", "constant_like", "contraction", "folding", "fourier", "functions", "indexing",
+    "movement", "op", "random", "reductions", "registry", "sampling", "scan", "solving", "sources",
+    "special", "spectral", "triangles",
 ]  # fmt: skip

@@ -31,14 +31,14 @@ class Index(Op, abstract=True):
         return node.inputs[1], node.inputs[0].shape[node.attrs[0]]
 
 
-def _check(name: str, x: Node, index: Node, axis: int) -> None:
+def check_positions(name: str, x: Node, index: Node, axis: int) -> None:
     if index.dtype is not int64:
         raise DTypeError(f"{name}: positions are {index.dtype.name}; need int64")
     if not 0 <= axis < x.rank:
         raise ShapeError(f"{name}: axis {axis} of {x.shape}; need 0 <= axis < {x.rank}")
 
 
-def _check_within(name: str, x: Node, index: Node, axis: int) -> None:
+def check_within(name: str, x: Node, index: Node, axis: int) -> None:
     if index.rank != x.rank or any(
         i > n for a, (i, n) in enumerate(zip(index.shape, x.shape, strict=True)) if a != axis
     ):
@@ -46,7 +46,7 @@ def _check_within(name: str, x: Node, index: Node, axis: int) -> None:
                          f"dimensions, and sizes within it but for axis {axis}")  # fmt: skip
 
 
-def _check_updates(name: str, x: Node, updates: Node, need: Shape) -> None:
+def check_updates(name: str, x: Node, updates: Node, need: Shape) -> None:
     if updates.shape != need or updates.dtype is not x.dtype:
         raise ShapeError(f"{name}: updates are {updates.dtype.name}{list(updates.shape)}; need "
                          f"{x.dtype.name}{list(need)}")  # fmt: skip
@@ -59,7 +59,7 @@ class Take(Index):
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         (x, index), (axis,) = inputs, attrs
-        _check("take", x, index, axis)
+        check_positions("take", x, index, axis)
         return (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]), x.dtype
 
     def vjp(self, node: Node, g: Node) -> Grads:
@@ -77,8 +77,8 @@ class Gather(Index):
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         (x, index), (axis,) = inputs, attrs
-        _check("gather", x, index, axis)
-        _check_within("gather", x, index, axis)
+        check_positions("gather", x, index, axis)
+        check_within("gather", x, index, axis)
         return index.shape, x.dtype
 
     def vjp(self, node: Node, g: Node) -> Grads:
@@ -100,9 +100,9 @@ class ScatterAdd(Index):
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         (x, index, updates), (axis,) = inputs, attrs
-        _check("scatter_add", x, index, axis)
+        check_positions("scatter_add", x, index, axis)
         need = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
-        _check_updates("scatter_add", x, updates, need)
+        check_updates("scatter_add", x, updates, need)
         return x.shape, x.dtype
 
     def vjp(self, node: Node, g: Node) -> Grads:
@@ -123,9 +123,9 @@ class ScatterElements(Index):
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         (x, index, updates), (axis,) = inputs, attrs
-        _check("scatter_elements", x, index, axis)
-        _check_within("scatter_elements", x, index, axis)
-        _check_updates("scatter_elements", x, updates, index.shape)
+        check_positions("scatter_elements", x, index, axis)
+        check_within("scatter_elements", x, index, axis)
+        check_updates("scatter_elements", x, updates, index.shape)
         return x.shape, x.dtype
 
     def vjp(self, node: Node, g: Node) -> Grads:
@@ -144,10 +144,10 @@ class Put(Index):
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         (x, index, new), (axis,) = inputs, attrs
-        _check("put", x, index, axis)
+        check_positions("put", x, index, axis)
         if index.size != 1:
             raise ShapeError(f"put: positions are {index.shape}; need one")
-        _check_updates("put", x, new, (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
+        check_updates("put", x, new, (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
         return x.shape, x.dtype
 
     def vjp(self, node: Node, g: Node) -> Grads:
@@ -172,7 +172,7 @@ class LastWriter(Index):
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         (index,), (axis, extent) = inputs, attrs
-        _check("last_writer", index, index, axis)
+        check_positions("last_writer", index, index, axis)
         return tuple(extent if a == axis else n for a, n in enumerate(index.shape)), int64
 
     @staticmethod

@@ -410,6 +410,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "contract": (empty_input,),
     "scatter_add": (empty_updates,),
     "scatter_elements": (empty_updates,),
+    "scatter_fold": (empty_updates,),
     "put": (empty_updates,),
     **dict.fromkeys(REDUCTIONS, (reduce_nothing,)),
 }

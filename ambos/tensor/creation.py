@@ -209,6 +209,68 @@ def linspace(
 
 
 @public
+def logspace(
+    start: float, stop: float | None = None, steps: int = 50, base: float = 10.0,
+    dtype: Any = float32, num: int | None = None, requires_grad: bool = False,
+    end: float | None = None,
+) -> Tensor:  # fmt: skip
+    """`steps` numbers from base ** start to base ** stop, whose logarithms are equally spaced.
+
+    Example:
+        >>> import ambos as am
+        >>> am.logspace(0, 2, 3).tolist()
+        [1.0, 10.0, 100.0]
+    """
+    last = end if stop is None else stop
+    if last is None:
+        raise ArgumentError("logspace: no end; need logspace(start, stop, steps)")
+    count = steps if num is None else num
+    if count < 0:
+        raise ArgumentError(f"logspace: {count} steps; need at least 0")
+    values = np.power(float(base), np.linspace(float(start), float(last), count))
+    return _made(convert(node_of(values), as_dtype(dtype or float32)), requires_grad, None)
+
+
+@public
+def scalar_tensor(
+    value: bool | int | float, dtype: Any = float32, requires_grad: bool = False, device: Any = None
+) -> Tensor:
+    """A tensor without dimensions; float32 unless said otherwise."""
+    return full((), value, dtype or float32, requires_grad, device)
+
+
+@public
+def empty_strided(
+    shape: Any, stride: Any, dtype: Any = float32, requires_grad: bool = False, device: Any = None
+) -> Tensor:
+    """As `empty`: layouts are the compiler's, so that strides say nothing here."""
+    return _of_layout("empty_strided", shape, stride, dtype, requires_grad, device)
+
+
+@public
+def empty_permuted(
+    shape: Any, physical_layout: Any, dtype: Any = float32, requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:  # fmt: skip
+    """As `empty`: layouts are the compiler's, so that the order in memory says nothing here."""
+    sizes = shape_of("empty_permuted", (shape,))
+    if sorted(physical_layout) != list(range(len(sizes))):
+        raise ArgumentError(f"empty_permuted: the layout is {tuple(physical_layout)} for "
+                            f"{len(sizes)} dimensions; need each axis once")  # fmt: skip
+    return _of_layout("empty_permuted", sizes, physical_layout, dtype, requires_grad, device)
+
+
+def _of_layout(
+    op: str, shape: Any, layout: Any, dtype: Any, requires_grad: bool, device: Any
+) -> Tensor:
+    sizes = shape_of(op, (shape,))
+    if len(sizes) != len(tuple(layout)):
+        raise ArgumentError(f"{op}: {len(sizes)} sizes and {len(tuple(layout))} strides; need as "
+                            "many")  # fmt: skip
+    return zeros(sizes, dtype=dtype, requires_grad=requires_grad, device=device)
+
+
+@public
 def eye(
     n: int, m: int | None = None, dtype: Any = float32, k: int = 0, requires_grad: bool = False,
     device: Any = None,
@@ -277,7 +339,8 @@ def is_tensor(x: Any) -> bool:
 
 
 __all__ = [
-    "arange", "as_tensor", "asarray", "astype", "clone", "empty", "empty_like",
-    "eye", "from_dlpack", "from_numpy", "full", "full_like", "is_tensor", "linspace", "ones",
-    "ones_like", "tensor", "tril", "triu", "zeros", "zeros_like",
+    "arange", "as_tensor", "asarray", "astype", "clone", "empty", "empty_like", "empty_permuted",
+    "empty_strided", "eye", "from_dlpack", "from_numpy", "full", "full_like", "is_tensor",
+    "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "tril", "triu", "zeros",
+    "zeros_like",
 ]  # fmt: skip

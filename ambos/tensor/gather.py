@@ -23,7 +23,8 @@ from ambos.tensor.names import public
 from ambos.tensor.operands import convert, expand_to, scalar
 
 
-def _indices(op: str, indices: Any) -> Node:
+def positions(op: str, indices: Any) -> Node:
+    """`indices` as int64."""
     node = node_of(np.asarray(indices, np.int64) if isinstance(indices, list) else indices)
     if not node.dtype.is_integer:
         raise DTypeError(f"{op}: indices are {node.dtype.name}; need integers: use .long()")
@@ -42,7 +43,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
         >>> am.take(am.tensor([10, 20, 30]), [2, 0]).tolist()
         [30, 10]
     """
-    node, index = node_of(x), _indices("take", indices)
+    node, index = node_of(x), positions("take", indices)
     if axis is None:
         node, axis = reshaped(node, (node.size,)), 0
     at = normalize_axis("take", axis, node.rank)
@@ -52,7 +53,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
 @public
 def index_select(x: Any, axis: int, indices: Any) -> Tensor:
     """Elements along an axis at the positions of an integer vector (none negative)."""
-    node, index = node_of(x), _indices("index_select", indices)
+    node, index = node_of(x), positions("index_select", indices)
     at = normalize_axis("index_select", axis, node.rank)
     return wrap(index_ops.take(node, reshaped(index, (index.size,)), attrs=(at,)))
 
@@ -79,9 +80,10 @@ def gather(x: Any, axis: int, indices: Any) -> Tensor:
         >>> am.gather(am.tensor([[1, 2], [3, 4]]), 1, am.tensor([[1], [0]])).tolist()
         [[2], [3]]
     """
-    node, index = node_of(x), _indices("gather", indices)
-    if node.rank == 0:
-        return wrap(node)
+    node, index = node_of(x), positions("gather", indices)
+    if node.rank == 0:  # a scalar counts as a vector of one
+        line = index_ops.gather(reshaped(node, (1,)), reshaped(index, (index.size,)), attrs=(0,))
+        return wrap(reshaped(line, index.shape))
     at = normalize_axis("gather", axis, node.rank)
     _check_gather("gather", node, index, at)
     return wrap(index_ops.gather(node, index, attrs=(at,)))
@@ -90,7 +92,7 @@ def gather(x: Any, axis: int, indices: Any) -> Tensor:
 @public
 def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Tensor:
     """Like `gather`, but other axes broadcast and negative positions count from the end."""
-    node, index = node_of(x), _indices("take_along_axis", indices)
+    node, index = node_of(x), positions("take_along_axis", indices)
     if axis is None:
         node, axis = reshaped(node, (node.size,)), 0
     at = normalize_axis("take_along_axis", axis, node.rank)
@@ -106,16 +108,23 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Tensor:
     return gather(wrap(expand_to(node, source)), at, wrap(index))
 
 
-def _scatter_parts(
+def scatter_parts(
     op: str, x: Any, axis: int, indices: Any, updates: Any
 ) -> tuple[Node, int, Node, Node]:
     """The operands of a scatter: what is written to, the axis, the positions, what is written."""
-    node, index = node_of(x), _indices(op, indices)
+    node, index = node_of(x), positions(op, indices)
+    given = operand_of(updates)
+    if node.rank == 0:  # a scalar counts as a vector of one
+        node = reshaped(node, (1,))
+        index = reshaped(index, (index.size,))
+        given = reshaped(given, (given.size,)) if isinstance(given, Node) else given
     at = normalize_axis(op, axis, node.rank)
     _check_gather(op, node, index, at)
-    given = operand_of(updates)
     if isinstance(given, Node):
-        new = convert(given, node.dtype)
+        new = given
+        if new.dtype is not node.dtype:
+            raise DTypeError(f"{op}: updates are {new.dtype.name} for {node.dtype.name}; need one "
+                             "dtype: convert them")  # fmt: skip
         if new.rank != index.rank or builtins.any(
             i > n for i, n in zip(index.shape, new.shape, strict=True)
         ):
@@ -131,22 +140,23 @@ def _scatter_parts(
 @public
 def scatter_add(x: Any, axis: int, indices: Any, updates: Any) -> Tensor:
     """A copy of `x` with updates[i, j] added at [indices[i, j], j] for axis 0, and so on."""
-    node, at, index, new = _scatter_parts("scatter_add", x, axis, indices, updates)
-    return wrap(index_ops.scatter_elements(node, index, new, attrs=(at,)))
+    node, at, index, new = scatter_parts("scatter_add", x, axis, indices, updates)
+    found = index_ops.scatter_elements(node, index, new, attrs=(at,))
+    return wrap(reshaped(found, node_of(x).shape))
 
 
 @public
 def scatter(x: Any, axis: int, indices: Any, updates: Any) -> Tensor:
     """A copy of `x` with updates[i, j] put at [indices[i, j], j]; of equal targets the last
     wins."""
-    node, at, index, new = _scatter_parts("scatter", x, axis, indices, updates)
-    return wrap(scatter_last(node, at, index, new))
+    node, at, index, new = scatter_parts("scatter", x, axis, indices, updates)
+    return wrap(reshaped(scatter_last(node, at, index, new), node_of(x).shape))
 
 
 @public
 def index_add(x: Any, axis: int, indices: Any, updates: Any, alpha: float = 1) -> Tensor:
     """A copy of `x` to which slices of updates are added at positions along an axis."""
-    node, index = node_of(x), _indices("index_add", indices)
+    node, index = node_of(x), positions("index_add", indices)
     at = normalize_axis("index_add", axis, node.rank)
     new = convert(node_of(updates), node.dtype)
     if alpha != 1:
@@ -156,9 +166,11 @@ def index_add(x: Any, axis: int, indices: Any, updates: Any, alpha: float = 1) -
 
 
 @public
-def index_fill(x: Any, axis: int, indices: Any, value: bool | int | float) -> Tensor:
+def index_fill(x: Any, axis: int, indices: Any, value: Any) -> Tensor:
     """A copy of `x` with `value` at positions along an axis."""
-    node, index = node_of(x), _indices("index_fill", indices)
+    node, index = node_of(x), positions("index_fill", indices)
+    if node.rank == 0:  # a scalar counts as a vector of one
+        node = reshaped(node, (1,))
     at = normalize_axis("index_fill", axis, node.rank)
     extent = node.shape[at]
     hits = index_ops.scatter_add(
@@ -167,8 +179,12 @@ def index_fill(x: Any, axis: int, indices: Any, value: bool | int | float) -> Te
     )  # fmt: skip
     line = reshaped(convert(hits, bool_), tuple(extent if a == at else 1 for a in
                                                 range(node.rank)))  # fmt: skip
-    new = scalar(value, node.dtype, node.shape)
-    return wrap(ops.where(expand_to(line, node.shape), new, node))
+    given = operand_of(value)
+    new = convert(given, node.dtype) if isinstance(given, Node) else scalar(given, node.dtype)
+    if new.size != 1:
+        raise ShapeError(f"index_fill: the value is {new.shape}; need one number")
+    new = expand_to(reshaped(new, ()), node.shape)
+    return wrap(reshaped(ops.where(expand_to(line, node.shape), new, node), node_of(x).shape))
 
 
 @public
@@ -204,7 +220,7 @@ def one_hot(x: Any, num_classes: int, dtype: Any = int64, axis: int = -1) -> Ten
         >>> am.one_hot(am.tensor([0, 2]), 3).tolist()
         [[1, 0, 0], [0, 0, 1]]
     """
-    index = _indices("one_hot", x)
+    index = positions("one_hot", x)
     require_range(
         node_of(x), 0, num_classes, IndexingError,
         lambda found: f"one_hot: class {found} with {num_classes} classes; need 0 <= class < "

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
-from ambos.core.shape import normalize_axis
+from ambos.core.shape import Shape, normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import movement as ops
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
-from ambos.tensor.movement import cut_axis, swapaxes
+from ambos.tensor.movement import cut_axis, ravel, swapaxes
 from ambos.tensor.names import public
 from ambos.tensor.operands import common_dtype, convert, expand_to, scalar
 
@@ -42,8 +42,8 @@ def concat(arrays: Any, axis: int | None = 0) -> Tensor:
         nodes, axis = [reshaped(n, (n.size,)) for n in nodes], 0
     if nodes[0].rank == 0:
         raise ShapeError("concat: got scalars; need at least one dimension: use stack")
-    at = normalize_axis("concat", axis, nodes[0].rank)
     nodes = [n for n in nodes if n.shape != (0,)] or nodes[:1]  # as PyTorch: empty lists join all
+    at = normalize_axis("concat", axis, nodes[0].rank)
     return wrap(ops.concat(*nodes, attrs=(at,)) if len(nodes) > 1 else nodes[0])
 
 
@@ -77,6 +77,88 @@ def vstack(arrays: Any) -> Tensor:
     nodes = _aligned("vstack", arrays)
     rows = [n if n.rank > 1 else reshaped(n, (1, n.size)) for n in nodes]
     return concat([wrap(n) for n in rows], 0)
+
+
+row_stack = vstack
+
+
+@public
+def dstack(arrays: Any) -> Tensor:
+    """Joined along axis 2, which vectors and matrices get at their end."""
+    nodes = _aligned("dstack", arrays)
+    return concat([wrap(reshaped(n, _at_least_3d(n.shape))) for n in nodes], 2)
+
+
+@public
+def column_stack(arrays: Any) -> Tensor:
+    """Joined along axis 1; vectors and scalars are columns."""
+    nodes = _aligned("column_stack", arrays)
+    columns = [n if n.rank > 1 else reshaped(n, (n.size, 1)) for n in nodes]
+    return concat([wrap(n) for n in columns], 1)
+
+
+@public
+def block_diag(*arrays: Any) -> Tensor:
+    """Matrices along the diagonal of one matrix, zeros elsewhere; vectors are rows.
+
+    Example:
+        >>> import ambos as am
+        >>> am.block_diag(am.ones(1, 2), am.ones(1, 1)).tolist()
+        [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    nodes = _aligned("block_diag", arrays)
+    for node in nodes:
+        if node.rank > 2:
+            raise ShapeError(f"block_diag: got {node.shape}; need at most two dimensions")
+    blocks = [n if n.rank == 2 else reshaped(n, (1, n.size)) for n in nodes]
+    width, left, rows = sum(n.shape[1] for n in blocks), 0, []
+    for block in blocks:
+        right = width - left - block.shape[1]
+        sides = (0, left), (0, right)
+        rows.append(ops.pad(block, attrs=sides) if left or right else block)
+        left += block.shape[1]
+    return wrap(ops.concat(*rows, attrs=(0,)) if len(rows) > 1 else rows[0])
+
+
+def _at_least_2d(shape: Shape) -> Shape:
+    return shape if len(shape) > 1 else (1, *(shape or (1,)))
+
+
+def _at_least_3d(shape: Shape) -> Shape:
+    return shape if len(shape) > 2 else (*_at_least_2d(shape), 1)
+
+
+def _raised(arrays: tuple[Any, ...], shape: Callable[[Shape], Shape]) -> Any:
+    """Each of `arrays` (or of the one list) in its new shape; of one tensor a tensor."""
+    if len(arrays) == 1 and not isinstance(arrays[0], (list, tuple)):
+        node = node_of(arrays[0])
+        return wrap(reshaped(node, shape(node.shape)))
+    several = arrays[0] if len(arrays) == 1 else arrays
+    return tuple(_raised((one,), shape) for one in several)
+
+
+@public
+def atleast_1d(*arrays: Any) -> Any:
+    """Scalars with one dimension; of several tensors (or a list) a tuple."""
+    return _raised(arrays, lambda shape: shape or (1,))
+
+
+@public
+def atleast_2d(*arrays: Any) -> Any:
+    """Vectors as rows, scalars as matrices; of several tensors (or a list) a tuple."""
+    return _raised(arrays, _at_least_2d)
+
+
+@public
+def atleast_3d(*arrays: Any) -> Any:
+    """Matrices with an axis at their end, vectors as (1, n, 1); of several tensors a tuple.
+
+    Example:
+        >>> import ambos as am
+        >>> am.atleast_3d(am.zeros(4)).shape
+        (1, 4, 1)
+    """
+    return _raised(arrays, _at_least_3d)
 
 
 @public
@@ -126,10 +208,17 @@ unstack = unbind
 
 @public
 def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
-    """Coordinate grids from vectors; `indexing` "xy" (NumPy's default) or "ij"."""
+    """Coordinate grids from vectors (or one list of them); `indexing` "xy" (NumPy's default) or
+    "ij" (PyTorch's)."""
+    if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)):
+        arrays = tuple(arrays[0])
     nodes = [node_of(a) for a in arrays]
     if indexing not in ("xy", "ij"):
         raise ArgumentError(f"meshgrid: indexing {indexing!r}; need 'xy' or 'ij'")
+    for node in nodes:
+        if node.rank > 1 or node.dtype is not nodes[0].dtype:
+            raise ShapeError(f"meshgrid: got {node.dtype.name}{list(node.shape)}; need vectors of "
+                             "one dtype")  # fmt: skip
     shape = tuple(n.size for n in nodes)
     grids = []
     for axis, node in enumerate(nodes):
@@ -139,7 +228,26 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
     return tuple(grids)
 
 
+@public
+def cartesian_prod(*arrays: Any) -> Tensor:
+    """Every choice of one element from each vector, one row each; of one vector itself.
+
+    Example:
+        >>> import ambos as am
+        >>> am.cartesian_prod(am.tensor([1, 2]), am.tensor([3, 4])).tolist()
+        [[1, 3], [1, 4], [2, 3], [2, 4]]
+    """
+    nodes = [node_of(a) for a in arrays]
+    for node in nodes:
+        if node.rank != 1:
+            raise ShapeError(f"cartesian_prod: got {node.shape}; need vectors")
+    if len(nodes) == 1:
+        return wrap(nodes[0])
+    return stack([ravel(grid) for grid in meshgrid(*arrays, indexing="ij")], -1)
+
+
 __all__ = [
-    "cat", "chunk", "concat", "concatenate", "hstack", "meshgrid", "split", "stack", "unbind",
-    "unstack", "vstack",
+    "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "cartesian_prod", "cat", "chunk",
+    "column_stack", "concat", "concatenate", "dstack", "hstack", "meshgrid", "row_stack", "split",
+    "stack", "unbind", "unstack", "vstack",
 ]  # fmt: skip

@@ -15,7 +15,6 @@ from ambos.ops.movement import permute
 from ambos.ops.reductions import sum_
 from ambos.tensor.einsum import contract_all
 from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
-from ambos.tensor.movement import permute_dims
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, common_dtype, convert, expand_to
 from ambos.tensor.parts import conjugate_node
@@ -215,41 +214,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     return wrap(contract_all(equation, [convert(n, dtype) for n in nodes]))
 
 
-@public
-def trace(x: Any) -> Tensor:
-    """The sum of the main diagonal of a matrix."""
-    return einsum("ii->", x)
-
-
-@public
-def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """A diagonal of two axes, as the new last axis."""
-    node = node_of(x)
-    a, b = dim1 % node.rank, dim2 % node.rank
-    rest = [i for i in range(node.rank) if i not in (a, b)]
-    moved = permute_dims(x, [*rest, a, b])
-    rows, columns = node.shape[a], node.shape[b]
-    count = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
-    index = range(count)
-    down, right = max(-offset, 0), max(offset, 0)
-    flat = moved.reshape(*moved.shape[:-2], rows * columns)
-    places = [(i + down) * columns + i + right for i in index]
-    start = places[0] if places else 0
-    stop = places[-1] + 1 if places else 0
-    result: Tensor = flat[..., start : stop : columns + 1]
-    return result
-
-
-@public
-def addmm(x: Any, y: Any, z: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta * x + alpha * (y @ z)."""
-    product = matmul(y, z)
-    product = product if alpha == 1 else product * alpha
-    start = x if beta == 1 else x * beta
-    return product + start
-
-
 __all__ = [
-    "addmm", "bmm", "diagonal", "dot", "einsum", "matmul", "mm", "mv", "outer", "tensordot",
-    "trace", "vdot", "vecdot",
+    "bmm", "dot", "einsum", "matmul", "mm", "mv", "outer", "tensordot",
+    "vdot", "vecdot",
 ]  # fmt: skip

@@ -14,8 +14,13 @@ from ambos.core.dtype import as_dtype
 from ambos.tensor import (
     assignment,
     backward,
+    calculus,
+    choosing,
     composite,
+    covariance,
     creation,
+    diagonals,
+    floats,
     gather,
     histograms,
     indexing,
@@ -31,14 +36,17 @@ from ambos.tensor import (
     parts,
     pointwise,
     predicates,
+    products,
     quantiles,
     random,
     reductions,
     running,
+    scattering,
     searching,
     sets,
     soft,
     sorting,
+    splitting,
     windows,
 )
 from ambos.tensor.handle import Tensor
@@ -51,11 +59,13 @@ SOURCES = (
     pointwise, composite, numbers, common, movement, padding, joining, reductions, running, soft,
     norms, missing, quantiles, predicates, histograms, gather, sorting, searching, sets, linear,
     parts,
+    products, diagonals, splitting, scattering, choosing, calculus, covariance, floats,
 )  # fmt: skip
 NOT_METHODS = {
     "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "cat", "concat", "concatenate",
     "einsum", "hstack", "meshgrid", "stack", "vstack", "result_type", "Extremes", "MinMax",
-    "normalize", "real", "imag", "complex", "polar",
+    "normalize", "real", "imag", "complex", "polar", "Fraction", "block_diag", "cartesian_prod",
+    "column_stack", "dstack", "row_stack", "tril_indices", "triu_indices",
 }  # fmt: skip
 
 
@@ -119,6 +129,11 @@ def new_zeros(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
 def new_ones(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
     """Ones in a new shape, in this tensor's dtype."""
     return creation.ones(*size, dtype=dtype or self.dtype)
+
+
+def new_empty_strided(self: Tensor, size: Any, stride: Any, dtype: Any = None) -> Tensor:
+    """Zeros in a new shape, in this tensor's dtype: layouts are the compiler's."""
+    return creation.empty_strided(size, stride, dtype=dtype or self.dtype)
 
 
 def new_tensor(self: Tensor, data: Any, dtype: Any = None) -> Tensor:
@@ -195,6 +210,7 @@ OPERATORS = {
 OWN: dict[str, Any] = {
     "to": to, "cpu": cpu, "cuda": cuda, "contiguous": contiguous, "is_contiguous": is_contiguous,
     "new_full": new_full, "new_zeros": new_zeros, "new_ones": new_ones, "new_tensor": new_tensor,
+    "new_empty": new_zeros, "new_empty_strided": new_empty_strided, "adjoint": parts.adjoint,
     "type": type_, "nelement": Tensor.numel, "view": movement.reshape,
     "view_as": movement.reshape_as,
     "repeat": movement.tile, "clone": creation.clone, "copy": creation.clone,

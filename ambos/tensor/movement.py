@@ -127,10 +127,11 @@ def permute(x: Any, *axes: Any) -> Tensor:
     if sorted(found) != list(range(node.rank)):
         raise ShapeError(f"permute: axes {tuple(order)} for {node.shape}; need each of its "
                          f"{node.rank} axes once")  # fmt: skip
-    return wrap(_permuted(node, found))
+    return wrap(permuted(node, found))
 
 
-def _permuted(node: Node, axes: Shape) -> Node:
+def permuted(node: Node, axes: Shape) -> Node:
+    """`node` with its axes in this order."""
     return node if axes == tuple(range(node.rank)) else ops.permute(node, attrs=(axes,))
 
 
@@ -164,7 +165,7 @@ def swapaxes(x: Any, axis0: int, axis1: int) -> Tensor:
     order = list(range(node.rank))
     a, b = (normalize_axis("transpose", v, node.rank) for v in (axis0, axis1))
     order[a], order[b] = order[b], order[a]
-    return wrap(_permuted(node, tuple(order)))
+    return wrap(permuted(node, tuple(order)))
 
 
 @public
@@ -195,11 +196,17 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
         raise ArgumentError(f"moveaxis: {len(froms)} sources and {len(tos)} destinations; "
                             "need as many")  # fmt: skip
     froms = [normalize_axis("moveaxis", a, node.rank) for a in froms]
+    tos = [normalize_axis("moveaxis", a, node.rank) for a in tos]
+    for axes, given in ((froms, source), (tos, destination)):
+        if len(set(axes)) != len(axes):
+            raise ArgumentError(f"moveaxis: {given} names one axis twice; need different ones")
     order = [a for a in range(node.rank) if a not in froms]
-    for to, axis in sorted(zip([normalize_axis("moveaxis", a, node.rank) for a in tos], froms,
-                               strict=True)):  # fmt: skip
+    for to, axis in sorted(zip(tos, froms, strict=True)):
         order.insert(to, axis)
     return permute(x, order)
+
+
+movedim = moveaxis
 
 
 @public
@@ -254,10 +261,10 @@ def broadcast_shapes(*shapes: Sequence[int]) -> Shape:
 
 
 @public
-def flip(x: Any, *axis: Any) -> Tensor:
-    """The order reversed along axes (all of them by default)."""
+def flip(x: Any, *several: Any, axis: Any = None) -> Tensor:
+    """The order reversed along axes (all of them by default): flip(x, 0, 1) or flip(x, (0, 1))."""
     node = node_of(x)
-    wanted = axis[0] if len(axis) == 1 else (axis or None)
+    wanted = several[0] if len(several) == 1 else (several or axis)
     axes = normalize_axes("flip", wanted, node.rank)
     return wrap(ops.flip(node, attrs=(axes,)) if axes else node)
 
@@ -272,6 +279,28 @@ def fliplr(x: Any) -> Tensor:
 def flipud(x: Any) -> Tensor:
     """Axis 0 reversed."""
     return flip(x, 0)
+
+
+@public
+def rot90(x: Any, k: int = 1, axis: Sequence[int] = (0, 1)) -> Tensor:
+    """Turned `k` times by 90 degrees in the plane of two axes, from the first towards the second.
+
+    Example:
+        >>> import ambos as am
+        >>> am.rot90(am.tensor([[1, 2], [3, 4]])).tolist()
+        [[2, 4], [1, 3]]
+    """
+    node = node_of(x)
+    axes = [normalize_axis("rot90", a, node.rank) for a in axis]
+    if len(axes) != 2 or axes[0] == axes[1]:
+        raise ArgumentError(f"rot90: axes {tuple(axis)} of {node.shape}; need two different ones")
+    first, second = axes
+    if k % 4 == 0:
+        return wrap(node)
+    if k % 4 == 2:
+        return flip(x, (first, second))
+    turned = swapaxes(x, first, second)
+    return flip(turned, first if k % 4 == 1 else second)
 
 
 @public
@@ -350,7 +379,7 @@ repeat = repeat_interleave
 __all__ = [
     "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "expand",
     "expand_as", "expand_dims", "flatten", "flip", "fliplr", "flipud", "matrix_transpose",
-    "moveaxis", "narrow", "permute", "permute_dims", "ravel", "repeat", "repeat_interleave",
-    "reshape", "reshape_as", "roll", "squeeze", "swapaxes", "t", "tile", "transpose", "unflatten",
-    "unsqueeze",
+    "moveaxis", "movedim", "narrow", "permute", "permute_dims", "ravel", "repeat",
+    "repeat_interleave", "reshape", "reshape_as", "roll", "rot90", "squeeze", "swapaxes", "t",
+    "tile", "transpose", "unflatten", "unsqueeze",
 ]  # fmt: skip

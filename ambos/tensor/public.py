@@ -9,9 +9,14 @@ from ambos.core import tree
 from ambos.core.arguments import checked
 from ambos.core.errors import UnknownNameError, suggest
 from ambos.tensor import (
+    calculus,
+    choosing,
     composite,
+    covariance,
     creation,
     denormal,
+    diagonals,
+    floats,
     gather,
     histograms,
     jit,
@@ -30,15 +35,18 @@ from ambos.tensor import (
     parts,
     pointwise,
     predicates,
+    products,
     quantiles,
     reductions,
     running,
+    scattering,
     searching,
     segments,
     sets,
     show,
     soft,
     sorting,
+    splitting,
     transforms,
     windows,
 )
@@ -49,7 +57,9 @@ from ambos.tensor.special import common
 MODULES = (pointwise, composite, numbers, common, movement, padding, joining, reductions, running,
            soft, norms, missing, quantiles, predicates, histograms, gather, sorting, searching,
            segments, sets, linear, windows, creation, limits, namespace, parts,
-           basic, torch_names, transforms, jit)  # fmt: skip
+           basic, torch_names, transforms, jit,
+           products, diagonals, splitting, scattering, choosing, calculus, covariance,
+           floats)  # fmt: skip
 
 
 @checked

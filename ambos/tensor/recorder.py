@@ -35,7 +35,8 @@ from ambos.tensor.spent import SPENT, SpentGradient
 from ambos.tensor.tracing import Touched, Trace, enter
 
 Complaints = dict[Node, Complaint]
-DEAR = ("contract", "sort", "reduce", "scatter_add", "scatter_elements")  # to compute twice
+# What it would cost to compute twice.
+DEAR = ("contract", "sort", "reduce", "scatter_add", "scatter_elements", "scatter_fold")
 
 
 def arguments_met(tensors: Sequence[Tensor], call: Sequence[Any]) -> set[int]:

@@ -216,11 +216,19 @@ class Point:
             for lane, point in np.argwhere(on):
                 array, place = self._place(store.buffer, int(address[lane, point]), int(lane))
                 new = data[lane, point]
-                if store.accumulate:
-                    dtype = store.buffer.dtype
-                    old = BUILDER.value(np.asarray(array[place]), dtype)
-                    new = (old + BUILDER.value(np.asarray(new), dtype)).data
+                if store.combine:
+                    both = (np.asarray(v) for v in (array[place], new))
+                    old, more = (BUILDER.value(v, store.buffer.dtype) for v in both)
+                    new = _combined(store.combine, old, more).data
                 array[place] = new
+
+
+def _combined(op: str, old: NumpyValue, new: NumpyValue) -> NumpyValue:
+    """A Store's `combine`."""
+    if op in ("add", "mul"):
+        return old + new if op == "add" else old * new
+    keeps = old > new if op == "max" else old < new
+    return BUILDER.select(keeps | old.ne(old), old, new)
 
 
 # --- loop kernels --------------------------------------------------------------------------------

@@ -226,7 +226,7 @@ def test_ordered_scatter_add(dtype: dt.DType) -> None:
     values = (numbers(dtype, len(index), 1) * 1).astype(dtype.name)
     values = np.nan_to_num(values, posinf=1, neginf=1)
     tape = (Load(Buffer(2, int64), along(1)), Load(Buffer(3, dtype), along(1)))
-    store = Store(Buffer(4, dtype), Index(None, (), ((0, UNIT),)), 1, accumulate=True)
+    store = Store(Buffer(4, dtype), Index(None, (), ((0, UNIT),)), 1, combine="add")
     kernel = LoopKernel((0, 1), (0,), (), None, None, tape, (Map((1,), (store,), True),), 5)
     out = check(kernel, [1, len(index), index, values, np.zeros(4, dtype.name)], LOWER, 1)[4]
     expected = np.zeros(4, dtype.name)
@@ -239,7 +239,7 @@ def test_scatter_add_of_rows_in_lanes() -> None:
     """An embedding's gradient: rows in order, columns in lanes."""
     index, rows = np.array([2, 0, 2, 2]), numbers(float32, 4 * 21, 4).reshape(4, 21)
     tape = (Load(Buffer(2, int64), along(1)), Load(f32(3), at((1, 5), (0, UNIT))))
-    store = Store(f32(4), Index(None, ((0, UNIT),), ((0, 5),)), 1, accumulate=True)
+    store = Store(f32(4), Index(None, ((0, UNIT),), ((0, 5),)), 1, combine="add")
     kernel = LoopKernel((0, 1), (0,), (), 0, 16, tape, (Map((1,), (store,), True),), 6)
     out = check(kernel, [21, 4, index, rows, np.zeros((3, 21), "f4"), 21], LOWER, 2)[4]
     expected = np.zeros((3, 21), "f4")

@@ -47,6 +47,7 @@ def summed(node: Node) -> bool:
         "contract",
         "scatter_add",
         "scatter_elements",
+        "scatter_fold",
         "cumsum",
         "cumprod",
         "logcumsumexp",

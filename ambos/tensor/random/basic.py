@@ -413,6 +413,14 @@ def randint(
 
 
 @public
+def randint_like(x: Any, low: int, high: int | None = None, dtype: Any = None) -> Tensor:
+    """Uniform integers from low (0) to high - 1 in the shape (and dtype) of `x`."""
+    node, bounds = node_of(x), (0, low) if high is None else (low, high)
+    whole = integers(None, *bounds, node.shape, int64)
+    return wrap(convert(whole._node, as_dtype(dtype or node.dtype)))
+
+
+@public
 def randperm(n: int, dtype: Any = int64, generator: Generator | None = None) -> Tensor:
     """A random order of range(n) from the global stream."""
     return wrap(convert(permutation(None, n, generator)._node, as_dtype(dtype)))
@@ -457,5 +465,5 @@ def seed() -> int:
 
 __all__ = [
     "Generator", "bernoulli", "default_generator", "manual_seed", "multinomial", "rand",
-    "rand_like", "randint", "randn", "randn_like", "randperm",
+    "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm",
 ]  # fmt: skip

@@ -1,0 +1,103 @@
+"""Products and extremes at computed positions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ambos.core.dtype import DType, bool_
+from ambos.core.errors import DTypeError
+from ambos.core.shape import Shape
+from ambos.graph.node import Attrs, Node
+from ambos.ops.arithmetic import cast, divide, equal, multiply, subtract, where
+from ambos.ops.indexing import (
+    Index,
+    check_positions,
+    check_updates,
+    check_within,
+    gather,
+    scatter_elements,
+)
+from ambos.ops.kinds import Grads, constant_like
+
+
+class ScatterFold(Index):
+    """A copy of x into which updates[i, j] is folded at [index[i, j], j] for axis 0, in the order
+    of the axis, and so on; attrs: (axis, "prod" or "amax" or "amin"; NaN wins). Inputs: x, index,
+    updates (shaped like the index)."""
+
+    FOLDS: ClassVar[dict[str, str]] = {"prod": "mul", "amax": "max", "amin": "min"}  # in loop IR
+
+    def ref(np: Any, x: Any, index: Any, updates: Any, axis: int, fold: str) -> Any:
+        function = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}[fold]
+        result = x.copy()
+        place = list(np.indices(index.shape, sparse=True))
+        place[axis] = index
+        function.at(result, tuple(place), updates)
+        return result
+
+    def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
+        (x, index, updates), (axis, _) = inputs, attrs
+        if x.dtype is bool_:
+            raise DTypeError("scatter_fold: got bool; need numbers: cast first")
+        check_positions("scatter_fold", x, index, axis)
+        check_within("scatter_fold", x, index, axis)
+        check_updates("scatter_fold", x, updates, index.shape)
+        return x.shape, x.dtype
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        (x, index, updates), (axis, fold) = node.inputs, node.attrs
+        slopes = _of_product if fold == "prod" else _of_extreme
+        by_x, by_updates = slopes(node, x, index, updates, axis, g)
+        return by_x, None, by_updates
+
+
+def _as_number(mask: Node, x: Node) -> Node:
+    return cast(mask, attrs=(x.dtype,))
+
+
+def _of_extreme(
+    node: Node, x: Node, index: Node, updates: Node, axis: int, g: Node
+) -> tuple[Node, Node]:
+    """Shared evenly by all that are equal to the extreme."""
+    at = (axis,)
+    is_x = _as_number(equal(x, node), x)
+    is_update = _as_number(equal(updates, gather(node, index, attrs=at)), x)
+    share = divide(g, scatter_elements(is_x, index, is_update, attrs=at))
+    return (
+        where(equal(is_x, constant_like(x, 0)), constant_like(x, 0), share),
+        where(equal(is_update, constant_like(updates, 0)), constant_like(updates, 0),
+              gather(share, index, attrs=at)),
+    )  # fmt: skip
+
+
+def _of_product(
+    node: Node, x: Node, index: Node, updates: Node, axis: int, g: Node
+) -> tuple[Node, Node]:
+    """The product of the others, without dividing by zero (see reductions.Prod)."""
+    at = (axis,)
+    x_zero, update_zero = (equal(v, constant_like(v, 0)) for v in (x, updates))
+    count = scatter_elements(_as_number(x_zero, x), index, _as_number(update_zero, x), attrs=at)
+    nothing_x, nothing_updates = constant_like(x, 0), constant_like(updates, 0)
+    zeros = scatter_elements(
+        where(x_zero, x, nothing_x), index, where(update_zero, updates, nothing_updates), attrs=at
+    )
+    safe_x = where(x_zero, constant_like(x, 1), x)
+    safe_updates = where(update_zero, constant_like(updates, 1), updates)
+    rest = scatter_fold(safe_x, index, safe_updates, attrs=(axis, "prod"))
+    by_x = _slope(x, x_zero, safe_x, rest, count, zeros)
+    there = [gather(v, index, attrs=at) for v in (rest, count, zeros)]
+    by_update = _slope(updates, update_zero, safe_updates, *there)
+    return multiply(g, by_x), multiply(gather(g, index, attrs=at), by_update)
+
+
+def _slope(x: Node, is_zero: Node, safe: Node, rest: Node, count: Node, zeros: Node) -> Node:
+    """`rest` is the product of what is not zero, `zeros` the sum of the `count` that are. With one
+    or two zeros the terms that vanish are written out, for the sake of the second derivative."""
+    zero, one, two = (constant_like(x, value) for value in (0, 1, 2))
+    single = equal(count, one)
+    at_zero = where(single, one, where(equal(count, two), subtract(zeros, x), zero))
+    elsewhere = where(equal(count, zero), one, where(single, zeros, zero))
+    return multiply(divide(rest, safe), where(is_zero, at_zero, elsewhere))
+
+
+scatter_fold = ScatterFold()

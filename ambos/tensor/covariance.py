@@ -1,0 +1,86 @@
+"""How variables vary together: covariances and correlations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.tensor.diagonals import diagonal
+from ambos.tensor.handle import Tensor, node_of, wrap
+from ambos.tensor.linear import matmul
+from ambos.tensor.movement import reshape
+from ambos.tensor.names import public
+from ambos.tensor.operands import floating
+
+
+@public
+def cov(x: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
+    """The covariances of variables, a row of samples each. A sample counts `fweights` times and
+    has the importance `aweights`.
+
+    Shapes: (variables, samples) -> (variables, variables); of one variable a scalar.
+
+    Example:
+        >>> import ambos as am
+        >>> am.cov(am.tensor([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]])).tolist()
+        [[1.0, -1.0], [-1.0, 1.0]]
+    """
+    node = floating(node_of(x))
+    if node.rank > 2:
+        raise ShapeError(f"cov: got {node.shape}; need at most two dimensions: a row of samples "
+                         "for each variable")  # fmt: skip
+    rows = reshape(wrap(node), node.shape if node.rank == 2 else (1, node.size))
+    samples = rows.shape[1]
+    times = _weights("fweights", fweights, samples, integers=True)
+    importance = _weights("aweights", aweights, samples, integers=False)
+    given = [w.astype(node.dtype) for w in (times, importance) if w is not None]
+    total: Any = float(samples)
+    lost: Any = float(correction)
+    centred = weighted = rows
+    if given:
+        weights = given[0] if len(given) == 1 else given[0] * given[1]
+        total = weights.sum()
+        if importance is not None:
+            lost = correction * (weights * importance.astype(node.dtype)).sum() / total
+        centred = rows - (rows * weights).sum(1, True) / total
+        weighted = centred * weights
+    else:
+        centred = weighted = rows - rows.sum(1, True) / total
+    left = total - lost
+    left = left.clip(0) if isinstance(left, Tensor) else max(left, 0.0)
+    square = matmul(weighted, centred.mT) / left
+    return reshape(square, ()) if rows.shape[0] == 1 else square
+
+
+def _weights(name: str, given: Any, samples: int, integers: bool) -> Tensor | None:
+    if given is None:
+        return None
+    node = node_of(given)
+    if node.shape != (samples,):
+        raise ShapeError(f"cov: {name} are {node.shape} for {samples} samples; need one each")
+    if not (node.dtype.is_integer if integers else node.dtype.is_floating):
+        kind = "integers" if integers else "floating numbers"
+        raise DTypeError(f"cov: {name} are {node.dtype.name}; need {kind}")
+    found = wrap(node)
+    if samples and bool((found < 0).any()):
+        raise ArgumentError(f"cov: {name} hold a negative number; need none below 0")
+    return found
+
+
+@public
+def corrcoef(x: Any) -> Tensor:
+    """The correlations of variables, a row of samples each (see `cov`), within [-1, 1].
+
+    Example:
+        >>> import ambos as am
+        >>> am.corrcoef(am.tensor([[0.0, 1.0, 2.0], [4.0, 2.0, 0.0]])).tolist()
+        [[1.0, -1.0], [-1.0, 1.0]]
+    """
+    square = cov(x)
+    if square.ndim == 0:
+        return square / square
+    deviations: Tensor = diagonal(square).sqrt()
+    return (square / deviations[:, None] / deviations).clip(-1, 1)
+
+
+__all__ = ["corrcoef", "cov"]

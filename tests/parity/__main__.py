@@ -1,0 +1,129 @@
+"""The whole comparison, or some entries of it, with a table of counts.
+
+python -m tests.parity                       every sample of every entry (`make parity`)
+python -m tests.parity add 'linalg.*' -n 5   five samples of these, failures in full
+python -m tests.parity --missing             entries that have no function of ours yet
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+from tests.parity import database, mapping
+from tests.parity.check import ASPECTS, Failure, Outcome, check
+
+
+def outcome_of(task: tuple[str, int | None]) -> Outcome:
+    """An entry's outcome; an error of the harness itself counts as a failure of the entry."""
+    try:
+        return check(*task)
+    except Exception as error:
+        failure = Failure("float32", -1, f"harness: {type(error).__name__}: {error}")
+        return Outcome(task[0], failures=[failure])
+
+
+def outcomes(names: Sequence[str], limit: int | None, workers: int) -> Iterator[Outcome]:
+    """The outcomes in order; each worker is a process of its own."""
+    tasks = [(name, limit) for name in names]
+    if workers == 1:
+        yield from map(outcome_of, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from pool.map(outcome_of, tasks)
+
+
+def table(found: Sequence[Outcome]) -> str:
+    """Counts by aspect, then the failures by name with their reasons, as Markdown."""
+    lines = [
+        "| aspect | samples | agree | differ, with a reason | differ |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for aspect in ASPECTS:
+        passed = sum(o.passed[aspect] for o in found)
+        bad = [(o, f) for o in found for f in o.failures if f.aspect == aspect]
+        explained = sum(aspect in mapping.KNOWN.get(o.name, {}) for o, _ in bad)
+        total = passed + len(bad)
+        lines.append(f"| {aspect} | {total} | {passed} | {explained} | {len(bad) - explained} |")
+    whole = sum(not outcome.failures for outcome in found)
+    unmapped = sorted(set(database.ENTRIES) - set(mapping.mapped()) - set(mapping.OUT))
+    lines += [
+        "",
+        f"{len(database.ENTRIES)} entries: {len(mapping.mapped())} mapped ({len(found)} of them "
+        f"looked at, {whole} agree in every sample), {len(mapping.OUT)} out of scope, "
+        f"{len(unmapped)} without a function of ours.",
+    ]
+    lines += _listed("Differences with a reason", _explained(found))
+    lines += _listed("Differences without one", _unexplained(found))
+    lines += _listed("Out of scope", [f"`{name}`: {why}" for name, why in mapping.OUT.items()])
+    lines += _listed("Without a function of ours", [f"`{name}`" for name in unmapped])
+    return "\n".join(lines) + "\n"
+
+
+def _explained(found: Sequence[Outcome]) -> list[str]:
+    lines = []
+    for outcome in found:
+        for aspect, reason in mapping.KNOWN.get(outcome.name, {}).items():
+            bad = sum(failure.aspect == aspect for failure in outcome.failures)
+            total = bad + outcome.passed[aspect]
+            lines.append(f"`{outcome.name}`, {aspect} ({bad} of {total}): {reason}")
+    return lines
+
+
+def _unexplained(found: Sequence[Outcome]) -> list[str]:
+    lines = []
+    for outcome in found:
+        bad = outcome.unexplained()
+        for aspect in ASPECTS:
+            of_this = [failure for failure in bad if failure.aspect == aspect]
+            if of_this:
+                total = len(of_this) + outcome.passed[aspect]
+                lines.append(f"`{outcome.name}`, {aspect} ({len(of_this)} of {total}): "
+                             f"{of_this[0].reason.splitlines()[0][:160]}")  # fmt: skip
+    return lines
+
+
+def _listed(title: str, lines: Sequence[str]) -> list[str]:
+    return ["", f"### {title} ({len(lines)})", "", *(f"* {line}" for line in lines)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__)
+    parser.add_argument("names", nargs="*", help="entries, or patterns of names")
+    parser.add_argument("-n", "--samples", type=int, help="samples of each dtype (default: all)")
+    parser.add_argument("-j", "--workers", type=int, default=1)
+    parser.add_argument("-v", "--verbose", action="store_true", help="every failure in full")
+    parser.add_argument("--write", type=Path, help="where the table goes")
+    parser.add_argument("--missing", action="store_true")
+    given = parser.parse_args()
+    wanted = given.names or ["*"]
+    names = [n for n in mapping.mapped() if any(fnmatchcase(n, pattern) for pattern in wanted)]
+    if given.missing:
+        print(*sorted(set(database.ENTRIES) - set(mapping.mapped()) - set(mapping.OUT)), sep="\n")
+        return 0
+    found = []
+    for outcome in outcomes(names, given.samples, given.workers):
+        found.append(outcome)
+        bad = outcome.unexplained()
+        print(f"{outcome.name}: {sum(outcome.passed.values())} agree"
+              f"{f', {len(bad)} differ' if bad else ''}", flush=True)  # fmt: skip
+        for failure in bad if given.verbose else bad[:3]:
+            print(f"    {failure}", flush=True)
+    if given.write:
+        given.write.parent.mkdir(parents=True, exist_ok=True)
+        given.write.write_text(table(found))
+    elif not given.names:
+        print(table(found))
+    return int(any(outcome.unexplained() for outcome in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

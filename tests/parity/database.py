@@ -1,0 +1,67 @@
+"""PyTorch's operator database: its entries by name, their samples and their error inputs.
+
+An entry is called by its name, with its variant after a dot where it has one ("max.binary").
+"""
+
+import random
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+
+with warnings.catch_warnings():  # what torch says about its own test helpers
+    warnings.simplefilter("ignore")
+    from torch.testing._internal.common_methods_invocations import op_db
+
+SEED = 2024
+
+
+def full_name(op: Any) -> str:
+    """`name.variant`, the key of every table here."""
+    return f"{op.name}.{op.variant_test_name}" if op.variant_test_name else op.name
+
+
+ENTRIES = {full_name(op): op for op in op_db}
+
+
+def seed_everything() -> None:
+    """The same samples at every run."""
+    torch.manual_seed(SEED)
+    np.random.seed(SEED)
+    random.seed(SEED)
+
+
+def supports(op: Any, dtype: torch.dtype) -> bool:
+    """Does torch compute this entry in `dtype` on the CPU?"""
+    return dtype in op.supported_dtypes("cpu")
+
+
+def has_gradient(op: Any, dtype: torch.dtype) -> bool:
+    """Does torch differentiate this entry in `dtype`?"""
+    return op.supports_autograd and dtype in op.supported_backward_dtypes("cpu")
+
+
+def samples(op: Any, dtype: torch.dtype) -> list[Any]:
+    """Every sample input of an entry; those of floats ask for gradients where there are any."""
+    seed_everything()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return list(op.sample_inputs("cpu", dtype, requires_grad=has_gradient(op, dtype)))
+
+
+def error_inputs(op: Any) -> list[Any]:
+    """Every input that torch refuses."""
+    if op.error_inputs_func is None:
+        return []
+    seed_everything()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return list(op.error_inputs("cpu"))
+
+
+def chosen(name: str, count: int, limit: int | None) -> list[int]:
+    """Which of `count` samples are looked at: all, or `limit` of them, always the same ones."""
+    if limit is None or count <= limit:
+        return list(range(count))
+    return sorted(random.Random(name).sample(range(count), limit))

@@ -1,0 +1,183 @@
+"""Which function of ours an entry of PyTorch's operator database is.
+
+Most entries need no line here: `linalg.norm` is `am.linalg.norm`, `nn.functional.relu` is found in
+`ambos.nn.functional`, `bool` is a method. Tables are sorted, one line an entry.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ambos as am
+import ambos.nn.functional as F
+from ambos.core.dtype import DType
+from tests.parity.database import ENTRIES
+
+# Entries that are no function of ours, and why.
+CUDA_CODE = "compiles CUDA source that the caller writes"
+INTERNAL = "internal to torch: a step of another entry that is mapped"
+SPARSE = "sparse layouts are not part of this stage"
+STRIDES = "reads memory by strides; layouts are the compiler's here, and tensors do not alias"
+UNDEFINED = "changes the memory behind a tensor and leaves new elements undefined"
+
+OUT: dict[str, str] = {
+    "_batch_norm_with_update": INTERNAL,
+    "_chunk_cat": INTERNAL,
+    "_native_batch_norm_legit": INTERNAL,
+    "_segment_reduce.lengths": INTERNAL,
+    "_segment_reduce.offsets": INTERNAL,
+    "_softmax_backward_data": INTERNAL,
+    "_unsafe_masked_index": INTERNAL,
+    "_unsafe_masked_index_put_accumulate": INTERNAL,
+    "_upsample_bilinear2d_aa": INTERNAL,
+    "as_strided": STRIDES,
+    "as_strided.partial_views": STRIDES,
+    "as_strided_copy": STRIDES,
+    "as_strided_scatter": STRIDES,
+    "bmm.triton_optimized": "a Triton kernel of torch, for GPUs",
+    "hash_tensor": "torch's own hash of the bytes of a tensor",
+    "jiterator_2inputs_2outputs": CUDA_CODE,
+    "jiterator_4inputs_with_extra_args": CUDA_CODE,
+    "jiterator_binary": CUDA_CODE,
+    "jiterator_binary_return_by_ref": CUDA_CODE,
+    "jiterator_unary": CUDA_CODE,
+    "max_pool2d_with_indices_backward": INTERNAL,
+    "native_batch_norm": INTERNAL,
+    "native_dropout_backward": INTERNAL,
+    "native_group_norm": INTERNAL,
+    "native_layer_norm": INTERNAL,
+    "nn.functional.linear_cross_entropy.chunked": INTERNAL,
+    "nn.functional.linear_cross_entropy.chunked_none": INTERNAL,
+    "resize_": UNDEFINED,
+    "resize_as_": UNDEFINED,
+    "sparse.mm.reduce": SPARSE,
+    "sparse.sampled_addmm": SPARSE,
+    "to_sparse": SPARSE,
+    "torch._scaled_mm": INTERNAL,
+    "torch._scaled_mm_v2": INTERNAL,
+    "torch.ops.aten._efficient_attention_forward": INTERNAL,
+    "torch.ops.aten._flash_attention_forward": INTERNAL,
+    "torch.ops.aten._safe_softmax.default": INTERNAL,
+}
+
+
+def _slice(x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+    return x[(slice(None),) * (dim % x.ndim) + (slice(start, end, step),)]
+
+
+def _as_shape(value: Any) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+# Entries whose arguments come in another order, or whose name is another one here.
+ADAPTERS: dict[str, Callable[..., Any]] = {
+    "__rdiv__": lambda x, y: y / x,
+    "alias_copy": am.clone,
+    "broadcast_shapes": lambda *shapes: am.broadcast_shapes(*map(_as_shape, shapes)),
+    "einsum": lambda operands, equation: am.einsum(equation, operands),
+    "equal": am.array_equal,
+    "fill": lambda x, value: am.full_like(x, value),
+    "meshgrid.list_of_tensors": lambda x, indexing="ij": am.meshgrid(*x, indexing=indexing),
+    "meshgrid.variadic_tensors": lambda *x, indexing="ij": am.meshgrid(*x, indexing=indexing),
+    "repeat": lambda x, *repeats: x.repeat(*repeats),
+    "slice": _slice,
+    "where": lambda x, condition, y: am.where(condition, x, y),
+    "zero_": lambda x: am.zeros_like(x),
+}
+
+# Entries whose values nobody promises: random numbers, memory that nobody has written.
+WITHOUT_VALUES = (
+    "bernoulli", "cauchy", "empty", "empty_like", "empty_permuted", "empty_strided", "exponential",
+    "geometric", "log_normal", "multinomial", "new_empty", "new_empty_strided",
+    "nn.functional.alpha_dropout", "nn.functional.dropout", "nn.functional.dropout2d",
+    "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout.with_train",
+    "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d",
+    "nn.functional.rrelu", "normal", "normal.in_place", "normal.number_mean", "rand_like",
+    "randint", "randint_like", "randn", "randn_like", "uniform",
+)  # fmt: skip
+
+# What both results are seen through, where several results are right (signs of vectors).
+BOTH: dict[str, Callable[[Any], Any]] = {}
+
+# Entries whose results are less exact in float32 than most, and by which factor.
+TOLERANCE: dict[str, float] = {}
+
+# Entries that do not agree yet; who makes one agree takes its line out of the file.
+UNFINISHED = frozenset((Path(__file__).parent / "unfinished.txt").read_text().split())
+
+# Differences that are meant: entry -> aspect (a dtype, "gradient" or "errors") -> the reason.
+CUT = "torch cuts the factor 0.2 to 0 for integers; here a factor that does not fit is an error"
+
+KNOWN: dict[str, dict[str, str]] = {
+    "addbmm": {"int64": CUT},
+    "addmm": {"int64": CUT},
+    "addmv": {"int64": CUT},
+    "addr": {"int64": CUT},
+    "baddbmm": {"int64": CUT},
+}
+
+# What torch refuses for reasons that do not exist here: aliasing, devices, buffers for results.
+ALIASING = re.compile(
+    r"memory location|overlap|out tensor|Expected out|out=|requires grad|device|deprecated"
+)
+REFUSED_BY_TORCH_ONLY: dict[str, str] = {}
+
+
+def is_error_here(name: str, regex: str) -> bool:
+    """Is an error input of torch one that we have to refuse as well?"""
+    if not regex:  # torch's functions need a tensor; ours take numbers as well
+        return False
+    own = REFUSED_BY_TORCH_ONLY.get(name)
+    return not (ALIASING.search(regex) or (own is not None and re.search(own, regex)))
+
+
+def function(name: str) -> Callable[..., Any] | None:
+    """Our function for an entry; None if there is none."""
+    if name in OUT:
+        return None
+    if name in ADAPTERS:
+        return ADAPTERS[name]
+    path = ENTRIES[name].name.removeprefix("torch.").split(".")
+    return _found(path) or _found([*path[:-1], _aliasing_spelling(path[-1])])
+
+
+def _aliasing_spelling(name: str) -> str:
+    """Nothing aliases here, so `squeeze_copy` is `squeeze`, and `unsafe_split` is `split`."""
+    return name.removesuffix("_copy").removeprefix("unsafe_")
+
+
+# Names that mean something else outside their room.
+OTHERS = {("nn", "functional", "unfold"), ("linalg", "vander"), ("linalg", "norm")}
+
+
+def _found(path: list[str]) -> Callable[..., Any] | None:
+    room, last = ".".join(path[:-1]), path[-1]
+    places = {"nn.functional": [F, am], "": [am], "masked": [_room("masked")]}.get(room) or [
+        _room(room),
+        am,
+    ]
+    if tuple(path) in OTHERS:
+        places = places[:1] if room == "nn.functional" else [_room(room)]
+    for place in places:
+        found = getattr(place, last, None)
+        if callable(found) and not isinstance(found, DType):
+            return found  # type: ignore[no-any-return]
+    if tuple(path) in OTHERS or room == "masked":
+        return None
+    method = am.Tensor.__dict__.get(last) or getattr(am.Tensor, last, None)
+    if isinstance(method, property):
+        return lambda x: getattr(x, last)
+    return method if callable(method) else None
+
+
+def _room(path: str) -> Any:
+    found: Any = am
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def mapped() -> list[str]:
+    """The entries that have a function of ours."""
+    return sorted(name for name in ENTRIES if function(name) is not None)
