@@ -10,7 +10,7 @@ from typing import Any
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import broadcast, normalize_axis
 from ambos.ops.movement import permute
-from ambos.tensor import linear
+from ambos.tensor import diagonals, linear
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.joining import stack
 from ambos.tensor.linalg.operands import together
@@ -51,7 +51,7 @@ def diagonal(x: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     if node_of(x).rank < 2:
         raise ShapeError(f"linalg.diagonal: got shape {node_of(x).shape}; need at least two "
                          "dimensions, (..., m, n)")  # fmt: skip
-    return linear.diagonal(x, offset, dim1, dim2)
+    return diagonals.diagonal(x, offset, dim1, dim2)
 
 
 @public
