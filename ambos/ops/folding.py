@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ambos.core.dtype import DType, bool_
+from ambos.core.dtype import DType
 from ambos.core.errors import DTypeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
@@ -25,6 +25,7 @@ class ScatterFold(Index):
     of the axis, and so on; attrs: (axis, "prod" or "amax" or "amin"; NaN wins). Inputs: x, index,
     updates (shaped like the index)."""
 
+    accepts: ClassVar[str] = "iuf"
     FOLDS: ClassVar[dict[str, str]] = {"prod": "mul", "amax": "max", "amin": "min"}  # in loop IR
 
     def ref(np: Any, x: Any, index: Any, updates: Any, axis: int, fold: str) -> Any:
@@ -37,8 +38,8 @@ class ScatterFold(Index):
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         (x, index, updates), (axis, _) = inputs, attrs
-        if x.dtype is bool_:
-            raise DTypeError("scatter_fold: got bool; need numbers: cast first")
+        if x.dtype.kind not in self.accepts:
+            raise DTypeError(f"scatter_fold: got {x.dtype.name}; need real numbers: cast first")
         check_positions("scatter_fold", x, index, axis)
         check_within("scatter_fold", x, index, axis)
         check_updates("scatter_fold", x, updates, index.shape)

@@ -32,7 +32,7 @@ def argwhere(x: Any) -> Tensor:
         >>> am.argwhere(am.tensor([[0, 5], [7, 0]])).tolist()
         [[0, 1], [1, 0]]
     """
-    found: Tensor = nonzero(x)
+    found: Tensor = nonzero(x, as_tuple=False)
     return found
 
 

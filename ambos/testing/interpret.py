@@ -1,8 +1,7 @@
 """The middle oracle: kernels of the loop IR executed in NumPy, exactly as loops.py defines them.
 
-If NumPy's answer and this one differ, lowering is wrong; if this one and the machine's differ,
-emission is wrong. Every address is checked: touching an element that is masked off, or outside
-its memory, is an error here, where machine code would read something or crash.
+If NumPy's answer and this one differ, lowering is wrong; if this and the machine's differ, emission
+is. Every address is checked: touching what is masked off or outside its memory is an error here.
 
 Values are arrays of shape (lanes, points): all indices of the lane axis (one row without a lane
 axis) by all points of the stage's axes. bfloat16 memory is uint16, argument words are Python
