@@ -16,8 +16,9 @@ from itertools import product
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import cast, fma
 from ambos.ops.contraction import Label, Spec, padded_explicitly
+from ambos.ops.inner import spread
 from ambos.ops.kinds import constant
-from ambos.ops.movement import detach, expand, permute, reshape, slice_
+from ambos.ops.movement import detach, permute, reshape, slice_
 
 MOST_TAPS = 64  # each is an instruction of the kernel (and a sum of 256 is taken in blocks)
 
@@ -82,9 +83,8 @@ def _factor(b: Node, spec: Spec, place: dict[Label, int]) -> Node:
     stop = tuple(place[x] + 1 if x in place else n for x, n in zip(spec.b, b.shape, strict=True))
     labels = [label for label in spec.b if label not in place]
     b = slice_(b, attrs=(start, stop, (1,) * b.rank))
-    single = tuple(sizes[label] if label in labels else 1 for label in spec.out)
-    shape = tuple(sizes[label] for label in spec.out)
-    return expand(reshape(b, attrs=(single,)), attrs=(shape,))
+    b = reshape(b, attrs=(tuple(sizes[label] for label in labels),))
+    return spread(b, labels, spec.out, sizes)
 
 
 def _in_order(x: Node, labels: Sequence[Label], wanted: Sequence[Label]) -> Node:

@@ -28,7 +28,7 @@ def inner_product(node: Node) -> Node | None:
         return None
     order = (*spec.out, *spec.contracted)
     a, b = (
-        _spread(x if x.dtype is x.dtype.compute else cast(x, attrs=(x.dtype.compute,)), labels,
+        spread(x if x.dtype is x.dtype.compute else cast(x, attrs=(x.dtype.compute,)), labels,
                 order, spec.sizes())
         for x, labels in zip(node.inputs, (spec.a_labels, spec.b), strict=True)
     )  # fmt: skip
@@ -38,7 +38,7 @@ def inner_product(node: Node) -> Node | None:
     return result if result.dtype is node.dtype else cast(result, attrs=(node.dtype,))
 
 
-def _spread(
+def spread(
     x: Node, labels: Sequence[Label], order: Sequence[Label], sizes: dict[Label, int]
 ) -> Node:
     """`x` with one axis for each label of `order`; those that it lacks repeat it."""

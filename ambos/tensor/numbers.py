@@ -7,6 +7,7 @@ from typing import Any
 from ambos.core.errors import DTypeError
 from ambos.ops import arithmetic as ops
 from ambos.ops import bits, functions
+from ambos.ops.kinds import Predicate
 from ambos.tensor.handle import Tensor, node_of, operand_of, wrap
 from ambos.tensor.names import public
 from ambos.tensor.operands import align, binary, floating, require, scalar
@@ -80,18 +81,19 @@ def fmax(x: Any, y: Any) -> Tensor:
         >>> am.fmax(am.tensor([1.0, float("nan")]), 0.0).tolist()
         [1.0, 0.0]
     """
-    a, b = align("fmax", (operand_of(x), operand_of(y)))
-    first = ops.greater_equal(a, b)
-    if a.dtype.is_floating:
-        first = ops.bitwise_or(first, ops.isnan(b))
-    return wrap(ops.where(first, a, b))
+    return _chosen("fmax", ops.greater_equal, x, y)
 
 
 @public
 def fmin(x: Any, y: Any) -> Tensor:
     """The smaller of two; NaN only where both are."""
-    a, b = align("fmin", (operand_of(x), operand_of(y)))
-    first = ops.less_equal(a, b)
+    return _chosen("fmin", ops.less_equal, x, y)
+
+
+def _chosen(name: str, before: Predicate, x: Any, y: Any) -> Tensor:
+    """x where it comes before y or y is NaN, else y."""
+    a, b = align(name, (operand_of(x), operand_of(y)))
+    first = before(a, b)
     if a.dtype.is_floating:
         first = ops.bitwise_or(first, ops.isnan(b))
     return wrap(ops.where(first, a, b))
