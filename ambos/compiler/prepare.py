@@ -9,6 +9,7 @@ from ambos.core.shape import size_of
 from ambos.graph import Node, make, rewrite, toposort
 from ambos.graph.rewrite import Table, Trail
 from ambos.ops.arithmetic import cast
+from ambos.ops.blend import gathered
 from ambos.ops.contraction import Spec, padded_explicitly
 from ambos.ops.depthwise import depthwise
 from ambos.ops.inner import inner_product
@@ -65,6 +66,7 @@ def _wide_attention(node: Node) -> Node | None:
 EXPLICIT: Table = {
     **{name: (_reduce_of_nothing,) for name, op in registry.items() if op.kind == "reduce"},
     "contract": (_empty_sum, inner_product, depthwise, _padding),
+    "blend": (gathered,),
     "pad": SIMPLIFICATIONS["pad"],
     "slice": SIMPLIFICATIONS["slice"],
     **{

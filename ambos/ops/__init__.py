@@ -6,6 +6,7 @@ from ambos.ops import (
     attention,
     bessel,
     bits,
+    blend,
     complex,
     contraction,
     folding,
@@ -26,8 +27,8 @@ from ambos.ops import (
 from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
-    "Op", "Pointwise", "arithmetic", "attempts", "attention", "bessel", "bits", "complex",
-    "constant", "constant_like", "contraction", "folding", "fourier", "functions", "indexing",
+    "Op", "Pointwise", "arithmetic", "attempts", "attention", "bessel", "bits", "blend",
+    "complex", "constant", "constant_like", "contraction", "folding", "fourier", "functions", "indexing",
     "movement", "op", "random", "reductions", "registry", "sampling", "scan", "solving", "sources",
     "special", "spectral", "triangles",
 ]  # fmt: skip

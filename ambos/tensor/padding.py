@@ -38,7 +38,7 @@ def pad(x: Any, padding: Any, mode: str = "constant", value: bool | int | float 
     if mode not in ("reflect", "replicate", "circular"):
         raise ArgumentError(f"pad: mode {mode!r}; need constant, reflect, replicate or circular")
     for axis, (before, after) in enumerate(sides):
-        node = _pad_mirrored(node, axis, before, after, mode)
+        node = _pad_one(node, axis, before, after, mode)
     return wrap(node)
 
 
@@ -79,12 +79,35 @@ def _pad_constant(node: Node, sides: list[tuple[int, int]], value: bool | int | 
     return where(inside, padded, scalar(value, node.dtype, padded.shape))
 
 
+def _pad_one(node: Node, axis: int, before: int, after: int, mode: str) -> Node:
+    """`_pad_mirrored`, where a negative count removes elements. What wraps around is what is left;
+    what is mirrored or repeated may have been removed at the other end."""
+    low, high = builtins.max(before, 0), builtins.max(after, 0)
+    if (low, high) == (before, after):
+        return _pad_mirrored(node, axis, before, after, mode)
+    start, stop = builtins.max(-before, 0), builtins.min(after, 0)
+    if mode == "circular":
+        extent = node.shape[axis]
+        if start >= extent + stop:
+            raise ShapeError(f"pad: {(before, after)} on axis {axis} of {node.shape} removes all "
+                             "there is; need something left")  # fmt: skip
+        return _pad_mirrored(cut_axis(node, axis, start, extent + stop), axis, low, high, mode)
+    padded = _pad_mirrored(node, axis, low, high, mode)
+    extent = padded.shape[axis] + stop
+    if start > extent:
+        raise ShapeError(f"pad: {(before, after)} on axis {axis} of {node.shape} removes more than "
+                         "there is; need something left")  # fmt: skip
+    return cut_axis(padded, axis, start, extent)
+
+
 def _pad_mirrored(node: Node, axis: int, before: int, after: int, mode: str) -> Node:
+    if not (before or after):
+        return node
     extent = node.shape[axis]
     limit = {"reflect": extent - 1, "circular": extent}.get(mode, before + after)
-    if builtins.max(before, after) > limit or builtins.min(before, after) < 0 or extent == 0:
+    if builtins.max(before, after) > limit or extent == 0:
         raise ShapeError(f"pad: {(before, after)} with mode {mode!r} on axis {axis} of "
-                         f"{node.shape}; need 0 <= count <= {limit}")  # fmt: skip
+                         f"{node.shape}; need counts of at most {limit}")  # fmt: skip
     parts = [node]
     if mode == "replicate":
         edges = cut_axis(node, axis, 0, 1), cut_axis(node, axis, extent - 1, extent)

@@ -56,7 +56,7 @@ from ambos.tensor.special import common
 
 MODULES = (pointwise, composite, numbers, common, movement, padding, joining, reductions, running,
            soft, norms, missing, quantiles, predicates, histograms, gather, sorting, searching,
-           segments, sets, linear, windows, creation, limits, namespace, parts,
+           segments, sets, linear, distances, windows, creation, limits, namespace, parts,
            basic, torch_names, transforms, jit,
            products, diagonals, splitting, scattering, choosing, calculus, covariance,
            floats)  # fmt: skip

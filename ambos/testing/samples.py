@@ -32,13 +32,13 @@ class Sample:
     """One way to call an op. `fills` says what each input holds: "values" (numbers of the dtype
     under test), "fixed" (values without a gradient), "truths", "words" (uint32), "zeros" (values
     with some zeros), "reals" (float32), "matrix" and "positive" (matrices far from singular, and
-    positive definite), "tiny" (tolerances), "pivots" (1 up to the length of rows), or a number n:
-    int64 positions below n."""
+    positive definite), "tiny" (tolerances), "pivots" (1 up to the length of rows), a number n: int64
+    positions below n; or an array: constants, int64 or of the dtype."""
 
     op: Op
     shapes: tuple[Shape, ...]
     attrs: Attrs = ()
-    fills: tuple[str | int, ...] = ()
+    fills: tuple[str | int | Values, ...] = ()
     note: str = ""
 
     def __str__(self) -> str:
@@ -57,6 +57,11 @@ class Sample:
         fills = self.fills or ("values",) * len(self.shapes)
         found = []
         for number, (shape, fill) in enumerate(zip(self.shapes, fills, strict=True)):
+            if isinstance(fill, np.ndarray):  # constants
+                kind = dtype if fill.dtype.kind == "f" else int64
+                fixed = round_to(fill.astype(storage(kind.compute)), kind)
+                found.append(data.leaf(fixed, shape, kind))
+                continue
             kind = _FILL_DTYPES.get(fill, int64 if isinstance(fill, int) else dtype)
             values = round_to(_fill(rng, self.op, shape, kind, fill, number), kind)
             varies = kind.is_floating and fill != "fixed"
@@ -297,6 +302,21 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
         for axes in ((2,), (1,), (2, 0)) for scale in ("none", "root", "all")
     ]  # fmt: skip
     found["fft.rfft"] += [(((0, 4),), (0, (1,), "none")), (((1,),), (0, (0,), "all"))]
+
+
+def _blends() -> list[tuple[Any, ...]]:
+    """Sums of neighbours from n to m elements, with their transposes."""
+    found = []
+    for shape, axis, m in (((5,), 0, 8), ((2, 7, 3), 1, 3), ((3, 4), 1, 9), ((0, 4), 1, 2)):
+        n = shape[axis]
+        low = np.arange(m) * n // m
+        index = np.stack([low, np.minimum(low + 1, n - 1)])
+        weight = np.stack([0.5 + 0.0625 * (np.arange(m) % 4), np.full(m, 0.25)])
+        dense = np.zeros((n, m))
+        np.add.at(dense, (index, np.arange(m)[None]), weight)
+        back = np.repeat(np.arange(m)[:, None], n, 1)
+        shapes = (shape, index.shape, weight.shape, back.shape, back.shape)
+        found.append((shapes, (axis,), ("values", index, weight, back, dense.T.copy())))
     return found
 
 
@@ -458,6 +478,7 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
         (((3, 7),), (1, 4), (4,)),
         (((0, 2),), (0, 3), (3,)),
     ],
+    "blend": _blends(),
     "cumsum": _SCANNED,
     "cumprod": _SCANNED,
     "cummax": _SCANNED,

@@ -14,6 +14,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "reduce": ("fold", "ref", "accepts"),
     "move": ("infer", "access", "ref"),
     "index": ("infer", "ref", "bounds"),
+    "blend": ("infer", "ref", "accepts"),
     "contract": ("infer", "ref"),
     "attention": ("shape", "ref", "accepts", "operands"),
     "sort": ("infer", "ref"),

@@ -1,11 +1,11 @@
-"""Activations, softmax, dropout."""
+"""The activations that networks use most, and softmax. `inplace` is accepted and changes nothing:
+values never alias."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from ambos.core.arguments import share
 from ambos.core.errors import ArgumentError
 from ambos.nn.functional.shared import floating, nodes
 from ambos.ops.arithmetic import (
@@ -21,10 +21,9 @@ from ambos.ops.kinds import constant_like
 from ambos.tensor import soft
 from ambos.tensor.composite import sigmoid_node
 from ambos.tensor.handle import Tensor, wrap
-from ambos.tensor.random import rand
 
 
-def relu(input: Any) -> Tensor:
+def relu(input: Any, inplace: bool = False) -> Tensor:
     """max(x, 0).
 
     Example:
@@ -35,7 +34,7 @@ def relu(input: Any) -> Tensor:
     return wrap(relu_op(nodes(input)[0]))
 
 
-def relu6(input: Any) -> Tensor:
+def relu6(input: Any, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6).
 
     Source: Krizhevsky (2010), "Convolutional deep belief networks on CIFAR-10".
@@ -76,7 +75,7 @@ def sigmoid(input: Any) -> Tensor:
     return wrap(sigmoid_node(floating("sigmoid", nodes(input)[0])))
 
 
-def silu(input: Any) -> Tensor:
+def silu(input: Any, inplace: bool = False) -> Tensor:
     """x * sigmoid(x).
 
     Errors: DTypeError unless the input is floating.
@@ -114,8 +113,8 @@ def gelu(input: Any, approximate: str = "none") -> Tensor:
     return wrap(multiply(multiply(x, half), add(inner, constant_like(x, 1.0))))
 
 
-def softmax(input: Any, dim: int = -1) -> Tensor:
-    """exp(x) with sum 1 along `dim`.
+def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
+    """exp(x) with sum 1 along `dim`, computed in `dtype` where one is given.
 
     Errors: ArgumentError for an axis that the input lacks; DTypeError unless it is floating.
 
@@ -124,11 +123,11 @@ def softmax(input: Any, dim: int = -1) -> Tensor:
         >>> softmax(am.tensor([0.0, 0.0])).numpy()
         array([0.5, 0.5], dtype=float32)
     """
-    return soft.softmax(wrap(floating("softmax", nodes(input)[0])), dim)
+    return soft.softmax(wrap(floating("softmax", nodes(input)[0])), dim, dtype)
 
 
-def log_softmax(input: Any, dim: int = -1) -> Tensor:
-    """log(softmax(x)), stable.
+def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
+    """log(softmax(x)), stable, computed in `dtype` where one is given.
 
     Errors: ArgumentError for an axis that the input lacks; DTypeError unless it is floating.
 
@@ -137,29 +136,4 @@ def log_softmax(input: Any, dim: int = -1) -> Tensor:
         >>> log_softmax(am.tensor([1.0, 1.0]))
         tensor([-0.6931, -0.6931])
     """
-    return soft.log_softmax(wrap(floating("log_softmax", nodes(input)[0])), dim)
-
-
-def dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:
-    """In training, zeros with probability `p` and the rest divided by 1 - p.
-
-    The mask is a function of a key, so the backward pass draws it again instead of storing it.
-    Errors: ArgumentError unless 0 <= p <= 1.
-    Source: Srivastava et al. (2014), "Dropout".
-
-    Example:
-        >>> import ambos as am
-        >>> dropout(am.tensor([1.0, 2.0]), training=False)
-        tensor([1., 2.])
-    """
-    (x,) = nodes(input)
-    floating("dropout", x)
-    p = share("dropout: p", p)
-    if not training or p == 0:
-        return input if isinstance(input, Tensor) else wrap(x)
-    zero = constant_like(x, 0.0)
-    if p == 1:
-        return wrap(multiply(x, zero))
-    (draw,) = nodes(rand(x.shape))
-    kept = greater_equal(draw, constant_like(draw, float(p)))
-    return wrap(where(kept, multiply(x, constant_like(x, 1 / (1 - p))), zero))
+    return soft.log_softmax(wrap(floating("log_softmax", nodes(input)[0])), dim, dtype)

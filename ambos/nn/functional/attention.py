@@ -10,7 +10,7 @@ from ambos.core.dtype import bool_
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import Shape, broadcast, size_of
 from ambos.graph.node import Node
-from ambos.nn.functional.activation import dropout
+from ambos.nn.functional.dropout import dropout
 from ambos.nn.functional.shared import nodes, same_dtype
 from ambos.ops.arithmetic import multiply, where
 from ambos.ops.attention import attention, weighted, weights

@@ -1,4 +1,4 @@
-"""Convolutions over one, two or three spatial axes, their transposes, and padding."""
+"""Convolutions over one, two or three spatial axes, and their transposes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ambos.nn.functional.shared import along, nodes, pad_with, per_axis, same_dt
 from ambos.ops.arithmetic import add
 from ambos.ops.contraction import conv
 from ambos.ops.kinds import Op
-from ambos.ops.movement import reshape, slice_
+from ambos.ops.movement import cut_to, reshape
 from ambos.ops.sources import data
 from ambos.tensor.handle import Tensor, wrap
 
@@ -207,9 +207,11 @@ def _conv_transpose(
     )
     if min(space) < 1:
         raise ShapeError(f"{name}: the result would be {space}; need positive sizes: less padding")
-    # The convolution of an image that exists only as a shape, and its gradient by that image.
+    # The convolution of an image that exists only as a shape, and its gradient by that image. With
+    # more output_padding than the stride there are more windows than the input has elements.
     image = data.leaf(None, (x.shape[0], w.shape[1] * groups, *space), x.dtype)
-    y = _pulled_back(conv(image, w, steps, around, gaps, groups), image, x)
+    windows = cut_to(conv(image, w, steps, around, gaps, groups), x.shape)
+    y = _pulled_back(windows, image, x)
     if b is not None:
         y = add(y, along(b, 1, y.shape))
     return wrap(reshape(y, attrs=(y.shape[1:],)) if alone else y)
@@ -246,30 +248,3 @@ def _pulled_back(result: Node, image: Node, g: Node) -> Node:
         assert share is not None
         g, node = share, node.inputs[0]
     return g
-
-
-def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """`value` around the last axes; `pad` lists (before, after) from the last axis backwards.
-    Negative amounts cut.
-
-    Example:
-        >>> import ambos as am
-        >>> pad(am.tensor([1.0, 2.0]), (1, 2), value=9.0).numpy()
-        array([9., 1., 2., 9., 9.], dtype=float32)
-    """
-    (x,) = nodes(input)
-    if mode != "constant":
-        raise ArgumentError(f"pad: mode is {mode!r}; need 'constant'")
-    if len(pad) % 2 or len(pad) > 2 * x.rank:
-        raise ArgumentError(
-            f"pad: got {len(pad)} amounts for {x.rank} dimensions; need (before, after) for each "
-            "of the last axes"
-        )
-    before, after = [0] * x.rank, [0] * x.rank
-    for i in range(len(pad) // 2):
-        before[-1 - i], after[-1 - i] = pad[2 * i], pad[2 * i + 1]
-    if min((*before, *after), default=0) < 0:
-        start = tuple(max(0, -n) for n in before)
-        stop = tuple(n - max(0, -cut) for n, cut in zip(x.shape, after, strict=True))
-        x = slice_(x, attrs=(start, stop, (1,) * x.rank))
-    return wrap(pad_with(x, [max(0, n) for n in before], [max(0, n) for n in after], value))

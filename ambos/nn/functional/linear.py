@@ -1,20 +1,17 @@
-"""Weights multiplied or looked up: linear, embedding; and one-hot codes."""
+"""Inputs multiplied by weights: linear, bilinear; and one-hot codes."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
 
-from ambos.core.dtype import int64
-from ambos.core.errors import ArgumentError, DTypeError, ShapeError
-from ambos.core.shape import Shape
-from ambos.graph.node import Node
-from ambos.nn.functional.shared import along, as_type, nodes, same_dtype
-from ambos.ops.arithmetic import add, equal, where
+from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.shape import Shape, size_of
+from ambos.nn.functional.bags import as_indices
+from ambos.nn.functional.shared import along, nodes, same_dtype
+from ambos.ops.arithmetic import add
 from ambos.ops.contraction import Spec, contract, make_spec, plain
-from ambos.ops.indexing import take
-from ambos.ops.kinds import constant
-from ambos.ops.movement import detach, expand, reshape
+from ambos.ops.movement import reshape
 from ambos.ops.reductions import max_
 from ambos.tensor import gather
 from ambos.tensor.handle import Tensor, wrap
@@ -54,36 +51,41 @@ def _product(lead: Shape, outputs: int, inputs: int) -> Spec:
     return make_spec(plain([*rows, "k"]), "nk", [*rows, "n"], "k", sizes)
 
 
-def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
-    """The rows of `weight` that `input` names.
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
+    """Sums of products of every feature of one input with every feature of the other.
 
-    Shapes: input (...), weight (num_embeddings, embedding_dim); the result (..., embedding_dim).
-    Dtypes: `input` is an integer; the result is like `weight`.
-    Errors: DTypeError for indices that are no integers; IndexingError for an index out of range.
+    Shapes: input1 (..., I), input2 (..., J), weight (outputs, I, J), bias (outputs,); the result is
+        (..., outputs).
+    Errors: ShapeError where they differ.
 
     Example:
         >>> import ambos as am
-        >>> embedding(am.tensor([1, 0]), am.tensor([[1.0, 2.0], [3.0, 4.0]])).numpy()
-        array([[3., 4.],
-               [1., 2.]], dtype=float32)
+        >>> weight = am.tensor([[[1.0, 0.0], [0.0, 10.0]]])
+        >>> bilinear(am.tensor([1.0, 2.0]), am.tensor([3.0, 4.0]), weight).tolist()
+        [83.0]
     """
-    index, w = nodes(input, weight)
-    if w.rank != 2:
-        raise ShapeError(f"embedding: the weight is {w.shape}; need two dimensions")
-    index = _indices("embedding", index)
-    rows = take(w, index, attrs=(0,))
-    if padding_idx is not None:
-        if not -w.shape[0] <= padding_idx < w.shape[0]:
-            raise ArgumentError(
-                f"embedding: padding_idx is {padding_idx}; need {-w.shape[0]} <= padding_idx < "
-                f"{w.shape[0]}"
-            )
-        place = constant(padding_idx % w.shape[0], int64, index.shape)
-        padded = expand(
-            reshape(equal(index, place), attrs=((*index.shape, 1),)), attrs=(rows.shape,)
-        )
-        rows = where(padded, detach(rows), rows)  # the padding row never learns
-    return wrap(rows)
+    x, y, w = nodes(input1, input2, weight)
+    b = None if bias is None else nodes(bias)[0]
+    same_dtype("bilinear", x, input2=y, weight=w, bias=b)
+    lead = x.shape[:-1]
+    if (
+        w.rank != 3
+        or min(x.rank, y.rank) < 1
+        or y.shape[:-1] != lead
+        or ((x.shape[-1], y.shape[-1]) != w.shape[1:])
+    ):
+        raise ShapeError(f"bilinear: inputs {x.shape} and {y.shape}, weight {w.shape}; need "
+                         "(..., I), (..., J) and (outputs, I, J)")  # fmt: skip
+    if b is not None and b.shape != (w.shape[0],):
+        raise ShapeError(f"bilinear: the bias is {b.shape}; need ({w.shape[0]},)")
+    rows = size_of(lead)
+    left = reshape(x, attrs=((rows, x.shape[-1]),))
+    right = reshape(y, attrs=((rows, y.shape[-1]),))
+    sizes = {"m": rows, "i": w.shape[1], "o": w.shape[0], "j": w.shape[2]}
+    turned = contract(left, w, attrs=(make_spec(plain("mi"), "oij", "moj", "i", sizes),))
+    found = contract(turned, right, attrs=(make_spec(plain("moj"), "mj", "mo", "j", sizes),))
+    result = reshape(found, attrs=((*lead, w.shape[0]),))
+    return wrap(result if b is None else add(result, along(b, result.rank - 1, result.shape)))
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
@@ -98,7 +100,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
         array([[1, 0, 0],
                [0, 0, 1]])
     """
-    index = _indices("one_hot", nodes(tensor)[0])
+    index = as_indices("one_hot", nodes(tensor)[0])
     if num_classes == -1:
         if not index.size:
             raise ArgumentError("one_hot: no indices and no num_classes; need num_classes")
@@ -106,9 +108,3 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     if num_classes < 1:
         raise ArgumentError(f"one_hot: num_classes is {num_classes}; need at least 1, or -1")
     return gather.one_hot(tensor, num_classes)
-
-
-def _indices(name: str, index: Node) -> Node:
-    if not index.dtype.is_integer:
-        raise DTypeError(f"{name}: the indices are {index.dtype.name}; need integers: use x.long()")
-    return as_type(index, int64)

@@ -9,6 +9,7 @@ from ambos.core.dtype import bool_, int64
 from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from ambos.graph.node import Node
 from ambos.nn.functional.activation import log_softmax
+from ambos.nn.functional.linear import linear
 from ambos.nn.functional.shared import (
     along,
     as_type,
@@ -72,6 +73,49 @@ def cross_entropy(
     return wrap(_against_indices(
         "cross_entropy", logp, t, w, axis, ignore_index, reduction, label_smoothing
     ))  # fmt: skip
+
+
+def linear_cross_entropy(
+    input: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,
+    reduction: str = "mean", ignore_index: int | None = None, label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Tensor:  # fmt: skip
+    """`cross_entropy` of the logits linear(input, linear_weight, linear_bias). `options`, which say
+    how PyTorch cuts up the work, are accepted and change nothing.
+
+    Shapes: input (N, features) or (features,), linear_weight (C, ..., features), linear_bias
+        (C, ...), target (N, ...) of indices, or (N, C, ...) of probabilities.
+    Errors: ShapeError, DTypeError; ArgumentError for ignore_index with probabilities.
+
+    Example:
+        >>> import ambos as am
+        >>> linear_cross_entropy(am.ones(1, 2), am.zeros(2, 2), am.tensor([1]))
+        tensor(0.6931)
+    """
+    name = "linear_cross_entropy"
+    x, w, t = nodes(input, linear_weight, target)
+    if (
+        x.rank not in (1, 2)
+        or w.rank < 2
+        or x.shape[-1] != w.shape[-1]
+        or (x.rank == 1 and w.rank > 2)
+    ):
+        raise ShapeError(f"{name}: the input is {x.shape} and linear_weight {w.shape}; need "
+                         "(N, features) and (C, ..., features), or (features,) and "
+                         "(C, features)")  # fmt: skip
+    if ignore_index is not None and t.dtype.is_floating:
+        raise ArgumentError(f"{name}: ignore_index with a target of probabilities; need class "
+                            "indices for it")  # fmt: skip
+    bias = None if linear_bias is None else nodes(linear_bias)[0]
+    classes = w.shape[:-1]
+    if bias is not None and bias.shape != classes:
+        raise ShapeError(f"{name}: linear_bias is {bias.shape}; need {classes}")
+    rows = wrap(w).reshape(-1, w.shape[-1])
+    logits = linear(wrap(x), rows, None if bias is None else wrap(bias).reshape(-1))
+    return cross_entropy(
+        logits.reshape(*x.shape[:-1], *classes), wrap(t), weight,
+        -100 if ignore_index is None else ignore_index, reduction, label_smoothing,
+    )  # fmt: skip
 
 
 def nll_loss(

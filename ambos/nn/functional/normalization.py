@@ -61,10 +61,10 @@ def batch_norm(
     average = mean(x, axes)
     spread = mean_square(away_from(x, average, axes), average, axes)
     if running_mean is not None and means is not None:
-        running_mean.data = wrap(_moved(means, detach(average), momentum))
+        running_mean.data = wrap(moved_statistics(means, average, momentum))
     if running_var is not None and variances is not None:
-        fair = multiply(detach(spread), constant_like(spread, count / (count - 1)))
-        running_var.data = wrap(_moved(variances, fair, momentum))
+        fair = multiply(spread, constant_like(spread, count / (count - 1)))
+        running_var.data = wrap(moved_statistics(variances, fair, momentum))
     return wrap(_standardized(x, average, spread, scale, shift, eps, moves=True))
 
 
@@ -109,7 +109,9 @@ def mean_square(away: Node, average: Node, axes: Shape) -> Node:
     return subtract(mean(multiply(away, away), axes), multiply(zero, zero))
 
 
-def _moved(old: Node, new: Node, momentum: float | Tensor) -> Node:
+def moved_statistics(old: Node, new: Node, momentum: float | Tensor) -> Node:
+    """A running statistic moved towards a new one, of which it gives no gradient."""
+    new = detach(new)
     rest, share = (
         expand(reshape(as_type(v._node, old.dtype), attrs=((1,),)), attrs=(old.shape,))
         if isinstance(v, Tensor) else constant_like(old, v)
@@ -154,10 +156,11 @@ def layer_norm(
     centred = subtract(away, keep(drift(average), axes, x.shape))
     y = multiply(centred, keep(inverse, axes, x.shape))
     if scale is not None:
-        y = multiply(y, _trailing(scale, x.shape))
-    return wrap(y if shift is None else add(y, _trailing(shift, x.shape)))
+        y = multiply(y, trailing(scale, x.shape))
+    return wrap(y if shift is None else add(y, trailing(shift, x.shape)))
 
 
-def _trailing(value: Node, shape: Shape) -> Node:
+def trailing(value: Node, shape: Shape) -> Node:
+    """`value` along the last axes, expanded to `shape`."""
     single = (1,) * (len(shape) - value.rank) + value.shape
     return expand(reshape(value, attrs=(single,)), attrs=(shape,))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from ambos.core.dtype import int64
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
 from ambos.nn.functional.shared import as_type, floating, nodes, pad_with, per_axis
+from ambos.nn.functional.unpooling import places_in, places_in_cells
 from ambos.ops.arithmetic import (
     add,
     bitwise_and,
@@ -23,31 +27,33 @@ from ambos.ops.arithmetic import (
 from ambos.ops.contraction import contract, make_spec, plain
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.movement import concat, expand, reshape, slice_, window
-from ambos.ops.reductions import max_, sum_
+from ambos.ops.reductions import argmax, max_, sum_
 from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, wrap
 
 Sizes = int | Sequence[int]
+Cells = int | Sequence[int | None] | None
 SPACE = ("depth", "height", "width")
 
 
 def max_pool1d(
     input: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
-    dilation: Sizes = 1, ceil_mode: bool = False,
-) -> Tensor:  # fmt: skip
+    dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
     """The largest element of each window along one axis.
 
     Shapes: (N, C, L) or (C, L); sizes as `max_pool2d`.
     Errors: ShapeError, ArgumentError.
     """
-    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool2d(
     input: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
-    dilation: Sizes = 1, ceil_mode: bool = False,
-) -> Tensor:  # fmt: skip
-    """The largest element of each window; its gradient goes to the first of equals.
+    dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """The largest element of each window; its gradient goes to the first of equals. With
+    `return_indices` also where each lies in its channel, row by row, int64.
 
     Shapes: (N, C, H, W) or (C, H, W); H' = (H + 2 padding - dilation (kernel - 1) - 1) // stride
         + 1, rounded up with `ceil_mode`. `stride` is the kernel size where it is left out.
@@ -59,33 +65,41 @@ def max_pool2d(
         array([[ 5.,  7.],
                [13., 15.]], dtype=float32)
     """
-    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool3d(
     input: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
-    dilation: Sizes = 1, ceil_mode: bool = False,
-) -> Tensor:  # fmt: skip
+    dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
     """The largest element of each window of a volume.
 
     Shapes: (N, C, D, H, W) or (C, D, H, W); sizes as `max_pool2d`.
     Errors: ShapeError, ArgumentError.
     """
-    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def _max_pool(
     rank: int, input: Any, kernel_size: Sizes, stride: Sizes | None, padding: Sizes,
-    dilation: Sizes, ceil_mode: bool,
-) -> Tensor:  # fmt: skip
+    dilation: Sizes, ceil_mode: bool, return_indices: bool,
+) -> Any:  # fmt: skip
     name = f"max_pool{rank}d"
     x, alone = _batched(name, rank, input)
+    if not all(x.shape[1:]):
+        raise ShapeError(f"{name}: the input is {x.shape}; need at least one element an axis")
     kernel, steps, around = _sizes(name, rank, kernel_size, stride, padding)
     gaps = per_axis(name, "dilation", dilation, rank)
-    after = _after(name, x.shape[2:], kernel, steps, around, gaps, ceil_mode)
-    x = pad_with(x, (0, 0, *around), (0, 0, *after), x.dtype.min)
+    space = x.shape[2:]
+    after = _after(name, space, kernel, steps, around, gaps, ceil_mode)
+    x = pad_with(x, (0, 0, *around), (0, 0, *after), -math.inf)
     windows, axes = _windows(x, kernel, steps, gaps)
-    return _result(max_(windows, attrs=(axes,)), alone)
+    result = _result(max_(windows, attrs=(axes,)), alone)
+    if not return_indices:
+        return result
+    found = argmax(windows, attrs=(axes,))
+    starts = [np.arange(n) * s - p for n, s, p in zip(found.shape[2:], steps, around, strict=True)]
+    return result, _result(places_in(found, space, kernel, starts, gaps), alone)
 
 
 def avg_pool1d(
@@ -140,6 +154,8 @@ def _avg_pool(
     padded = pad_with(x, (0, 0, *around), (0, 0, *after))
     total = _window_sums(padded, kernel, steps)
     if divisor_override is not None:
+        if divisor_override == 0:
+            raise ArgumentError(f"{name}: divisor_override is 0; need another number, or None")
         return _result(divide(total, constant_like(total, divisor_override)), alone)
     # Rounding up may let windows reach beyond the padding, and that part never counts.
     beyond = [a - p for a, p in zip(after, around, strict=True)]
@@ -189,44 +205,48 @@ def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Tensor:
     return _result(x, alone)
 
 
-def adaptive_max_pool1d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
+def adaptive_max_pool1d(input: Any, output_size: Cells, return_indices: bool = False) -> Any:
     """The largest elements of `output_size` cells of one axis.
 
     Shapes: (N, C, L) or (C, L); cells as `adaptive_avg_pool2d`.
     Errors: ShapeError, ArgumentError.
     """
-    return _adaptive_max_pool(1, input, output_size)
+    return _adaptive_max_pool(1, input, output_size, return_indices)
 
 
-def adaptive_max_pool2d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
-    """The largest elements of a grid of `output_size` cells.
+def adaptive_max_pool2d(input: Any, output_size: Cells, return_indices: bool = False) -> Any:
+    """The largest elements of a grid of `output_size` cells; with `return_indices` also where they
+    lie, as in `max_pool2d`.
 
     Shapes: (N, C, H, W) or (C, H, W); cells as `adaptive_avg_pool2d`.
     Errors: ShapeError, ArgumentError.
     """
-    return _adaptive_max_pool(2, input, output_size)
+    return _adaptive_max_pool(2, input, output_size, return_indices)
 
 
-def adaptive_max_pool3d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
+def adaptive_max_pool3d(input: Any, output_size: Cells, return_indices: bool = False) -> Any:
     """The largest elements of a grid of `output_size` cells of a volume.
 
     Shapes: (N, C, D, H, W) or (C, D, H, W); cells as
         `adaptive_avg_pool2d`.
     Errors: ShapeError, ArgumentError.
     """
-    return _adaptive_max_pool(3, input, output_size)
+    return _adaptive_max_pool(3, input, output_size, return_indices)
 
 
-def _adaptive_max_pool(rank: int, input: Any, output_size: Any) -> Tensor:
+def _adaptive_max_pool(rank: int, input: Any, output_size: Any, return_indices: bool) -> Any:
     x, alone, grid = _grid(f"adaptive_max_pool{rank}d", rank, input, output_size)
+    places = _result(places_in_cells(x, grid), alone) if return_indices else None
     kernel = _tiles(x.shape[2:], grid)
     if kernel:
         windows, axes = _windows(x, kernel, kernel, (1,) * rank)
-        return _result(max_(windows, attrs=(axes,)), alone)
-    # From the last axis on: then the gradient goes to the first of equals, as in `max_pool2d`.
-    for axis in range(rank + 1, 1, -1):
-        x = _largest_cells(x, axis, grid[axis - 2])
-    return _result(x, alone)
+        x = max_(windows, attrs=(axes,))
+    else:
+        # From the last axis on: then the gradient goes to the first of equals, as in `max_pool2d`.
+        for axis in range(rank + 1, 1, -1):
+            x = _largest_cells(x, axis, grid[axis - 2])
+    result = _result(x, alone)
+    return result if places is None else (result, places)
 
 
 def _grid(name: str, rank: int, input: Any, output_size: Any) -> tuple[Node, bool, Shape]:
@@ -303,7 +323,7 @@ def _sizes(
     name: str, rank: int, kernel_size: Sizes, stride: Sizes | None, padding: Sizes
 ) -> tuple[Shape, Shape, Shape]:
     kernel = per_axis(name, "kernel_size", kernel_size, rank)
-    steps = kernel if stride is None else per_axis(name, "stride", stride, rank)
+    steps = kernel if stride in (None, ()) else per_axis(name, "stride", stride, rank)
     around = per_axis(name, "padding", padding, rank, least=0)
     if any(2 * p > k for p, k in zip(around, kernel, strict=True)):
         raise ArgumentError(f"{name}: padding is {around} for kernel_size {kernel}; need at most "

@@ -33,6 +33,24 @@ def floating(name: str, x: Node) -> Node:
     return x
 
 
+def real(name: str, value: Any) -> Tensor:
+    """`value` as a floating tensor, or a DTypeError."""
+    x = as_tensor(value)
+    floating(name, x._node)
+    return x
+
+
+def computed(x: Tensor) -> Tensor:
+    """`x` in the dtype that arithmetic runs in: a formula of several steps rounds a half precision
+    once, at its end."""
+    return wrap(as_type(x._node, x.dtype.compute))
+
+
+def back(y: Tensor, x: Tensor) -> Tensor:
+    """`y` in the dtype of `x`."""
+    return wrap(as_type(y._node, x.dtype))
+
+
 def same_dtype(name: str, x: Node, **others: Node | None) -> None:
     """A DTypeError unless all are of one floating dtype."""
     floating(name, x)
@@ -80,8 +98,10 @@ def pad_with(x: Node, before: Sequence[int], after: Sequence[int], value: float 
 
 
 def per_axis(name: str, role: str, value: Any, count: int, least: int = 1) -> Shape:
-    """An integer for every spatial axis, from one for all or one each."""
+    """An integer for every spatial axis, from one for all (alone or in a tuple) or one each."""
     given = (value,) * count if isinstance(value, int) else value
+    if isinstance(given, (tuple, list)) and len(given) == 1:
+        given = tuple(given) * count
     ok = isinstance(given, (tuple, list)) and len(given) == count
     if not ok or not all(isinstance(n, int) and n >= least for n in given):
         raise ArgumentError(
@@ -117,6 +137,27 @@ def reduced(name: str, loss: Node, reduction: str) -> Node:
     if reduction == "sum":
         return sum_(loss, attrs=(axes,)) if axes else loss
     raise ArgumentError(f"{name}: reduction is {reduction!r}; need 'mean', 'sum' or 'none'")
+
+
+def check_reduction(name: str, reduction: str, *more: str) -> None:
+    """An ArgumentError unless `reduction` is one that losses know."""
+    known = ("mean", "sum", "none", *more)
+    if reduction not in known:
+        need = ", ".join(map(repr, known[:-1]))
+        raise ArgumentError(f"{name}: reduction is {reduction!r}; need {need} or {known[-1]!r}")
+
+
+def loss_of(name: str, loss: Tensor, reduction: str) -> Tensor:
+    """All of `loss`, its mean or its sum."""
+    return wrap(reduced(name, loss._node, reduction))
+
+
+def prediction_and_target(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
+    """A floating prediction, and a target of its shape in its dtype."""
+    x, t = nodes(input, target)
+    floating(name, x)
+    same_shape(name, x, t)
+    return wrap(x), wrap(as_type(t, x.dtype))
 
 
 def described(x: Tensor | Node) -> str:

@@ -1,0 +1,131 @@
+"""What PyTorch's operator database has no samples of: transposes, drawn windows, affine grids,
+statistics of dropout, distances between rows, and losses that refuse to broadcast."""
+
+import numpy as np
+import pytest
+import torch
+
+import ambos as am
+import ambos.nn.functional as F
+
+RNG = np.random.default_rng(11)
+TF = torch.nn.functional
+
+
+def array(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def agree(ours, theirs, *arrays, rtol=1e-5, atol=1e-5):
+    """Results and gradients of two functions of the same arrays."""
+    mine = [am.tensor(a, requires_grad=True) for a in arrays]
+    other = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y, ty = ours(*mine), theirs(*other)
+    assert y.shape == tuple(ty.shape)
+    np.testing.assert_allclose(y.numpy(), ty.detach(), rtol=rtol, atol=atol)
+    seed = array(*y.shape)
+    y.backward(am.tensor(seed))
+    ty.backward(torch.tensor(seed))
+    for a, b in zip(mine, other, strict=True):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad, rtol=10 * rtol, atol=10 * atol)
+
+
+@pytest.mark.parametrize("options", [
+    {"kernel_size": 3}, {"kernel_size": (2, 3), "stride": 2}, {"kernel_size": 2, "padding": (1, 0)},
+    {"kernel_size": 3, "dilation": (1, 2), "padding": 1, "stride": (2, 1)},
+])  # fmt: skip
+def test_fold(options):
+    columns = tuple(TF.unfold(torch.zeros(2, 3, 8, 9), **options).shape)
+    agree(lambda x: F.fold(x, (8, 9), **options), lambda x: TF.fold(x, (8, 9), **options),
+          array(*columns))  # fmt: skip
+
+
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("size", [(2, 3, 4, 5), (2, 3, 2, 4, 3), (2, 1, 2, 2)])
+def test_affine_grid(size, align):
+    rank = len(size) - 2
+    agree(lambda t: F.affine_grid(t, size, align), lambda t: TF.affine_grid(t, size, align),
+          array(size[0], rank, rank + 1))  # fmt: skip
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_fractional_pooling_of_given_windows(rank):
+    name, samples = f"fractional_max_pool{rank}d", RNG.random((2, 3, rank)).astype(np.float32)
+    options = {"kernel_size": 2, "output_size": (3, 4, 2)[:rank], "return_indices": True}
+    x = array(2, 3, *(7, 9, 5)[:rank])
+    y, index = getattr(F, name)(am.tensor(x), **options, _random_samples=am.tensor(samples))
+    ty, wanted = getattr(TF, name)(
+        torch.tensor(x), **options, _random_samples=torch.tensor(samples)
+    )
+    np.testing.assert_array_equal(index.numpy(), wanted)
+    np.testing.assert_array_equal(y.numpy(), ty)
+
+
+def test_pooled_and_unpooled():
+    x = am.tensor(array(2, 3, 6, 8))
+    y, index = F.max_pool2d(x, 2, return_indices=True)
+    back = F.max_unpool2d(y, index, 2)
+    assert am.array_equal(F.max_pool2d(am.where(back != 0, back, -am.inf), 2), y)
+    assert am.array_equal(am.where(back != 0, x, 0.0), back)
+
+
+def test_a_window_of_minus_infinities():
+    x = torch.full((1, 1, 2, 2), -torch.inf)
+    found, index = F.max_pool2d(am.tensor(x.numpy()), 2, padding=1, return_indices=True)
+    assert am.isinf(found).all()
+    np.testing.assert_array_equal(index.numpy(), TF.max_pool2d(x, 2, padding=1,
+                                                               return_indices=True)[1])  # fmt: skip
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 2.0, 3.0, np.inf])
+def test_distances(p):
+    agree(lambda x, y: am.cdist(x, y, p), lambda x, y: torch.cdist(x, y, p), array(2, 5, 4),
+          array(2, 3, 4)) if p else None  # fmt: skip
+    x, y = array(5, 4), array(3, 4)
+    np.testing.assert_allclose(am.cdist(x, y, p).numpy(), torch.cdist(
+        torch.tensor(x), torch.tensor(y), p), rtol=1e-5)  # fmt: skip
+
+
+def test_near_rows_keep_their_digits_and_equal_rows_have_gradient_zero():
+    x = am.tensor(np.float32([[1000.0, 1.0], [1000.0, 1.0], [1000.0, 1.001]]), requires_grad=True)
+    found = am.cdist(x, x)
+    np.testing.assert_allclose(found.numpy()[0], [0, 0, 0.001], rtol=1e-3)
+    (found[0, 1] * 1.0).backward()
+    assert (x.grad.numpy() == 0).all()
+
+
+def test_dropout_of_channels():
+    am.manual_seed(0)
+    y = F.dropout2d(am.ones(200, 50, 2, 2), 0.25).numpy()
+    assert (y == y[:, :, :1, :1]).all()
+    assert abs((y[:, :, 0, 0] == 0).mean() - 0.25) < 0.02
+    np.testing.assert_allclose(y.max(), 1 / 0.75, rtol=1e-6)
+    z = F.alpha_dropout(am.randn(400, 400), 0.3, training=True).numpy()
+    assert abs(z.mean()) < 0.02
+    assert abs(z.std() - 1) < 0.02
+
+
+def test_gumbel_softmax_draws_by_the_logits():
+    am.manual_seed(1)
+    p = np.float32([0.1, 0.2, 0.7])
+    drawn = F.gumbel_softmax(am.tensor(np.log(p)).expand(20000, 3), hard=True).numpy()
+    np.testing.assert_allclose(drawn.mean(0), p, atol=0.015)
+    assert set(np.unique(drawn.sum(1))) == {1.0}
+
+
+@pytest.mark.parametrize("name", [
+    "smooth_l1_loss", "huber_loss", "kl_div", "poisson_nll_loss", "soft_margin_loss",
+    "hinge_embedding_loss", "binary_cross_entropy", "multilabel_soft_margin_loss",
+])  # fmt: skip
+def test_losses_never_broadcast(name):
+    with pytest.raises(ValueError, match=r"never broadcast.*\[test_more_functions") as found:
+        getattr(F, name)(am.ones(4, 1), am.ones(4))
+    assert "squeeze(1)" in str(found.value)
+
+
+def test_certain_and_wrong_is_finite_and_has_a_gradient():
+    x = am.tensor([0.0, 1.0], requires_grad=True)
+    loss = F.binary_cross_entropy(x, am.tensor([1.0, 0.0]), reduction="none")
+    assert loss.tolist() == [100.0, 100.0]
+    loss.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [-1e12, 1e12], rtol=1e-6)
