@@ -10,10 +10,10 @@ from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.nn.functional.shared import check_reduction, loss_of, prediction_and_target
-from ambos.tensor.composite import xlogy
 from ambos.tensor.handle import Tensor
 from ambos.tensor.movement import broadcast_to
 from ambos.tensor.pointwise import where
+from ambos.tensor.special.functions import xlogy
 
 
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
