@@ -28,7 +28,7 @@ from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
     "Op", "Pointwise", "arithmetic", "attempts", "attention", "bessel", "bits", "blend",
-    "complex", "constant", "constant_like", "contraction", "folding", "fourier", "functions", "indexing",
-    "movement", "op", "random", "reductions", "registry", "sampling", "scan", "solving", "sources",
-    "special", "spectral", "triangles",
+    "complex", "constant", "constant_like", "contraction", "folding", "fourier", "functions",
+    "indexing", "movement", "op", "random", "reductions", "registry", "sampling", "scan",
+    "solving", "sources", "special", "spectral", "triangles",
 ]  # fmt: skip

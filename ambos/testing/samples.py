@@ -32,8 +32,8 @@ class Sample:
     """One way to call an op. `fills` says what each input holds: "values" (numbers of the dtype
     under test), "fixed" (values without a gradient), "truths", "words" (uint32), "zeros" (values
     with some zeros), "reals" (float32), "matrix" and "positive" (matrices far from singular, and
-    positive definite), "tiny" (tolerances), "pivots" (1 up to the length of rows), a number n: int64
-    positions below n; or an array: constants, int64 or of the dtype."""
+    positive definite), "tiny" (tolerances), "pivots" (1 up to the length of rows), a number n:
+    int64 positions below n; or an array: constants, int64 or of the dtype."""
 
     op: Op
     shapes: tuple[Shape, ...]
@@ -302,6 +302,7 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
         for axes in ((2,), (1,), (2, 0)) for scale in ("none", "root", "all")
     ]  # fmt: skip
     found["fft.rfft"] += [(((0, 4),), (0, (1,), "none")), (((1,),), (0, (0,), "all"))]
+    return found
 
 
 def _blends() -> list[tuple[Any, ...]]:
