@@ -16,6 +16,7 @@ from ambos.tensor import (
     creation,
     denormal,
     diagonals,
+    distances,
     floats,
     gather,
     histograms,
