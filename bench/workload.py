@@ -87,7 +87,17 @@ def integers(seed: int, end: int, *shape: int) -> np.ndarray:
 def families() -> list[str]:
     """The families of the table, in the order of the report."""
     found = {module.name for module in pkgutil.iter_modules(workloads.__path__)} - APART
-    order = ["gemm", "conv", "pointwise", "rows", "attention", "index", "steps", "inference"]
+    order = [
+        "gemm",
+        "conv",
+        "pointwise",
+        "rows",
+        "reductions",
+        "attention",
+        "index",
+        "steps",
+        "inference",
+    ]
     return [name for name in order if name in found] + sorted(found - set(order))
 
 
