@@ -16,6 +16,7 @@ from ambos.graph.lines import Line, note, noting
 
 Attrs = tuple[Any, ...]
 MAX_BYTES = 1 << 62  # sizes and offsets stay well within the kernels' 64 bits
+MAX_RANK = 64  # NumPy's limit: with more dimensions no value could be looked at
 
 
 class OpLike(Protocol):
@@ -169,11 +170,13 @@ def _build(
     value: Any = None,
 ) -> Node:
     like = inputs[0] if inputs else None
-    if (like is None or shape is not like.shape or dtype is not like.dtype) and math.prod(
-        shape
-    ) * dtype.itemsize > MAX_BYTES:
-        raise ShapeError(f"{op.name}: {shape} of {dtype.name} is too large; need less than 2**62 "
-                         "bytes")  # fmt: skip
+    if like is None or shape is not like.shape or dtype is not like.dtype:
+        if math.prod(shape) * dtype.itemsize > MAX_BYTES:
+            raise ShapeError(f"{op.name}: {shape} of {dtype.name} is too large; need less than "
+                             "2**62 bytes")  # fmt: skip
+        if len(shape) > MAX_RANK:
+            raise ShapeError(f"{op.name}: {len(shape)} dimensions; need at most {MAX_RANK}: "
+                             "reshape to fewer")  # fmt: skip
     node = _new(Node)
     node.op, node.inputs, node.attrs = op, inputs, attrs
     node.shape, node.dtype, node.tracked, node.value = shape, dtype, tracked, value

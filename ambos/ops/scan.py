@@ -14,19 +14,20 @@ from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
 from ambos.ops.arithmetic import (
     add,
+    bitwise_and,
     bitwise_or,
+    divide,
     equal,
-    greater,
+    isinf,
     multiply,
-    negative,
     not_equal,
     subtract,
     where,
 )
-from ambos.ops.functions import exp, log
+from ambos.ops.functions import exp
 from ambos.ops.indexing import scatter_elements
 from ambos.ops.kinds import Grads, Op, constant, not_accepted
-from ambos.ops.movement import concat, expand, pad, reshape, slice_
+from ambos.ops.movement import concat, detach, expand, pad, reshape, slice_
 from ambos.ops.sources import iota
 
 
@@ -80,15 +81,23 @@ class Cumprod(Scan):
         if not x.size:
             return (g,)
         before = _delayed(node, axis, 1, 1, reverse)
-        total, factor, shift = g, _delayed(x, axis, 1, 0, not reverse), 1
-        while shift < x.shape[axis]:
-            total = add(total, multiply(factor, _delayed(total, axis, shift, 0, not reverse)))
-            factor = multiply(factor, _delayed(factor, axis, shift, 0, not reverse))
-            shift *= 2
-        return (multiply(before, total),)
+        return (multiply(before, _weighted(g, _delayed(x, axis, 1, 0, not reverse), node.attrs)),)
 
 
-def _delayed(x: Node, axis: int, shift: int, fill: int, reverse: bool) -> Node:
+def _weighted(terms: Node, factors: Node, attrs: Attrs) -> Node:
+    """s[k] = terms[k] + factors[k] s[k+1] along an axis, against the order of a scan with these
+    attrs: the sums of 2, 4, 8, ... elements, each from two of half the length."""
+    axis, reverse = attrs
+    shift, extent = 1, terms.shape[axis]
+    while shift < extent:
+        moved = _delayed(terms, axis, shift, 0, not reverse)
+        terms = add(terms, multiply(factors, moved))
+        factors = multiply(factors, _delayed(factors, axis, shift, 0, not reverse))
+        shift *= 2
+    return terms
+
+
+def _delayed(x: Node, axis: int, shift: int, fill: float, reverse: bool) -> Node:
     """`x` moved by `shift` along an axis (towards its start, if `reverse`); `fill` moves in."""
     start = tuple(shift if reverse and a == axis else 0 for a in range(x.rank))
     stop = tuple(n - (shift if a == axis and not reverse else 0) for a, n in enumerate(x.shape))
@@ -149,19 +158,29 @@ class Logcumsumexp(Scan):
     ref = lambda np, x, axis, reverse: _ordered(np, np.logaddexp.accumulate, x, axis, reverse)
 
     def vjp(self, node: Node, g: Node) -> Grads:
-        """The sum of g[i] exp(x[k] - out[i]) over every i that x[k] was added to. Differences from
-        the largest, so that no power overflows: of positive and of negative g apart."""
+        """The sum of g[i] exp(x[k] - out[i]) over every i that x[k] was added to, by two running
+        sums in terms of the maximum m so far: a[k] = exp(x[k] - m[k]) + exp(m[k-1] - m[k]) a[k-1],
+        where out = m + log(a), and b[k] = g[k] / a[k] + exp(m[k] - m[k+1]) b[k+1] give
+        exp(x[k] - m[k]) b[k]. No power is above 1, and none has the rounding of `out`, whose last
+        digit is 1e-3 near 1e4. (Sums of positive and of negative g apart would cancel.)"""
         axis, reverse = node.attrs
         (x,) = node.inputs
-        zero, lowest = (constant(value, x.dtype, x.shape) for value in (0, -math.inf))
-        parts = []
-        for share in (g, negative(g)):
-            there = greater(share, zero)
-            size = log(where(there, share, constant(1, x.dtype, x.shape)))
-            terms = where(there, subtract(size, node), lowest)
-            total = logcumsumexp(terms, attrs=(axis, not reverse))
-            parts.append(exp(add(total, x)))
-        return (subtract(*parts),)
+        if not x.size:
+            return (g,)
+        top = detach(cummax(x, attrs=node.attrs))
+        share = _ratio(x, top)
+        earlier = _ratio(_delayed(top, axis, 1, -math.inf, reverse), top)
+        later = _ratio(top, _delayed(top, axis, 1, math.inf, not reverse))
+        total = _weighted(share, earlier, (axis, not reverse))
+        return (multiply(share, _weighted(divide(g, total), later, node.attrs)),)
+
+
+def _ratio(x: Node, y: Node) -> Node:
+    """exp(x - y), and 1 of equal infinities."""
+    same = bitwise_and(equal(x, y), isinf(x))
+    gap = subtract(where(same, constant(0, x.dtype, x.shape), x),
+                   where(same, constant(0, x.dtype, x.shape), y))  # fmt: skip
+    return exp(gap)
 
 
 cumsum, cumprod, cummax, cummin = Cumsum(), Cumprod(), Cummax(), Cummin()

@@ -85,7 +85,11 @@ def gradient(
     axes = [normalize_axis("gradient", a, node.rank) for a in wanted]
     if len(set(axes)) != len(axes):
         raise ArgumentError(f"gradient: axis {list(axes)} names one axis twice")
-    steps = _spacings(spacings or spacing, len(axes))
+    if len(spacings) == 1 and _is_number(spacings[0]):
+        spacing = spacings[0]  # NumPy's gradient(x, h): one distance for all axes
+    elif spacings:
+        spacing = spacings
+    steps = _spacings(spacing, len(axes))
     for at in axes:
         if node.shape[at] <= edge_order:
             raise ShapeError(f"gradient: axis {at} of {node.shape} with edge_order {edge_order}; "
@@ -93,17 +97,17 @@ def gradient(
     return [_derivative(values, at, h, edge_order) for at, h in zip(axes, steps, strict=True)]
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.ndim == 0)
+
+
 def _spacings(given: Any, count: int) -> list[Any]:
     """A distance, or coordinates, for each axis."""
     if given is None:
         return [1.0] * count
-    if isinstance(given, Tensor) and given.ndim == 0:
-        given = given.item()
-    if isinstance(given, (int, float)):
-        return [given] * count
+    if _is_number(given):
+        return [given.item() if isinstance(given, Tensor) else given] * count
     several = list(given)
-    if len(several) == 1 and count > 1 and isinstance(several[0], (int, float)):
-        several *= count
     if len(several) != count:
         raise ArgumentError(f"gradient: {len(several)} spacings for {count} axes; need one an axis")
     return several

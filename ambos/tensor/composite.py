@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ambos.core.dtype import bool_
+from ambos.core.errors import ArgumentError
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import complex as bridge
@@ -226,7 +227,13 @@ def nan_to_num(
 def isclose(
     x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
-    """|x - y| <= atol + rtol * |y|, elementwise; equal infinities are close."""
+    """|x - y| <= atol + rtol * |y|, elementwise; equal infinities are close.
+
+    Errors: ArgumentError for a negative tolerance.
+    """
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if not tolerance >= 0:
+            raise ArgumentError(f"isclose: {name} is {tolerance}; need a number >= 0")
     a, b = align("isclose", (operand_of(x), operand_of(y)))
     if a.dtype is bool_ or not a.dtype.is_floating:
         a, b = floating(a), floating(b)

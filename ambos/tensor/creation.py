@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from ambos.core.dtype import (
     PYTHON,
     DType,
-    Number,
     as_dtype,
     complex_of,
     float32,
@@ -75,11 +75,12 @@ def _made(node: Node, requires_grad: bool, device: Any) -> Tensor:
     return Tensor(node, requires_grad=True) if requires_grad else wrap(node)
 
 
-def filled(value: Number, shape: Shape, dtype: DType) -> Node:
-    """A constant of `shape`, checked."""
-    if any(n < 0 for n in shape):
-        raise ShapeError(f"shape: {shape} has a negative size; need sizes >= 0")
-    return scalar(value, dtype, shape)
+def _sizes(op: str, shape: Any) -> Shape:
+    """A shape as `shape_of` takes it, without negative sizes."""
+    found = shape_of(op, shape)
+    if any(n < 0 for n in found):
+        raise ShapeError(f"{op}: {found} has a negative size; need sizes >= 0")
+    return found
 
 
 @public
@@ -93,13 +94,13 @@ def full(
         >>> am.full((2,), 7).tolist()
         [7, 7]
     """
-    sizes = shape_of("full", (shape,))
+    sizes = _sizes("full", (shape,))
     if not isinstance(value, SCALARS):
         node = node_of(value)
         node = node if dtype is None else convert(node, as_dtype(dtype))
         return _made(expand_to(node, sizes), requires_grad, device)
     kind = PYTHON.get(type(value), float32)
-    return _made(filled(value, sizes, as_dtype(dtype) if dtype else kind), requires_grad, device)
+    return _made(scalar(value, as_dtype(dtype) if dtype else kind, sizes), requires_grad, device)
 
 
 @public
@@ -108,7 +109,7 @@ def zeros(
 ) -> Tensor:
     """0 in every element; float32 unless said otherwise."""
     dtype = as_dtype(dtype or float32)
-    return _made(filled(0, shape_of("zeros", shape), dtype), requires_grad, device)
+    return _made(scalar(0, dtype, _sizes("zeros", shape)), requires_grad, device)
 
 
 @public
@@ -117,7 +118,7 @@ def ones(
 ) -> Tensor:
     """1 in every element; float32 unless said otherwise."""
     dtype = as_dtype(dtype or float32)
-    return _made(filled(1, shape_of("ones", shape), dtype), requires_grad, device)
+    return _made(scalar(1, dtype, _sizes("ones", shape)), requires_grad, device)
 
 
 empty = zeros  # nothing is allocated before it is computed, so there is nothing to leave undefined
@@ -161,7 +162,10 @@ def arange(
     start: Any, stop: Any = None, step: Any = 1, dtype: Any = None,
     requires_grad: bool = False, device: Any = None, end: Any = None,
 ) -> Tensor:  # fmt: skip
-    """start, start + step, ... below stop; int64, or float32 if any argument is a float.
+    """start, start + step, ... below stop; int64, or float32 if any argument is a float. With an
+    integer `dtype` fractions of the arguments are cut off first (PyTorch).
+
+    Errors: ArgumentError for a step of 0, or bounds that are not finite.
 
     Example:
         >>> import ambos as am
@@ -171,15 +175,34 @@ def arange(
     stop = end if stop is None else stop
     if stop is None:
         start, stop = 0, start
-    start, stop, step = (v.item() if isinstance(v, Tensor) else v for v in (start, stop, step))
-    if step == 0:
-        raise ArgumentError("arange: the step is 0; need a step that is not")
-    count = max(0, math.ceil((stop - start) / step))
+    start, stop, step = (_real("arange", v) for v in (start, stop, step))
     floats = any(isinstance(v, float) for v in (start, stop, step))
     found = as_dtype(dtype) if dtype is not None else float32 if floats else int64
-    if found.is_integer and floats:
-        start, step = int(start), int(step)
-    return _made(steps(start, step, count, found), requires_grad, device)
+    if found.is_integer:
+        start, stop, step = int(start), int(stop), int(step)
+    if step == 0:
+        raise ArgumentError(f"arange: the step is 0 as {found.name}; need one that is not")
+    # Of integers of any size exactly.
+    count = (stop - start) / step if isinstance(stop - start, float) else -((start - stop) // step)
+    return _made(steps(start, step, max(0, math.ceil(count)), found), requires_grad, device)
+
+
+def _real(op: str, value: Any) -> int | float:
+    """A finite real number, given as one or as a tensor (or array) of one."""
+    found = value.item() if hasattr(value, "item") else value
+    if not isinstance(found, (int, float)) or not math.isfinite(found):
+        raise ArgumentError(f"{op}: got {found!r}; need a finite real number")
+    return found
+
+
+def _count_of(op: str, steps: Any) -> int:
+    """How many numbers are asked for."""
+    if not hasattr(steps, "__index__"):
+        raise ArgumentError(f"{op}: {steps!r} steps; need an integer")
+    count = operator.index(steps)
+    if count < 0:
+        raise ArgumentError(f"{op}: {count} steps; need at least 0")
+    return count
 
 
 @public
@@ -194,9 +217,7 @@ def linspace(
         >>> am.linspace(0, 1, 5).tolist()
         [0.0, 0.25, 0.5, 0.75, 1.0]
     """
-    count = steps if num is None else num
-    if count < 0:
-        raise ArgumentError(f"linspace: {count} steps; need at least 0")
+    count = _count_of("linspace", steps if num is None else num)
     parts = count - 1 if endpoint else count
     ends = [v.item() if isinstance(v, Tensor) else v for v in (start, stop)]
     found = as_dtype(dtype or float32)
@@ -224,9 +245,7 @@ def logspace(
     last = end if stop is None else stop
     if last is None:
         raise ArgumentError("logspace: no end; need logspace(start, stop, steps)")
-    count = steps if num is None else num
-    if count < 0:
-        raise ArgumentError(f"logspace: {count} steps; need at least 0")
+    count = _count_of("logspace", steps if num is None else num)
     values = np.power(float(base), np.linspace(float(start), float(last), count))
     return _made(convert(node_of(values), as_dtype(dtype or float32)), requires_grad, None)
 
@@ -275,9 +294,12 @@ def eye(
     n: int, m: int | None = None, dtype: Any = float32, k: int = 0, requires_grad: bool = False,
     device: Any = None,
 ) -> Tensor:  # fmt: skip
-    """Ones on a diagonal (k above the main one), zeros elsewhere."""
-    columns = n if m is None else m
-    mask = _diagonal(op_named("equal"), (n, columns), k)
+    """Ones on a diagonal (k above the main one), zeros elsewhere.
+
+    Errors: ShapeError for sizes that are no integers, or negative.
+    """
+    sizes = _sizes("eye", (n, n if m is None else m))
+    mask = _diagonal(op_named("equal"), sizes, k)
     return _made(convert(mask, as_dtype(dtype or float32)), requires_grad, device)
 
 

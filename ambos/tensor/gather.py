@@ -54,7 +54,12 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
 def index_select(x: Any, axis: int, indices: Any) -> Tensor:
     """Elements along an axis at the positions of an integer vector (none negative)."""
     node, index = node_of(x), positions("index_select", indices)
-    at = normalize_axis("index_select", axis, node.rank)
+    at = normalize_axis("index_select", axis, node.rank or 1)
+    if node.rank == 0:  # a scalar counts as a vector of one, and stays a scalar
+        if index.size != 1:
+            raise ShapeError(f"index_select: indices are {index.shape} for a scalar; need one")
+        found = index_ops.take(reshaped(node, (1,)), reshaped(index, (1,)), attrs=(0,))
+        return wrap(reshaped(found, ()))
     return wrap(index_ops.take(node, reshaped(index, (index.size,)), attrs=(at,)))
 
 
@@ -85,6 +90,8 @@ def gather(x: Any, axis: int, indices: Any) -> Tensor:
         line = index_ops.gather(reshaped(node, (1,)), reshaped(index, (index.size,)), attrs=(0,))
         return wrap(reshaped(line, index.shape))
     at = normalize_axis("gather", axis, node.rank)
+    if not index.size:  # nothing is read: any shape fits, as in PyTorch
+        return wrap(scalar(0, node.dtype, index.shape))
     _check_gather("gather", node, index, at)
     return wrap(index_ops.gather(node, index, attrs=(at,)))
 
@@ -119,6 +126,9 @@ def scatter_parts(
         index = reshaped(index, (index.size,))
         given = reshaped(given, (given.size,)) if isinstance(given, Node) else given
     at = normalize_axis(op, axis, node.rank)
+    if not index.size:  # nothing is written: any shape fits, as in PyTorch
+        none = tuple(0 if a == at else n for a, n in enumerate(node.shape))
+        return node, at, reshaped(index, none), scalar(0, node.dtype, none)
     _check_gather(op, node, index, at)
     if isinstance(given, Node):
         new = given
@@ -151,18 +161,6 @@ def scatter(x: Any, axis: int, indices: Any, updates: Any) -> Tensor:
     wins."""
     node, at, index, new = scatter_parts("scatter", x, axis, indices, updates)
     return wrap(reshaped(scatter_last(node, at, index, new), node_of(x).shape))
-
-
-@public
-def index_add(x: Any, axis: int, indices: Any, updates: Any, alpha: float = 1) -> Tensor:
-    """A copy of `x` to which slices of updates are added at positions along an axis."""
-    node, index = node_of(x), positions("index_add", indices)
-    at = normalize_axis("index_add", axis, node.rank)
-    new = convert(node_of(updates), node.dtype)
-    if alpha != 1:
-        new = ops.multiply(new, scalar(alpha, node.dtype, new.shape))
-    index = wrapped(reshaped(index, (index.size,)), node.shape[at])
-    return wrap(index_ops.scatter_add(node, index, new, attrs=(at,)))
 
 
 @public
@@ -235,6 +233,6 @@ def one_hot(x: Any, num_classes: int, dtype: Any = int64, axis: int = -1) -> Ten
 
 
 __all__ = [
-    "gather", "index_add", "index_fill", "index_select", "masked_fill", "masked_select",
+    "gather", "index_fill", "index_select", "masked_fill", "masked_select",
     "one_hot", "scatter", "scatter_add", "take", "take_along_axis",
 ]  # fmt: skip

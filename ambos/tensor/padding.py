@@ -42,6 +42,18 @@ def pad(x: Any, padding: Any, mode: str = "constant", value: bool | int | float 
     return wrap(node)
 
 
+@public
+def constant_pad_nd(x: Any, padding: Any, value: bool | int | float = 0) -> Tensor:
+    """`pad` with a value, under PyTorch's name.
+
+    Example:
+        >>> import ambos as am
+        >>> am.constant_pad_nd(am.tensor([1, 2]), (1, 2), 7).tolist()
+        [7, 1, 2, 7, 7]
+    """
+    return pad(x, padding, value=value)
+
+
 def _sides(node: Node, padding: Any) -> list[tuple[int, int]]:
     if isinstance(padding, int):
         return [(padding, padding)] * node.rank
@@ -131,4 +143,4 @@ def _end(node: Node, axis: int, start: int, stop: int, mirrored: bool) -> Node:
     return ops.flip(part, attrs=((axis,),)) if mirrored else part
 
 
-__all__ = ["pad"]
+__all__ = ["constant_pad_nd", "pad"]

@@ -56,6 +56,9 @@ def conj(x: Any) -> Tensor:
     return wrap(conjugate_node(node_of(x)))
 
 
+conj_physical = conj  # nothing is a view here, so every conjugate is one
+
+
 def conjugate_node(node: Node) -> Node:
     """`node` with its imaginary part negated, if it has one."""
     return bridge.conj(node) if node.dtype.is_complex else node
@@ -152,6 +155,6 @@ def view_as_complex(x: Any) -> Tensor:
 
 
 __all__ = [
-    "adjoint", "angle", "complex", "conj", "imag", "is_complex", "isreal", "polar", "real",
-    "view_as_complex", "view_as_real",
+    "adjoint", "angle", "complex", "conj", "conj_physical", "imag", "is_complex", "isreal", "polar",
+    "real", "view_as_complex", "view_as_real",
 ]  # fmt: skip

@@ -39,8 +39,9 @@ UNARY_WHOLE = "floor ceil round=round,round_ trunc=trunc,fix"  # integers stay a
 UNARY = """negative=negative,neg absolute=absolute,abs sign=sign,sgn relu
     bitwise_invert=bitwise_invert,bitwise_not,invert"""
 PREDICATES = "isnan isinf isfinite"
-BINARY = """add subtract=subtract,sub multiply=multiply,mul floor_divide=floor_divide
-    remainder=remainder,mod,rem maximum minimum less=less,lt less_equal=less_equal,le
+SUMS = "add subtract=subtract,sub"  # with PyTorch's factor for the second operand
+BINARY = """multiply=multiply,mul floor_divide=floor_divide remainder=remainder,mod,rem
+    maximum minimum less=less,lt less_equal=less_equal,le
     greater=greater,gt greater_equal=greater_equal,ge equal=equal,eq not_equal=not_equal,ne
     bitwise_and bitwise_or bitwise_xor bitwise_left_shift=bitwise_left_shift,left_shift
     bitwise_right_shift=bitwise_right_shift,right_shift"""
@@ -119,6 +120,16 @@ def _binary(op: Op, floats: bool = False) -> Callable[..., Tensor]:
     return function
 
 
+def _sum(op: Op) -> Callable[..., Tensor]:
+    def function(x: Any, y: Any, *, alpha: bool | int | float | complex = 1) -> Tensor:
+        other = operand_of(y)
+        if alpha != 1:
+            other = binary(arithmetic.multiply, other, alpha)
+        return wrap(binary(op, operand_of(x), other))
+
+    return function
+
+
 def _fill() -> None:
     for op, names in _entries(UNARY_FLOATING):
         _publish(_unary(op, floating), op, names)
@@ -128,6 +139,8 @@ def _fill() -> None:
         _publish(_unary_whole(op), op, names)
     for op, names in _entries(PREDICATES):
         _publish(_predicate(op), op, names)
+    for op, names in _entries(SUMS):
+        _publish(_sum(op), op, names)
     for op, names in _entries(BINARY):
         _publish(_binary(op), op, names)
     for op, names in _entries(BINARY_FLOATING):

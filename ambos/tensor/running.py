@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ambos.core.dtype import bool_, int64, uint8
-from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.errors import ArgumentError
 from ambos.core.shape import normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
@@ -131,6 +131,7 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     """Differences of neighbours along an axis, n times; with what `prepend` and `append` say before
     and behind (tensors, or numbers for one element).
 
+    Shapes: the axis is n shorter, and empty where n is larger.
     Errors: ArgumentError for a negative n.
 
     Example:
@@ -148,10 +149,7 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     parts = [_beside(part, node, single) for part in (prepend, append)]
     whole = [part for part in (parts[0], node, parts[1]) if part is not None]
     node = concat(*whole, attrs=(at,)) if len(whole) > 1 else node
-    for _ in range(n):
-        extent = node.shape[at]
-        if extent < 1:
-            raise ShapeError(f"diff: axis {axis} of {node.shape}; need at least one element")
+    for extent in range(node.shape[at], max(node.shape[at] - n, 0), -1):
         later, earlier = cut_axis(node, at, 1, extent), cut_axis(node, at, 0, extent - 1)
         node = (ops.not_equal if node.dtype is bool_ else ops.subtract)(later, earlier)
     return wrap(node)

@@ -59,6 +59,27 @@ def _slices(op: str, x: Any, axis: int, indices: Any, updates: Any) -> tuple[Nod
 
 
 @public
+def index_add(x: Any, axis: int, indices: Any, updates: Any, alpha: float = 1) -> Tensor:
+    """A copy of `x` to which slices of updates, times `alpha`, are added at positions along an
+    axis; of bools "or".
+
+    Example:
+        >>> import ambos as am
+        >>> at, new = am.tensor([0, 0]), am.tensor([2.0, 4.0])
+        >>> am.index_add(am.ones(2), 0, at, new, alpha=10).tolist()
+        [61.0, 1.0]
+    """
+    given = wrap(convert(node_of(updates), node_of(x).dtype))
+    node, at, index, new = _slices("index_add", x, axis, indices, given)
+    if alpha != 1:
+        new = ops.multiply(new, scalar(alpha, node.dtype, new.shape))
+    if node.rank == 0:
+        node, new = reshaped(node, (1,)), reshaped(new, (1,))
+    found = _add(node, wrapped(index, node.shape[at]), new, at)
+    return wrap(reshaped(found, node_of(x).shape))
+
+
+@public
 def index_put(x: Any, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
     """A copy of `x` with `values` at x[indices] (a tuple of tensors, one an axis; None takes all),
     or with `accumulate` added there, as often as a position occurs.
@@ -224,5 +245,6 @@ def _neutral(reduce: str, dtype: DType) -> int | float:
 
 
 __all__ = [
-    "index_copy", "index_put", "index_reduce", "masked_scatter", "put", "scatter_reduce",
+    "index_add", "index_copy", "index_put", "index_reduce", "masked_scatter", "put",
+    "scatter_reduce",
 ]  # fmt: skip

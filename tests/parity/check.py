@@ -14,7 +14,7 @@ import ambos as am
 from ambos.core.errors import AmbosError
 from tests.parity import database, mapping
 from tests.parity.compare import difference
-from tests.parity.convert import Translation, flat
+from tests.parity.convert import Translation, flat, from_torch
 
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
 ASPECTS = (*DTYPES, "gradient", "errors")
@@ -130,14 +130,17 @@ def _trial(
     except Exception as error:
         return Trial(number, call, None, problem=described(error))
     both = mapping.BOTH.get(name, lambda result: result)
+    place = mapping.PLACES.get(name, lambda result, *_, **__: result)
     torch.manual_seed(number)
     try:
         theirs = both(op.op(sample.input, *sample.args, **sample.kwargs))
     except Exception:
         return None
+    theirs = place(theirs, sample.input, *sample.args, **sample.kwargs)
     trial = Trial(number, call, theirs)
     try:
-        trial.ours = both(function(translated.input, *translated.args, **translated.kwargs))
+        ours = both(function(translated.input, *translated.args, **translated.kwargs))
+        trial.ours = place(ours, translated.input, *translated.args, **translated.kwargs)
     except Exception as error:
         trial.problem = described(error)
         return trial
@@ -156,8 +159,8 @@ def _differentiate(trial: Trial, translated: Translation) -> None:
     weights = [_weights(random, results[i]) for i in chosen]
     try:
         found = torch.autograd.grad(
-            [results[i] for i in chosen], [theirs for theirs, _ in leaves],
-            [torch.tensor(w) for w in weights], allow_unused=True,
+            [results[i] for i in chosen], [theirs for theirs, _ in leaves], weights,
+            allow_unused=True,
         )  # fmt: skip
     except Exception:
         return
@@ -167,7 +170,7 @@ def _differentiate(trial: Trial, translated: Translation) -> None:
     try:
         ours = flat(trial.ours)
         # What carries no gradient here has to have none but zeros there.
-        pairs = [(ours[i], am.tensor(w)) for i, w in zip(chosen, weights, strict=True)
+        pairs = [(ours[i], from_torch(w)) for i, w in zip(chosen, weights, strict=True)
                  if ours[i].requires_grad]  # fmt: skip
         own = [None] * len(leaves)
         if pairs:
@@ -180,12 +183,12 @@ def _differentiate(trial: Trial, translated: Translation) -> None:
         trial.gradient_problem = described(error)
 
 
-def _weights(random: np.random.Generator, result: torch.Tensor) -> Any:
+def _weights(random: np.random.Generator, result: torch.Tensor) -> torch.Tensor:
     shape = tuple(result.shape)
     weights = random.standard_normal(shape)
     if result.dtype.is_complex:
         weights = weights + 1j * random.standard_normal(shape)
-    return np.asarray(weights, str(result.dtype).removeprefix("torch."))
+    return torch.as_tensor(weights).to(result.dtype)
 
 
 def _compute_together(trials: list[Trial]) -> None:

@@ -43,15 +43,21 @@ class Translation:
 
     def _tensor(self, value: torch.Tensor) -> am.Tensor:
         if id(value) not in self.known:
-            array = value.detach().resolve_conj().resolve_neg().cpu()
-            if array.dtype is torch.bfloat16:
-                found = am.tensor(array.float().numpy()).astype(am.bfloat16)
-            else:
-                found = am.tensor(array.numpy())
+            found = from_torch(value)
             if value.requires_grad:
                 found.requires_grad_()
             self.known[id(value)] = value, found
         return self.known[id(value)][1]
+
+
+def from_torch(value: torch.Tensor) -> am.Tensor:
+    """A tensor of ours with the same values."""
+    array = value.detach().resolve_conj().resolve_neg().cpu()
+    if array.dtype is torch.bfloat16:  # which NumPy lacks
+        return am.tensor(array.float().numpy()).astype(am.bfloat16)
+    if array.ndim > 64:  # more than NumPy has
+        return am.tensor(array.flatten().numpy()).reshape(tuple(array.shape))
+    return am.tensor(array.numpy())
 
 
 def flat(result: Any) -> list[Any]:

@@ -31,6 +31,10 @@ def test_gradient(edge):
         theirs = np.gradient(Y, 0.5, spacing, edge_order=edge)
         for x, y in zip(ours, theirs, strict=True):
             close(x, y)
+    for x, y in zip(am.gradient(am.tensor(Y), 0.5), np.gradient(Y, 0.5), strict=True):
+        close(x, y)
+    (only,) = am.gradient(am.tensor(Y), PLACES, axis=1, edge_order=edge)
+    close(only, np.gradient(Y, PLACES, axis=1, edge_order=edge))
     (only,) = am.gradient(am.tensor(Y), axis=1, edge_order=edge)
     close(only, np.gradient(Y, axis=1, edge_order=edge))
 
@@ -48,6 +52,8 @@ def test_covariance():
 def test_errors():
     with pytest.raises(ShapeError, match="gradient: axis 0"):
         am.gradient(am.ones(2), edge_order=2)
+    with pytest.raises(ArgumentError, match="gradient: 1 spacings for 2 axes"):
+        am.gradient(am.ones(3, 3), spacing=[0.5])
     with pytest.raises(ArgumentError, match="both x and dx"):
         am.trapezoid(am.ones(3), am.ones(3), dx=1)
     with pytest.raises(ShapeError, match="cov: fweights"):

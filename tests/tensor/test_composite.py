@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ambos as am
+from ambos.core.errors import ArgumentError
 
 
 @pytest.mark.parametrize("name", ["asinh", "acosh"])
@@ -29,3 +30,10 @@ def test_gradients_at_bounds_and_zero():
 def test_softmax_of_nothing_is_nothing():
     assert am.softmax(am.zeros(3, 0), -1).shape == (3, 0)
     assert am.log_softmax(am.zeros(3, 0), -1).shape == (3, 0)
+
+
+@pytest.mark.parametrize("name", ["rtol", "atol"])
+def test_tolerances_are_not_negative(name):
+    for value in (-0.4, float("nan")):
+        with pytest.raises(ArgumentError, match=f"isclose: {name} is .*; need a number >= 0"):
+            am.isclose(am.ones(2), am.ones(2), **{name: value})

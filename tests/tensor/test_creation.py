@@ -96,3 +96,36 @@ def test_bad_arguments_are_named(call, kind, text):
 def test_text_equals_no_tensor():
     assert (am.ones(2) == "a") is False
     assert (am.ones(2) != None) is True  # noqa: E711
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(1.0, 5.000001, 2.0), (-0.9, 2.1, 2.0), (2.1, -2.9, -1.0), (3.1,), (0.0, -8.000001, -4.0),
+     (2**60, 2**60 + 7, 3)],
+)  # fmt: skip
+def test_ranges_of_integers_cut_fractions_off_first(arguments):
+    ours = am.arange(*arguments, dtype=am.int64)
+    assert ours.tolist() == torch.arange(*arguments, dtype=torch.int64).tolist()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: am.arange(0, 2, 0.5, dtype=am.int64), "arange: the step is 0 as int64"),
+        (lambda: am.arange(0, float("inf")), "arange: got inf; need a finite real number"),
+        (lambda: am.arange(float("nan"), 1.0), "arange: got nan; need a finite"),
+        (lambda: am.arange("a"), "arange: got 'a'; need a finite real number"),
+        (lambda: am.linspace(0, 3, 1.0), "linspace: 1.0 steps; need an integer"),
+        (lambda: am.logspace(0, 3, 2.5), "logspace: 2.5 steps; need an integer"),
+        (lambda: am.eye(-1), "eye: .* has a negative size"),
+        (lambda: am.eye(0, -3), "eye: .* has a negative size"),
+        (lambda: am.eye(2.5), "eye: got the shape .*; need integers"),
+        (lambda: am.ones(2, -1), "ones: .* has a negative size"),
+        (lambda: am.full((-1,), am.tensor(2.0)), "full: .* has a negative size"),
+        (lambda: am.ones((1,) * 65), "65 dimensions; need at most 64"),
+        (lambda: am.ones((1,) * 64)[None], "65 dimensions; need at most 64"),
+    ],
+)
+def test_sizes_and_bounds_that_are_none(call, message):
+    with pytest.raises((ArgumentError, ShapeError), match=message):
+        call()

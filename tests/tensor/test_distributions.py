@@ -191,3 +191,18 @@ def test_a_jitted_sampler_draws_anew():
 
     rate = am.full((50,), 30.0)
     assert draw(rate).tolist() != draw(rate).tolist()
+
+
+@pytest.mark.parametrize("value", [0, -1.5, float("nan")])
+def test_scales_are_positive(value):
+    x = am.ones(3)
+    for call in (
+        lambda: am.random.gumbel(KEY, (2,), scale=value),
+        lambda: am.random.laplace(KEY, (2,), scale=value),
+        lambda: x.exponential_(value), lambda: x.cauchy_(0, value), lambda: x.log_normal_(0, value),
+    ):  # fmt: skip
+        with pytest.raises(ArgumentError, match="need a number above 0"):
+            call()
+    assert x.tolist() == [1, 1, 1]
+    with pytest.raises(ArgumentError, match=r"bernoulli: p is 1\.5; need a number from 0 to 1"):
+        am.random.bernoulli(KEY, 1.5, (2,))

@@ -97,3 +97,20 @@ def test_errors():
         am.topk(X, 6)
     with pytest.raises(DTypeError, match="the mask is float32; need bool"):
         am.masked_fill(X, X, 0)
+
+
+def test_a_scalar_counts_as_a_vector_of_one():
+    x, at = am.tensor(3.0, requires_grad=True), am.tensor([0])
+    y = am.index_select(x, 0, at)
+    y.backward()
+    assert (y.shape, y.item(), x.grad.item()) == ((), 3.0, 1.0)
+    with pytest.raises(ShapeError, match=r"index_select: indices are \(2,\) for a scalar"):
+        am.index_select(x, 0, am.tensor([0, 0]))
+
+
+def test_positions_of_no_elements_have_any_shape():
+    x, none = am.ones(5), am.zeros(2, 0, dtype=am.int64)
+    same(am.gather(x, 0, none), torch.ones(5).gather(0, torch.zeros(2, 0, dtype=torch.int64)))
+    same(am.scatter_add(x, 0, none, am.ones(3)), np.ones(5))
+    with pytest.raises(ArgumentError, match="gather: axis 1 does not exist"):
+        am.gather(x, 1, none)

@@ -220,6 +220,18 @@ def test_lerp_addcmul_addcdiv():
     close(am.addcdiv(a, b, c, value=0.5), torch.addcdiv(ta, tb, tc, value=0.5), rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["add", "sub"])
+@pytest.mark.parametrize("alpha", [2, -3, 0])
+def test_sums_with_a_factor(name, alpha):
+    x, y = np.array([1, 2, 3]), np.array([[4], [5]])
+    theirs = getattr(torch, name)(torch.tensor(x), torch.tensor(y), alpha=alpha)
+    ours = getattr(am, name)(x, y, alpha=alpha)
+    assert (ours.tolist(), ours.dtype) == (theirs.tolist(), am.int64)
+    handle = am.tensor(x)
+    getattr(handle, f"{name}_")(am.tensor(7), alpha=alpha)
+    assert handle.tolist() == getattr(torch.tensor(x), name)(7, alpha=alpha).tolist()
+
+
 def test_documentation_comes_from_the_op():
     assert am.sin.__doc__.startswith("Sine of an angle in radians.")
     assert ">>> f'{am.sin(0.75):.4f}'" in am.sin.__doc__

@@ -104,6 +104,52 @@ def test_differences_with_more_at_the_ends():
         am.diff(x, -1)
 
 
+@pytest.mark.parametrize("n", [3, 4, 9])
+def test_more_differences_than_elements_leave_none(n):
+    x = np.ones((2, 3))
+    assert am.diff(x, n).shape == np.diff(x, n).shape == (2, 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_of_logarithms_of_running_sums_keep_their_digits(dtype):
+    """Near 1e4 neighbours are 1e-3 apart in float32; the gradients are as good as elsewhere."""
+    random = np.random.default_rng(0)
+    x, weight = random.integers(-4, 5, (50,)), random.standard_normal(50)
+    small = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    (wanted,) = torch.autograd.grad(torch.logcumsumexp(small, 0), small, torch.tensor(weight))
+    ours = am.tensor((x + 1e4).astype(dtype), requires_grad=True)
+    am.logcumsumexp(ours, 0).backward(am.tensor(weight.astype(dtype)))
+    bound = 5e-6 if dtype == "float32" else 1e-13
+    np.testing.assert_allclose(ours.grad.numpy(), wanted, rtol=bound, atol=bound / 10)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_second_derivatives_of_logarithms_of_running_sums(reverse):
+    values = np.random.default_rng(0).standard_normal((3, 6))
+
+    def run(m, flip):
+        x = m.tensor(values, requires_grad=True)
+        turned = flip(x) if reverse else x
+        (first,) = m.autograd.grad([(m.logcumsumexp(turned, 1) ** 2).sum()], [x], create_graph=True)
+        return m.autograd.grad([(first**2).sum()], [x])[0]
+
+    theirs = run(torch, lambda x: torch.flip(x, (1,)))
+    np.testing.assert_allclose(run(am, lambda x: am.flip(x, 1)).numpy(), theirs, rtol=1e-10)
+
+
+def test_infinities_have_gradients_in_logarithms_of_running_sums():
+    """By the definition: of equal infinities each has its share."""
+    low, high = -np.inf, np.inf
+    for values, wanted in (
+        ([low, 0.0], [1, 1]),
+        ([low, low], [1.5, 0.5]),
+        ([1, high, 2], [1, 2, 0]),
+    ):
+        x = am.tensor(values, dtype=am.float64, requires_grad=True)
+        am.logcumsumexp(x, 0).sum().backward()
+        assert x.grad.tolist() == wanted
+
+
 def test_without_an_axis_and_errors():
     np.testing.assert_array_equal(am.cumsum([[1, 2], [3, 4]]).numpy(), [1, 3, 6, 10])
     assert am.cumsum(am.tensor(3.0)).item() == 3.0

@@ -88,3 +88,23 @@ def test_errors():
         am.put(x, am.tensor([0, 1]), am.ones(1))
     with pytest.raises(DTypeError, match="the mask is float32"):
         am.masked_scatter(x, x, x)
+
+
+@pytest.mark.parametrize("alpha", [1, -2, 0])
+def test_index_add_to_a_scalar(alpha):
+    def run(m, tensor):
+        x, u = tensor(3.0, requires_grad=True), tensor(5.0, requires_grad=True)
+        found = m.index_add(x, 0, tensor([0]), u, alpha=alpha)
+        found.backward()
+        return [v.item() for v in (found, x.grad, u.grad)]
+
+    assert run(am, am.tensor) == run(torch, torch.tensor)
+
+
+def test_index_add_of_bools_is_or():
+    x, u, at = [True, False, False], [False, True], [0, 2]
+    ours = am.index_add(am.tensor(x), 0, am.tensor(at), am.tensor(u))
+    theirs = torch.index_add(torch.tensor(x), 0, torch.tensor(at), torch.tensor(u))
+    assert ours.tolist() == theirs.tolist()
+    with pytest.raises(ShapeError, match=r"index_add: updates are \(2,\) for 1 positions"):
+        am.index_add(am.tensor([3.0]), 0, am.tensor([0]), am.tensor([1.0, 2.0]))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ambos.core.arguments import share
 from ambos.core.dtype import DType, as_dtype, float32, float64, int64, uint32, uint64
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import Shape, size_of
@@ -242,7 +243,7 @@ def bernoulli(
     key: Any = None, p: Any = 0.5, shape: Any = None, generator: Generator | None = None
 ) -> Tensor:
     """True with probability p, bool; `shape` defaults to that of `p`."""
-    chance = floating(node_of(p))
+    chance = floating(node_of(share("bernoulli: p", p) if isinstance(p, (int, float)) else p))
     sizes = chance.shape if shape is None else shape_of("bernoulli", (shape,))
     kind = chance.dtype if chance.dtype is float64 else float32
     drawn = draws.uniform(_next("bernoulli", key, generator), sizes, kind)

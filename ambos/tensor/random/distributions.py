@@ -46,6 +46,13 @@ def _parameters(name: str, shape: Shape, *values: Any) -> tuple[Node, ...]:
     return tuple(expand_to(convert(node, dtype), shape) for node in nodes)
 
 
+def _check_positive(op: str, **values: Any) -> None:
+    """An ArgumentError for a number that is not above 0 (tensors are not waited for)."""
+    for name, value in values.items():
+        if isinstance(value, (int, float)) and not value > 0:
+            raise ArgumentError(f"{op}: {name} is {value}; need a number above 0")
+
+
 def _subkeys(key: Node, count: int) -> list[Node]:
     """Independent keys from one that is not used otherwise."""
     words = draws.bits(key, (count, 2))
@@ -80,6 +87,7 @@ def exponential(
         >>> am.random.exponential(am.random.key(0), (2, 3)).shape
         (2, 3)
     """
+    _check_positive("exponential", rate=rate)
     sizes, kind = _shape("exponential", shape, rate), _float("exponential", dtype)
     node = _noise(_next("exponential", key, generator), sizes, kind)
     if isinstance(rate, (int, float)) and rate == 1:
@@ -93,6 +101,7 @@ def gumbel(
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """Gumbel's distribution of largest values."""
+    _check_positive("gumbel", scale=scale)
     sizes, kind = _shape("gumbel", shape, loc, scale), _float("gumbel", dtype)
     node = _noise(_next("gumbel", key, generator), sizes, kind)
     return _scaled(ops.negative(functions.log(node)), loc, scale)
@@ -104,6 +113,7 @@ def laplace(
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """Laplace's distribution: the difference of two exponential numbers."""
+    _check_positive("laplace", scale=scale)
     sizes, kind = _shape("laplace", shape, loc, scale), _float("laplace", dtype)
     first, second = _subkeys(_next("laplace", key, generator), 2)
     node = ops.subtract(_noise(first, sizes, kind), _noise(second, sizes, kind))
@@ -116,6 +126,7 @@ def cauchy(
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """Cauchy's distribution: the tangent of a uniform angle."""
+    _check_positive("cauchy", scale=scale)
     sizes, kind = _shape("cauchy", shape, loc, scale), _float("cauchy", dtype)
     wide = float64 if kind is float64 else float32
     share = draws.uniform(_next("cauchy", key, generator), sizes, wide)
@@ -129,6 +140,7 @@ def log_normal(
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """exp of normal numbers with that mean and standard deviation."""
+    _check_positive("log_normal", std=std)
     sizes, kind = _shape("log_normal", shape, mean, std), _float("log_normal", dtype)
     node = draws.normal(_next("log_normal", key, generator), sizes, kind)
     return wrap(functions.exp(_scaled(node, mean, std)._node))
