@@ -30,22 +30,28 @@ if TYPE_CHECKING:  # the function, which hides the room of the same name
 # Rooms and names that are imported when they are first used.
 ROOMS = ("autograd", "nn", "optim", "data", "distributed", "export", "serve", "hub", "viz",
          "testing", "train", "random", "special", "tree", "errors", "masked", "linalg",
-         "fft")  # fmt: skip
+         "fft", "signal")  # fmt: skip
 PLACES = {
     "autograd": "ambos.tensor.autograd", "random": "ambos.tensor.random",
     "special": "ambos.tensor.special", "fft": "ambos.tensor.fft", "linalg": "ambos.tensor.linalg",
     "tree": "ambos.core.tree", "errors": "ambos.core.errors", "masked": "ambos.tensor.masked",
+    "signal": "ambos.tensor.signal",
 }  # fmt: skip
 LINEAR_ALGEBRA = (
-    "cholesky", "cholesky_inverse", "cholesky_solve", "det", "inverse", "logdet", "matrix_exp",
-    "matrix_power", "pinverse", "qr", "slogdet", "svd",
+    "chain_matmul", "cholesky", "cholesky_inverse", "cholesky_solve", "det", "geqrf", "ger",
+    "inverse", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp", "matrix_power", "orgqr",
+    "ormqr", "pinverse", "qr", "slogdet", "svd", "triangular_solve",
 )  # fmt: skip
+WINDOWS = ("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window")
 NAMES = {
     "Model": "ambos.train", "Sequential": "ambos.train", "DataLoader": "ambos.data",
     "Callback": "ambos.train", "EarlyStopping": "ambos.train", "ModelCheckpoint": "ambos.train",
     "History": "ambos.train", "profile": "ambos.tensor.profile",
     "explain": "ambos.tensor.explain", "debug": "ambos.tensor.debugging",
     **dict.fromkeys(LINEAR_ALGEBRA, "ambos.tensor.linalg.older"),
+    "pca_lowrank": "ambos.tensor.linalg.lowrank", "svd_lowrank": "ambos.tensor.linalg.lowrank",
+    **dict.fromkeys(WINDOWS, "ambos.tensor.signal.older"),
+    "stft": "ambos.tensor.signal.frames", "istft": "ambos.tensor.signal.frames",
 }  # fmt: skip
 # What people look for here, and where it is.
 ELSEWHERE = {

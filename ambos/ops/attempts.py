@@ -46,7 +46,7 @@ def _bad_minor(np: Any, a: Any) -> int:
 
 
 def _zero_pivot(np: Any, a: Any) -> int:
-    packed, _, _ = LuFactor.host(np, a)
+    packed, _, _ = LuFactor.host(np, a, True)
     zeros = np.flatnonzero(np.diagonal(packed) == 0)
     return int(zeros[0]) + 1 if len(zeros) else len(a)
 

@@ -94,7 +94,11 @@ def each_matrix(np: Any, name: str, says: str, function: Callable[..., Any], *ar
             try:
                 function(*(x[place] for x in arrays))
             except np.linalg.LinAlgError:
-                number = ", ".join(map(str, place))
-                which = f"matrix {number} of the batch" if batch else "the matrix"
-                raise LinAlgError(f"{name}: {which} {says}") from None
+                raise LinAlgError(f"{name}: {which_of(place)} {says}") from None
         raise
+
+
+def which_of(place: tuple[int, ...]) -> str:
+    """A matrix of a batch in words."""
+    number = ", ".join(map(str, place))
+    return f"matrix {number} of the batch" if place else "the matrix"

@@ -57,7 +57,10 @@ class Eigh(Call):
         if node.attrs[0] == 0:
             return (_values_gradient(vectors, g),)
         turned = adjoint(vectors)
-        return (products(vectors, divide(product(turned, g), _gaps(values, a)), turned),)
+        # Vectors stay orthonormal: only the skew half of V^H g counts, and what it makes of the
+        # gradient is Hermitian.
+        skew = multiply(_skew(product(turned, g)), constant_like(a, 0.5))
+        return (products(vectors, divide(skew, _gaps(values, a)), turned),)
 
 
 class Eigvalsh(Call):

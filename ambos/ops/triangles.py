@@ -90,30 +90,31 @@ def _rows(x: Node, start: int, stop: int) -> Node:
 class LuFactor(Call):
     """A = P L U with rows exchanged for the largest pivot: L (below the diagonal, which is one) and
     U in one matrix; which row was exchanged with row i (int32, from 1 as LAPACK counts); the
-    permutation, where row i came from (int64). Singular matrices have a zero on U's diagonal."""
+    permutation, where row i came from (int64). Singular matrices have a zero on U's diagonal.
+    attrs: (pivot,), without which rows stay where they are."""
 
     name = "linalg.lu_factor"
 
-    def host(np: Any, a: Any) -> tuple[Any, ...]:
+    def host(np: Any, a: Any, pivot: bool) -> tuple[Any, ...]:
         *batch, m, n = a.shape
         lu = a.reshape(math.prod(batch), m, n).copy()
         k = min(m, n)
         pivots = np.zeros((len(lu), k), np.int32)
         order = np.tile(np.arange(m), (len(lu), 1))
         if k:
-            _factor(np, lu, pivots, order, 0, k)
+            _factor(np, lu, pivots, order, 0, k, pivot)
             _update(np, lu, 0, k, n)
         shapes = (m, n), (k,), (m,)
         found = zip((lu, pivots, order.astype(np.int64)), shapes, strict=True)
         return tuple(x.reshape(*batch, *shape) for x, shape in found)
 
-    def results(self, a: Node) -> tuple[Facts, ...]:
+    def results(self, a: Node, pivot: bool) -> tuple[Facts, ...]:
         require_matrix(self.name, a)
         *batch, m, n = a.shape
         return (a.shape, a.dtype), ((*batch, min(m, n)), int32), ((*batch, m), int64)
 
     def vjp(self, node: Node, g: Node) -> Grads:
-        (a,), (part,) = node.inputs, node.attrs
+        (a,), (part, pivot) = node.inputs, node.attrs
         if part:
             return (None,)
         *_, m, n = a.shape
@@ -135,7 +136,7 @@ class LuFactor(Call):
         found = _lu_gradient(square, g_low, g_up)
         if m != n:
             found = concat(found, g_rest, attrs=(a.rank - (2 if m > n else 1),))
-        return (product(permutation(self(a, attrs=(2,)), a), found),)
+        return (product(permutation(self(a, attrs=(2, pivot)), a), found),)
 
 
 class LuOrder(Call):
@@ -188,26 +189,32 @@ def permutation(order: Node, like: Node) -> Node:
     return adjoint(turned)
 
 
-def _factor(np: Any, lu: Any, pivots: Any, order: Any, start: int, stop: int) -> None:
+def upper_part(lu: Node) -> Node:
+    """U of a packed factorisation: (..., m, n) to (..., min(m, n), n)."""
+    return upper(cut_to(lu, (*lu.shape[:-2], min(lu.shape[-2:]), lu.shape[-1])))
+
+
+def _factor(np: Any, lu: Any, pivots: Any, order: Any, start: int, stop: int, pivot: bool) -> None:
     """Columns `start` to `stop` of every matrix: the left half, its products, the right half."""
     if stop - start > PANEL:
         middle = (start + stop) // 2
-        _factor(np, lu, pivots, order, start, middle)
+        _factor(np, lu, pivots, order, start, middle, pivot)
         _update(np, lu, start, middle, stop)
-        _factor(np, lu, pivots, order, middle, stop)
+        _factor(np, lu, pivots, order, middle, stop, pivot)
         return
     each = np.arange(len(lu))
     for column in range(start, stop):
         below = lu[:, column:, column]
         size = np.abs(below.real) + np.abs(below.imag) if lu.dtype.kind == "c" else np.abs(below)
-        best = column + size.argmax(1)  # of complex numbers the size that LAPACK looks at
+        # Of complex numbers the size that LAPACK looks at.
+        best = column + (size.argmax(1) if pivot else 0 * each)
         pivots[:, column] = best + 1
         for x in (lu, order):
             chosen = x[each, best]
             x[each, best] = x[:, column]
             x[:, column] = chosen
-        pivot = lu[:, column, column]
-        safe = np.where(pivot == 0, pivot.dtype.type(1), pivot)
+        divisor = lu[:, column, column]
+        safe = np.where(divisor == 0, divisor.dtype.type(1), divisor)
         lu[:, column + 1 :, column] /= safe[:, None]
         factors = lu[:, column + 1 :, column, None]
         lu[:, column + 1 :, column + 1 : stop] -= factors * lu[:, column, None, column + 1 : stop]

@@ -5,6 +5,7 @@ Methods follow PyTorch where PyTorch and NumPy disagree (`x.repeat` tiles, `x.so
 
 from __future__ import annotations
 
+import importlib
 import types
 from collections.abc import Callable
 from typing import Any
@@ -169,21 +170,23 @@ def _rmatmul(self: Tensor, other: Any) -> Tensor:
     return linear.matmul(other, self)
 
 
-def _linear_algebra(name: str) -> Callable[..., Any]:
-    """A method that loads linear algebra when it is first called."""
+def _loaded_later(name: str, module: str) -> Callable[..., Any]:
+    """A method whose module is loaded when it is first called."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        from ambos.tensor.linalg import older
-
-        return getattr(older, name)(self, *args, **kwargs)
+        return getattr(importlib.import_module(module), name)(self, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`am.{name}` of this tensor."
     return method
 
 
-LINEAR_ALGEBRA = """cholesky cholesky_inverse cholesky_solve det inverse logdet matrix_exp
-    matrix_power pinverse qr slogdet svd"""
+LATER = {
+    "ambos.tensor.linalg.older": """cholesky cholesky_inverse cholesky_solve det geqrf ger inverse
+        logdet lu lu_solve matrix_exp matrix_power orgqr ormqr pinverse qr slogdet svd
+        triangular_solve""",
+    "ambos.tensor.signal.frames": "stft istft",
+}
 
 CASTS = {
     "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
@@ -236,7 +239,8 @@ def attach() -> None:
     methods = {name: f for name, f in table.items() if name not in NOT_METHODS}
     methods |= {name: _cast_method(name, dtype) for name, dtype in CASTS.items()}
     methods |= OWN
-    methods |= {name: _linear_algebra(name) for name in LINEAR_ALGEBRA.split()}
+    for module, names in LATER.items():
+        methods |= {name: _loaded_later(name, module) for name in names.split()}
     for name in IN_PLACE.split():
         methods[f"{name}_"] = inplace.rebinding(methods[name], f"{name}_")
     for operator, name in OPERATORS.items():

@@ -7,12 +7,13 @@ from typing import Any
 
 from ambos.core.dtype import as_dtype
 from ambos.core.errors import ArgumentError
-from ambos.core.shape import normalize_axis
+from ambos.core.shape import normalize_axes, normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import functions
 from ambos.ops import reductions as folds
-from ambos.tensor.handle import Tensor, node_of, operand_of, wrap
+from ambos.ops.movement import permute
+from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, convert, floating, quotient, scalar
 from ambos.tensor.reductions import Axis, computed_in, fold, root, squared_size
@@ -24,9 +25,10 @@ def norm(
 ) -> Tensor:
     """Norm of order p over axes (all by default), whose elements count as one vector: the p-th root
     of the sum of |x|**p; 0 counts what is not zero, inf and -inf are the largest and the smallest
-    magnitude. "fro" and None are 2. Where the norm has no slope (at 0), its gradient is 0.
+    magnitude. "fro" and None are 2. Where the norm has no slope (at 0), its gradient is 0. "nuc" is
+    the sum of the singular values of matrices, which two axes are.
 
-    Errors: ArgumentError for another order.
+    Errors: ArgumentError for another order, and for "fro" of more than two axes that are given.
 
     Example:
         >>> import ambos as am
@@ -34,10 +36,28 @@ def norm(
         (5.0, 7.0)
     """
     node = floating(node_of(x) if dtype is None else convert(node_of(x), as_dtype(dtype)))
+    if p == "nuc":
+        return wrap(nuclear(node, axis, keepdims))
+    if p == "fro" and isinstance(axis, (list, tuple)) and len(axis) > 2:
+        raise ArgumentError(f"norm: order 'fro' over {len(axis)} axes; need at most two: the norm "
+                            "of a vector is order 2")  # fmt: skip
     order = 2 if p in ("fro", None) else p
     if not isinstance(order, (int, float)):
-        raise ArgumentError(f"norm: order {p!r}; need a number or 'fro'")
+        raise ArgumentError(f"norm: order {p!r}; need a number, 'fro' or 'nuc'")
     return wrap(convert(norm_node(computed_in(node), order, axis, keepdims), node.dtype.part))
+
+
+def nuclear(node: Node, axis: Axis, keepdims: bool) -> Node:
+    """The sums of the singular values of the matrices that lie along two axes."""
+    from ambos.ops.spectral import svdvals  # linear algebra is loaded when it is used
+
+    axes = normalize_axes("norm", axis, node.rank)
+    if len(axes) != 2:
+        raise ArgumentError(f"norm: order 'nuc' over axes {axes} of {node.shape}; need two")
+    rest = tuple(a for a in range(node.rank) if a not in axes)
+    found = fold(folds.sum_, svdvals(permute(node, attrs=((*rest, *axes),))), -1, False)
+    shape = tuple(1 if a in axes else n for a, n in enumerate(node.shape))
+    return reshaped(found, shape) if keepdims else found
 
 
 def norm_node(node: Node, p: float, axis: Axis, keepdims: bool) -> Node:

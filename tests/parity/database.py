@@ -47,7 +47,24 @@ def samples(op: Any, dtype: torch.dtype) -> list[Any]:
     seed_everything()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return list(op.sample_inputs("cpu", dtype, requires_grad=has_gradient(op, dtype)))
+        found = list(op.sample_inputs("cpu", dtype, requires_grad=has_gradient(op, dtype)))
+    return [_with_own_leaves(sample) for sample in found]
+
+
+def _with_own_leaves(sample: Any) -> Any:
+    """Leaves that are parts of others, cut out without gradients, as leaves of their own: torch
+    finds no gradient of these."""
+    known: dict[int, torch.Tensor] = {}
+
+    def own(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor) or not (value.requires_grad and value._is_view()):
+            return value
+        if value.is_leaf and id(value) not in known:
+            with torch.enable_grad():
+                known[id(value)] = value.detach().requires_grad_()
+        return known.get(id(value), value)
+
+    return sample.transform(own)
 
 
 def error_inputs(op: Any) -> list[Any]:

@@ -69,6 +69,35 @@ def _slice(x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int =
     return x[(slice(None),) * (dim % x.ndim) + (slice(start, end, step),)]
 
 
+def _solution(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The Array API, which `am.linalg` follows, takes a right side of one axis less than `x` for a
+    matrix where it can; torch takes it for a batch of vectors."""
+
+    def call(x: Any, y: Any, **options: Any) -> Any:
+        if y.ndim != x.ndim - 1 or y.shape != x.shape[:-1]:
+            return function(x, y, **options)
+        found = function(x, y[..., None], **options)
+        if isinstance(found, am.Tensor):
+            return found[..., 0]
+        return (found[0][..., 0], *found[1:])
+
+    return call
+
+
+def _in_own_dtype(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Positions are integers here, and logarithms floats; torch.masked casts both to the dtype of
+    the input unless told."""
+
+    def call(x: Any, *args: Any, dtype: Any = None, **options: Any) -> Any:
+        return function(x, *args, dtype=dtype or x.dtype, **options)
+
+    return call
+
+
+def _polygamma(x: Any, n: int) -> Any:
+    return am.polygamma(n, x)
+
+
 def _as_shape(value: Any) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
 
@@ -103,15 +132,30 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "geometric": am.Tensor.geometric_,
     "grid_sampler_2d": _grid_sampler,
     "grid_sampler_3d": _grid_sampler,
+    "linalg.lstsq.grad_oriented": lambda a, b, driver: am.linalg.lstsq(a, b, driver=driver)[:2],
+    "linalg.pinv.singular": lambda a, b: am.linalg.pinv(a @ b.mT),
+    "linalg.solve": _solution(am.linalg.solve),
+    "linalg.solve_ex": _solution(am.linalg.solve_ex),
     "linspace": _cut_ends(am.linspace),
     "linspace.tensor_overload": _cut_ends(am.linspace),
     "log_normal": am.Tensor.log_normal_,
     "logspace": _cut_ends(am.logspace),
     "logspace.tensor_overload": _cut_ends(am.logspace),
+    "masked.argmax": _in_own_dtype(am.masked.argmax),
+    "masked.argmin": _in_own_dtype(am.masked.argmin),
+    "masked.logsumexp": _in_own_dtype(am.masked.logsumexp),
     "meshgrid.list_of_tensors": lambda x, indexing="ij": am.meshgrid(*x, indexing=indexing),
     "meshgrid.variadic_tensors": lambda *x, indexing="ij": am.meshgrid(*x, indexing=indexing),
+    "pca_lowrank": lambda a, b, **options: am.pca_lowrank(a @ b.mT, **options),
+    "polygamma.polygamma_n_0": _polygamma,
+    "polygamma.polygamma_n_1": _polygamma,
+    "polygamma.polygamma_n_2": _polygamma,
+    "polygamma.polygamma_n_3": _polygamma,
+    "polygamma.polygamma_n_4": _polygamma,
     "repeat": lambda x, *repeats: x.repeat(*repeats),
     "slice": _slice,
+    "special.polygamma.special_polygamma_n_0": _polygamma,
+    "svd_lowrank": lambda a, b, **options: am.svd_lowrank(a @ b.mT, **options),
     "where": lambda x, condition, y: am.where(condition, x, y),
     "zero_": lambda x: am.zeros_like(x),
 }
@@ -127,8 +171,44 @@ WITHOUT_VALUES = (
     "randint", "randint_like", "randn", "randn_like", "uniform",
 )  # fmt: skip
 
+
 # What both results are seen through, where several results are right (signs of vectors).
-BOTH: dict[str, Callable[[Any], Any]] = {}
+def _lengths(found: Any) -> Any:
+    """Eigenvalues, and their vectors without phases."""
+    return found[0], abs(found[1])
+
+
+def _eigh(found: Any) -> Any:
+    values, vectors = found
+    return values, abs(vectors), (vectors * values[..., None, :]) @ vectors.mH
+
+
+def _svd(found: Any) -> Any:
+    u, s, vh = found
+    k = s.shape[-1]
+    left, right = u[..., :k], vh[..., :k, :]
+    return tuple(u.shape), s, tuple(vh.shape), left @ right, (left * s[..., None, :]) @ right
+
+
+def _svd_turned(found: Any) -> Any:
+    u, s, v = found
+    return _svd((u, s, v.mH))
+
+
+BOTH: dict[str, Callable[[Any], Any]] = {
+    "linalg.eig": _lengths,
+    "linalg.eigh": _eigh,
+    "linalg.svd": _svd,
+    "pca_lowrank": _svd_turned,
+    "svd": _svd_turned,
+    "svd_lowrank": _svd_turned,
+}
+
+# What both sides get in the place of a sample's first argument, and why.
+GIVEN: dict[str, Callable[[Any], Any]] = {
+    # torch's gradient takes it for Hermitian, as its own tests make it.
+    "linalg.pinv.hermitian": lambda x: x + x.mH,
+}
 
 # Entries that say where something is. Of equal elements torch names any; seen is what lies there.
 # (Both sides have these methods. The zeros keep dtype and shape of the positions.)
@@ -146,7 +226,10 @@ def _one_of(found: Any, x: Any, k: int, dim: int = -1, keepdim: bool = False) ->
 PLACES: dict[str, Callable[..., Any]] = {"argsort": _in_order, "kthvalue": _one_of}
 
 # Entries whose results are less exact in float32 than most, and by which factor.
-TOLERANCE: dict[str, float] = {}
+TOLERANCE: dict[str, float] = {
+    "cdist": 10,  # torch takes the root of a difference of products of matrices
+    "cov": 50,  # gradients by weights are differences of large sums
+}
 
 # Entries that do not agree yet; who makes one agree takes its line out of the file.
 UNFINISHED = frozenset((Path(__file__).parent / "unfinished.txt").read_text().split())
@@ -154,25 +237,38 @@ UNFINISHED = frozenset((Path(__file__).parent / "unfinished.txt").read_text().sp
 # Differences that are meant: entry -> aspect (a dtype, "gradient" or "errors") -> the reason.
 CUT = "torch cuts the factor 0.2 to 0 for integers; here a factor that does not fit is an error"
 
+SKETCH = "of matrices of a higher rank than q, as with M, the sketch decides, which is random"
+TRIANGLE = "only one triangle of the factor is read; torch gives the other a slope as well"
+BROADCAST = "summed axes of different sizes are an error, as in NumPy; torch repeats an axis of 1"
+
 KNOWN: dict[str, dict[str, str]] = {
     "addbmm": {"int64": CUT},
     "addmm": {"int64": CUT},
     "addmv": {"int64": CUT},
     "addr": {"int64": CUT},
     "baddbmm": {"int64": CUT},
+    "cholesky_inverse": {"gradient": TRIANGLE},
+    "cholesky_solve": {"gradient": TRIANGLE},
+    "linalg.norm.subgradients_at_zero": {
+        "gradient": "the largest of equal singular values is the first here; torch shares its slope"
+    },
     "logcumsumexp": {
         "gradient": "torch subtracts sums that cancel: at 1e4 it is off by 7e-3, ours "
         "by 5e-7 (tests/tensor/test_running.py)"
     },
+    "svd_lowrank": {"float32": SKETCH, "gradient": SKETCH},
+    "tensordot": {"float32": BROADCAST, "int64": BROADCAST},
 }
 
 # What torch refuses for reasons that do not exist here: aliasing, devices, buffers for results.
 ALIASING = re.compile(
     r"memory location|overlap|out tensor|Expected out|out=|requires grad|device|deprecated"
+    r"|strided tensors only"
 )
 REFUSED_BY_TORCH_ONLY: dict[str, str] = {
     "arange": "inconsistent with step sign",  # nothing lies between: empty, as the Array API has it
     "complex": "Expected",  # two dtypes promote, as everywhere else
+    "linalg.cross": "same number of dimensions",  # the Array API broadcasts
 }
 
 

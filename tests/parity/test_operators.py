@@ -22,7 +22,7 @@ def test_entry_agrees_with_torch(name):
 
 def test_tables_name_entries_that_exist():
     tables = (mapping.OUT, mapping.ADAPTERS, mapping.KNOWN, mapping.WITHOUT_VALUES,
-              mapping.TOLERANCE, mapping.BOTH, mapping.PLACES,
+              mapping.TOLERANCE, mapping.BOTH, mapping.PLACES, mapping.GIVEN,
               mapping.REFUSED_BY_TORCH_ONLY)  # fmt: skip
     for table in tables:
         assert set(table) <= set(database.ENTRIES)

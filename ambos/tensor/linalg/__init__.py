@@ -22,7 +22,6 @@ from ambos.tensor.linalg.factors import (
 from ambos.tensor.linalg.functions import (
     cond,
     det,
-    householder_product,
     matrix_exp,
     matrix_norm,
     matrix_power,
@@ -32,6 +31,7 @@ from ambos.tensor.linalg.functions import (
     vander,
     vector_norm,
 )
+from ambos.tensor.linalg.indefinite import ldl_factor, ldl_factor_ex, ldl_solve
 from ambos.tensor.linalg.products import (
     cross,
     diagonal,
@@ -43,6 +43,7 @@ from ambos.tensor.linalg.products import (
     trace,
     vecdot,
 )
+from ambos.tensor.linalg.reflections import householder_product
 from ambos.tensor.linalg.systems import (
     cholesky_solve,
     inv,
@@ -57,7 +58,8 @@ from ambos.tensor.linalg.systems import (
 
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cholesky_solve", "cond", "cross", "det", "diagonal",
-    "eig", "eigh", "eigvals", "eigvalsh", "householder_product", "inv", "inv_ex", "lstsq", "lu",
+    "eig", "eigh", "eigvals", "eigvalsh", "householder_product", "inv", "inv_ex",
+    "ldl_factor", "ldl_factor_ex", "ldl_solve", "lstsq", "lu",
     "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power",
     "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr", "slogdet",
     "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensordot", "tensorinv",

@@ -86,9 +86,9 @@ def solve_ex(x: Any, y: Any, *, left: bool = True, check_errors: bool = False) -
 
 
 @public
-def lu_factor_ex(x: Any, *, check_errors: bool = False) -> LUFactorsEx:
+def lu_factor_ex(x: Any, *, pivot: bool = True, check_errors: bool = False) -> LUFactorsEx:
     """`lu_factor`, which never fails, and where U has a zero on its diagonal."""
-    packed, pivots = lu_factor(x)
+    packed, pivots = lu_factor(x, pivot)
     count = pivots.shape[-1]
     if not count:
         return LUFactorsEx(packed, pivots, _ok(tuple(packed.shape[:-2])))

@@ -152,20 +152,20 @@ def svdvals(x: Any) -> Tensor:
 
 
 @public
-def lu_factor(x: Any) -> LUFactors:
-    """LU decomposition with row exchanges, as `lu_solve` takes it."""
-    packed, pivots, _ = triangles.lu_factor.parts(matrix("lu_factor", x))
+def lu_factor(x: Any, pivot: bool = True) -> LUFactors:
+    """LU decomposition as `lu_solve` takes it; with row exchanges, unless `pivot` is False, which
+    keeps the rows' order and its error."""
+    packed, pivots, _ = triangles.lu_factor.parts(matrix("lu_factor", x), attrs=(bool(pivot),))
     return LUFactors(wrap(packed), wrap(pivots))
 
 
 @public
-def lu(x: Any) -> LUResult:
-    """P, L and U of x = P L U: a permutation, a lower triangle with ones on the diagonal, and an
-    upper one."""
+def lu(x: Any, pivot: bool = True) -> LUResult:
+    """P, L and U of x = P L U: a permutation (empty unless `pivot`), a lower triangle with ones on
+    the diagonal, and an upper one."""
     node = matrix("lu", x)
-    packed, _, order = triangles.lu_factor.parts(node)
-    k = min(node.shape[-2:])
-    up = wrap(matrices.upper(packed))[..., :k, :]
-    return LUResult(
-        wrap(triangles.permutation(order, node)), wrap(triangles.unit_lower(packed)), up
-    )
+    packed, _, order = triangles.lu_factor.parts(node, attrs=(bool(pivot),))
+    low, up = wrap(triangles.unit_lower(packed)), wrap(triangles.upper_part(packed))
+    if not pivot:
+        return LUResult(low.new_zeros((0,)), low, up)
+    return LUResult(wrap(triangles.permutation(order, node)), low, up)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.errors import ArgumentError
 from ambos.core.shape import normalize_axis
 from ambos.ops import solving as ops
 from ambos.ops import spectral
 from ambos.ops.matrices import identity
 from ambos.ops.sources import iota
 from ambos.tensor import norms
-from ambos.tensor.creation import eye
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.linalg.factors import svdvals
-from ambos.tensor.linalg.operands import adjoint, default_tolerance, matrix, real_size
+from ambos.tensor.linalg.operands import default_tolerance, matrix, real_size
 from ambos.tensor.linalg.systems import inv
 from ambos.tensor.names import public
 from ambos.tensor.operands import floating
@@ -182,10 +181,11 @@ def matrix_rank(
 
 @public
 def vander(x: Any, N: int | None = None) -> Tensor:
-    """Powers 0 to N - 1 of the elements of vectors: (..., n) -> (..., n, N)."""
+    """Powers 0 to N - 1 (n - 1, unless given) of the elements of vectors: (..., n) -> (..., n, N).
+    A number is a vector of one."""
     given = wrap(node_of(x))
     if not given.ndim:
-        raise ShapeError("linalg.vander: got a scalar; need at least one dimension")
+        given = given.reshape(1)
     count = given.shape[-1] if N is None else N
     if count < 1 and N is not None:
         raise ArgumentError(f"linalg.vander: N is {N}; need at least 1")
@@ -193,25 +193,3 @@ def vander(x: Any, N: int | None = None) -> Tensor:
     later = wrap(iota(attrs=(count,))) > 0
     factors = given[..., None].expand(shape)
     return later.expand(shape).where(factors, factors.new_ones(())).cumprod(-1)
-
-
-@public
-def householder_product(x: Any, tau: Any) -> Tensor:
-    """The first n columns of the product of reflections I - tau_i v_i v_i^H, where v_i is below
-    the diagonal of column i of `x` and 1 on it.
-
-    Shapes: (..., m, n), (..., k) -> (..., m, n) with m >= n >= k.
-    """
-    given, factors = wrap(matrix("householder_product", x)), wrap(floating(node_of(tau)))
-    m, n = given.shape[-2:]
-    k = factors.shape[-1] if factors.ndim else 0
-    if not m >= n >= k:
-        raise ShapeError(f"linalg.householder_product: got {tuple(given.shape)} and tau "
-                         f"{tuple(factors.shape)}; need (..., m, n) and (..., k) with m >= n >= "
-                         "k")  # fmt: skip
-    found = eye(m, n, dtype=given.dtype).expand(given.shape)
-    vectors = given.tril(-1) + eye(m, n, dtype=given.dtype)
-    for i in reversed(range(k)):
-        v = vectors[..., i : i + 1]
-        found = found - factors[..., i, None, None] * (v @ (adjoint(v) @ found))
-    return found

@@ -13,7 +13,6 @@ from ambos.ops.movement import permute
 from ambos.tensor import diagonals, linear
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.joining import stack
-from ambos.tensor.linalg.operands import together
 from ambos.tensor.linear import matmul, tensordot, vecdot
 from ambos.tensor.movement import broadcast_to
 from ambos.tensor.names import public
@@ -94,9 +93,9 @@ def multi_dot(arrays: Sequence[Any]) -> Tensor:
 
     Errors: ArgumentError for fewer than two.
     """
-    nodes = list(together("multi_dot", *arrays))
-    if len(nodes) < 2:
-        raise ArgumentError(f"linalg.multi_dot: got {len(nodes)} arrays; need at least two")
+    if len(arrays) < 2:
+        raise ArgumentError(f"linalg.multi_dot: got {len(arrays)} arrays; need at least two")
+    nodes = [node_of(array) for array in arrays]
     for number, node in enumerate(nodes):
         at_end = number in (0, len(nodes) - 1)
         if node.rank != 2 and not (at_end and node.rank == 1):

@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.shape import normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import matrices, triangles
 from ambos.ops import solving as ops
@@ -13,14 +14,22 @@ from ambos.ops.arithmetic import add
 from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
 from ambos.tensor.linalg.factors import svdvals
 from ambos.tensor.linalg.operands import adjoint as adjoint_of
-from ambos.tensor.linalg.operands import batched, default_tolerance, matrix, real_size, together
+from ambos.tensor.linalg.operands import (
+    batched,
+    choice,
+    default_tolerance,
+    matrix,
+    real_size,
+    together,
+)
 from ambos.tensor.movement import permute_dims
 from ambos.tensor.names import public
 from ambos.tensor.operands import convert, expand_to
 
 
 class LstsqResult(NamedTuple):
-    """The solution, sums of squared residuals (empty unless m > n), ranks, singular values."""
+    """The solution, sums of squared residuals (empty unless m > n), ranks, singular values; what
+    the driver does not find is empty."""
 
     solution: Tensor
     residuals: Tensor
@@ -111,7 +120,7 @@ def cholesky_solve(y: Any, x: Any, upper: bool = False) -> Tensor:
 def lu_solve(LU: Any, pivots: Any, y: Any, left: bool = True, adjoint: bool = False) -> Tensor:
     """z of A @ z = y (or z @ A = y, unless `left`) from A's `lu_factor`; with `adjoint` of A^H."""
     packed, b = together("lu_solve", LU, y)
-    p = _permutation(wrap(node_of(pivots)), packed)
+    p = permutation("lu_solve", pivots, packed)
     if not left:
         turned = lu_solve(LU, pivots, adjoint_of(wrap(b)), adjoint=not adjoint)
         return adjoint_of(turned)
@@ -124,12 +133,13 @@ def lu_solve(LU: Any, pivots: Any, y: Any, left: bool = True, adjoint: bool = Fa
     return solve_triangular(a, inner, upper=True)
 
 
-def _permutation(pivots: Tensor, like: Node) -> Tensor:
+def permutation(name: str, pivots: Any, like: Node) -> Tensor:
     """The matrix P that a list of exchanges makes: P^H b exchanges rows of b."""
-    if not pivots.dtype.is_integer:
-        raise DTypeError(f"linalg.lu_solve: pivots are {pivots.dtype.name}; need integers, as "
+    node = node_of(pivots)
+    if not node.dtype.is_integer:
+        raise DTypeError(f"linalg.{name}: pivots are {node.dtype.name}; need integers, as "
                          "lu_factor returns them")  # fmt: skip
-    order = triangles.lu_order(pivots._node, attrs=(0, like.shape[-2]))
+    order = triangles.lu_order(node, attrs=(0, like.shape[-2]))
     return wrap(triangles.permutation(order, like))
 
 
@@ -159,13 +169,18 @@ def _tolerance(node: Node, rtol: Any, atol: Any) -> Node:
     return found
 
 
+DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
+
+
 @public
 def lstsq(x: Any, y: Any, rcond: Any = None, driver: str | None = None) -> LstsqResult:
     """z that makes the norm of x @ z - y smallest, and of several such the smallest z.
 
-    Shapes: (..., m, n) and (..., m, k) -> (..., n, k), or (m,) for one vector. `driver` is there
-        for PyTorch's callers: singular values decide whatever it says.
+    Shapes: (..., m, n) and (..., m, k) -> (..., n, k), or (m,) for one vector. `driver`, one of
+        LAPACK's names, is there for PyTorch's callers: what that one does not find is left out
+        ("gels": ranks, singular values; "gelsy": residuals, singular values).
     """
+    choice("lstsq", "driver", driver, (None, *DRIVERS))
     a, b = together("lstsq", x, y)
     a = matrix("lstsq", wrap(a))
     vectors = b.rank == 1
@@ -177,12 +192,16 @@ def lstsq(x: Any, y: Any, rcond: Any = None, driver: str | None = None) -> Lstsq
     a, b = batched("lstsq", a, b)
     tolerance = _tolerance(a, rcond, None)
     solution = matrices.product(ops.pinv(a, tolerance), b)
+    rest = real_size(wrap(matrices.product(a, solution)) - wrap(b))
+    known = a.shape[-2] > a.shape[-1] and driver != "gelsy"
+    residuals = (rest * rest).sum(-2) if known else rest.new_zeros((0,))
     values = svdvals(wrap(a))
     largest = values.amax(-1, keepdims=True) if values.shape[-1] else values
     rank = (values > largest * wrap(tolerance)[..., None]).sum(-1)
-    rest = wrap(matrices.product(a, solution)) - wrap(b)
-    rest = real_size(rest)
-    residuals = (rest * rest).sum(-2) if a.shape[-2] > a.shape[-1] else rest.new_zeros((0,))
+    if driver == "gels":
+        rank = rank.new_zeros((0,))
+    if driver in ("gels", "gelsy"):
+        values = values.new_zeros((0,))
     return LstsqResult(_unwrapped(solution, vectors), residuals, rank, values)
 
 
@@ -205,12 +224,13 @@ def tensorsolve(x: Any, y: Any, dims: Any = None) -> Tensor:
     """z of tensordot(x, z, z.ndim) = y; the axes `dims` of `x` are moved to its end first."""
     given, right = wrap(node_of(x)), wrap(node_of(y))
     if dims is not None:
-        last = [d % given.ndim for d in dims]
+        last = [normalize_axis("linalg.tensorsolve", d, given.ndim) for d in dims]
         given = permute_dims(given, [*(a for a in range(given.ndim) if a not in last), *last])
     shape = given.shape[right.ndim :]
-    if right.shape != given.shape[: right.ndim] or math.prod(shape) != math.prod(right.shape):
+    sizes = {math.prod(part) for part in (given.shape[: right.ndim], shape, right.shape)}
+    if len(sizes) > 1:
         raise ShapeError(f"linalg.tensorsolve: got {tuple(given.shape)} and {tuple(right.shape)}; "
-                         "need x.shape to begin with y.shape, and as many elements in the "
-                         "rest")  # fmt: skip
+                         f"need as many elements in y as in the first {right.ndim} axes of x, and "
+                         "in the rest")  # fmt: skip
     flat = given.reshape(math.prod(right.shape), math.prod(shape))
     return solve(flat, right.reshape(math.prod(right.shape))).reshape(shape)
