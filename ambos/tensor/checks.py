@@ -26,7 +26,9 @@ from ambos.ops.arithmetic import (
 )
 from ambos.ops.functions import trunc
 from ambos.ops.kinds import constant_like
+from ambos.ops.movement import expand, reshape
 from ambos.ops.reductions import any_
+from ambos.ops.sources import iota
 from ambos.tensor.tracing import current
 
 UNNAMED = "out of range"  # in place of the value, which only the native check has seen
@@ -34,17 +36,21 @@ UNNAMED = "out of range"  # in place of the value, which only the native check h
 
 def require_range(
     node: Node, low: int, high: int, error: type[AmbosError], message: Callable[[Any], str],
-    besides: int | None = None,
+    besides: int | None = None, lengths: Node | None = None,
 ) -> None:  # fmt: skip
     """Every value of `node` that is known, cut to an integer, has to lie in [low, high) or be
-    `besides`; else an `error` with the `message` for the first that does not."""
-    if node.value is None or not node.size:
+    `besides`; else an `error` with the `message` for the first that does not. Of rows only the
+    first so many as `lengths` says count, where it is given."""
+    if node.value is None or not node.size or (lengths is not None and lengths.value is None):
         return
     wrong = outside(node.value.numpy(), low, high, besides)
+    if lengths is not None:
+        wrong = wrong & (np.arange(node.shape[1]) < lengths.value.numpy()[:, None])
     if wrong.any():
         raise error(message(node.value.numpy()[wrong].flat[0]))
     if current.trace is not None:
-        current.trace.checks[outside_node(node, low, high, besides)] = error, message(UNNAMED)
+        found = outside_node(node, low, high, besides, lengths)
+        current.trace.checks[found] = error, message(UNNAMED)
 
 
 def outside(
@@ -59,7 +65,9 @@ def outside(
     return wrong if besides is None else wrong & (values != besides)
 
 
-def outside_node(node: Node, low: int, high: int, besides: int | None) -> Node:
+def outside_node(
+    node: Node, low: int, high: int, besides: int | None, lengths: Node | None = None
+) -> Node:
     """A bool scalar: does any value of `node` not lie in [low, high)?"""
     if node.dtype.is_floating:
         whole = trunc(cast(node, attrs=(float64,)))
@@ -74,4 +82,10 @@ def outside_node(node: Node, low: int, high: int, besides: int | None) -> Node:
         wrong = greater_equal(far, constant_like(far, high - low))
     if besides is not None:
         wrong = bitwise_and(wrong, not_equal(whole, constant_like(whole, besides)))
+    if lengths is not None:
+        end = expand(reshape(cast(lengths, attrs=(int64,)), attrs=((node.shape[0], 1),)),
+                     attrs=(node.shape,))  # fmt: skip
+        place = expand(reshape(iota(attrs=(node.shape[1],)), attrs=((1, node.shape[1]),)),
+                       attrs=(node.shape,))  # fmt: skip
+        wrong = bitwise_and(wrong, less(place, end))
     return any_(wrong, attrs=(tuple(range(node.rank)),)) if node.rank else wrong

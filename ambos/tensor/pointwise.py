@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core.dtype import bool_, uint8
+from ambos.graph.node import Node
 from ambos.ops import arithmetic, functions
 from ambos.ops import complex as bridge
 from ambos.ops.kinds import Op, Pointwise
@@ -162,10 +163,21 @@ def divide(x: Any, y: Any, rounding_mode: str | None = None) -> Tensor:
     a, b = operand_of(x), operand_of(y)
     if rounding_mode == "floor":
         return wrap(binary(arithmetic.floor_divide, a, b))
-    exact = quotient(arithmetic.divide, a, b)
     if rounding_mode == "trunc":
-        return wrap(convert(functions.trunc(exact), common_dtype((a, b))))
-    return wrap(exact)
+        return wrap(_towards_zero(a, b))
+    return wrap(quotient(arithmetic.divide, a, b))
+
+
+def _towards_zero(a: Any, b: Any) -> Node:
+    """The whole part of a quotient; of integers exactly, however large."""
+    dtype = common_dtype((a, b))
+    if not dtype.is_integer:
+        return convert(functions.trunc(quotient(arithmetic.divide, a, b)), dtype)
+    down = binary(arithmetic.floor_divide, a, b)
+    rest = binary(arithmetic.remainder, a, b)
+    zero, one = (scalar(n, dtype, down.shape) for n in (0, 1))
+    below = arithmetic.bitwise_and(arithmetic.less(down, zero), arithmetic.not_equal(rest, zero))
+    return arithmetic.where(below, arithmetic.add(down, one), down)
 
 
 @public

@@ -129,3 +129,42 @@ def test_certain_and_wrong_is_finite_and_has_a_gradient():
     assert loss.tolist() == [100.0, 100.0]
     loss.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), [-1e12, 1e12], rtol=1e-6)
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize(("rank", "p"), [(1, 2.0), (2, 3.0), (3, 1.5), (2, np.inf)])
+def test_pooling_by_norms(rank, p, ceil):
+    x = np.abs(array(2, 3, *(7, 5, 6)[:rank]))
+    options = {"kernel_size": (3, 2, 2)[:rank] if rank > 1 else 3, "stride": 2, "ceil_mode": ceil}
+    agree(lambda x: getattr(F, f"lp_pool{rank}d")(x, p, **options),
+          lambda x: getattr(TF, f"lp_pool{rank}d")(x, p, **options), x, rtol=1e-4)  # fmt: skip
+
+
+def test_the_norm_of_zeros_has_no_gradient():
+    x = am.zeros(1, 1, 4, requires_grad=True)
+    y = F.lp_pool1d(x, 2, 2)
+    y.sum().backward()
+    assert y.tolist() == [[[0.0, 0.0]]]
+    assert not x.grad.numpy().any()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "uint8"])
+def test_narrow_integers_are_convolved_and_pooled(dtype):
+    x = np.arange(2 * 4 * 6, dtype=dtype).reshape(1, 2, 4, 6) % 5
+    w = (np.arange(3 * 2 * 2 * 2) % 3).astype(dtype).reshape(3, 2, 2, 2)
+    wide, wide_w = torch.tensor(x.astype(np.int64)), torch.tensor(w.astype(np.int64))
+    for found, wanted in (
+        (F.conv2d(am.tensor(x), am.tensor(w), padding=1), TF.conv2d(wide, wide_w, padding=1)),
+        (F.max_pool2d(am.tensor(x), 3, 1, 1), TF.max_pool2d(wide, 3, 1, 1)),
+        (F.avg_pool2d(am.tensor(x), 3, 1, 1), TF.avg_pool2d(wide, 3, 1, 1)),
+    ):
+        assert found.dtype.name == dtype
+        np.testing.assert_array_equal(found.numpy(), wanted)
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: F.conv1d(x, x), lambda x: F.linear(x[0], x[0]), lambda x: F.max_pool1d(x, 2),
+])  # fmt: skip
+def test_bools_are_no_numbers(call):
+    with pytest.raises(am.core.errors.DTypeError, match=r"got bool; need numbers"):
+        call(am.tensor(np.ones((2, 2, 2), bool)))

@@ -50,7 +50,7 @@ def table(found: Sequence[Outcome]) -> str:
     for aspect in ASPECTS:
         passed = sum(o.passed[aspect] for o in found)
         bad = [(o, f) for o in found for f in o.failures if f.aspect == aspect]
-        explained = sum(aspect in mapping.KNOWN.get(o.name, {}) for o, _ in bad)
+        explained = sum(mapping.reason(o.name, aspect, f.reason) is not None for o, f in bad)
         total = passed + len(bad)
         lines.append(f"| {aspect} | {total} | {passed} | {explained} | {len(bad) - explained} |")
     whole = sum(not outcome.failures for outcome in found)
@@ -72,7 +72,10 @@ def _explained(found: Sequence[Outcome]) -> list[str]:
     lines = []
     for outcome in found:
         for aspect, reason in mapping.KNOWN.get(outcome.name, {}).items():
-            bad = sum(failure.aspect == aspect for failure in outcome.failures)
+            bad = sum(
+                f.aspect == aspect and mapping.reason(outcome.name, aspect, f.reason) is not None
+                for f in outcome.failures
+            )
             total = bad + outcome.passed[aspect]
             lines.append(f"`{outcome.name}`, {aspect} ({bad} of {total}): {reason}")
     return lines

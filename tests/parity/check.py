@@ -50,8 +50,7 @@ class Outcome:
 
     def unexplained(self) -> list[Failure]:
         """The failures that no entry of `mapping.KNOWN` gives a reason for."""
-        known = mapping.KNOWN.get(self.name, {})
-        return [failure for failure in self.failures if failure.aspect not in known]
+        return [f for f in self.failures if mapping.reason(self.name, f.aspect, f.reason) is None]
 
 
 @contextmanager
@@ -100,9 +99,11 @@ def _check_dtype(
     trials = [trial for trial in trials if trial is not None]
     _compute_together(trials)
     scale = mapping.TOLERANCE.get(outcome.name, 1.0)
-    values = outcome.name not in mapping.WITHOUT_VALUES
     for trial in trials:
-        reason = trial.problem or _told(lambda t=trial: difference(t.ours, t.theirs, values, scale))
+        values = not mapping.is_random(outcome.name, found[trial.number])
+        reason = trial.problem or _told(
+            lambda t=trial, v=values: difference(t.ours, t.theirs, v, scale)
+        )
         outcome.note(aspect, trial.number, reason, trial.call)
         if trial.their_gradients is not None and values and trial.problem is None:
             reason = trial.gradient_problem or _told(

@@ -39,6 +39,8 @@ class Translation:
             return items if isinstance(value, list) else tuple(items)
         if isinstance(value, np.number):
             return value.item()
+        if isinstance(value, torch.nn.PairwiseDistance):  # a distance that the caller chooses
+            return am.pairwise_distance
         return value
 
     def _tensor(self, value: torch.Tensor) -> am.Tensor:

@@ -181,6 +181,13 @@ def test_rounding_modes_of_divide(mode):
                                                       rounding_mode=mode))  # fmt: skip
 
 
+def test_large_integers_are_divided_towards_zero_exactly():
+    a = np.array([2**62 + 1, -(2**62) - 1, 7, -7, -7, 6, 0])
+    b = np.array([1, 3, -2, 2, -2, -3, 5])
+    wanted = torch.div(torch.tensor(a), torch.tensor(b), rounding_mode="trunc")
+    assert am.div(a, b, rounding_mode="trunc").tolist() == wanted.tolist()
+
+
 def test_where_broadcasts_and_promotes():
     c, x, y = np.array([[True], [False]]), np.array([1, 2]), np.float32(0.5)
     close(am.where(c, x, y), torch.where(*map(torch.tensor, (c, x, y))))

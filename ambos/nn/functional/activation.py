@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from ambos.core.errors import ArgumentError
-from ambos.nn.functional.shared import floating, nodes
+from ambos.nn.functional.shared import floating, in_dtype, nodes
 from ambos.ops.arithmetic import (
     add,
     greater_equal,
@@ -123,7 +123,7 @@ def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
         >>> softmax(am.tensor([0.0, 0.0])).numpy()
         array([0.5, 0.5], dtype=float32)
     """
-    return soft.softmax(wrap(floating("softmax", nodes(input)[0])), dim, dtype)
+    return soft.softmax(wrap(in_dtype("softmax", input, dtype)), dim)
 
 
 def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
@@ -136,4 +136,4 @@ def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
         >>> log_softmax(am.tensor([1.0, 1.0]))
         tensor([-0.6931, -0.6931])
     """
-    return soft.log_softmax(wrap(floating("log_softmax", nodes(input)[0])), dim, dtype)
+    return soft.log_softmax(wrap(in_dtype("log_softmax", input, dtype)), dim)

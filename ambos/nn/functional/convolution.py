@@ -8,7 +8,7 @@ from typing import Any
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
-from ambos.nn.functional.shared import along, nodes, pad_with, per_axis, same_dtype
+from ambos.nn.functional.shared import along, nodes, pad_with, per_axis, same_numbers
 from ambos.ops.arithmetic import add
 from ambos.ops.contraction import conv
 from ambos.ops.kinds import Op
@@ -69,7 +69,7 @@ def _conv(
     name = f"conv{rank}d"
     x, w = nodes(input, weight)
     b = None if bias is None else nodes(bias)[0]
-    same_dtype(name, x, weight=w, bias=b)
+    same_numbers(name, x, weight=w, bias=b)
     alone = x.rank == rank + 1
     if alone:
         x = reshape(x, attrs=((1, *x.shape),))
@@ -185,7 +185,7 @@ def _conv_transpose(
     name = f"conv_transpose{rank}d"
     x, w = nodes(input, weight)
     b = None if bias is None else nodes(bias)[0]
-    same_dtype(name, x, weight=w, bias=b)
+    same_numbers(name, x, weight=w, bias=b)
     alone = x.rank == rank + 1
     if alone:
         x = reshape(x, attrs=((1, *x.shape),))

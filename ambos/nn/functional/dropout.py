@@ -1,7 +1,8 @@
 """Dropout of elements and of whole channels.
 
 Masks are functions of a key, so the backward pass draws them again instead of storing them.
-`inplace` is accepted and changes nothing: values never alias.
+`inplace` is accepted and changes nothing: values never alias. Where nothing is to be dropped the
+input comes back as it is, of any dtype.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from ambos.core.arguments import share
 from ambos.core.errors import ShapeError
 from ambos.core.shape import Shape
-from ambos.nn.functional.shared import floating, nodes, real
+from ambos.nn.functional.shared import as_tensor, floating, nodes
 from ambos.ops.arithmetic import greater_equal, multiply, where
 from ambos.ops.kinds import constant_like
 from ambos.tensor.handle import Tensor, wrap
@@ -33,11 +34,10 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
         >>> dropout(am.tensor([1.0, 2.0]), training=False)
         tensor([1., 2.])
     """
-    (x,) = nodes(input)
-    floating("dropout", x)
     p = share("dropout: p", p)
     if not training or p == 0:
-        return input if isinstance(input, Tensor) else wrap(x)
+        return as_tensor(input)
+    x = floating("dropout", nodes(input)[0])
     zero = constant_like(x, 0.0)
     if p == 1:
         return wrap(multiply(x, zero))
@@ -83,11 +83,12 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 def _channels(
     name: str, input: Any, p: float, training: bool, alone: int | None, ranks: Shape
 ) -> Tensor:
-    x, p = real(name, input), share(f"{name}: p", p)
+    x, p = as_tensor(input), share(f"{name}: p", p)
     if x.ndim not in ranks:
         raise ShapeError(f"{name}: the input is {x.shape}; need {ranks[0]} or {ranks[1]} axes")
     if not training or p == 0:
         return x
+    floating(name, x._node)
     if p == 1:
         return x * 0
     kept = _kept(x, p, 1 if x.ndim == alone else 2)
@@ -114,7 +115,7 @@ def alpha_dropout(
         >>> alpha_dropout(am.tensor([1.0, 2.0])).tolist()
         [1.0, 2.0]
     """
-    x = real("alpha_dropout", input)
+    x = as_tensor(input)
     return _alpha("alpha_dropout", x, p, training, x.ndim)
 
 
@@ -131,7 +132,7 @@ def feature_alpha_dropout(
         >>> feature_alpha_dropout(am.ones(2, 3)).shape
         (2, 3)
     """
-    x = real("feature_alpha_dropout", input)
+    x = as_tensor(input)
     if training and x.ndim < 2:
         raise ShapeError(f"feature_alpha_dropout: the input is {x.shape}; need (batch, channels, "
                          "...)")  # fmt: skip
@@ -142,6 +143,7 @@ def _alpha(name: str, x: Tensor, p: float, training: bool, lead: int) -> Tensor:
     p = share(f"{name}: p", p)
     if not training or p == 0:
         return x
+    floating(name, x._node)
     if p == 1:
         return x * 0
     scale = 1 / math.sqrt((ALPHA * ALPHA * p + 1) * (1 - p))

@@ -22,6 +22,7 @@ from ambos.nn.functional.shared import (
     as_type,
     back,
     computed,
+    inexact,
     keep,
     mean,
     nodes,
@@ -191,6 +192,7 @@ def local_response_norm(
 
     Shapes: (N, C, ...), at least one axis behind the channels. Channels beyond the ends are 0 and
         count.
+    Dtypes: integers are computed as float32.
     Errors: ShapeError, ArgumentError.
     Source: Krizhevsky, Sutskever, Hinton (2012), "ImageNet classification".
 
@@ -199,7 +201,7 @@ def local_response_norm(
         >>> local_response_norm(am.ones(1, 2, 1), 2, alpha=2.0, beta=1.0).tolist()
         [[[0.5], [0.3333333432674408]]]
     """
-    given = real("local_response_norm", input)
+    given = inexact(input)
     if given.ndim < 3:
         raise ShapeError(f"local_response_norm: the input is {given.shape}; need (batch, channels, "
                          "...)")  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.nn.functional.bags import as_indices
-from ambos.nn.functional.shared import along, nodes, same_dtype
+from ambos.nn.functional.shared import along, nodes, same_numbers
 from ambos.ops.arithmetic import add
 from ambos.ops.contraction import Spec, contract, make_spec, plain
 from ambos.ops.movement import reshape
@@ -38,7 +38,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
         )
     if b is not None and b.shape != (w.shape[0],):
         raise ShapeError(f"linear: the bias is {b.shape}; need ({w.shape[0]},)")
-    same_dtype("linear", x, weight=w, bias=b)
+    same_numbers("linear", x, weight=w, bias=b)
     y = contract(x, w, attrs=(_product(x.shape[:-1], *w.shape),))
     return wrap(y if b is None else add(y, along(b, y.rank - 1, y.shape)))
 
@@ -66,7 +66,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
     """
     x, y, w = nodes(input1, input2, weight)
     b = None if bias is None else nodes(bias)[0]
-    same_dtype("bilinear", x, input2=y, weight=w, bias=b)
+    same_numbers("bilinear", x, input2=y, weight=w, bias=b)
     lead = x.shape[:-1]
     if (
         w.rank != 3

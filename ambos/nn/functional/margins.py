@@ -15,6 +15,7 @@ from ambos.nn.functional.shared import (
     along,
     as_tensor,
     check_reduction,
+    inexact,
     loss_of,
     prediction_and_target,
     real,
@@ -72,6 +73,7 @@ def margin_ranking_loss(
     way round where it is -1.
 
     Shapes: all alike.
+    Dtypes: integers are computed as float32.
     Errors: ShapeError where the shapes differ.
 
     Example:
@@ -80,8 +82,8 @@ def margin_ranking_loss(
         2.0
     """
     name = "margin_ranking_loss"
-    x, t = prediction_and_target(name, input1, target)
-    y, _ = prediction_and_target(name, input2, target)
+    x, t = prediction_and_target(name, inexact(input1), target)
+    y, _ = prediction_and_target(name, inexact(input2), target)
     return loss_of(name, (-t * (x - y) + margin).clamp_min(0.0), reduction)
 
 
@@ -92,6 +94,7 @@ def cosine_embedding_loss(
     -1.
 
     Shapes: inputs (N, D) and target (N,), or (D,) and ().
+    Dtypes: integers and bools are computed as float32.
     Errors: ShapeError.
 
     Example:
@@ -101,7 +104,7 @@ def cosine_embedding_loss(
         1.0
     """
     name = "cosine_embedding_loss"
-    x, y, t = real(name, input1), real(name, input2), as_tensor(target)
+    x, y, t = inexact(input1), inexact(input2), as_tensor(target)
     same_shape(name, x._node, y._node)
     if x.ndim not in (1, 2) or t.shape != x.shape[:-1]:
         raise ShapeError(f"{name}: inputs are {x.shape} and the target {t.shape}; need (N, D) and "
@@ -122,6 +125,7 @@ def triplet_margin_loss(
     `swap` takes the negative's distance from the positive where that is smaller.
 
     Shapes: all alike, (..., D); the result without reduction (...).
+    Dtypes: integers are computed as float32.
     Errors: ShapeError; ArgumentError unless the margin is positive.
     Source: Balntas et al. (2016), "Learning local feature descriptors with triplets".
 
@@ -147,6 +151,7 @@ def triplet_margin_with_distance_loss(
     """`triplet_margin_loss` with a distance of your own (`pairwise_distance` where left out).
 
     Shapes: all alike.
+    Dtypes: integers are computed as float32.
     Errors: ShapeError; ArgumentError unless the margin is positive.
 
     Example:
@@ -167,7 +172,7 @@ def _triplet(
     name: str, given: tuple[Any, Any, Any], distance: Distance, margin: float, swap: bool,
     reduction: str,
 ) -> Tensor:  # fmt: skip
-    anchor, positive, negative = (real(name, x) for x in given)
+    anchor, positive, negative = (inexact(x) for x in given)
     check_reduction(name, reduction)
     if not margin > 0:
         raise ArgumentError(f"{name}: margin is {margin}; need a positive number")

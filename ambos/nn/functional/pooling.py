@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from ambos.core.dtype import int64
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
-from ambos.nn.functional.shared import as_type, floating, nodes, pad_with, per_axis
+from ambos.nn.functional.shared import as_type, floating, nodes, numeric, pad_with, per_axis
 from ambos.nn.functional.unpooling import places_in, places_in_cells
 from ambos.ops.arithmetic import (
     add,
@@ -30,6 +29,7 @@ from ambos.ops.movement import concat, expand, reshape, slice_, window
 from ambos.ops.reductions import argmax, max_, sum_
 from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.pointwise import divide as quotient
 
 Sizes = int | Sequence[int]
 Cells = int | Sequence[int | None] | None
@@ -92,7 +92,7 @@ def _max_pool(
     gaps = per_axis(name, "dilation", dilation, rank)
     space = x.shape[2:]
     after = _after(name, space, kernel, steps, around, gaps, ceil_mode)
-    x = pad_with(x, (0, 0, *around), (0, 0, *after), -math.inf)
+    x = pad_with(x, (0, 0, *around), (0, 0, *after), x.dtype.min)
     windows, axes = _windows(x, kernel, steps, gaps)
     result = _result(max_(windows, attrs=(axes,)), alone)
     if not return_indices:
@@ -156,13 +156,21 @@ def _avg_pool(
     if divisor_override is not None:
         if divisor_override == 0:
             raise ArgumentError(f"{name}: divisor_override is 0; need another number, or None")
-        return _result(divide(total, constant_like(total, divisor_override)), alone)
+        return _result(_share(total, constant_like(total, divisor_override)), alone)
     # Rounding up may let windows reach beyond the padding, and that part never counts.
     beyond = [a - p for a, p in zip(after, around, strict=True)]
     if any(beyond) or (any(around) and not count_include_pad):
         count = _counted(x, kernel, steps, around, after, count_include_pad)
-        return _result(divide(total, expand(count, attrs=(total.shape,))), alone)
-    return _result(divide(total, constant_like(total, float(size_of(kernel)))), alone)
+        return _result(_share(total, expand(count, attrs=(total.shape,))), alone)
+    return _result(_share(total, constant_like(total, size_of(kernel))), alone)
+
+
+def _share(total: Node, count: Node) -> Node:
+    """The quotient, for integers towards zero."""
+    if total.dtype.is_inexact:
+        return divide(total, count)
+    (whole,) = nodes(quotient(wrap(total), wrap(count), rounding_mode="trunc"))
+    return whole
 
 
 def adaptive_avg_pool1d(input: Any, output_size: int | Sequence[int | None] | None) -> Tensor:
@@ -194,7 +202,9 @@ def adaptive_avg_pool3d(input: Any, output_size: int | Sequence[int | None] | No
 
 
 def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Tensor:
-    x, alone, grid = _grid(f"adaptive_avg_pool{rank}d", rank, input, output_size)
+    name = f"adaptive_avg_pool{rank}d"
+    x, alone, grid = _grid(name, rank, input, output_size)
+    floating(name, x)
     kernel = _tiles(x.shape[2:], grid)
     if kernel:
         windows, axes = _windows(x, kernel, kernel, (1,) * rank)
@@ -308,7 +318,7 @@ def _average_cells(x: Node, axis: int, cells: int) -> Node:
 
 def _batched(name: str, rank: int, input: Any) -> tuple[Node, bool]:
     """The input with a batch axis, and whether it came without."""
-    x = floating(name, nodes(input)[0])
+    x = numeric(name, nodes(input)[0])
     if x.rank not in (rank + 1, rank + 2):
         space = ", ".join(SPACE[-rank:]) if rank > 1 else "length"
         raise ShapeError(f"{name}: the input is {x.shape}; need (batch, channels, {space})")
@@ -374,7 +384,7 @@ def _counted(
     """How many elements of each window count, shaped (1, 1, *space')."""
     inner = around if include_pad else (0,) * len(kernel)
     space = tuple(n + 2 * p for n, p in zip(x.shape[2:], inner, strict=True))
-    ones = constant(1.0, x.dtype, (1, 1, *space))
+    ones = constant(1, x.dtype, (1, 1, *space))
     outer = [p - i for p, i in zip(around, inner, strict=True)]
     behind = [a - i for a, i in zip(after, inner, strict=True)]
     padded = pad_with(ones, (0, 0, *outer), (0, 0, *behind))

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
-from ambos.nn.functional.shared import check_reduction, loss_of, prediction_and_target
+from ambos.nn.functional.shared import check_reduction, inexact, loss_of, prediction_and_target
 from ambos.tensor.handle import Tensor
 from ambos.tensor.movement import broadcast_to
 from ambos.tensor.pointwise import where
@@ -91,6 +91,7 @@ def poisson_nll_loss(
     that depends on the target only.
 
     Shapes: input and target alike.
+    Dtypes: integers are computed as float32.
     Errors: ShapeError where the shapes differ.
 
     Example:
@@ -98,7 +99,7 @@ def poisson_nll_loss(
         >>> poisson_nll_loss(am.tensor([0.0]), am.tensor([3.0])).item()
         1.0
     """
-    x, t = prediction_and_target("poisson_nll_loss", input, target)
+    x, t = prediction_and_target("poisson_nll_loss", inexact(input), target)
     loss = x.exp() - t * x if log_input else x - t * (x + eps).log()
     if full:
         many = where(t > 1, t, 1.0)  # the logarithm of what is not chosen stays finite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ambos.core.dtype import DType, bool_
+from ambos.core.dtype import DType, as_dtype, bool_
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
@@ -14,6 +14,7 @@ from ambos.ops.kinds import constant, constant_like
 from ambos.ops.movement import expand, pad, reshape
 from ambos.ops.reductions import sum_
 from ambos.tensor.handle import Tensor, node_of, wrap
+from ambos.tensor.operands import floating as promoted
 
 
 def nodes(*values: Any) -> tuple[Node, ...]:
@@ -31,6 +32,24 @@ def floating(name: str, x: Node) -> Node:
     if not x.dtype.is_floating:
         raise DTypeError(f"{name}: got {x.dtype.name}; need a floating dtype: use x.float()")
     return x
+
+
+def in_dtype(name: str, value: Any, dtype: Any) -> Node:
+    """`value` in `dtype`, where one is given, or a DTypeError unless it is floating then."""
+    x = node_of(value)
+    return floating(name, x if dtype is None else as_type(x, as_dtype(dtype)))
+
+
+def numeric(name: str, x: Node) -> Node:
+    """`x`, or a DTypeError where it is bool."""
+    if x.dtype is bool_:
+        raise DTypeError(f"{name}: got bool; need numbers: use x.float(), or x.long() to count")
+    return x
+
+
+def inexact(value: Any) -> Tensor:
+    """`value` as a tensor; integers and bools as float32."""
+    return wrap(promoted(node_of(value)))
 
 
 def real(name: str, value: Any) -> Tensor:
@@ -53,7 +72,12 @@ def back(y: Tensor, x: Tensor) -> Tensor:
 
 def same_dtype(name: str, x: Node, **others: Node | None) -> None:
     """A DTypeError unless all are of one floating dtype."""
-    floating(name, x)
+    same_numbers(name, floating(name, x), **others)
+
+
+def same_numbers(name: str, x: Node, **others: Node | None) -> None:
+    """A DTypeError unless all are of one dtype, which may be an integer one, but not bool."""
+    numeric(name, x)
     for role, other in others.items():
         if other is not None and other.dtype is not x.dtype:
             raise DTypeError(
@@ -85,7 +109,7 @@ def mean(x: Node, axes: Sequence[int]) -> Node:
     return divide(total, constant_like(total, float(count) if count else float("nan")))
 
 
-def pad_with(x: Node, before: Sequence[int], after: Sequence[int], value: float = 0.0) -> Node:
+def pad_with(x: Node, before: Sequence[int], after: Sequence[int], value: float = 0) -> Node:
     """`x` with `value` around it."""
     if not any((*before, *after)):
         return x

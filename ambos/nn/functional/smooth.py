@@ -6,10 +6,10 @@ from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import normalize_axis
-from ambos.nn.functional.shared import back, computed, real
+from ambos.nn.functional.shared import back, computed, in_dtype, inexact, real
 from ambos.tensor import soft
 from ambos.tensor.gather import one_hot
-from ambos.tensor.handle import Tensor
+from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.pointwise import where
 from ambos.tensor.random import rand
 
@@ -37,14 +37,14 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
 def softsign(input: Any) -> Tensor:
     """x / (1 + |x|).
 
-    Errors: DTypeError unless the input is floating.
+    Dtypes: integers give float32.
 
     Example:
         >>> import ambos as am
         >>> softsign(am.tensor([-1.0, 3.0])).tolist()
         [-0.5, 0.75]
     """
-    x = real("softsign", input)
+    x = inexact(input)
     return x / (1 + x.abs())
 
 
@@ -91,14 +91,14 @@ def mish(input: Any, inplace: bool = False) -> Tensor:
 def tanhshrink(input: Any) -> Tensor:
     """x - tanh(x).
 
-    Errors: DTypeError unless the input is floating.
+    Dtypes: integers give float32.
 
     Example:
         >>> import ambos as am
         >>> tanhshrink(am.tensor([0.0, 1.0])).numpy().round(3)
         array([0.   , 0.238], dtype=float32)
     """
-    x = real("tanhshrink", input)
+    x = inexact(input)
     result: Tensor = x - x.tanh()
     return result
 
@@ -128,7 +128,7 @@ def glu(input: Any, dim: int = -1) -> Tensor:
 
 
 def softmin(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
-    """softmax(-x) along `dim`.
+    """softmax(-x) along `dim`, computed in `dtype` where one is given.
 
     Errors: ArgumentError for an axis that the input lacks; DTypeError unless it is floating.
 
@@ -137,11 +137,7 @@ def softmin(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
         >>> softmin(am.tensor([0.0, 0.0])).tolist()
         [0.5, 0.5]
     """
-    x = real("softmin", input)
-    x = -(x if dtype is None else x.to(dtype))
-    if x.ndim == 0 and dim in (0, -1):
-        return soft.softmax(x.reshape(1), 0).reshape(())
-    return soft.softmax(x, dim)
+    return soft.softmin(wrap(in_dtype("softmin", input, dtype)), dim)
 
 
 def gumbel_softmax(

@@ -11,7 +11,7 @@ from ambos.core.dtype import int64
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import Shape, row_major, size_of
 from ambos.graph.node import Node
-from ambos.nn.functional.shared import as_tensor, computed, floating, nodes, per_axis, real
+from ambos.nn.functional.shared import as_tensor, computed, nodes, numeric, per_axis, real
 from ambos.ops.arithmetic import add, floor_divide, maximum, minimum, multiply, remainder
 from ambos.ops.indexing import take
 from ambos.ops.kinds import constant, constant_like
@@ -116,7 +116,7 @@ def _max_unpool(
 ) -> Tensor:  # fmt: skip
     name = f"max_unpool{rank}d"
     x, index = nodes(input, indices)
-    floating(name, x)
+    numeric(name, x)
     if index.dtype is not int64:
         raise DTypeError(f"{name}: indices are {index.dtype.name}; need int64: use indices.long()")
     if x.rank not in (rank + 1, rank + 2) or index.shape != x.shape:
