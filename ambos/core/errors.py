@@ -33,6 +33,11 @@ class ShapeError(AmbosError, ValueError):
     """Shapes that do not fit the operation."""
 
 
+class ScalarError(ShapeError, TypeError):
+    """A scalar where `len` or a loop needs dimensions, or several elements where Python needs one
+    number."""
+
+
 class DTypeError(AmbosError, TypeError):
     """An element type that the operation does not take."""
 
@@ -55,6 +60,10 @@ class LinAlgError(AmbosError, ValueError, RuntimeError):
 
 class DeviceError(AmbosError, RuntimeError):
     """A device that does not exist here."""
+
+
+class ExchangeError(AmbosError, BufferError):
+    """Memory that cannot be shared with another framework in the way that was asked for."""
 
 
 class GradientError(AmbosError, RuntimeError):

@@ -129,9 +129,9 @@ def _integer_quotient(b: Any, x: Any, y: Any) -> Any:
 
 
 class Negative(Pointwise):
-    """Minus x."""
+    """Minus x; of unsigned integers modulo 2 to the number of bits."""
 
-    accepts = "ifc"
+    accepts = "iufc"
     lower = lambda b, x: -x
     ref = lambda np, x: np.negative(x)
     partials = lambda op, out, x: (-1,)

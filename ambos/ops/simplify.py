@@ -320,11 +320,13 @@ def inverse_of_itself(node: Node) -> Node | None:
 
 
 def magnitude_of_negative(node: Node) -> Node | None:
-    """|-x| = |x|, and a magnitude is its own."""
+    """|-x| = |x| (but not where -x is modulo 2**n), and a magnitude is its own."""
     (x,) = node.inputs
     if x.op.name == node.op.name:
         return x
-    return node.op(x.inputs[0]) if x.op.name == "negative" else None  # type: ignore[operator]
+    if x.op.name != "negative" or x.dtype.kind == "u":
+        return None
+    return node.op(x.inputs[0])  # type: ignore[operator]
 
 
 def equal_operands(node: Node) -> Node | None:

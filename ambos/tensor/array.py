@@ -73,7 +73,7 @@ class Array:
             return same
         storage = Storage(max(1, math.prod(self.shape)) * self.dtype.itemsize)
         copy = Array(storage, 0, self.shape, strides, self.dtype)
-        new, old = copy._raw(readonly=False), self._raw()
+        new, old = copy.raw(readonly=False), self.raw()
         if new.ndim and new.size:
             # Block by block of the innermost axis: NumPy would fetch a line for each element.
             inner = min(range(new.ndim), key=lambda axis: (new.shape[axis] == 1, strides[axis]))
@@ -84,7 +84,8 @@ class Array:
             new[...] = old
         return copy
 
-    def _raw(self, readonly: bool = True) -> npt.NDArray[Any]:
+    def raw(self, readonly: bool = True) -> npt.NDArray[Any]:
+        """A view of the memory (of bfloat16, which NumPy lacks, as uint16)."""
         kind = np.dtype("uint16" if self.dtype is bfloat16 else self.dtype.name)
         if 0 in self.shape:
             return np.empty(self.shape, kind)
@@ -93,7 +94,7 @@ class Array:
 
     def numpy(self) -> npt.NDArray[Any]:
         """A read-only view (bfloat16, which NumPy lacks: a float32 copy)."""
-        raw = self._raw()
+        raw = self.raw()
         if self.dtype is bfloat16:
             return (raw.astype(np.uint32) << 16).view(np.float32)
         return raw

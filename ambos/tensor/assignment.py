@@ -15,7 +15,7 @@ from ambos.ops import arithmetic as ops
 from ambos.ops.indexing import gather, last_writer, put, take
 from ambos.ops.movement import flip, unslice
 from ambos.tensor.handle import Tensor, operand_of, reshaped
-from ambos.tensor.indexing import bounds, checked, position, positions_of, read, select
+from ambos.tensor.indexing import bounds, checked, lifted, position, positions_of, read, select
 from ambos.tensor.operands import convert, expand_to, scalar
 
 
@@ -31,6 +31,9 @@ def replaced(node: Node, index: Any, value: Any) -> Node:
     mask = _whole_mask(index, node.shape)
     if mask is not None and size_of(new.shape) == 1:
         return ops.where(mask, expand_to(reshaped(new, ()), node.shape), node)
+    raised, index = lifted(node, index)
+    if raised is not node:
+        return reshaped(replaced(raised, index, value), node.shape)
     parts = read(index, node.shape)
     only = _only_positions(parts)
     if only is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ambos.core.dtype import bool_
+import numpy as np
+
+from ambos.core.dtype import DType, as_dtype, bool_
 from ambos.core.errors import ArgumentError
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
@@ -17,9 +19,9 @@ from ambos.tensor.operands import align, binary, common_dtype, floating, quotien
 
 
 @public
-def clip(x: Any, minimum: Any = None, maximum: Any = None) -> Tensor:
-    """`x`, at least `minimum` and at most `maximum` (either may be left out), numbers or tensors. A
-    maximum below the minimum wins; where a bound is NaN, so is the result.
+def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
+    """`x`, at least `min` and at most `max` (either may be left out), numbers or tensors. A `max`
+    below `min` wins; where a bound is NaN, so is the result.
 
     Example:
         >>> import ambos as am
@@ -28,7 +30,7 @@ def clip(x: Any, minimum: Any = None, maximum: Any = None) -> Tensor:
     """
     node = operand_of(x)
     # Not maximum and minimum: at a bound the whole gradient passes, as in PyTorch.
-    for bound, beyond in ((minimum, ops.less), (maximum, ops.greater)):
+    for bound, beyond in ((min, ops.less), (max, ops.greater)):
         if bound is not None:
             node, limit = align("clip", (node, operand_of(bound)))
             outside = beyond(node, limit)
@@ -42,15 +44,15 @@ clamp = clip
 
 
 @public
-def clamp_min(x: Any, minimum: Any) -> Tensor:
-    """`x`, at least `minimum`."""
-    return clip(x, minimum=minimum)
+def clamp_min(x: Any, min: Any) -> Tensor:
+    """`x`, at least `min`."""
+    return clip(x, min=min)
 
 
 @public
-def clamp_max(x: Any, maximum: Any) -> Tensor:
-    """`x`, at most `maximum`."""
-    return clip(x, maximum=maximum)
+def clamp_max(x: Any, max: Any) -> Tensor:
+    """`x`, at most `max`."""
+    return clip(x, max=max)
 
 
 @public
@@ -142,10 +144,10 @@ def logaddexp(x: Any, y: Any) -> Tensor:
 
 @public
 def heaviside(x: Any, y: Any) -> Tensor:
-    """0 below 0, 1 above, `y` at 0."""
+    """0 below 0, 1 above, `y` at 0; NaN stays."""
     a, b = align("heaviside", (operand_of(x), operand_of(y)))
     zero, one = scalar(0, a.dtype, a.shape), scalar(1, a.dtype, a.shape)
-    side = ops.where(ops.less(a, zero), zero, one)
+    side = ops.where(ops.greater(a, zero), one, ops.where(ops.less(a, zero), zero, a))
     return wrap(ops.where(ops.equal(a, zero), b, side))
 
 
@@ -263,8 +265,22 @@ def array_equal(x: Any, y: Any) -> bool:
 
 @public
 def result_type(*operands: Any) -> Any:
-    """The dtype that an operation on these operands has."""
-    return common_dtype(tuple(operand_of(x) for x in operands))
+    """The dtype that an operation on these operands has: tensors, arrays, dtypes, and Python
+    numbers, which only raise the kind.
+
+    Errors: ArgumentError without operands.
+
+    Example:
+        >>> import ambos as am
+        >>> am.result_type(am.int8, am.zeros(3), 2.5)
+        ambos.float32
+    """
+    if not operands:
+        raise ArgumentError("result_type: got nothing; need at least one tensor or dtype")
+    return common_dtype(tuple(
+        scalar(0, as_dtype(x)) if isinstance(x, (DType, type, np.dtype, str)) else operand_of(x)
+        for x in operands
+    ))  # fmt: skip
 
 
 __all__ = [

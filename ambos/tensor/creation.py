@@ -23,7 +23,9 @@ from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops.kinds import op as op_named
 from ambos.ops.sources import iota
+from ambos.tensor.capsules import array_of
 from ambos.tensor.casting import recast
+from ambos.tensor.given import leaf_of
 from ambos.tensor.handle import Tensor, node_of, reshaped, shape_of, wrap
 from ambos.tensor.names import check_device, public
 from ambos.tensor.operands import SCALARS, convert, expand_to, scalar
@@ -47,12 +49,31 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
 
 
 @public
-def asarray(x: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`x` itself if it is a Tensor (of that dtype), else a tensor with a copy."""
+def asarray(x: Any, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+    """`x` itself if it is a Tensor (of that dtype), else a tensor with a copy. With `copy=True`
+    always another handle, which assignments to `x` do not change.
+
+    Errors: ArgumentError for `copy=False` where only a copy can be had: another dtype, or data that
+        is no Tensor (`from_dlpack` shares memory).
+
+    Example:
+        >>> import ambos as am
+        >>> x = am.zeros(2)
+        >>> am.asarray(x) is x, am.asarray(x, copy=True) is x
+        (True, False)
+    """
     check_device("asarray", device)
-    if isinstance(x, Tensor) and (dtype is None or as_dtype(dtype) is x.dtype):
-        return x
+    same = isinstance(x, Tensor) and (dtype is None or as_dtype(dtype) is x.dtype)
+    if copy is False and not same:
+        raise ArgumentError(f"asarray: copy=False for {_described(x)}; need a Tensor of that dtype"
+                            ": leave copy out, or share memory by from_dlpack")  # fmt: skip
+    if same:
+        return clone(x) if copy else x
     return astype(x, dtype) if isinstance(x, Tensor) else Tensor(x, dtype)
+
+
+def _described(x: Any) -> str:
+    return f"a {x.dtype.name} tensor" if isinstance(x, Tensor) else f"a {type(x).__name__}"
 
 
 as_tensor = asarray
@@ -65,9 +86,22 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 @public
-def from_dlpack(x: Any) -> Tensor:
-    """A tensor with a copy of any array that speaks DLPack (torch, JAX, CuPy on the CPU)."""
-    return asarray(np.from_dlpack(x))
+def from_dlpack(x: Any, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor on the memory of any array that speaks DLPack (NumPy, PyTorch, JAX): it is not
+    copied, and who owns it must not write there as long as the tensor or what is computed from it
+    is in use. `copy=True`, like `am.tensor`, takes a copy.
+
+    Errors: DTypeError for what is no such array, DeviceError for memory that is not the CPU's,
+        ExchangeError for `copy=False` where only a copy can be had (negative strides).
+
+    Example:
+        >>> import ambos as am
+        >>> import numpy as np
+        >>> am.from_dlpack(np.arange(3.0)).tolist()
+        [0.0, 1.0, 2.0]
+    """
+    check_device("from_dlpack", device)
+    return wrap(leaf_of(array_of(x, copy)))
 
 
 def _made(node: Node, requires_grad: bool, device: Any) -> Tensor:
@@ -85,9 +119,9 @@ def _sizes(op: str, shape: Any) -> Shape:
 
 @public
 def full(
-    shape: Any, value: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
+    shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Tensor:
-    """`value` in every element.
+    """`fill_value` in every element.
 
     Example:
         >>> import ambos as am
@@ -95,52 +129,58 @@ def full(
         [7, 7]
     """
     sizes = _sizes("full", (shape,))
-    if not isinstance(value, SCALARS):
-        node = node_of(value)
+    if not isinstance(fill_value, SCALARS):
+        node = node_of(fill_value)
         node = node if dtype is None else convert(node, as_dtype(dtype))
         return _made(expand_to(node, sizes), requires_grad, device)
-    kind = PYTHON.get(type(value), float32)
-    return _made(scalar(value, as_dtype(dtype) if dtype else kind, sizes), requires_grad, device)
+    kind = as_dtype(dtype) if dtype else PYTHON.get(type(fill_value), float32)
+    return _made(scalar(fill_value, kind, sizes), requires_grad, device)
 
 
 @public
 def zeros(
-    *shape: Any, dtype: Any = float32, requires_grad: bool = False, device: Any = None
-) -> Tensor:
+    shape: Any = (), *more: Any, dtype: Any = float32, requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:  # fmt: skip
     """0 in every element; float32 unless said otherwise."""
     dtype = as_dtype(dtype or float32)
-    return _made(scalar(0, dtype, _sizes("zeros", shape)), requires_grad, device)
+    return _made(scalar(0, dtype, _sizes("zeros", (shape, *more))), requires_grad, device)
 
 
 @public
 def ones(
-    *shape: Any, dtype: Any = float32, requires_grad: bool = False, device: Any = None
-) -> Tensor:
+    shape: Any = (), *more: Any, dtype: Any = float32, requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:  # fmt: skip
     """1 in every element; float32 unless said otherwise."""
     dtype = as_dtype(dtype or float32)
-    return _made(scalar(1, dtype, _sizes("ones", shape)), requires_grad, device)
+    return _made(scalar(1, dtype, _sizes("ones", (shape, *more))), requires_grad, device)
 
 
 empty = zeros  # nothing is allocated before it is computed, so there is nothing to leave undefined
 
 
 @public
-def full_like(x: Any, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """`value` in the shape (and dtype) of `x`."""
+def full_like(
+    x: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
+    """`fill_value` in the shape (and dtype) of `x`."""
     node = node_of(x)
-    return full(node.shape, value, dtype or node.dtype, requires_grad)
+    return full(node.shape, fill_value, dtype or node.dtype, requires_grad, device)
 
 
 @public
-def zeros_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
     """0 in the shape (and dtype) of `x`."""
-    return full_like(x, 0, dtype, requires_grad)
+    return full_like(x, 0, dtype, requires_grad, device)
 
 
 @public
-def ones_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(x: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """1 in the shape (and dtype) of `x`."""
-    return full_like(x, 1, dtype, requires_grad)
+    return full_like(x, 1, dtype, requires_grad, device)
 
 
 empty_like = zeros_like
@@ -207,17 +247,17 @@ def _count_of(op: str, steps: Any) -> int:
 
 @public
 def linspace(
-    start: Any, stop: Any, steps: int = 50, dtype: Any = float32, endpoint: bool = True,
-    num: int | None = None, requires_grad: bool = False, end: Any = None,
+    start: Any, stop: Any, num: int = 50, dtype: Any = float32, endpoint: bool = True,
+    requires_grad: bool = False, device: Any = None,
 ) -> Tensor:  # fmt: skip
-    """`steps` equally spaced numbers from start to stop (NumPy calls the count num).
+    """`num` equally spaced numbers from start to stop (PyTorch calls the count steps).
 
     Example:
         >>> import ambos as am
         >>> am.linspace(0, 1, 5).tolist()
         [0.0, 0.25, 0.5, 0.75, 1.0]
     """
-    count = _count_of("linspace", steps if num is None else num)
+    count = _count_of("linspace", num)
     parts = count - 1 if endpoint else count
     ends = [v.item() if isinstance(v, Tensor) else v for v in (start, stop)]
     found = as_dtype(dtype or float32)
@@ -226,28 +266,24 @@ def linspace(
     kind: Any = complex if found.is_complex else float
     first, last = map(kind, ends)
     values = np.linspace(first, last, count, endpoint=bool(endpoint or not parts))
-    return _made(convert(node_of(values), found), requires_grad, None)
+    return _made(convert(node_of(values), found), requires_grad, device)
 
 
 @public
 def logspace(
-    start: float, stop: float | None = None, steps: int = 50, base: float = 10.0,
-    dtype: Any = float32, num: int | None = None, requires_grad: bool = False,
-    end: float | None = None,
+    start: float, stop: float, num: int = 50, base: float = 10.0, dtype: Any = float32,
+    requires_grad: bool = False, device: Any = None,
 ) -> Tensor:  # fmt: skip
-    """`steps` numbers from base ** start to base ** stop, whose logarithms are equally spaced.
+    """`num` numbers from base ** start to base ** stop, whose logarithms are equally spaced.
 
     Example:
         >>> import ambos as am
         >>> am.logspace(0, 2, 3).tolist()
         [1.0, 10.0, 100.0]
     """
-    last = end if stop is None else stop
-    if last is None:
-        raise ArgumentError("logspace: no end; need logspace(start, stop, steps)")
-    count = _count_of("logspace", steps if num is None else num)
-    values = np.power(float(base), np.linspace(float(start), float(last), count))
-    return _made(convert(node_of(values), as_dtype(dtype or float32)), requires_grad, None)
+    count = _count_of("logspace", num)
+    values = np.power(float(base), np.linspace(float(start), float(stop), count))
+    return _made(convert(node_of(values), as_dtype(dtype or float32)), requires_grad, device)
 
 
 @public
@@ -340,8 +376,9 @@ def clone(x: Any) -> Tensor:
 
 
 @public
-def astype(x: Any, dtype: Any) -> Tensor:
-    """`x` as another dtype. Floats truncate towards zero into integers.
+def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None) -> Tensor:
+    """`x` as another dtype. Floats truncate towards zero into integers. With `copy=False` a Tensor
+    that has the dtype is given back itself, else another handle.
 
     Errors: DTypeError for NaN, or a float outside the integers' range, where `x` is small and
         already computed. What is still to be computed saturates, and NaN becomes 0.
@@ -351,7 +388,11 @@ def astype(x: Any, dtype: Any) -> Tensor:
         >>> am.astype(am.tensor([-1.5, 2.5]), "int32").tolist()
         [-1, 2]
     """
-    return wrap(recast(node_of(x), as_dtype(dtype)))
+    check_device("astype", device)
+    wanted = as_dtype(dtype)
+    if not copy and isinstance(x, Tensor) and x.dtype is wanted:
+        return x
+    return wrap(recast(node_of(x), wanted))
 
 
 @public

@@ -11,7 +11,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ambos.core.dtype import PYTHON, DType, Number, as_dtype
-from ambos.core.errors import DTypeError, GradientError, ShapeError, UnknownNameError, suggest
+from ambos.core.errors import (
+    DTypeError,
+    GradientError,
+    ScalarError,
+    ShapeError,
+    UnknownNameError,
+    suggest,
+)
 from ambos.core.shape import Shape
 from ambos.graph.node import Node, tracking
 from ambos.ops import arithmetic as ops
@@ -230,11 +237,12 @@ class Tensor(Looking):
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self._node.shape:
-            raise ShapeError("iteration: got a scalar; need at least one dimension")
+            raise ScalarError("iteration: got a scalar; need at least one dimension")
         return (self[i] for i in range(self._node.shape[0]))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())
+        found = self == value
+        return isinstance(found, Tensor) and bool(found.any())
 
     def __hash__(self) -> int:
         return id(self)

@@ -16,6 +16,7 @@ from ambos.tensor.names import public
 from ambos.tensor.operands import convert, scalar
 from ambos.tensor.pointwise import where
 from ambos.tensor.searching import searchsorted
+from ambos.tensor.tracing import refuse_size
 
 
 @public
@@ -37,6 +38,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     if minlength < 0:
         raise ArgumentError(f"bincount: minlength is {minlength}; need 0 or more")
     index = convert(node, int64)
+    refuse_size("bincount", "am.segment_sum(ones, x, num_segments=n) has n counts")
     low, high = (int(v) for v in wrap(index).aminmax()) if node.size else (0, -1)
     if low < 0:
         raise ArgumentError(f"bincount: found {low}; need values from 0 on")

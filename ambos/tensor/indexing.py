@@ -51,6 +51,7 @@ def position(index: int, axis: int, shape: Shape) -> int:
 
 def select(node: Node, index: Any) -> Node:
     """node[index]."""
+    node, index = lifted(node, index)
     parts = read(index, node.shape)
     if builtins.any(isinstance(p, Node) for p in parts):
         # NumPy: beside an index array an integer is one as well.
@@ -58,6 +59,18 @@ def select(node: Node, index: Any) -> Node:
     separated = _are_separated(parts)
     node, arrays = _basic(node, parts)
     return _gather(node, arrays, separated) if arrays else node
+
+
+def lifted(node: Node, index: Any) -> tuple[Node, Any]:
+    """`node` with an axis of size 1 for each mask without axes, which becomes a mask of it."""
+    entries = index if isinstance(index, tuple) else (index,)
+    for i, entry in enumerate(entries):
+        if _is_mask(entry) and not _sizes(entry):
+            axis = _axis_of(i, entries, node.rank)
+            node = reshaped(node, (*node.shape[:axis], 1, *node.shape[axis:]))
+            mask = wrap(reshaped(node_of(entry), (1,)))
+            return lifted(node, (*entries[:i], mask, *entries[i + 1 :]))
+    return node, index
 
 
 def _are_separated(parts: list[Part]) -> bool:
@@ -107,7 +120,7 @@ def _entry(entry: Any) -> Sequence[Any]:
         raise IndexingError(f"index: got the string {entry!r}; need an integer or a slice")
     node = _empty_list(entry) if isinstance(entry, list) and not entry else node_of(entry)
     if node.dtype is bool_:
-        return list(indices_where(node))
+        return list(indices_where(node, "x[mask]", "am.where(mask, x, fill) keeps the shape"))
     if not node.dtype.is_integer:
         raise IndexingError(f"index: got a {node.dtype.name} tensor; need integers or bools: "
                             "use .long()")  # fmt: skip
@@ -120,19 +133,23 @@ def _empty_list(entry: list[Any]) -> Node:
 
 def _check_masks(entries: Sequence[Any], shape: Shape) -> None:
     """A mask must have the shape of the axes that it stands for."""
-    widths = [_width(entry) for entry in entries]
-    dots = next((i for i, entry in enumerate(entries) if entry is ...), len(entries))
     for i, entry in enumerate(entries):
         if not _is_mask(entry):
             continue
-        # Before the dots axes count from the front, after them from the end.
-        axis = builtins.sum(widths[:i]) if i < dots else len(shape) - builtins.sum(widths[i:])
-        sizes = _sizes(entry)
-        if sizes != shape[axis : axis + widths[i]]:
+        axis, sizes = _axis_of(i, entries, len(shape)), _sizes(entry)
+        if sizes != shape[axis : axis + len(sizes)]:
             raise IndexingError(
-                f"index: a mask of {sizes} for axes {axis}..{axis + widths[i] - 1} of {shape}; "
+                f"index: a mask of {sizes} for axes {axis}..{axis + len(sizes) - 1} of {shape}; "
                 "need equal sizes"
             )
+
+
+def _axis_of(place: int, entries: Sequence[Any], rank: int) -> int:
+    """The first axis that an entry stands for."""
+    widths = [_width(entry) for entry in entries]
+    dots = next((i for i, entry in enumerate(entries) if entry is ...), len(entries))
+    # Before the dots axes count from the front, after them from the end.
+    return builtins.sum(widths[:place]) if place < dots else rank - builtins.sum(widths[place:])
 
 
 def _width(entry: Any) -> int:

@@ -207,9 +207,9 @@ unstack = unbind
 
 
 @public
-def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
-    """Coordinate grids from vectors (or one list of them); `indexing` "xy" (NumPy's default) or
-    "ij" (PyTorch's)."""
+def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
+    """Coordinate grids from vectors (or one list of them), a list (Array API); `indexing` "xy"
+    (NumPy's default) or "ij" (PyTorch's)."""
     if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)):
         arrays = tuple(arrays[0])
     nodes = [node_of(a) for a in arrays]
@@ -225,7 +225,7 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
         single = tuple(n if a == axis else 1 for a, n in enumerate(shape))
         grid = wrap(expand_to(reshaped(node, single), shape))
         grids.append(swapaxes(grid, 0, 1) if indexing == "xy" and len(nodes) > 1 else grid)
-    return tuple(grids)
+    return grids
 
 
 @public

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.dtype import DType
-from ambos.core.errors import DTypeError, ShapeError
+from ambos.core.dtype import DType, bfloat16
+from ambos.core.errors import ArgumentError, DTypeError, ScalarError, ShapeError
 from ambos.core.shape import Shape, normalize_axis
 from ambos.graph.node import Node
 from ambos.tensor.array import Array
+from ambos.tensor.capsules import CPU, capsule_of
 from ambos.tensor.live import evaluate
 from ambos.tensor.show import describe
 from ambos.tensor.tracing import refuse_look
@@ -115,15 +116,23 @@ class Looking:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         array = self._array().numpy()  # read-only: the memory is shared and never written again
-        if dtype is not None and array.dtype != dtype:
+        other = dtype is not None and array.dtype != dtype
+        if copy is False and (other or self._node.dtype is bfloat16):
+            raise ArgumentError(f"__array__: copy=False for {self.dtype.name} as {dtype}; need "
+                                "copy=None: another dtype is a copy")  # fmt: skip
+        if other:
             return array.astype(dtype)
         return np.array(array) if copy else array
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.numpy().__dlpack__(**options)
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None,
+        copy: bool | None = None,
+    ) -> Any:  # fmt: skip
+        """The values as a DLPack capsule. It shares their memory, which nobody may write."""
+        return capsule_of(self._array(), stream, max_version, dl_device, copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
+        return CPU
 
     def item(self) -> Any:
         """The one element as a Python number."""
@@ -143,28 +152,31 @@ class Looking:
         return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self._real_item("float"))
+        return float(self._number("float", "biuf"))
 
     def __int__(self) -> int:
-        return int(self._real_item("int"))
-
-    def _real_item(self, name: str) -> Any:
-        if self._node.dtype.is_complex:
-            raise DTypeError(f"{name}: got {self.dtype.name}; need a real number: use x.real, "
-                             "x.imag or am.abs(x)")  # fmt: skip
-        return self.item()
+        return int(self._number("int", "biuf"))
 
     def __index__(self) -> int:
-        if self._node.dtype.is_inexact:
-            raise DTypeError(f"index: got {self.dtype.name}; need an integer tensor: use .long()")
-        return operator.index(self.item())
+        return operator.index(self._number("index", "biu"))
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._number("complex", "biufc"))
+
+    def _number(self, name: str, kinds: str) -> Any:
+        """The one element, where Python wants a number."""
+        if self._node.dtype.kind not in kinds:
+            need = "a real number: use x.real, x.imag or am.abs(x)"
+            need = "an integer tensor: use .long()" if name == "index" else need
+            raise DTypeError(f"{name}: got {self.dtype.name}; need {need}")
+        if self.numel() != 1:
+            raise ScalarError(f"{name}: {self.shape} has {self.numel()} elements; need exactly "
+                              "one: reduce it first or use tolist()")  # fmt: skip
+        return self.item()
 
     def __len__(self) -> int:
         if not self._node.shape:
-            raise ShapeError("len: a scalar has no length; need at least one dimension")
+            raise ScalarError("len: a scalar has no length; need at least one dimension")
         return self._node.shape[0]
 
     def __repr__(self) -> str:
@@ -175,4 +187,10 @@ class Looking:
         return describe(self.numpy(), self.dtype, notes)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self._node.shape == () else format(str(self), spec)
+        if self._node.shape == ():
+            return format(self.item(), spec)
+        try:
+            return format(str(self), spec)
+        except ValueError:
+            raise ScalarError(f"format: {spec!r} for {self.shape}; need one number: format x.item()"
+                              ", or am.set_printoptions for all of them") from None  # fmt: skip

@@ -38,9 +38,11 @@ from ambos.tensor import (
     pointwise,
     predicates,
     products,
+    protocols,
     quantiles,
     random,
     reductions,
+    repeating,
     running,
     scattering,
     searching,
@@ -60,7 +62,7 @@ SOURCES = (
     pointwise, composite, numbers, common, movement, padding, joining, reductions, running, soft,
     norms, missing, quantiles, predicates, histograms, gather, sorting, searching, sets, linear,
     parts,
-    products, diagonals, splitting, scattering, choosing, calculus, covariance, floats,
+    products, diagonals, splitting, scattering, choosing, calculus, covariance, floats, repeating,
 )  # fmt: skip
 NOT_METHODS = {
     "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "cat", "concat", "concatenate",
@@ -147,16 +149,6 @@ def type_(self: Tensor, dtype: Any = None) -> Any:
     return self.dtype.name if dtype is None else creation.astype(self, as_dtype(dtype))
 
 
-def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    """NumPy's functions on tensors: ours of the same name, so `array + tensor` is a Tensor."""
-    elsewhere: dict[str, Any] = {"matmul": linear.matmul, "conjugate": parts.conj}
-    ours = elsewhere.get(ufunc.__name__) or pointwise.exported.get(ufunc.__name__)
-    if method == "__call__" and ours is not None and not kwargs:
-        return ours(*inputs)
-    arrays = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
-    return getattr(ufunc, method)(*arrays, **kwargs)
-
-
 def polygamma(self: Tensor, n: int) -> Tensor:
     """The n-th derivative of digamma."""
     return special.polygamma(n, self)
@@ -228,8 +220,9 @@ OWN: dict[str, Any] = {
     "__array_namespace__": namespace.array_namespace, "to_device": namespace.to_device,
     "real": property(parts.real), "imag": property(parts.imag), "H": property(parts.adjoint),
     "mH": property(parts.adjoint),
-    "__array_ufunc__": array_ufunc, "__matmul__": _matmul, "__rmatmul__": _rmatmul,
-    "sort": sorting.sorted_pair, "nonzero": searching.nonzero_rows,
+    "__array_ufunc__": protocols.array_ufunc,
+    "__array_function__": protocols.array_function, "__matmul__": _matmul, "__rmatmul__": _rmatmul,
+    "squeeze": movement.squeezed, "sort": sorting.sorted_pair, "nonzero": searching.nonzero_rows,
 }  # fmt: skip
 
 

@@ -17,8 +17,9 @@ from ambos.tensor.operands import expand_to
 
 
 @public
-def reshape(x: Any, *shape: Any) -> Tensor:
-    """The same elements in row-major order under another shape; one size may be -1.
+def reshape(x: Any, shape: Any = (), *more: Any, copy: bool | None = None) -> Tensor:
+    """The same elements in row-major order under another shape; one size may be -1. Tensors do not
+    alias, so that `copy` (Array API) says nothing.
 
     Example:
         >>> import ambos as am
@@ -26,7 +27,7 @@ def reshape(x: Any, *shape: Any) -> Tensor:
         (2, 3)
     """
     node = node_of(x)
-    return wrap(reshaped(node, _resolved("reshape", node, shape_of("reshape", shape))))
+    return wrap(reshaped(node, _resolved("reshape", node, shape_of("reshape", (shape, *more)))))
 
 
 def _resolved(op: str, node: Node, shape: Shape) -> Shape:
@@ -91,6 +92,26 @@ def unflatten(x: Any, axis: int, sizes: Sequence[int]) -> Tensor:
 
 @public
 def squeeze(x: Any, axis: int | Iterable[int] | None = None) -> Tensor:
+    """Without axes of size 1: those named (Array API), or all of them. As a method,
+    `x.squeeze(axis)`, named axes of other sizes stay (PyTorch).
+
+    Errors: ShapeError for a named axis of another size.
+
+    Example:
+        >>> import ambos as am
+        >>> am.squeeze(am.zeros(1, 3, 1), 0).shape, am.zeros(1, 3, 1).squeeze((0, 1)).shape
+        ((3, 1), (3, 1))
+    """
+    shape = node_of(x).shape
+    for at in () if axis is None else normalize_axes("squeeze", axis, len(shape)):
+        if shape[at] != 1:
+            raise ShapeError(f"squeeze: axis {at} of {shape} has size {shape[at]}; need size 1: "
+                             "x.squeeze(axis) leaves axes of other sizes")  # fmt: skip
+    return squeezed(x, axis)
+
+
+@public
+def squeezed(x: Any, axis: int | Iterable[int] | None = None) -> Tensor:
     """Without axes of size 1 (all of them, or those named); named axes of other sizes stay."""
     node = node_of(x)
     if axis is not None and node.rank == 0:
@@ -210,7 +231,7 @@ movedim = moveaxis
 
 
 @public
-def broadcast_to(x: Any, *shape: Any) -> Tensor:
+def broadcast_to(x: Any, shape: Any = (), *more: Any) -> Tensor:
     """`x` repeated along axes of size 1 and new leading axes; -1 keeps a size.
 
     Example:
@@ -219,7 +240,7 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
         [[1, 1, 1], [2, 2, 2]]
     """
     node = node_of(x)
-    target = list(shape_of("broadcast_to", shape))
+    target = list(shape_of("broadcast_to", (shape, *more)))
     missing = len(target) - node.rank
     for axis, extent in enumerate(target):
         if extent == -1 and axis >= missing:
@@ -251,7 +272,10 @@ def broadcast_tensors(*arrays: Any) -> tuple[Tensor, ...]:
     return tuple(wrap(expand_to(n, shape)) for n in nodes)
 
 
-broadcast_arrays = broadcast_tensors
+@public
+def broadcast_arrays(*arrays: Any) -> list[Tensor]:
+    """All operands in their common shape, a list (Array API)."""
+    return list(broadcast_tensors(*arrays))
 
 
 @public
@@ -361,25 +385,10 @@ def tile(x: Any, *repeats: Any) -> Tensor:
     return wrap(reshaped(expand_to(reshaped(node, single), tuple(pairs)), final))
 
 
-@public
-def repeat_interleave(x: Any, repeats: int, axis: int | None = None) -> Tensor:
-    """Each element repeated in place along an axis (NumPy's `repeat`)."""
-    if axis is None:
-        x, axis = ravel(x), 0
-    node = node_of(x)
-    at = normalize_axis("repeat", axis, node.rank)
-    head, extent, tail = node.shape[:at], node.shape[at], node.shape[at + 1 :]
-    fine = expand_to(reshaped(node, (*head, extent, 1, *tail)), (*head, extent, repeats, *tail))
-    return wrap(reshaped(fine, (*head, extent * repeats, *tail)))
-
-
-repeat = repeat_interleave
-
-
 __all__ = [
     "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "expand",
     "expand_as", "expand_dims", "flatten", "flip", "fliplr", "flipud", "matrix_transpose",
-    "moveaxis", "movedim", "narrow", "permute", "permute_dims", "ravel", "repeat",
-    "repeat_interleave", "reshape", "reshape_as", "roll", "rot90", "squeeze", "swapaxes", "t",
-    "tile", "transpose", "unflatten", "unsqueeze",
+    "moveaxis", "movedim", "narrow", "permute", "permute_dims", "ravel", "reshape",
+    "reshape_as", "roll", "rot90", "squeeze", "swapaxes", "t", "tile", "transpose", "unflatten",
+    "unsqueeze",
 ]  # fmt: skip

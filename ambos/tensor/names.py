@@ -15,14 +15,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 SPELLINGS = {
     "dim": "axis", "dims": "axis", "axes": "axis", "keepdim": "keepdims", "input": "x", "a": "x",
     "array": "x", "self": "x", "other": "y", "mat2": "y", "b": "y", "x1": "x", "x2": "y",
-    "min": "minimum", "max": "maximum", "a_min": "minimum", "a_max": "maximum",
+    "minimum": "min", "maximum": "max", "a_min": "min", "a_max": "max",
     "ddof": "correction", "size": "shape", "sizes": "shape", "tensors": "arrays",
     "sections": "indices_or_sections", "split_size": "indices_or_sections",
     "split_size_or_sections": "indices_or_sections", "shifts": "shift", "reps": "repeats",
     "dim0": "axis0", "dim1": "axis1", "obj": "indices",
     "index": "indices", "src": "updates", "source": "updates", "exponent": "y", "ord": "p",
-    "fill": "value", "fill_value": "value", "method": "interpolation", "weights": "weight",
-    "newshape": "shape", "pad_width": "padding", "constant_values": "value",
+    "fill": "value", "fill_value": "value", "value": "fill_value", "method": "interpolation",
+    "weights": "weight", "end": "stop", "steps": "num", "newshape": "shape", "pad_width": "padding",
+    "constant_values": "value",
 }  # fmt: skip
 
 

@@ -202,8 +202,8 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         [1.0, 6.0]
     """
     if x is None and y is None:
-        found = node_of(condition)
-        return tuple(wrap(part) for part in indices_where(found))
+        found = indices_where(node_of(condition), "where", "give both values, am.where(mask, a, b)")
+        return tuple(wrap(part) for part in found)
     chosen, a, b = node_of(condition), operand_of(x), operand_of(y)
     if chosen.dtype is uint8:
         chosen = convert(chosen, bool_)

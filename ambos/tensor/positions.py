@@ -11,12 +11,13 @@ from ambos.ops.scan import cumsum
 from ambos.tensor.handle import reshaped, wrap
 from ambos.tensor.movement import cut_axis
 from ambos.tensor.operands import convert, scalar
+from ambos.tensor.tracing import refuse_size
 
 
-def indices_where(x: Node) -> list[Node]:
+def indices_where(x: Node, op: str, fix: str) -> list[Node]:
     """The positions of elements that are not zero, in row-major order: one vector an axis."""
     flat = reshaped(convert(x, bool_), (x.size,))
-    return unraveled(places_where(flat), x.shape)
+    return unraveled(places_where(flat, op, fix), x.shape)
 
 
 def unraveled(places: Node, shape: Shape) -> list[Node]:
@@ -28,8 +29,10 @@ def unraveled(places: Node, shape: Shape) -> list[Node]:
     return found
 
 
-def places_where(mask: Node) -> Node:
-    """The positions where `mask` (a vector) holds, in order. Looks at how many they are."""
+def places_where(mask: Node, op: str, fix: str) -> Node:
+    """The positions where `mask` (a vector) holds, in order. Looks at how many they are, for which
+    `am.jit` refuses the `op`, and proposes a `fix`."""
+    refuse_size(op, fix)
     extent = mask.shape[0]
     if not extent:
         return scalar(0, int64, (0,))

@@ -39,6 +39,7 @@ from ambos.tensor import (
     products,
     quantiles,
     reductions,
+    repeating,
     running,
     scattering,
     searching,
@@ -60,7 +61,7 @@ MODULES = (pointwise, composite, numbers, common, movement, padding, joining, re
            segments, sets, linear, distances, windows, creation, limits, namespace, parts,
            basic, torch_names, transforms, jit,
            products, diagonals, splitting, scattering, choosing, calculus, covariance,
-           floats)  # fmt: skip
+           floats, repeating)  # fmt: skip
 
 
 @checked

@@ -117,7 +117,7 @@ def nonzero(x: Any, as_tuple: bool = True) -> Any:
     node = node_of(x)
     if as_tuple and not node.rank:
         raise ShapeError("nonzero: got a scalar; need at least one dimension: use x.nonzero()")
-    axes = indices_where(node)
+    axes = indices_where(node, "nonzero", "am.nonzero_static(x, size=n), or am.where(x != 0, a, b)")
     if as_tuple:
         return tuple(wrap(axis) for axis in axes)
     if not axes:

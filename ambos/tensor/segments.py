@@ -15,6 +15,7 @@ from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
 from ambos.tensor.names import public
 from ambos.tensor.operands import convert, expand_to, scalar
 from ambos.tensor.sorting import argsort
+from ambos.tensor.tracing import refuse_size
 
 
 def _parts(op: str, x: Any, segment_ids: Any, num_segments: int | None) -> tuple[Node, Node, int]:
@@ -28,6 +29,7 @@ def _parts(op: str, x: Any, segment_ids: Any, num_segments: int | None) -> tuple
                          "each row")  # fmt: skip
     ids = convert(ids, int64)
     if num_segments is None:
+        refuse_size(op, "give num_segments=")
         num_segments = int(wrap(ids).amax()) + 1 if ids.size else 0
     if num_segments < 0:
         raise ArgumentError(f"{op}: num_segments is {num_segments}; need 0 or more")

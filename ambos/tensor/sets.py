@@ -64,7 +64,8 @@ class Runs:
                     step = index_ops.argsort(keys, attrs=(self.count, False))
                     self.order = index_ops.take(self.order, step, attrs=(0,))
         self.begins = self._begins()
-        self.starts = places_where(self.begins)
+        fix = "am.sort(x) has the values in order, as many as there are"
+        self.starts = places_where(self.begins, "unique", fix)
 
     def _begins(self) -> Node:
         """Which of the ordered rows differ from the one before them?"""

@@ -15,6 +15,7 @@ from ambos.tensor.indexing import getitem
 from ambos.tensor.joining import split
 from ambos.tensor.movement import cut_axis
 from ambos.tensor.names import public
+from ambos.tensor.tracing import refuse_size
 
 
 @public
@@ -63,6 +64,7 @@ def _places(op: str, value: Any) -> int | list[int]:
         if not value.dtype.is_integer or value.ndim > 1:
             raise ArgumentError(f"{op}: places are {value.dtype.name}{value.shape}; need one "
                                 "integer or a vector of integers")  # fmt: skip
+        refuse_size(op, "give the places as a list of integers")
         value = value.tolist()
     try:
         return operator.index(value)

@@ -199,3 +199,14 @@ def refuse_look() -> None:
             "operations: return the value and look at it outside, or am.where(condition, a, b) "
             "in place of if"
         )
+
+
+def refuse_size(op: str, fix: str) -> None:
+    """Raise if a function is traced: how large the result of `op` is depends on values."""
+    trace = current.trace
+    if trace is not None:
+        raise TracingError(
+            f"{trace.op}: {op} inside the jitted function: how large its result is depends on "
+            "values, and the graph is recorded once, before there are values; need sizes that are "
+            f"known: {fix}, or use {op} outside and pass the result in"
+        )

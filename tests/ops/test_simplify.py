@@ -279,7 +279,9 @@ def test_embeds(a: DType, b: DType) -> None:
 
 # --- random graphs -------------------------------------------------------------------------------
 
-UNARY = {"negative": "if", "absolute": "iuf", "relu": "iuf", "bitwise_invert": "biu", "sign": "iuf"}
+UNARY = {
+    "negative": "iuf", "absolute": "iuf", "relu": "iuf", "bitwise_invert": "biu", "sign": "iuf",
+}  # fmt: skip
 BINARY = {
     "add": "biuf", "subtract": "iuf", "multiply": "biuf", "divide": "f", "maximum": "biuf",
     "minimum": "biuf", "power": "iuf", "bitwise_and": "biu",

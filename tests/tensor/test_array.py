@@ -42,7 +42,7 @@ def test_zeros_keep_their_memory_in_another_layout_until_they_may_have_been_writ
     assert moved.strides == (1, 4)
     assert not moved.numpy().any()
     assert moved.address  # from now on it may be written in place
-    moved._raw(readonly=False)[1, 2] = 3
+    moved.raw(readonly=False)[1, 2] = 3
     back = moved.laid_out((6, 1))
     assert back.storage is not moved.storage
     assert back.numpy()[1, 2] == 3

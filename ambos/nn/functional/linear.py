@@ -15,6 +15,7 @@ from ambos.ops.movement import reshape
 from ambos.ops.reductions import max_
 from ambos.tensor import gather
 from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.tracing import refuse_size
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
@@ -104,6 +105,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     if num_classes == -1:
         if not index.size:
             raise ArgumentError("one_hot: no indices and no num_classes; need num_classes")
+        refuse_size("one_hot", "give num_classes=")
         num_classes = int(wrap(max_(index, attrs=(tuple(range(index.rank)),)))) + 1
     if num_classes < 1:
         raise ArgumentError(f"one_hot: num_classes is {num_classes}; need at least 1, or -1")

@@ -122,11 +122,15 @@ def exp(b: Builder, x: Value, y: Value) -> Parts:
 
 
 def expm1(b: Builder, x: Value, y: Value) -> Parts:
-    """e**z - 1 without cancellation near 0."""
+    """e**z - 1 without cancellation near 0; at 0 the real part is 0, never -0."""
     cosine, sine = circle(b, y)
     _, half = circle(b, y * 0.5)
-    real = exponential.expm1(b, x) * cosine - half * half * 2.0
-    return real, b.select(y.eq(0.0), y, exponential.exp(b, x) * sine)
+    real = (exponential.expm1(b, x) * cosine + 0.0) - half * half * 2.0
+    imag = b.select(y.eq(0.0), y, exponential.exp(b, x) * sine)
+    lost = ~is_finite(b, y)
+    real = b.select(lost & x.eq(INF), number(b, INF), real)
+    gone = lost & x.eq(-INF)
+    return b.select(gone, number(b, -1.0), real), b.select(gone, number(b, 0.0), imag)
 
 
 def _logarithm(b: Builder, x: Value, y: Value, excess: Value, near: Value) -> Value:

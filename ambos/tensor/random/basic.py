@@ -353,7 +353,7 @@ def _weighted(key: Node, weights: Node, shape: Shape) -> Tensor:
     """Positions drawn by weight: the last axis' running total that a uniform number reaches."""
     total = wrap(floating(weights)).cumsum(-1)
     drawn = wrap(draws.uniform(key, shape, float32)).unsqueeze(-1) * total[-1]
-    found: Tensor = (total <= drawn).sum(-1).clip(maximum=weights.shape[-1] - 1)
+    found: Tensor = (total <= drawn).sum(-1).clip(max=weights.shape[-1] - 1)
     return found
 
 
@@ -370,7 +370,7 @@ def multinomial(
         shape = (*node.shape[:-1], num_samples)
         drawn = wrap(draws.uniform(key, shape, node.dtype)) * total[..., -1:]
         hits = (total.unsqueeze(-2) <= drawn.unsqueeze(-1)).sum(-1)
-        return hits.clip(maximum=node.shape[-1] - 1)
+        return hits.clip(max=node.shape[-1] - 1)
     # The largest of log(weight) plus Gumbel noise are a draw without replacement.
     noise = wrap(draws.uniform(key, node.shape, node.dtype))
     race = wrap(node) / -(1.0 - noise).log()
