@@ -14,7 +14,7 @@ TORCH := torch==2.13.0
 PEERS := .venv-bench
 OPTIONAL := 'jax>=0.4.30' tensorflow-cpu 'mlx[cpu]' tinygrad
 
-.PHONY: help demo test lint types imports format unit parity bench clean
+.PHONY: help demo test lint types imports format unit parity fuzz einops leaks bench clean
 
 help:
 	@echo "make demo    install, then train a network on real handwritten digits"
@@ -22,6 +22,8 @@ help:
 	@echo "make lint    ruff, import contracts and mypy only"
 	@echo "make unit    the tests only (ARGS='-k conv' goes to pytest)"
 	@echo "make parity  every sample of PyTorch's operator database, with a table of counts"
+	@echo "make fuzz    random expression graphs (ARGS='--seed 1 --count 100000 -j 2'); goes on where it was"
+	@echo "make einops  einops' own test suite with our backend"
 	@echo "make format  rewrite the sources as ruff wants them"
 	@echo "make bench   side by side with the peers (ARGS='--only gemm --threads 1')"
 	@echo "make clean   remove the environment and everything generated"
@@ -42,6 +44,12 @@ unit: $(VENV)/.test
 
 parity: $(VENV)/.test
 	$(BIN)/python -m tests.parity -j $(WORKERS) --write runs/parity.md $(ARGS)
+
+fuzz: $(VENV)/.test
+	AMBOS_THREADS=1 AMBOS_CACHE=runs/fuzz-cache $(BIN)/python -m tests.fuzz $(ARGS)
+
+einops: $(VENV)/.test
+	$(BIN)/python -m tests.interop.einops_suite -q -rs $(ARGS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .

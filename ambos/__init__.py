@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ambos.core.arrivals import on_import
 from ambos.core.dtype import (
     bfloat16,
     bool_,
@@ -78,6 +79,15 @@ def _load() -> dict[str, Any]:
 globals().update(_load())
 globals().update(DTYPES)
 _PUBLIC = sorted({*__all__, *_load(), *DTYPES, *ROOMS, *NAMES})
+
+
+def _meet_einops() -> None:
+    from ambos.tensor.einops import register
+
+    register(layers="ambos.nn.einops")
+
+
+on_import("einops._backends", _meet_einops)
 
 
 def __getattr__(name: str) -> Any:

@@ -33,14 +33,21 @@ def _code_version() -> str:
     of its former self."""
     package = Path(__file__).resolve().parents[1]
     digest = blake2b(digest_size=DIGEST_BYTES)
-    for room in ("core", "graph", "ops", "ops/elementary", "compiler", "runtime", "tensor"):
-        with suppress(OSError):
-            for entry in sorted(os.scandir(package / room), key=lambda entry: entry.name):
-                if entry.name.endswith(".py"):
-                    status = entry.stat()
-                    line = f"{room}/{entry.name} {status.st_size} {status.st_mtime_ns}\n"
-                    digest.update(line.encode())
+    for room in ("core", "graph", "ops", "compiler", "runtime", "tensor"):
+        for line in _sources(package / room):
+            digest.update(f"{room}/{line}\n".encode())
     return digest.hexdigest()
+
+
+def _sources(place: Path) -> Iterator[str]:
+    """Name, size and time of every source file of a room and of the rooms within."""
+    with suppress(OSError):
+        for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+            if entry.name.endswith(".py"):
+                status = entry.stat()
+                yield f"{entry.name} {status.st_size} {status.st_mtime_ns}"
+            elif entry.is_dir() and entry.name != "__pycache__":
+                yield from (f"{entry.name}/{line}" for line in _sources(place / entry.name))
 
 
 CODE_VERSION = _code_version()

@@ -47,7 +47,7 @@ def compute(node: Node, inputs: Sequence[Values]) -> Values:
     """The value of `node`, given the values of its inputs."""
     with np.errstate(all="ignore"):
         if node.op.name == "data":
-            found = _stored(node.value, node.dtype)
+            found = stored(node.value, node.dtype)
         else:
             found = _KINDS.get(_op(node).kind, _arithmetic)(node, inputs)
     if found.shape != node.shape or found.dtype != storage(node.dtype):
@@ -116,7 +116,7 @@ _KINDS: dict[str, Callable[[Node, Sequence[Values]], Values]] = {
 # --- numbers -------------------------------------------------------------------------------------
 
 
-def _stored(value: Any, dtype: DType) -> Values:
+def stored(value: Any, dtype: DType) -> Values:
     """Data as it lies: an Array of the runtime, or in tests a NumPy array."""
     array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
     if dtype is not bfloat16 or array.dtype == np.float32:

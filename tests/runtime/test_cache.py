@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -193,3 +194,14 @@ def test_writing_bounds_the_size(store, monkeypatch):
     for number in range(100):
         store.write(f"k{number}", b"x" * 1000)
     assert 20_000 < cache.size() < 60_000
+
+
+def test_every_source_that_shapes_kernels_is_part_of_the_version():
+    """Those of inner rooms as well (ops/complex, tensor/linalg)."""
+    package = Path(cache.__file__).resolve().parents[1]
+    for room in ("core", "graph", "ops", "compiler", "runtime", "tensor"):
+        found = [line.split()[0] for line in cache._sources(package / room)]
+        expected = [
+            p.relative_to(package / room).as_posix() for p in (package / room).rglob("*.py")
+        ]
+        assert sorted(found) == sorted(expected), room
