@@ -37,9 +37,10 @@ class Signbit(Predicate):
 
 
 class Nextafter(Pointwise):
-    """The number next to x in the direction of y."""
+    """The number next to x in the direction of y. It moves as x does."""
 
-    arity, differentiable, ref = 2, False, BY_RULE
+    arity, smooth, ref = 2, False, BY_RULE
+    partials = lambda op, out, x, y: (1, None)
 
     def lower(b: Any, x: Any, y: Any) -> Any:
         bits = _as_integer(b, x)

@@ -13,21 +13,25 @@ from typing import Any
 import numpy as np
 
 from ambos.core.dtype import float64, int64, uint64
-from ambos.core.errors import AmbosError
+from ambos.core.errors import AmbosError, ArgumentError
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import (
     bitwise_and,
+    bitwise_or,
     cast,
     equal,
+    greater,
     greater_equal,
+    isfinite,
     less,
+    logical_not,
     not_equal,
     subtract,
 )
 from ambos.ops.functions import trunc
 from ambos.ops.kinds import constant_like
 from ambos.ops.movement import expand, reshape
-from ambos.ops.reductions import any_
+from ambos.ops.reductions import any_, sum_
 from ambos.ops.sources import iota
 from ambos.tensor.tracing import current
 
@@ -51,6 +55,36 @@ def require_range(
     if current.trace is not None:
         found = outside_node(node, low, high, besides, lengths)
         current.trace.checks[found] = error, message(UNNAMED)
+
+
+def require_weights(op: str, node: Node, needed: int) -> None:
+    """Every known row (along the last axis) has to hold finite numbers that are not negative,
+    `needed` of them above 0; else an ArgumentError."""
+    if node.value is None or not node.size:
+        return
+    values = node.value.numpy()
+    if not (np.isfinite(values) & (values >= 0)).all():
+        raise ArgumentError(f"{op}: a weight is negative, infinite or NaN; need finite weights >= "
+                            "0: use am.softmax on logits")  # fmt: skip
+    message = f"{op}: a row has fewer than {needed} weights above 0; need as many as are drawn"
+    if not ((values > 0).sum(-1) >= needed).all():
+        raise ArgumentError(message)
+    if current.trace is not None:
+        current.trace.checks[_unfit_node(node, needed)] = (
+            ArgumentError, f"{message}, and none negative, infinite or NaN"
+        )  # fmt: skip
+
+
+def _unfit_node(node: Node, needed: int) -> Node:
+    """A bool scalar: is any row of `node` none of weights?"""
+    zero = constant_like(node, 0)
+    fit = bitwise_and(isfinite(node), greater_equal(node, zero))
+    there = cast(greater(node, zero), attrs=(int64,))
+    count = sum_(there, attrs=((node.rank - 1,),))
+    few = less(count, constant_like(count, needed))
+    few = any_(few, attrs=(tuple(range(few.rank)),)) if few.rank else few
+    odd = any_(logical_not(fit), attrs=(tuple(range(node.rank)),))
+    return bitwise_or(few, odd)
 
 
 def outside(

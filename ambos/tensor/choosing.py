@@ -50,8 +50,7 @@ def nonzero_static(x: Any, *, size: int, fill_value: int = -1) -> Tensor:
     if size < 0:
         raise ArgumentError(f"nonzero_static: size is {size}; need at least 0")
     if not node.rank or not size or not node.size:
-        rows = min(size, int(node.rank == 0))
-        return wrap(scalar(fill_value, int64, (size if node.rank else rows, node.rank)))
+        return wrap(scalar(fill_value, int64, (size, node.rank)))
     mask = reshaped(convert(node, bool_), (node.size,))
     ends = cumsum(convert(mask, int64), attrs=(0, False))
     one, last = scalar(1, int64, ends.shape), scalar(size, int64, ends.shape)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.dtype import DType, as_dtype, bool_
+from ambos.core.dtype import DType, as_dtype, bool_, int64
 from ambos.core.errors import ArgumentError
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
@@ -15,7 +15,7 @@ from ambos.ops import complex as bridge
 from ambos.ops import functions
 from ambos.tensor.handle import Tensor, node_of, operand_of, wrap
 from ambos.tensor.names import public
-from ambos.tensor.operands import align, binary, common_dtype, floating, quotient, scalar
+from ambos.tensor.operands import align, binary, common_dtype, convert, floating, quotient, scalar
 
 
 @public
@@ -57,8 +57,9 @@ def clamp_max(x: Any, max: Any) -> Tensor:
 
 @public
 def square(x: Any) -> Tensor:
-    """x * x."""
+    """x * x; bools count as 0 and 1, int64."""
     node = node_of(x)
+    node = convert(node, int64) if node.dtype is bool_ else node
     return wrap(ops.multiply(node, node))
 
 

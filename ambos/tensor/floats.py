@@ -15,7 +15,7 @@ from ambos.ops.movement import detach
 from ambos.tensor.handle import Tensor, node_of, operand_of, wrap
 from ambos.tensor.limits import finfo
 from ambos.tensor.names import public
-from ambos.tensor.operands import align, binary, convert, expand_to, floating, scalar
+from ambos.tensor.operands import align, binary, convert, expand_to, floating, scalar, scaled
 from ambos.tensor.powers import raise_to
 
 
@@ -142,9 +142,7 @@ def rsub(x: Any, y: Any, alpha: float = 1) -> Tensor:
         >>> am.rsub(am.tensor([1, 2]), 10).tolist()
         [9, 8]
     """
-    a = operand_of(x)
-    scaled = a if alpha == 1 else binary(ops.multiply, a, alpha)
-    return wrap(binary(ops.subtract, operand_of(y), scaled))
+    return wrap(binary(ops.subtract, operand_of(y), scaled(operand_of(x), alpha)))
 
 
 __all__ = ["Fraction", "float_power", "frexp", "ldexp", "positive", "rsub"]

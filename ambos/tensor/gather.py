@@ -14,7 +14,6 @@ from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import indexing as index_ops
 from ambos.ops.sources import iota
-from ambos.tensor.assignment import scatter_last
 from ambos.tensor.checks import require_range
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
 from ambos.tensor.indexing import getitem, wrapped
@@ -156,14 +155,6 @@ def scatter_add(x: Any, axis: int, indices: Any, updates: Any) -> Tensor:
 
 
 @public
-def scatter(x: Any, axis: int, indices: Any, updates: Any) -> Tensor:
-    """A copy of `x` with updates[i, j] put at [indices[i, j], j]; of equal targets the last
-    wins."""
-    node, at, index, new = scatter_parts("scatter", x, axis, indices, updates)
-    return wrap(reshaped(scatter_last(node, at, index, new), node_of(x).shape))
-
-
-@public
 def index_fill(x: Any, axis: int, indices: Any, value: Any) -> Tensor:
     """A copy of `x` with `value` at positions along an axis."""
     node, index = node_of(x), positions("index_fill", indices)
@@ -187,14 +178,20 @@ def index_fill(x: Any, axis: int, indices: Any, value: Any) -> Tensor:
 
 @public
 def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
-    """`value` where the mask holds, else `x`."""
+    """`value`, one number, where the mask holds, else `x`; mask and `x` broadcast.
+
+    Errors: ShapeError for a value with axes: use am.where.
+    """
     node, chosen = node_of(x), node_of(mask)
     if chosen.dtype is not bool_:
         raise DTypeError(f"masked_fill: the mask is {chosen.dtype.name}; need bool: compare it")
     given = operand_of(value)
     new = convert(given, node.dtype) if isinstance(given, Node) else scalar(given, node.dtype)
-    return wrap(ops.where(expand_to(chosen, node.shape) if chosen.rank <= node.rank else chosen,
-                          expand_to(new, node.shape), node))  # fmt: skip
+    if new.rank:
+        raise ShapeError(f"masked_fill: the value is {new.shape}; need one number: use "
+                         "am.where(mask, value, x)")  # fmt: skip
+    shape = broadcast("masked_fill", node.shape, chosen.shape)
+    return wrap(ops.where(*(expand_to(one, shape) for one in (chosen, new, node))))
 
 
 @public
@@ -234,5 +231,5 @@ def one_hot(x: Any, num_classes: int, dtype: Any = int64, axis: int = -1) -> Ten
 
 __all__ = [
     "gather", "index_fill", "index_select", "masked_fill", "masked_select",
-    "one_hot", "scatter", "scatter_add", "take", "take_along_axis",
+    "one_hot", "scatter_add", "take", "take_along_axis",
 ]  # fmt: skip

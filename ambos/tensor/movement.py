@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import builtins
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ambos.core.dtype import bool_
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, broadcast, normalize_axes, normalize_axis
 from ambos.graph.node import Node
@@ -181,11 +183,12 @@ def transpose(x: Any, *axes: Any) -> Tensor:
 
 @public
 def swapaxes(x: Any, axis0: int, axis1: int) -> Tensor:
-    """Two axes swapped."""
+    """Two axes swapped. A scalar counts as a vector of one."""
     node = node_of(x)
     order = list(range(node.rank))
-    a, b = (normalize_axis("transpose", v, node.rank) for v in (axis0, axis1))
-    order[a], order[b] = order[b], order[a]
+    a, b = (normalize_axis("transpose", v, node.rank or 1) for v in (axis0, axis1))
+    if node.rank:
+        order[a], order[b] = order[b], order[a]
     return wrap(permuted(node, tuple(order)))
 
 
@@ -360,10 +363,15 @@ def cut_axis(node: Node, axis: int, start: int, stop: int, step: int = 1) -> Nod
 
 
 @public
-def narrow(x: Any, axis: int, start: int, length: int) -> Tensor:
-    """`length` elements along `axis` from `start`."""
+def narrow(x: Any, axis: int, start: Any, length: int) -> Tensor:
+    """`length` elements along `axis` from `start`, an integer or an integer tensor, which is looked
+    at."""
     node = node_of(x)
     at = normalize_axis("narrow", axis, node.rank)
+    if isinstance(start, Tensor) and (start.ndim or start.dtype is bool_):
+        raise ArgumentError(f"narrow: start is {start.dtype.name}{list(start.shape)}; need one "
+                            "integer")  # fmt: skip
+    start = operator.index(start)
     begin = start + node.shape[at] if start < 0 else start
     if not 0 <= begin <= begin + length <= node.shape[at]:
         raise ShapeError(f"narrow: {start}..{start + length} on axis {axis} of {node.shape}; "

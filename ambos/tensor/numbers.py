@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ambos.core.errors import DTypeError
+from ambos.core.dtype import bool_
+from ambos.core.errors import ArgumentError, DTypeError
+from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import bits, functions
 from ambos.ops.kinds import Predicate
+from ambos.ops.movement import detach
 from ambos.tensor.handle import Tensor, node_of, operand_of, wrap
 from ambos.tensor.names import public
-from ambos.tensor.operands import align, binary, floating, require, scalar
+from ambos.tensor.operands import align, binary, convert, floating, require, scalar
 
 
 @public
@@ -39,6 +42,68 @@ def signbit(x: Any) -> Tensor:
     if node.dtype.is_floating:
         return wrap(bits.signbit(node))
     return wrap(ops.less(node, scalar(0, node.dtype, node.shape)))
+
+
+@public
+def sign(x: Any) -> Tensor:
+    """-1, 0 or 1; NaN and bools stay as they are. Of a complex number the one of magnitude 1 in its
+    direction. Also spelled sgn.
+
+    Example:
+        >>> import ambos as am
+        >>> am.sign(am.tensor([-2.0, 0.0, 7.0])).tolist()
+        [-1.0, 0.0, 1.0]
+    """
+    node = node_of(x)
+    return wrap(node if node.dtype is bool_ else ops.sign(node))
+
+
+sgn = sign
+
+
+@public
+def round(x: Any, decimals: int = 0) -> Tensor:
+    """The nearest number of that many decimals, halves to even; decimals=-2 rounds to hundreds.
+    Integers stay integers. Also spelled round_.
+
+    Example:
+        >>> import ambos as am
+        >>> am.round(am.tensor([0.5, 1.5, 2.34])).tolist(), am.round(1250, decimals=-2).item()
+        ([0.0, 2.0, 2.0], 1200)
+    """
+    node = node_of(x)
+    if not node.dtype.is_inexact:
+        return wrap(node if decimals >= 0 else _rounded_integer(node, 10**-decimals))
+    if decimals == 0:
+        return wrap(functions.round_(node))
+    if abs(decimals) > 308:
+        raise ArgumentError(f"round: got {decimals} decimals; need at most 308, either way")
+    unit = 10.0 ** abs(decimals)
+    there, back = (ops.multiply, ops.divide) if decimals > 0 else (ops.divide, ops.multiply)
+    exact = convert(node, node.dtype.compute)
+    scaled = binary(there, exact, unit)
+    found = binary(back, functions.round_(scaled), unit)
+    # A number so large that it overflows has no decimals.
+    found = ops.where(ops.isfinite(scaled), found, detach(exact))
+    return wrap(convert(found, node.dtype))
+
+
+round_ = round
+
+
+def _rounded_integer(node: Node, unit: int) -> Node:
+    """The multiple of `unit` next to each integer, the even one of two."""
+    if node.dtype is bool_ or unit > node.dtype.max:
+        raise ArgumentError(f"round: units of {unit} for {node.dtype.name}; need a unit that it "
+                            "holds: use x.long() or more decimals")  # fmt: skip
+    count = binary(ops.floor_divide, node, unit)
+    rest = ops.subtract(node, binary(ops.multiply, count, unit))
+    half = unit // 2
+    odd = binary(ops.equal, binary(ops.bitwise_and, count, 1), 1)
+    up = ops.bitwise_or(
+        binary(ops.greater, rest, half), ops.bitwise_and(binary(ops.equal, rest, half), odd)
+    )
+    return binary(ops.multiply, binary(ops.add, count, convert(up, node.dtype)), unit)
 
 
 @public
@@ -120,5 +185,6 @@ def lcm(x: Any, y: Any) -> Tensor:
 
 
 __all__ = [
-    "copysign", "fmax", "fmin", "frac", "gcd", "lcm", "nextafter", "signbit",
+    "copysign", "fmax", "fmin", "frac", "gcd", "lcm", "nextafter", "round", "round_",
+    "sgn", "sign", "signbit",
 ]  # fmt: skip

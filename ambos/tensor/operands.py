@@ -9,7 +9,7 @@ from ambos.core.dtype import PYTHON, DType, Number, bool_, float32, promote, wea
 from ambos.core.errors import ArgumentError, DTypeError
 from ambos.core.shape import Shape, broadcast
 from ambos.graph.node import Node
-from ambos.ops.arithmetic import cast
+from ambos.ops.arithmetic import cast, multiply
 from ambos.ops.kinds import Op, constant
 from ambos.ops.movement import expand, reshape
 
@@ -120,6 +120,13 @@ def binary(op: Op, a: Operand, b: Operand) -> Node:
         dtype = weak_result(b.dtype, a)
         return op(scalar(a, dtype, b.shape), convert(b, dtype))
     return op(*align(op.name, (a, b)))
+
+
+def scaled(operand: Operand, factor: Number) -> Operand:
+    """`operand` times a number, without a multiplication by one."""
+    if factor == 1:
+        return operand
+    return binary(multiply, operand, factor) if isinstance(operand, Node) else operand * factor
 
 
 def floating(node: Node) -> Node:

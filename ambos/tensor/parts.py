@@ -65,6 +65,18 @@ def conjugate_node(node: Node) -> Node:
 
 
 @public
+def resolve_conj(x: Any) -> Tensor:
+    """The tensor itself: no conjugation waits to be carried out here."""
+    return wrap(node_of(x))
+
+
+@public
+def resolve_neg(x: Any) -> Tensor:
+    """The tensor itself: no change of sign waits to be carried out here."""
+    return wrap(node_of(x))
+
+
+@public
 def adjoint(x: Any) -> Tensor:
     """Matrices transposed and conjugated."""
     return conj(wrap(node_of(x)).mT)
@@ -156,5 +168,5 @@ def view_as_complex(x: Any) -> Tensor:
 
 __all__ = [
     "adjoint", "angle", "complex", "conj", "conj_physical", "imag", "is_complex", "isreal", "polar",
-    "real", "view_as_complex", "view_as_real",
+    "real", "resolve_conj", "resolve_neg", "view_as_complex", "view_as_real",
 ]  # fmt: skip

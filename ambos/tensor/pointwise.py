@@ -28,6 +28,7 @@ from ambos.tensor.operands import (
     floating,
     quotient,
     scalar,
+    scaled,
 )
 from ambos.tensor.positions import indices_where
 from ambos.tensor.powers import raise_to
@@ -36,13 +37,12 @@ from ambos.tensor.powers import raise_to
 UNARY_FLOATING = """exp expm1 log log1p sqrt rsqrt sin cos tan asin=asin,arcsin acos=acos,arccos
     atan=atan,arctan sinh cosh tanh asinh=asinh,arcsinh acosh=acosh,arccosh atanh=atanh,arctanh
     erf"""
-UNARY_WHOLE = "floor ceil round=round,round_ trunc=trunc,fix"  # integers stay as they are
-UNARY = """negative=negative,neg absolute=absolute,abs sign=sign,sgn relu
+UNARY_WHOLE = "floor ceil trunc=trunc,fix"  # integers stay as they are
+UNARY = """negative=negative,neg absolute=absolute,abs relu
     bitwise_invert=bitwise_invert,bitwise_not,invert"""
 PREDICATES = "isnan isinf isfinite"
-SUMS = "add subtract=subtract,sub"  # with PyTorch's factor for the second operand
-BINARY = """multiply=multiply,mul floor_divide=floor_divide remainder=remainder,mod,rem
-    maximum minimum less=less,lt less_equal=less_equal,le
+BINARY = """multiply=multiply,mul floor_divide=floor_divide
+    remainder=remainder,mod,rem maximum minimum less=less,lt less_equal=less_equal,le
     greater=greater,gt greater_equal=greater_equal,ge equal=equal,eq not_equal=not_equal,ne
     bitwise_and bitwise_or bitwise_xor bitwise_left_shift=bitwise_left_shift,left_shift
     bitwise_right_shift=bitwise_right_shift,right_shift"""
@@ -121,16 +121,6 @@ def _binary(op: Op, floats: bool = False) -> Callable[..., Tensor]:
     return function
 
 
-def _sum(op: Op) -> Callable[..., Tensor]:
-    def function(x: Any, y: Any, *, alpha: bool | int | float | complex = 1) -> Tensor:
-        other = operand_of(y)
-        if alpha != 1:
-            other = binary(arithmetic.multiply, other, alpha)
-        return wrap(binary(op, operand_of(x), other))
-
-    return function
-
-
 def _fill() -> None:
     for op, names in _entries(UNARY_FLOATING):
         _publish(_unary(op, floating), op, names)
@@ -140,8 +130,6 @@ def _fill() -> None:
         _publish(_unary_whole(op), op, names)
     for op, names in _entries(PREDICATES):
         _publish(_predicate(op), op, names)
-    for op, names in _entries(SUMS):
-        _publish(_sum(op), op, names)
     for op, names in _entries(BINARY):
         _publish(_binary(op), op, names)
     for op, names in _entries(BINARY_FLOATING):
@@ -149,6 +137,30 @@ def _fill() -> None:
 
 
 _fill()
+
+
+@public
+def add(x: Any, y: Any, *, alpha: bool | int | float | complex = 1) -> Tensor:
+    """x + alpha * y; of bools "or".
+
+    Example:
+        >>> import ambos as am
+        >>> am.add(am.tensor([1, 2]), 10).tolist(), am.add(1.0, 2.0, alpha=3).item()
+        ([11, 12], 7.0)
+    """
+    return wrap(binary(arithmetic.add, operand_of(x), scaled(operand_of(y), alpha)))
+
+
+@public
+def subtract(x: Any, y: Any, *, alpha: bool | int | float | complex = 1) -> Tensor:
+    """x - alpha * y. Also spelled sub.
+
+    Example:
+        >>> import ambos as am
+        >>> am.subtract(am.tensor([1, 2]), 10).tolist(), am.sub(1.0, 2.0, alpha=3).item()
+        ([-9, -8], -5.0)
+    """
+    return wrap(binary(arithmetic.subtract, operand_of(x), scaled(operand_of(y), alpha)))
 
 
 @public
@@ -282,6 +294,7 @@ def exp2(x: Any) -> Tensor:
 
 
 exported |= {
+    "add": add, "subtract": subtract, "sub": subtract,
     "divide": divide, "div": divide, "true_divide": divide, "power": power, "pow": power,
     "where": where, "logical_not": logical_not, "logical_and": logical_and,
     "logical_or": logical_or, "logical_xor": logical_xor, "log2": log2, "log10": log10,

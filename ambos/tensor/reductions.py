@@ -120,7 +120,7 @@ def sum_to_size(x: Any, *shape: Any) -> Tensor:
                          "broadcasts to it")  # fmt: skip
     axes = [a for a, (t, n) in enumerate(zip(single, node.shape, strict=True)) if t != n]
     axes += [a for a in range(missing) if a not in axes]
-    if not axes:
+    if not axes and target:
         return wrap(node)
     return wrap(reshaped(fold(folds.sum_, summable(node), axes, False), target))
 

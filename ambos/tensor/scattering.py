@@ -22,6 +22,7 @@ from ambos.tensor.operands import convert, expand_to, scalar
 from ambos.tensor.padding import pad
 
 FOLDS = ("sum", "prod", "mean", "amax", "amin")
+OLDER_FOLDS = {"add": "sum", "multiply": "prod"}  # what `scatter` calls them
 
 
 @public
@@ -165,6 +166,28 @@ def masked_scatter(x: Any, mask: Any, updates: Any) -> Tensor:
 
 
 @public
+def scatter(x: Any, axis: int, indices: Any, updates: Any, *, reduce: str | None = None) -> Tensor:
+    """A copy of `x` with updates[i, j] put at [indices[i, j], j] for axis 0, and so on; of equal
+    targets the last wins. With reduce "add" or "multiply" all of them count, and what is there.
+
+    Example:
+        >>> import ambos as am
+        >>> at, new = am.tensor([2, 2]), am.tensor([5.0, 7.0])
+        >>> am.scatter(am.ones(3), 0, at, new).tolist()
+        [1.0, 1.0, 7.0]
+        >>> am.scatter(am.ones(3), 0, at, new, reduce="add").tolist()
+        [1.0, 1.0, 13.0]
+    """
+    node, at, index, new = scatter_parts("scatter", x, axis, indices, updates)
+    if reduce is None:
+        found = scatter_last(node, at, index, new)
+    else:
+        _check_fold("scatter", reduce, tuple(OLDER_FOLDS))
+        found = _folded(node, index, new, at, OLDER_FOLDS[reduce], True)
+    return wrap(reshaped(found, node_of(x).shape))
+
+
+@public
 def scatter_reduce(
     x: Any, axis: int, indices: Any, updates: Any, reduce: str, *, include_self: bool = True
 ) -> Tensor:
@@ -245,6 +268,6 @@ def _neutral(reduce: str, dtype: DType) -> int | float:
 
 
 __all__ = [
-    "index_add", "index_copy", "index_put", "index_reduce", "masked_scatter", "put",
+    "index_add", "index_copy", "index_put", "index_reduce", "masked_scatter", "put", "scatter",
     "scatter_reduce",
 ]  # fmt: skip

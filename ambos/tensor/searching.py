@@ -131,9 +131,10 @@ def nonzero_rows(x: Any, as_tuple: bool = False) -> Any:
     """Positions of elements that are not zero, in row-major order: one row each, or (as_tuple) one
     vector an axis. Looks at `x`: how many there are depends on it.
 
-    Shapes: (count, rank) int64; of a scalar (count, 0).
+    Shapes: (count, rank) int64; of a scalar (count, 0), or one vector.
     """
-    return nonzero(x, as_tuple)
+    node = node_of(x)
+    return nonzero(wrap(reshaped(node, (1,))) if as_tuple and not node.rank else x, as_tuple)
 
 
 __all__ = ["bucketize", "nonzero", "searchsorted"]

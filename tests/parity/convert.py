@@ -75,7 +75,8 @@ def array_of(value: Any) -> Any:
     """A tensor of either side as a NumPy array (bfloat16 as float32)."""
     if isinstance(value, torch.Tensor):
         value = value.detach().resolve_conj().resolve_neg()
-        return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+        # `force`: a gradient that nobody computed is zeros without memory.
+        return (value.float() if value.dtype is torch.bfloat16 else value).numpy(force=True)
     return value.astype(am.float32).numpy() if value.dtype is am.bfloat16 else value.numpy()
 
 

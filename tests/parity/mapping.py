@@ -6,7 +6,6 @@ Most entries need no line here: `linalg.norm` is `am.linalg.norm`, `nn.functiona
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ambos as am
@@ -120,7 +119,8 @@ def _cut_ends(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-# Entries whose arguments come in another order, or whose name is another one here.
+# Entries whose arguments come in another order, or whose name is another one here; `am.sort` and
+# `am.nonzero` are the Array API's, the methods PyTorch's.
 ADAPTERS: dict[str, Callable[..., Any]] = {
     "__rdiv__": lambda x, y: y / x,
     "alias_copy": am.clone,
@@ -152,6 +152,8 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "nn.functional.embedding_bag": lambda weight, index, **named: F.embedding_bag(
         index, weight, **named
     ),
+    "nonzero": am.Tensor.nonzero,
+    "normal.in_place": am.Tensor.normal_,
     "pca_lowrank": lambda a, b, **options: am.pca_lowrank(a @ b.mT, **options),
     "polygamma.polygamma_n_0": _polygamma,
     "polygamma.polygamma_n_1": _polygamma,
@@ -160,8 +162,10 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "polygamma.polygamma_n_4": _polygamma,
     "repeat": lambda x, *repeats: x.repeat(*repeats),
     "slice": _slice,
+    "sort": am.Tensor.sort,
     "special.polygamma.special_polygamma_n_0": _polygamma,
     "svd_lowrank": lambda a, b, **options: am.svd_lowrank(a @ b.mT, **options),
+    "uniform": am.Tensor.uniform_,
     "where": lambda x, condition, y: am.where(condition, x, y),
     "zero_": lambda x: am.zeros_like(x),
 }
@@ -230,12 +234,27 @@ def _in_order(found: Any, x: Any, dim: int = -1, *_: Any, **__: Any) -> Any:
     return x.gather(dim, found), found * 0
 
 
-def _one_of(found: Any, x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
-    where = found.indices if keepdim or not x.ndim else found.indices.unsqueeze(dim)
-    return found.values, x.gather(dim, where), found.indices * 0
+def _one_of(number: int) -> Callable[..., Any]:
+    """Of (values, positions), where the axis is the argument of that number."""
+
+    def seen(found: Any, x: Any, *args: Any, **named: Any) -> Any:
+        if named.get("stable"):  # the first of equal ones is meant
+            return found
+        dim = named.get("dim", args[number] if len(args) > number else -1)
+        places = found.indices
+        where = places if places.ndim == x.ndim else places.unsqueeze(dim)
+        return found.values, x.gather(dim, where), places * 0
+
+    return seen
 
 
-PLACES: dict[str, Callable[..., Any]] = {"argsort": _in_order, "kthvalue": _one_of}
+PLACES: dict[str, Callable[..., Any]] = {
+    "argsort": _in_order,
+    "kthvalue": _one_of(1),
+    "mode": _one_of(0),
+    "sort": _one_of(0),
+    "topk": _one_of(1),
+}
 
 # Entries whose results are less exact in float32 than most, and by which factor.
 TOLERANCE: dict[str, float] = {
@@ -245,9 +264,6 @@ TOLERANCE: dict[str, float] = {
     "nn.functional.normalize": 5,  # gradients across one number are what rounding left of 0
     "nn.functional.scaled_dot_product_attention": 10,  # nearly one-hot: scores in the hundreds
 }
-
-# Entries that do not agree yet; who makes one agree takes its line out of the file.
-UNFINISHED = frozenset((Path(__file__).parent / "unfinished.txt").read_text().split())
 
 # Differences that are meant: entry -> aspect (a dtype, "gradient" or "errors") -> the reason.
 CUT = "torch cuts the factor 0.2 to 0 for integers; here a factor that does not fit is an error"
@@ -307,6 +323,8 @@ REFUSED_BY_TORCH_ONLY: dict[str, str] = {
     "arange": "inconsistent with step sign",  # nothing lies between: empty, as the Array API has it
     "complex": "Expected",  # two dtypes promote, as everywhere else
     "linalg.cross": "same number of dimensions",  # the Array API broadcasts
+    # Rows of weights may have any number of axes before them, and any length.
+    "multinomial": "must be 1 or 2 dim|number of categories",
 }
 
 

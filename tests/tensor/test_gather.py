@@ -34,6 +34,24 @@ def test_gather_matches_torch():
     same(am.take_along_axis(X, -1 - I[:, :1], 0), np.take_along_axis(X, -1 - I[:, :1], 0))
 
 
+def test_masked_fill_broadcasts_and_takes_one_number():
+    mask = T[0] > 0
+    for row, rows in ((X[0, 0], mask), (X, mask[0])):
+        theirs = torch.tensor(row).masked_fill(rows, 2.5)
+        same(am.masked_fill(row, rows.numpy(), 2.5), theirs)
+    with pytest.raises(ShapeError, match=r"the value is \(1,\); need one number"):
+        am.masked_fill(X, X > 0, am.zeros(1))
+
+
+def test_scatter_with_a_fold_matches_torch():
+    u = RNG.integers(-3, 4, I.shape).astype(np.float32)
+    for reduce, their in (("add", "sum"), ("multiply", "prod")):
+        theirs = T.scatter_reduce(0, torch.tensor(I), torch.tensor(u), their)
+        np.testing.assert_allclose(am.scatter(X, 0, I, u, reduce=reduce), theirs, rtol=1e-6)
+    with pytest.raises(ArgumentError, match="reduce is 'amax'; need one of add, multiply"):
+        am.scatter(X, 0, I, u, reduce="amax")
+
+
 def test_scatter_matches_torch():
     u = RNG.normal(size=I.shape).astype(np.float32)
     i, v = torch.tensor(I), torch.tensor(u)

@@ -121,6 +121,32 @@ def test_masks_match_numpy():
     same(am.tensor(x)[am.tensor(x) > 5], x[x > 5])
 
 
+@pytest.mark.parametrize("answer", [False, True])
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda mask: mask,
+        lambda mask: (..., mask),
+        lambda mask: (1, mask),
+        lambda mask: (slice(None), mask, [2]),
+        lambda mask: (mask, slice(None), [2]),
+    ],
+)
+def test_masks_without_axes_choose_all_or_nothing(answer, around):
+    x = data((2, 3))
+    index, place = around(np.array(answer)), around(am.tensor(answer))
+    same(am.tensor(x)[place], x[index])
+    ours = am.tensor(x)
+    ours[place] = 9.0
+    x[index] = 9.0
+    same(ours, x)
+
+
+def test_a_mask_on_a_scalar():
+    same(am.tensor(3.0)[am.tensor(True)], np.array([3.0]))
+    same(am.masked_select(am.tensor(3.0), am.tensor(False)), np.zeros(0))
+
+
 def test_masks_assign():
     x = data((3, 4))
     ours = am.tensor(x)

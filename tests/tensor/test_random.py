@@ -126,6 +126,32 @@ def test_multinomial():
     assert sorted(am.multinomial(w, 2)[0].tolist()) == [0, 2]
 
 
+def test_weights_that_nothing_can_be_drawn_by_are_refused():
+    def draw(weights, count=2, replacement=False):
+        return am.multinomial(am.tensor(weights), count, replacement)
+
+    for wrong in ([1.0, -1.0], [1.0, float("nan")], [1.0, float("inf")]):
+        with pytest.raises(ArgumentError, match="negative, infinite or NaN"):
+            draw(wrong, 1)
+    with pytest.raises(ArgumentError, match="a row has fewer than 2 weights above 0"):
+        draw([[1.0, 1.0], [0.0, 1.0]])
+    with pytest.raises(ArgumentError, match="a row has fewer than 1 weights above 0"):
+        draw([0.0, 0.0], replacement=True)
+    with pytest.raises(ArgumentError, match="3 of 2 without replacement"):
+        draw([1.0, 1.0], 3)
+    with pytest.raises(DTypeError, match="got int64"):
+        draw([1, 1])
+    recorded = am.jit(lambda weights: am.multinomial(weights, 1))
+    assert recorded(am.tensor([0.0, 2.0])).tolist() == [1]
+    with pytest.raises(ArgumentError, match="as many as are drawn, and none negative"):
+        recorded(am.tensor([0.0, -2.0]))
+
+
+def test_weights_of_half_precision_are_drawn_by_as_exactly():
+    w = am.ones(5000, dtype=am.bfloat16)
+    assert len(set(am.multinomial(w, 2000, replacement=True).tolist())) > 1500
+
+
 def test_in_place_draws():
     x = am.zeros(1000)
     x.normal_(2.0, 0.1)
@@ -140,6 +166,9 @@ def test_randint_takes_torchs_forms():
     assert am.randint(5, (2, 3)).shape == (2, 3)
     assert am.randint(2, 5, (3,)).dtype is am.int64
     assert am.randint(0, 5, size=(2,)).shape == (2,)
+    assert am.randint(7, 8, (2,), dtype=am.float32).tolist() == [7.0, 7.0]
+    with pytest.raises(ArgumentError, match="as float16; need a dtype that holds them all"):
+        am.randint(1 << 12, (2,), dtype=am.float16)
     assert am.rand_like(am.zeros(2, 3)).shape == (2, 3)
     assert am.randn_like(am.zeros(2, dtype=am.float64)).dtype is am.float64
     assert am.randn(2, 3, requires_grad=True).is_leaf
@@ -150,7 +179,7 @@ def test_errors():
         am.random.uniform(am.tensor([1, 2]), (3,))
     with pytest.raises(ArgumentError, match="holds no numbers"):
         am.randint(3, 3, (2,))
-    with pytest.raises(ArgumentError, match="as uint8; need an integer dtype that holds them"):
+    with pytest.raises(ArgumentError, match="as uint8; need a dtype that holds them all"):
         am.randint(0, 300, (2,), dtype=am.uint8)
     with pytest.raises(DTypeError, match="need a floating dtype"):
         am.rand(2, dtype=am.int32)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import ambos as am
+from ambos.core.errors import ArgumentError, ShapeError
 
 
 @pytest.mark.parametrize(("axis", "size", "step"), [(0, 2, 1), (1, 3, 2), (-1, 2, 3), (1, 7, 1)])
@@ -17,3 +18,11 @@ def test_windows_and_their_transpose(axis, size, step):
     theirs.backward(theirs.detach())
     folded = am.fold_windows(ours, axis, x.shape[axis], step)
     np.testing.assert_array_equal(folded.numpy(), source.grad)
+
+
+def test_windows_of_a_scalar_and_windows_that_do_not_fit():
+    assert am.unfold(am.tensor(3.0), 0, 1, 1).tolist() == [3.0]
+    assert am.unfold(am.tensor(3.0), 0, 0, 1).shape == (0,)
+    for size, step, error in ((2, 1, ShapeError), (-1, 1, ArgumentError), (1, 0, ArgumentError)):
+        with pytest.raises(error, match="unfold"):
+            am.unfold(am.tensor(3.0), 0, size, step)

@@ -10,7 +10,6 @@ from ambos.tensor.random.basic import (
     integers,
     key,
     manual_seed,
-    multinomial,
     normal,
     normal_,
     permutation,
@@ -40,6 +39,7 @@ from ambos.tensor.random.distributions import (
     poisson,
     truncated_normal,
 )
+from ambos.tensor.random.torch_names import multinomial
 
 __all__ = [
     "Generator", "bernoulli", "bernoulli_", "beta", "binomial", "categorical", "cauchy", "choice",

@@ -31,6 +31,7 @@ from ambos.tensor.parts import view_as_complex
 from ambos.tensor.tracing import current, host_value
 
 MASK = (1 << 64) - 1
+DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 
 
 def _mix(value: int) -> int:
@@ -204,6 +205,8 @@ def uniform(
         >>> am.random.uniform(am.random.key(0), (2, 3)).shape
         (2, 3)
     """
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and not low <= high:
+        raise ArgumentError(f"uniform: [{low}, {high}) holds no numbers; need low <= high")
     sizes = shape_of("uniform", (shape,))
     kind = _float("uniform", dtype)
     node = _drawn(draws.uniform, _next("uniform", key, generator), sizes, kind)
@@ -228,6 +231,8 @@ def normal(
 ) -> Tensor:  # fmt: skip
     """Normal with a mean and a standard deviation, to which both parts of a complex number give
     half of the variance."""
+    if isinstance(std, (int, float)) and not std >= 0:
+        raise ArgumentError(f"normal: std is {std}; need at least 0")
     kind, sizes = _float("normal", dtype), shape_of("normal", (shape,))
     node = _drawn(draws.normal, _next("normal", key, generator), sizes, kind)
     std = std * math.sqrt(0.5) if kind.is_complex else std
@@ -267,14 +272,21 @@ def integers(
     kind = as_dtype(dtype)
     if span < 1 or span > 1 << 63:
         raise ArgumentError(f"integers: [{low}, {high}) holds no numbers; need low < high")
-    if not kind.is_integer or not kind.min <= low <= high - 1 <= kind.max:
-        raise ArgumentError(f"integers: [{low}, {high}) as {kind.name}; need an integer dtype that "
-                            "holds them")  # fmt: skip
+    if not _holds(kind, low) or not _holds(kind, high - 1):
+        raise ArgumentError(f"integers: [{low}, {high}) as {kind.name}; need a dtype that holds "
+                            "them all")  # fmt: skip
     sizes = shape_of("integers", (shape,))
     node = _bounded(_next("integers", key, generator), sizes, span)
     if low:
         node = binary(ops.add, node, low)
     return wrap(convert(node, kind))
+
+
+def _holds(kind: DType, number: int) -> bool:
+    """Does the dtype hold the number, and all that are nearer to 0, exactly?"""
+    if kind.is_floating:
+        return abs(number) <= 1 << DIGITS[kind.name]
+    return kind.is_integer and int(kind.min) <= number <= int(kind.max)
 
 
 def _bounded(key: Node, shape: Shape, span: int) -> Node:
@@ -355,26 +367,6 @@ def _weighted(key: Node, weights: Node, shape: Shape) -> Tensor:
     drawn = wrap(draws.uniform(key, shape, float32)).unsqueeze(-1) * total[-1]
     found: Tensor = (total <= drawn).sum(-1).clip(max=weights.shape[-1] - 1)
     return found
-
-
-@public
-def multinomial(
-    x: Any, num_samples: int, replacement: bool = False, generator: Generator | None = None
-) -> Tensor:
-    """Positions drawn from rows of weights (PyTorch's multinomial), int64."""
-    node = floating(node_of(x))
-    key = _next("multinomial", None, generator)
-    if replacement:
-        rows = wrap(node)
-        total = rows.cumsum(-1)
-        shape = (*node.shape[:-1], num_samples)
-        drawn = wrap(draws.uniform(key, shape, node.dtype)) * total[..., -1:]
-        hits = (total.unsqueeze(-2) <= drawn.unsqueeze(-1)).sum(-1)
-        return hits.clip(max=node.shape[-1] - 1)
-    # The largest of log(weight) plus Gumbel noise are a draw without replacement.
-    noise = wrap(draws.uniform(key, node.shape, node.dtype))
-    race = wrap(node) / -(1.0 - noise).log()
-    return race.topk(num_samples, -1).indices
 
 
 # --- PyTorch's names, on the global stream ----------------------------------------------------
@@ -465,6 +457,6 @@ def seed() -> int:
 
 
 __all__ = [
-    "Generator", "bernoulli", "default_generator", "manual_seed", "multinomial", "rand",
+    "Generator", "bernoulli", "default_generator", "manual_seed", "rand",
     "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm",
 ]  # fmt: skip

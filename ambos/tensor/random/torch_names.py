@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from ambos.core.arguments import positive
 from ambos.core.dtype import float32, float64, int64
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, ShapeError
+from ambos.ops import random as draws
+from ambos.tensor.checks import require_weights
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.names import public
-from ambos.tensor.operands import convert, floating
+from ambos.tensor.operands import convert, floating, require
 from ambos.tensor.random import basic, distributions
 from ambos.tensor.random.basic import Generator
-
-DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 
 
 @public
@@ -68,6 +69,45 @@ def bernoulli(x: Any, p: float | None = None, generator: Generator | None = None
     return wrap(convert(drawn._node, node.dtype))
 
 
+@public
+def multinomial(
+    x: Any, num_samples: int, replacement: bool = False, generator: Generator | None = None
+) -> Tensor:
+    """Positions drawn from rows of weights (PyTorch's multinomial), int64: `replacement` says
+    whether one may be drawn twice.
+
+    Errors: ArgumentError for known weights that are negative or not finite, and for rows that have
+        too few above 0.
+
+    Example:
+        >>> import ambos as am
+        >>> am.multinomial(am.tensor([0.0, 3.0, 0.0, 1.0]), 2).sort().values.tolist()
+        [1, 3]
+    """
+    node = node_of(x)
+    require("multinomial", node, "f", "weights are shares: use x.float()")
+    positive("multinomial: num_samples", num_samples)
+    if not node.rank:
+        raise ShapeError("multinomial: the weights are one number; need at least one axis")
+    if not replacement and num_samples > node.shape[-1]:
+        raise ArgumentError(f"multinomial: {num_samples} of {node.shape[-1]} without replacement; "
+                            "need at most as many as there are")  # fmt: skip
+    require_weights("multinomial", node, 1 if replacement else num_samples)
+    node = convert(node, node.dtype.compute)  # 8 or 11 bits of noise are too few
+    key = basic._next("multinomial", None, generator)
+    if replacement:
+        rows = wrap(node)
+        total = rows.cumsum(-1)
+        shape = (*node.shape[:-1], num_samples)
+        drawn = wrap(draws.uniform(key, shape, node.dtype)) * total[..., -1:]
+        hits = (total.unsqueeze(-2) <= drawn.unsqueeze(-1)).sum(-1)
+        return hits.clip(max=node.shape[-1] - 1)
+    # Exponential times, divided by the weights: those that come first are a draw without
+    # replacement. No time is 0, so that a weight of 0 never comes.
+    race = wrap(node) / wrap(distributions._noise(key, node.shape, node.dtype))
+    return race.topk(num_samples, -1).indices
+
+
 def _put(self: Tensor, drawn: Tensor, name: str) -> Tensor:
     return self._rebind(convert(drawn._node, self.dtype), name)
 
@@ -115,9 +155,9 @@ def random_(
         low, high = 0, low
     if high is None:
         kind = self.dtype
-        high = 1 << DIGITS[kind.name] if kind.is_floating else (
+        high = 1 << basic.DIGITS[kind.name] if kind.is_floating else (
             2 if kind.kind == "b" else int(kind.max) + (kind.bits < 63))  # fmt: skip
     return _put(self, basic.integers(None, low, high, self.shape, int64, generator), "random_")
 
 
-__all__ = ["bernoulli", "binomial", "normal", "poisson"]
+__all__ = ["bernoulli", "binomial", "multinomial", "normal", "poisson"]

@@ -17,7 +17,7 @@ _SOURCES = (functions, polynomials)
 _HERE: dict[str, Any] = {
     name: getattr(module, name) for module in _SOURCES for name in module.__all__
 }
-_HERE |= {name: getattr(pointwise, name) for name in ("erf", "exp2", "expm1", "log1p", "round")}
+_HERE |= {name: getattr(pointwise, name) for name in ("erf", "exp2", "expm1", "log1p")}
 _HERE |= {"expit": composite.sigmoid, "logit": composite.logit, "sinc": composite.sinc}
 _HERE |= {name: getattr(soft, name) for name in ("log_softmax", "logsumexp", "softmax")}
 globals().update(_HERE)
