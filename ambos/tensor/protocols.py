@@ -26,7 +26,7 @@ def _halves(x: Any, y: Any) -> tuple[Tensor, Tensor]:
 OTHERS: dict[str, Callable[..., Any]] = {
     "conjugate": parts.conj, "degrees": composite.rad2deg, "divmod": _halves,
     "fabs": pointwise.exported["absolute"], "radians": composite.deg2rad,
-    "rint": pointwise.exported["round"],
+    "rint": numbers.round,
 }  # fmt: skip
 # Ours gives another kind of result: NumPy's reciprocal of an integer is an integer.
 DIFFERENT = {"reciprocal"}
