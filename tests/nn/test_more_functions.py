@@ -162,6 +162,22 @@ def test_narrow_integers_are_convolved_and_pooled(dtype):
         np.testing.assert_array_equal(found.numpy(), wanted)
 
 
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
+def test_complex_convolutions(name):
+    x, w, seed = (
+        array(*shape) + 1j * array(*shape) for shape in ((1, 2, 4, 5), (2, 2, 2, 3), (1,))
+    )
+    mine = [am.tensor(a, requires_grad=True) for a in (x, w)]
+    other = [torch.tensor(a, requires_grad=True) for a in (x, w)]
+    y, ty = getattr(F, name)(*mine, padding=1), getattr(TF, name)(*other, padding=1)
+    np.testing.assert_allclose(y.numpy(), ty.detach(), rtol=1e-5, atol=1e-5)
+    seed = np.broadcast_to(seed, y.shape).copy()
+    y.backward(am.tensor(seed))
+    ty.backward(torch.tensor(seed))
+    for a, b in zip(mine, other, strict=True):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.resolve_conj(), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("call", [
     lambda x: F.conv1d(x, x), lambda x: F.linear(x[0], x[0]), lambda x: F.max_pool1d(x, 2),
 ])  # fmt: skip

@@ -50,8 +50,6 @@ OUT: dict[str, str] = {
     "native_dropout_backward": INTERNAL,
     "native_group_norm": INTERNAL,
     "native_layer_norm": INTERNAL,
-    "nn.functional.linear_cross_entropy.chunked": INTERNAL,
-    "nn.functional.linear_cross_entropy.chunked_none": INTERNAL,
     "resize_": UNDEFINED,
     "resize_as_": UNDEFINED,
     "sparse.mm.reduce": SPARSE,
@@ -275,6 +273,7 @@ BEHIND_SOFTMAX = (
 )
 DOUBLED = "of doubled indices the last wins, and it alone has a gradient; torch gives one to each"
 EMPTY = "torch returns integers as they are where there are none; a dtype depends on no size here"
+NO_CHANNELS = "torch takes an empty vector, which has no channels, for images of none"
 SKETCH = "of matrices of a higher rank than q, as with M, the sketch decides, which is random"
 TRIANGLE = "only one triangle of the factor is read; torch gives the other a slope as well"
 BROADCAST = "summed axes of different sizes are an error, as in NumPy; torch repeats an axis of 1"
@@ -294,6 +293,7 @@ KNOWN: dict[str, dict[str, str]] = {
         "gradient": "torch subtracts sums that cancel: at 1e4 it is off by 7e-3, ours "
         "by 5e-7 (tests/tensor/test_running.py)"
     },
+    "nn.functional.batch_norm": {"float32": NO_CHANNELS},
     "nn.functional.ctc_loss": {"gradient": BEHIND_SOFTMAX},
     "nn.functional.gaussian_nll_loss": {"float32": BROADCASTS},
     "nn.functional.local_response_norm": {"int64": EMPTY},
@@ -305,7 +305,8 @@ KNOWN: dict[str, dict[str, str]] = {
 }
 
 # What a difference must say for the reason given for it; others are seen by all of an aspect.
-SAID = {BROADCASTS: "losses never broadcast", EMPTY: "dtype float32, torch has int64"}
+SAID = {BROADCASTS: "losses never broadcast", EMPTY: "dtype float32, torch has int64",
+        NO_CHANNELS: "need (batch, channels"}  # fmt: skip
 
 
 def reason(name: str, aspect: str, difference: str) -> str | None:

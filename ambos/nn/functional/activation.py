@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from ambos.core.errors import ArgumentError
-from ambos.nn.functional.shared import floating, in_dtype, nodes
+from ambos.nn.functional.shared import floating, in_dtype, inexact, nodes
 from ambos.ops.arithmetic import (
     add,
     greater_equal,
@@ -52,33 +52,33 @@ def relu6(input: Any, inplace: bool = False) -> Tensor:
 def tanh(input: Any) -> Tensor:
     """Hyperbolic tangent.
 
-    Errors: DTypeError unless the input is floating.
+    Dtypes: integers give float32.
 
     Example:
         >>> import ambos as am
         >>> tanh(am.tensor([0.0, 1.0]))
         tensor([0.    , 0.7616])
     """
-    return wrap(tanh_op(floating("tanh", nodes(input)[0])))
+    return wrap(tanh_op(inexact(input)._node))
 
 
 def sigmoid(input: Any) -> Tensor:
     """1 / (1 + exp(-x)), without overflow.
 
-    Errors: DTypeError unless the input is floating.
+    Dtypes: integers give float32.
 
     Example:
         >>> import ambos as am
         >>> sigmoid(am.tensor([-200.0, 0.0])).numpy()
         array([0. , 0.5], dtype=float32)
     """
-    return wrap(sigmoid_node(floating("sigmoid", nodes(input)[0])))
+    return wrap(sigmoid_node(inexact(input)._node))
 
 
 def silu(input: Any, inplace: bool = False) -> Tensor:
     """x * sigmoid(x).
 
-    Errors: DTypeError unless the input is floating.
+    Errors: DTypeError unless the input is floating or complex.
     Source: Elfwing, Uchibe, Doya (2017), "Sigmoid-weighted linear units".
 
     Example:
@@ -86,7 +86,9 @@ def silu(input: Any, inplace: bool = False) -> Tensor:
         >>> silu(am.tensor([0.0, 1.0]))
         tensor([0.    , 0.7311])
     """
-    x = floating("silu", nodes(input)[0])
+    (x,) = nodes(input)
+    if not x.dtype.is_complex:
+        floating("silu", x)
     return wrap(multiply(x, sigmoid_node(x)))
 
 

@@ -16,7 +16,7 @@ from ambos.tensor.joining import concat, stack
 from ambos.tensor.pointwise import where
 
 NAME = "ctc_loss"
-NEVER = -math.inf  # the logarithm of what cannot happen
+NEVER = -1e30  # the logarithm of what cannot happen; differences of infinities have no gradient
 
 
 def ctc_loss(
@@ -129,28 +129,19 @@ def _log_likelihood(x: Tensor, labels: Tensor, times: Tensor, sizes: Tensor, bla
     blanks = full((batch, labels.shape[1] + 1), blank, dtype=int64)
     states = stack([labels, blanks[:, 1:]], -1).reshape(batch, count - 1)
     states = concat([blanks[:, :1], states], 1)
-    emitted = gather(x, 2, states.unsqueeze(0).expand(steps, batch, count))
-    differs = states[:, 2:] != states[:, :-2]
-    place = arange(count)
-    paths = where(place == 0, 0.0, full((batch, count), NEVER, dtype=x.dtype))
+    emitted = gather(x, 2, states.unsqueeze(0).expand(steps, batch, count)).maximum(NEVER)
     never = full((batch, 2), NEVER, dtype=x.dtype)
+    same = states[:, 2:] == states[:, :-2]
+    skips = concat([full((batch, 2), False), same.logical_not()], 1)[:, :count]
+    place = arange(count)
+    alive = arange(steps).reshape(steps, 1, 1) < times.unsqueeze(1)
+    paths = where(place == 0, 0.0, full((batch, count), NEVER, dtype=x.dtype))
     for step in range(steps):
-        before = concat([never, paths], 1)
-        over = concat([never, where(differs, paths[:, :-2], NEVER)], 1)[:, :count]
-        arrived = _sum_of_powers(paths, before[:, 1:-1], over) + emitted[step]
-        paths = where((times > step).unsqueeze(1), arrived, paths)
+        behind = concat([never, paths], 1)
+        over = where(skips, behind[:, :-2], NEVER)
+        arrived = paths.logaddexp(behind[:, 1:-1]).logaddexp(over)
+        paths = where(alive[step], arrived + emitted[step], paths)
     last = 2 * sizes.unsqueeze(1)
     ends = [where(place == end, paths, NEVER).amax(1) for end in (last, last - 1)]
-    return _sum_of_powers(*ends)
-
-
-def _sum_of_powers(*terms: Tensor) -> Tensor:
-    """log(exp(a) + exp(b) + ...); of what never happens it is -infinity, without a gradient."""
-    top = terms[0].detach()
-    for term in terms[1:]:
-        top = top.maximum(term.detach())
-    dead = top == NEVER
-    top = where(dead, 0.0, top)
-    total = sum((term - top).exp() for term in terms)
-    found: Tensor = where(dead, NEVER, where(dead, 1.0, total).log() + top)
-    return found
+    total = ends[0].logaddexp(ends[1])
+    return where(total > NEVER / 2, total, -math.inf)

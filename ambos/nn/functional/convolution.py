@@ -39,6 +39,7 @@ def conv2d(
 
     Shapes: input (N, C, H, W) or (C, H, W), weight (K, C / groups, R, S), bias (K,); result
         (N, K, H', W') with H' = (H + 2 padding - dilation (R - 1) - 1) // stride + 1.
+    Dtypes: one for all, of any numbers; integers wrap around.
     Errors: ShapeError, ArgumentError.
 
     Example:
@@ -150,6 +151,7 @@ def conv_transpose2d(
 
     Shapes: input (N, C, H, W) or (C, H, W), weight (C, K / groups, R, S), bias (K,); result
         (N, K, H', W') with H' = (H - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1.
+    Dtypes: as `conv2d`.
     Errors: ShapeError, ArgumentError.
 
     Example:

@@ -23,6 +23,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
 
     Shapes: input (..., in_features), weight (out_features, in_features), bias (out_features,);
         the result is (..., out_features).
+    Dtypes: one for all, of any numbers.
     Errors: ShapeError where the features differ.
 
     Example:

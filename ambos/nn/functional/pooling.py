@@ -123,6 +123,7 @@ def avg_pool2d(
     """The average of each window; padding counts unless `count_include_pad` is False.
 
     Shapes: as `max_pool2d`.
+    Dtypes: integers stay integers, their averages rounded towards zero.
     Errors: ShapeError, ArgumentError.
     """
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
