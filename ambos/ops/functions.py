@@ -145,9 +145,14 @@ class Atan2(Pointwise):
     ref = lambda np, y, x: np.arctan2(y, x)
 
     def vjp(self, node: Node, g: Node) -> tuple[Node | None, ...]:
+        """Through the distance from the origin, whose square may be too small or too large for the
+        dtype; at the origin itself the gradient is 0."""
         y, x = node.inputs
-        scaled = divide(g, add(multiply(x, x), multiply(y, y)))
-        return multiply(scaled, x), negative(multiply(scaled, y))
+        distance = hypot(y, x)
+        nothing = equal(distance, constant_like(distance, 0))
+        distance = where(nothing, constant_like(distance, 1), distance)
+        scaled = divide(g, distance)
+        return tuple(multiply(scaled, divide(part, distance)) for part in (x, negative(y)))
 
 
 class Logaddexp(Pointwise):

@@ -16,6 +16,7 @@ from ambos.ops.arithmetic import (
     add,
     bitwise_and,
     bitwise_or,
+    cast,
     divide,
     equal,
     isinf,
@@ -158,9 +159,8 @@ class Logcumsumexp(Scan):
     ref = lambda np, x, axis, reverse: _ordered(np, np.logaddexp.accumulate, x, axis, reverse)
 
     def vjp(self, node: Node, g: Node) -> Grads:
-        """The sum of g[i] exp(x[k] - out[i]) over every i that x[k] was added to, by two running
-        sums in terms of the maximum m so far: a[k] = exp(x[k] - m[k]) + exp(m[k-1] - m[k]) a[k-1],
-        where out = m + log(a), and b[k] = g[k] / a[k] + exp(m[k] - m[k+1]) b[k+1] give
+        """The sum of g[i] exp(x[k] - out[i]) over every i that x[k] was added to. With the maximum
+        m so far and a, where out = m + log(a), b[k] = g[k] / a[k] + exp(m[k] - m[k+1]) b[k+1] gives
         exp(x[k] - m[k]) b[k]. No power is above 1, and none has the rounding of `out`, whose last
         digit is 1e-3 near 1e4. (Sums of positive and of negative g apart would cancel.)"""
         axis, reverse = node.attrs
@@ -169,10 +169,19 @@ class Logcumsumexp(Scan):
             return (g,)
         top = detach(cummax(x, attrs=node.attrs))
         share = _ratio(x, top)
-        earlier = _ratio(_delayed(top, axis, 1, -math.inf, reverse), top)
         later = _ratio(top, _delayed(top, axis, 1, math.inf, not reverse))
-        total = _weighted(share, earlier, (axis, not reverse))
-        return (multiply(share, _weighted(divide(g, total), later, node.attrs)),)
+        terms = divide(g, powers_so_far(share, top, node.attrs))
+        return (multiply(share, _weighted(terms, later, node.attrs)),)
+
+
+def powers_so_far(share: Node, top: Node, attrs: Attrs) -> Node:
+    """Running sums of exp(x) in units of exp(top), the largest so far, where `share` is
+    exp(x - top): a[k] = share[k] + exp(top[k-1] - top[k]) a[k-1]."""
+    axis, reverse = attrs
+    earlier = _ratio(_delayed(top, axis, 1, -math.inf, reverse), top)
+    if earlier.dtype is not share.dtype:  # x is complex, and its real part has a largest
+        earlier = cast(earlier, attrs=(share.dtype,))
+    return _weighted(share, earlier, (axis, not reverse))
 
 
 def _ratio(x: Node, y: Node) -> Node:

@@ -138,12 +138,6 @@ def fmod(x: Any, y: Any) -> Tensor:
 
 
 @public
-def logaddexp(x: Any, y: Any) -> Tensor:
-    """log(exp(x) + exp(y)), without overflow."""
-    return wrap(quotient(functions.logaddexp, operand_of(x), operand_of(y)))
-
-
-@public
 def heaviside(x: Any, y: Any) -> Tensor:
     """0 below 0, 1 above, `y` at 0; NaN stays."""
     a, b = align("heaviside", (operand_of(x), operand_of(y)))
@@ -167,8 +161,8 @@ def lerp(x: Any, y: Any, weight: Any) -> Tensor:
     gap = ops.subtract(b, a)
     forth = ops.add(a, ops.multiply(share, gap))
     back = ops.subtract(b, ops.multiply(binary(ops.subtract, 1.0, share), gap))
-    half = scalar(0.5, share.dtype, share.shape)
-    return wrap(ops.where(ops.less(ops.absolute(share), half), forth, back))
+    near = binary(ops.less, ops.absolute(share), 0.5)
+    return wrap(ops.where(near, forth, back))
 
 
 @public
@@ -286,6 +280,6 @@ def result_type(*operands: Any) -> Any:
 
 __all__ = [
     "addcdiv", "addcmul", "allclose", "array_equal", "clamp", "clamp_max", "clamp_min", "clip",
-    "deg2rad", "fmod", "heaviside", "isclose", "lerp", "logaddexp", "logit", "nan_to_num",
+    "deg2rad", "fmod", "heaviside", "isclose", "lerp", "logit", "nan_to_num",
     "rad2deg", "reciprocal", "result_type", "sigmoid", "sinc", "square",
 ]  # fmt: skip

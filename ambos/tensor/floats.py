@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ambos.core.dtype import DType, bool_, float64, int32, int64
+from ambos.core.dtype import DType, bool_, complex128, float64, int32, int64
 from ambos.core.errors import DTypeError
 from ambos.core.shape import broadcast
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
+from ambos.ops import complex as bridge
 from ambos.ops import functions
 from ambos.ops.movement import detach
 from ambos.tensor.handle import Tensor, node_of, operand_of, wrap
 from ambos.tensor.limits import finfo
 from ambos.tensor.names import public
-from ambos.tensor.operands import align, binary, convert, expand_to, floating, scalar, scaled
+from ambos.tensor.operands import (
+    align,
+    binary,
+    common_dtype,
+    convert,
+    expand_to,
+    floating,
+    scalar,
+    scaled,
+)
 from ambos.tensor.powers import raise_to
 
 
@@ -61,8 +71,11 @@ def ldexp(x: Any, y: Any) -> Tensor:
         [3.0, 1.5]
     """
     a, exponent = floating(node_of(x)), node_of(y)
-    if exponent.dtype.is_floating:
+    if exponent.dtype.is_inexact:
         return wrap(binary(ops.multiply, a, raise_to(functions.power, 2.0, exponent)))
+    if a.dtype.is_complex:
+        parts = (ldexp(wrap(part(a)), y)._node for part in (bridge.real, bridge.imag))
+        return wrap(bridge.complex_(*parts))
     shape = broadcast("ldexp", a.shape, exponent.shape)
     value = expand_to(convert(a, a.dtype.compute), shape)
     return wrap(convert(_scaled(value, expand_to(convert(exponent, int64), shape)), a.dtype))
@@ -110,14 +123,16 @@ def frexp(x: Any) -> Fraction:
 
 @public
 def float_power(x: Any, y: Any) -> Tensor:
-    """x to the power y, in float64.
+    """x to the power y, in float64 (of complex numbers complex128).
 
     Example:
         >>> import ambos as am
         >>> am.float_power(am.tensor([2, 3]), -1).dtype
         ambos.float64
     """
-    a, b = align("float_power", (operand_of(x), operand_of(y)), float64)
+    given = operand_of(x), operand_of(y)
+    dtype = complex128 if common_dtype(given).is_complex else float64
+    a, b = align("float_power", given, dtype)
     return wrap(functions.power(a, b))
 
 

@@ -17,7 +17,6 @@ from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import reductions as folds
 from ambos.tensor import norms, quantiles, reductions, running, soft
-from ambos.tensor.composite import logaddexp as log_of_sum
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, convert, expand_to, floating, scalar
@@ -267,7 +266,7 @@ def logaddexp(
     """log(exp(x) + exp(y)) with a mask for each."""
     a = _filled("logaddexp", floating(node_of(x)), input_mask, -math.inf)
     b = _filled("logaddexp", floating(node_of(y)), other_mask, -math.inf)
-    return _as(log_of_sum(a, b), dtype)
+    return _as(soft.logaddexp(a, b), dtype)
 
 
 @public

@@ -9,20 +9,42 @@ from ambos.core.errors import ArgumentError
 from ambos.core.shape import normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
+from ambos.ops import complex as bridge
 from ambos.ops import functions, scan
 from ambos.ops import reductions as folds
 from ambos.ops.movement import detach
-from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
+from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
 from ambos.tensor.names import public
-from ambos.tensor.operands import binary, convert, floating, quotient, scalar
+from ambos.tensor.operands import align, binary, common_dtype, convert, floating, quotient, scalar
 from ambos.tensor.reductions import Axis, axes_in, computed_in, fold
 
 
 def _shifted(node: Node, axis: Axis) -> tuple[Node, Node]:
-    """(exp(x - max), max) with a max that gradients do not see; infinities do not become NaN."""
-    top = detach(fold(folds.max_, node, axis, True))
-    safe = ops.where(ops.isfinite(top), top, scalar(0, top.dtype, top.shape))
+    """(exp(x - max), max) with a max (of complex numbers of the real parts) that gradients do not
+    see; infinities do not become NaN."""
+    safe = _finite(detach(fold(folds.max_, _real(node), axis, True)))
     return functions.exp(binary(ops.subtract, node, safe)), safe
+
+
+def _real(node: Node) -> Node:
+    return bridge.real(node) if node.dtype.is_complex else node
+
+
+def _finite(top: Node) -> Node:
+    return ops.where(ops.isfinite(top), top, scalar(0, top.dtype, top.shape))
+
+
+@public
+def logaddexp(x: Any, y: Any) -> Tensor:
+    """log(exp(x) + exp(y)), without overflow."""
+    operands = operand_of(x), operand_of(y)
+    dtype = common_dtype(operands)
+    if not dtype.is_complex:
+        return wrap(quotient(functions.logaddexp, *operands))
+    a, b = align("logaddexp", operands, dtype)
+    top = _finite(detach(ops.maximum(_real(a), _real(b))))
+    powers = [functions.exp(binary(ops.subtract, part, top)) for part in (a, b)]
+    return wrap(binary(ops.add, functions.log(ops.add(*powers)), top))
 
 
 @public
@@ -41,7 +63,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
         total = scalar(float("-inf"), node.dtype, single)
     else:
         powers, top = _shifted(computed_in(node), axes)
-        total = ops.add(functions.log(fold(folds.sum_, powers, axes, True)), top)
+        total = binary(ops.add, functions.log(fold(folds.sum_, powers, axes, True)), top)
         total = convert(total, node.dtype)
     if keepdims:
         return wrap(total)
@@ -60,7 +82,15 @@ def logcumsumexp(x: Any, axis: int = -1) -> Tensor:
     """
     node = floating(node_of(x))
     at = normalize_axis("logcumsumexp", axis, node.rank or 1)
-    return wrap(scan.logcumsumexp(node, attrs=(at, False)) if node.rank else node)
+    if not node.rank or not node.size:
+        return wrap(node)
+    attrs = at, False
+    if not node.dtype.is_complex:
+        return wrap(scan.logcumsumexp(node, attrs=attrs))
+    top = detach(scan.cummax(bridge.real(node), attrs=attrs))
+    safe = _finite(top)
+    share = functions.exp(binary(ops.subtract, node, safe))
+    return wrap(binary(ops.add, functions.log(scan.powers_so_far(share, top, attrs)), safe))
 
 
 @public
@@ -113,4 +143,4 @@ def _input(op: str, x: Any, axis: int | None, dtype: Any) -> Node:
     return floating(node if dtype is None else convert(node, as_dtype(dtype)))
 
 
-__all__ = ["log_softmax", "logcumsumexp", "logsumexp", "softmax", "softmin"]
+__all__ = ["log_softmax", "logaddexp", "logcumsumexp", "logsumexp", "softmax", "softmin"]

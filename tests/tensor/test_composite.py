@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import ambos as am
 from ambos.core.errors import ArgumentError
@@ -37,3 +38,21 @@ def test_tolerances_are_not_negative(name):
     for value in (-0.4, float("nan")):
         with pytest.raises(ArgumentError, match=f"isclose: {name} is .*; need a number >= 0"):
             am.isclose(am.ones(2), am.ones(2), **{name: value})
+
+
+@pytest.mark.parametrize("weight", [0.25, 0.9, 0.3 + 0.2j, 2j])
+def test_lerp_of_complex_numbers(weight):
+    x, y = np.array([1 + 2j, 0.5j]), np.array([-1 + 1j, 3 + 0j])
+    theirs = torch.lerp(torch.tensor(x), torch.tensor(y), weight)
+    np.testing.assert_allclose(am.lerp(x, y, weight).numpy(), theirs)
+
+
+def test_angles_have_gradients_at_and_near_the_origin():
+    """1 / r near it, whose square would be no float32; 0 at it, as in PyTorch."""
+    y, x = am.tensor([0.0, 1e-30, -3e20], requires_grad=True), am.tensor([0.0, 1e-30, 4e20])
+    am.atan2(y, x).sum().backward()
+    np.testing.assert_allclose(y.grad.numpy(), [0, 5e29, 1.6e-21], rtol=1e-6)
+    for values in ([0.0, 1e-30, -2.0], [0j, 2j]):
+        x = am.tensor(values, requires_grad=True)
+        am.angle(x).sum().backward()
+        assert x.grad.tolist() == ([0, 0, 0] if len(values) == 3 else [0, -0.5])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import ambos as am
 from ambos.core.errors import DTypeError
@@ -42,3 +43,13 @@ def test_precision_and_order():
         am.positive(am.tensor([True]))
     with pytest.raises(DTypeError, match="frexp: got int64"):
         am.frexp(am.tensor([1]))
+
+
+@pytest.mark.parametrize("name", ["float_power", "ldexp"])
+def test_complex_numbers(name):
+    x = np.array([1 + 2j, -0.5 + 1j, 3 - 1j], np.complex64)
+    for y in (np.array([2, 0, 3]), np.array([0.5, -1, 2j], np.complex64)):
+        ours = getattr(am, name)(x, y)
+        theirs = getattr(torch, name)(torch.tensor(x), torch.tensor(y))
+        assert ours.dtype.name == str(theirs.dtype).removeprefix("torch.")
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-6)

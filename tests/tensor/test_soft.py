@@ -75,3 +75,34 @@ def test_logaddexp():
     torch.logaddexp(*theirs).sum().backward()
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one.grad.numpy(), other.grad, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m, x: m.logsumexp(x, 1), lambda m, x: m.logsumexp(x, (0, 1)),
+        lambda m, x: m.logcumsumexp(x, 1), lambda m, x: m.logaddexp(x, x.mT @ x),
+    ],
+)  # fmt: skip
+def test_logarithms_of_sums_of_complex_powers(call):
+    random = np.random.default_rng(0)
+    values = random.standard_normal((4, 4)) + 1j * random.standard_normal((4, 4))
+
+    def run(m):
+        x = m.tensor(values, requires_grad=True)
+        found = call(m, x)
+        (found.abs() ** 2).sum().backward()
+        return found.detach().tolist(), x.grad.tolist()
+
+    for ours, theirs in zip(run(am), run(torch), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11)
+
+
+def test_large_complex_powers_do_not_overflow():
+    x = np.array([-np.inf, 2000 + 1j, 2000 + 2j, 0j])
+    total = 2000 + np.log(np.exp(1j) + np.exp(2j))
+    np.testing.assert_allclose(am.logsumexp(x).numpy(), total)
+    np.testing.assert_allclose(am.logaddexp(x[1], x[2]).numpy(), total)
+    found = am.logcumsumexp(x, 0).numpy()
+    assert found[0].real == -np.inf
+    np.testing.assert_allclose(found[1:], [2000 + 1j, total, total])
