@@ -11,12 +11,15 @@ from ambos.tensor.linear import matmul
 from ambos.tensor.movement import reshape
 from ambos.tensor.names import public
 from ambos.tensor.operands import floating
+from ambos.tensor.parts import complex as complex_of
+from ambos.tensor.parts import imag, real
+from ambos.tensor.refusals import require_none
 
 
 @public
 def cov(x: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
-    """The covariances of variables, a row of samples each. A sample counts `fweights` times and
-    has the importance `aweights`.
+    """The covariances of variables, a row of samples each; of complex ones the second factor is
+    conjugated. A sample counts `fweights` times and has the importance `aweights`.
 
     Shapes: (variables, samples) -> (variables, variables); of one variable a scalar.
 
@@ -33,7 +36,8 @@ def cov(x: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = No
     samples = rows.shape[1]
     times = _weights("fweights", fweights, samples, integers=True)
     importance = _weights("aweights", aweights, samples, integers=False)
-    given = [w.astype(node.dtype) for w in (times, importance) if w is not None]
+    part = node.dtype.part
+    given = [w.astype(part) for w in (times, importance) if w is not None]
     total: Any = float(samples)
     lost: Any = float(correction)
     centred = weighted = rows
@@ -41,14 +45,14 @@ def cov(x: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = No
         weights = given[0] if len(given) == 1 else given[0] * given[1]
         total = weights.sum()
         if importance is not None:
-            lost = correction * (weights * importance.astype(node.dtype)).sum() / total
+            lost = correction * (weights * importance.astype(part)).sum() / total
         centred = rows - (rows * weights).sum(1, True) / total
         weighted = centred * weights
     else:
         centred = weighted = rows - rows.sum(1, True) / total
     left = total - lost
     left = left.clip(0) if isinstance(left, Tensor) else max(left, 0.0)
-    square = matmul(weighted, centred.mT) / left
+    square = matmul(centred, weighted.mH) / left
     return reshape(square, ()) if rows.shape[0] == 1 else square
 
 
@@ -62,14 +66,16 @@ def _weights(name: str, given: Any, samples: int, integers: bool) -> Tensor | No
         kind = "integers" if integers else "floating numbers"
         raise DTypeError(f"cov: {name} are {node.dtype.name}; need {kind}")
     found = wrap(node)
-    if samples and bool((found < 0).any()):
-        raise ArgumentError(f"cov: {name} hold a negative number; need none below 0")
+    if samples:
+        message = f"cov: {name} hold a negative number; need none below 0"
+        require_none(found < 0, ArgumentError, message)
     return found
 
 
 @public
 def corrcoef(x: Any) -> Tensor:
-    """The correlations of variables, a row of samples each (see `cov`), within [-1, 1].
+    """The correlations of variables, a row of samples each (see `cov`), within [-1, 1], as are both
+    parts of complex ones.
 
     Example:
         >>> import ambos as am
@@ -79,8 +85,11 @@ def corrcoef(x: Any) -> Tensor:
     square = cov(x)
     if square.ndim == 0:
         return square / square
-    deviations: Tensor = diagonal(square).sqrt()
-    return (square / deviations[:, None] / deviations).clip(-1, 1)
+    deviations = real(diagonal(square)).sqrt()
+    found = square / deviations[:, None] / deviations
+    if not found.dtype.is_complex:
+        return found.clip(-1, 1)
+    return complex_of(real(found).clip(-1, 1), imag(found).clip(-1, 1))
 
 
 __all__ = ["corrcoef", "cov"]

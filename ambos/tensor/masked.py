@@ -147,7 +147,7 @@ def _total(op: str, node: Node, mask: Any, axis: Axis, keepdims: bool) -> Node:
 def mean(
     x: Any, axis: Axis = None, *, keepdims: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
-    """Mean over axes (all by default) of a floating tensor.
+    """Mean over axes (all by default) of a floating or complex tensor.
 
     Errors: DTypeError for integers: say x.float() or dtype=.
 
@@ -157,7 +157,7 @@ def mean(
         1.5
     """
     given = node_of(_as(wrap(node_of(x)), dtype))
-    if not given.dtype.is_floating:
+    if not given.dtype.is_inexact:
         raise DTypeError(f"masked.mean: got {given.dtype.name}; need a floating dtype: use "
                          "x.float() or dtype=am.float32")  # fmt: skip
     node = reductions.computed_in(given)
@@ -194,13 +194,13 @@ def _variance(
     """The variance, in the dtype that it is computed in, and the dtype of the result."""
     axis, correction = freedom(op, axis, correction, unbiased)
     given = floating(node_of(_as(wrap(node_of(x)), dtype)))
-    result = as_dtype(dtype) if dtype is not None else given.dtype
+    result = (as_dtype(dtype) if dtype is not None else given.dtype).part
     node = reductions.computed_in(given)
     total = _total(op, node, mask, axis, True)
     mean = ops.divide(total, _count(op, node, mask, axis, True, node.dtype))
-    centred = binary(ops.subtract, node, mean)
-    squares = _total(op, ops.multiply(centred, centred), mask, axis, keepdims)
-    count = binary(ops.subtract, _count(op, node, mask, axis, keepdims, node.dtype), correction)
+    centred = reductions.squared_size(binary(ops.subtract, node, mean))
+    squares = _total(op, centred, mask, axis, keepdims)
+    count = binary(ops.subtract, _count(op, node, mask, axis, keepdims, centred.dtype), correction)
     zero = scalar(0, count.dtype, count.shape)
     return ops.divide(squares, ops.where(ops.less(count, zero), zero, count)), result
 

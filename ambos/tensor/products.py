@@ -22,7 +22,7 @@ def _added(op: str, x: Any, product: Tensor, beta: float, alpha: float) -> Tenso
     """beta * x + alpha * product. With beta 0 nothing of `x` counts, not even its NaN."""
     start = wrap(node_of(x))
     for name, factor in (("beta", beta), ("alpha", alpha)):
-        if not (isinstance(factor, int) or product.dtype.is_floating):
+        if not (isinstance(factor, int) or product.dtype.is_inexact):
             raise DTypeError(f"{op}: {name} is {factor} for {product.dtype.name}; need an integer, "
                              "or floating operands")  # fmt: skip
     start = broadcast_to(start, product.shape)

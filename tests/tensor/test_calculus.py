@@ -46,7 +46,17 @@ def test_covariance():
     close(am.cov(y, fweights=am.tensor(times)), np.cov(Y, fweights=times))
     close(am.cov(y, aweights=am.tensor(PLACES)), np.cov(Y, aweights=PLACES))
     close(am.cov(y[0]), np.cov(Y[0]))
+    weighted = am.jit(lambda y, times: am.cov(y, fweights=times))
+    close(weighted(y, am.tensor(times)), np.cov(Y, fweights=times))
+    with pytest.raises(ArgumentError, match="need none below 0"):
+        weighted(y, am.tensor(-times))
     close(am.corrcoef(y), np.corrcoef(Y))
+    turned = Y + 1j * Y[::-1]
+    close(am.cov(am.tensor(turned)), np.cov(turned))
+    weights = {"fweights": times, "aweights": PLACES}
+    found = am.cov(am.tensor(turned), **{name: am.tensor(w) for name, w in weights.items()})
+    close(found, np.cov(turned, **weights))
+    close(am.corrcoef(am.tensor(turned)), np.corrcoef(turned))
 
 
 def test_errors():

@@ -103,3 +103,22 @@ def test_a_mask_has_to_broadcast():
         am.masked.sum(X, mask=np.ones(4, bool))
     with pytest.raises(ShapeError, match="need one that broadcasts"):
         am.masked.amax(am.zeros(3), mask=np.ones((3, 1), bool))
+
+
+@pytest.mark.parametrize("name", ["mean", "std", "var", "logsumexp"])
+def test_complex_numbers(name):
+    """Variances are real, as those of `am.var`; torch.masked gives them a part of zeros."""
+    whole = X + 1j * X[::-1]
+    for axis in (0, (0, 2)):
+        found = call(am, name, am.tensor(whole), axis, mask=MASK)
+        expected = call(torch, name, torch.tensor(whole), axis, mask=MASK)
+        assert found.dtype.is_complex == (name in ("mean", "logsumexp"))
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=2e-6)
+
+
+def test_gradient_of_complex_logsumexp():
+    whole = X[0].astype(np.complex128) + 1j * X[1]
+    x, t = am.tensor(whole, requires_grad=True), torch.tensor(whole, requires_grad=True)
+    (am.logsumexp(x, 1).real ** 2).sum().backward()
+    (torch.logsumexp(t, 1).real ** 2).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), t.grad.resolve_conj().numpy(), atol=1e-12)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import ambos as am
-from ambos.core.errors import ShapeError
+from ambos.core.errors import DTypeError, ShapeError
 
 RNG = np.random.default_rng(0)
 
@@ -28,6 +28,14 @@ def test_added(name, beta):
     mine = getattr(am, name)(*ours, beta=beta, alpha=2.0)
     other = getattr(torch, name)(*theirs, beta=beta, alpha=2.0)
     np.testing.assert_allclose(mine.numpy(), other, rtol=1e-5, atol=1e-5)
+
+
+def test_complex_factors():
+    x = [RNG.standard_normal(s) + 1j * RNG.standard_normal(s) for s in CALLS["addmm"]]
+    found = am.addmm(*map(am.tensor, x), beta=0.5, alpha=1 - 2j)
+    np.testing.assert_allclose(found.numpy(), 0.5 * x[0] + (1 - 2j) * (x[1] @ x[2]), atol=1e-12)
+    with pytest.raises(DTypeError, match="need an integer"):
+        am.addmm(am.ones(2, 2, dtype=am.int64), am.eye(2).long(), am.eye(2).long(), beta=0.5)
 
 
 def test_beta_zero_forgets():

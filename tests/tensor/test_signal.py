@@ -139,6 +139,17 @@ def test_gradients_of_the_way_back() -> None:
         np.testing.assert_allclose(x.grad.numpy(), t.grad.resolve_conj().numpy(), atol=1e-9)
 
 
+def test_way_back_under_jit() -> None:
+    """The window's weights are looked at by every call."""
+    back = am.jit(lambda x, w: am.istft(x, 16, window=w))
+    window = am.hann_window(16, dtype=am.float64)
+    spectrum = am.stft(am.tensor(REAL), 16, window=window, return_complex=True)
+    for _ in range(2):
+        np.testing.assert_allclose(back(spectrum, window).numpy(), REAL, atol=1e-10)
+    with pytest.raises(ArgumentError, match="windows add up to zero"):
+        back(spectrum, window * 0.0)
+
+
 def test_pieces_that_do_not_fit() -> None:
     x = am.tensor(REAL)
     with pytest.raises(ArgumentError, match="return_complex is not given"):

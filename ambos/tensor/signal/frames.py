@@ -11,6 +11,7 @@ from ambos.tensor.names import public
 from ambos.tensor.operands import floating
 from ambos.tensor.padding import pad
 from ambos.tensor.parts import view_as_real
+from ambos.tensor.refusals import require_none
 from ambos.tensor.windows import fold_windows, unfold
 
 SMALLEST = 1e-11  # a sum of squared windows below this counts as zero, as in PyTorch
@@ -158,9 +159,10 @@ def _joined(pieces: Tensor, weights: Tensor, hop: int, cut: int, length: int | N
     stop = extent - cut if length is None else min(cut + length, extent)
     total = fold_windows(pieces, pieces.ndim - 2, extent, hop)[..., cut:stop]
     weight = fold_windows(squares, 0, extent, hop)[cut:stop]
-    if bool((weight.abs() < SMALLEST).any()):
-        raise ArgumentError("istft: windows add up to zero at some point; need another window, or "
-                            "a smaller hop_length")  # fmt: skip
+    message = (
+        "istft: windows add up to zero at some point; need another one, or a smaller hop_length"
+    )
+    require_none(weight.abs() < SMALLEST, ArgumentError, message)
     found = total / weight
     missing = 0 if length is None else length - found.shape[-1]
     return pad(found, (0, missing)) if missing > 0 else found
