@@ -280,9 +280,7 @@ BROADCAST = "summed axes of different sizes are an error, as in NumPy; torch rep
 
 KNOWN: dict[str, dict[str, str]] = {
     "addbmm": {"int64": CUT},
-    "addmm": {"int64": CUT},
     "addmv": {"int64": CUT},
-    "addr": {"int64": CUT},
     "baddbmm": {"int64": CUT},
     "cholesky_inverse": {"gradient": TRIANGLE},
     "cholesky_solve": {"gradient": TRIANGLE},
