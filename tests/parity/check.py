@@ -93,7 +93,7 @@ class Trial:
 def _check_dtype(
     outcome: Outcome, op: Any, function: Callable[..., Any], aspect: str, limit: int | None
 ) -> None:
-    found = database.samples(op, DTYPES[aspect])
+    found = database.samples(op, DTYPES[aspect], None if limit is None else database.FIRST)
     numbers = database.chosen(outcome.name, len(found), limit)
     trials = [_trial(outcome.name, op, function, found[n], n) for n in numbers]
     trials = [trial for trial in trials if trial is not None]

@@ -5,6 +5,7 @@ An entry is called by its name, with its variant after a dot where it has one ("
 
 import random
 import warnings
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ with warnings.catch_warnings():  # what torch says about its own test helpers
     from torch.testing._internal.common_methods_invocations import op_db
 
 SEED = 2024
+FIRST = 100  # samples that a few are chosen of: some entries take seconds to make a thousand
 
 
 def full_name(op: Any) -> str:
@@ -42,12 +44,14 @@ def has_gradient(op: Any, dtype: torch.dtype) -> bool:
     return op.supports_autograd and dtype in op.supported_backward_dtypes("cpu")
 
 
-def samples(op: Any, dtype: torch.dtype) -> list[Any]:
-    """Every sample input of an entry; those of floats ask for gradients where there are any."""
+def samples(op: Any, dtype: torch.dtype, most: int | None = None) -> list[Any]:
+    """Every sample input of an entry, or the first `most`; those of floats ask for gradients where
+    there are any."""
     seed_everything()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = list(op.sample_inputs("cpu", dtype, requires_grad=has_gradient(op, dtype)))
+        every = op.sample_inputs("cpu", dtype, requires_grad=has_gradient(op, dtype))
+        found = list(islice(every, most))
     return [_with_own_leaves(sample) for sample in found]
 
 
