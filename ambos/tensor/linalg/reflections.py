@@ -11,6 +11,7 @@ from ambos.ops.reflections import geqrf as reflections_of
 from ambos.tensor.creation import eye
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.linalg.operands import adjoint, matrix, together
+from ambos.tensor.linalg.systems import solve_triangular
 from ambos.tensor.names import public
 
 
@@ -77,17 +78,19 @@ def _vectors(name: str, x: Any, tau: Any) -> tuple[Tensor, Tensor]:
 
 
 def _reflected(given: Tensor, factors: Tensor, start: Tensor, transpose: bool) -> Tensor:
-    """The product of the reflections, or its adjoint, times `start`."""
-    one = matrices.identity(given.dtype, tuple(given.shape))
-    vectors = given.tril(-1) + wrap(one)
-    if transpose and factors.dtype.is_complex:
-        factors = factors.conj()
-    order = range(factors.shape[-1])
-    found = start
-    for i in order if transpose else reversed(order):
-        v = vectors[..., i : i + 1]
-        found = found - factors[..., i, None, None] * (v @ (adjoint(v) @ found))
-    return found
+    """The product of the reflections, or its adjoint, times `start`. All at once: it is I - V T V^H
+    with the vectors as columns of V, and (I + D U) T = D for the factors D on a diagonal and what
+    is above the diagonal of V^H V as U (Schreiber and Van Loan 1989, solved for T)."""
+    count = factors.shape[-1]
+    if not count:
+        return start
+    whole = given.tril(-1) + wrap(matrices.identity(given.dtype, tuple(given.shape)))
+    vectors = whole[..., :count]
+    turned = adjoint(vectors)
+    above = factors[..., None] * (turned @ vectors)
+    scales = wrap(matrices.matrix_of(factors._node))
+    middle = solve_triangular(above, scales, upper=True, unitriangular=True)
+    return start - vectors @ ((adjoint(middle) if transpose else middle) @ (turned @ start))
 
 
 __all__ = ["geqrf", "householder_product", "ormqr"]

@@ -67,6 +67,16 @@ def test_reflections(make: Any) -> None:
               lambda *x, o=options: torch.ormqr(*x, **o), packed, tau, other)  # fmt: skip
 
 
+def test_many_reflections() -> None:
+    a = complex_(60, 40)
+    packed, tau = am.geqrf(am.tensor(a))
+    q = am.orgqr(packed, tau)
+    np.testing.assert_allclose((q.mH @ q).numpy(), np.eye(40), atol=1e-12)
+    np.testing.assert_allclose((q @ packed.triu()[:40]).numpy(), a, atol=1e-12)
+    turned = am.ormqr(packed, tau, am.tensor(a), transpose=True)
+    np.testing.assert_allclose(turned.numpy(), np.triu(packed.numpy()), atol=1e-12)
+
+
 def test_reflections_that_do_not_fit() -> None:
     x, tau = am.zeros(2, 5, 3), am.zeros(2, 3)
     with pytest.raises(ShapeError, match="equal leading axes"):
