@@ -145,9 +145,12 @@ def _substitute(np: Any, ld: Any, pivots: Any, b: Any, hermitian: bool) -> None:
 
 def _blocks(pivots: Any) -> list[tuple[int, int]]:
     """Where the blocks of D begin, and how many rows they have."""
-    found, k = [], 0
-    while k < len(pivots):
+    n, found, k = len(pivots), [], 0
+    while k < n:
         width = 1 if pivots[k] > 0 else 2
+        if not 1 <= abs(pivots[k]) <= n or k + width > n:
+            raise LinAlgError(f"linalg.ldl_solve: pivot {pivots[k]} at {k} of {n} rows; need those "
+                              "of ldl_factor, counted from 1")  # fmt: skip
         found.append((k, width))
         k += width
     return found

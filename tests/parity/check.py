@@ -135,17 +135,18 @@ def _trial(
         return Trial(number, call, None, problem=described(error))
     both = mapping.BOTH.get(name, lambda result: result)
     place = mapping.PLACES.get(name, lambda result, *_, **__: result)
-    given = mapping.GIVEN.get(name, lambda value: value)
+    given = mapping.GIVEN.get(name, lambda *args, **options: (args, options))
     torch.manual_seed(number)
     try:
-        theirs = both(op.op(given(sample.input), *sample.args, **sample.kwargs))
+        args, options = given(sample.input, *sample.args, **sample.kwargs)
+        theirs = both(op.op(*args, **options))
     except Exception:
         return None
-    theirs = place(theirs, sample.input, *sample.args, **sample.kwargs)
+    theirs = place(theirs, *args, **options)
     trial = Trial(number, call, theirs)
     try:
-        ours = both(function(given(translated.input), *translated.args, **translated.kwargs))
-        trial.ours = place(ours, translated.input, *translated.args, **translated.kwargs)
+        args, options = given(translated.input, *translated.args, **translated.kwargs)
+        trial.ours = place(both(function(*args, **options)), *args, **options)
     except Exception as error:
         trial.problem = described(error)
         return trial

@@ -218,10 +218,22 @@ BOTH: dict[str, Callable[[Any], Any]] = {
     "svd_lowrank": _svd_turned,
 }
 
-# What both sides get in the place of a sample's first argument, and why.
-GIVEN: dict[str, Callable[[Any], Any]] = {
-    # torch's gradient takes it for Hermitian, as its own tests make it.
-    "linalg.pinv.hermitian": lambda x: x + x.mH,
+
+# What both sides get in the place of a sample's arguments, as torch's own tests of gradients make
+# them: its gradients are those of matrices that stay Hermitian or triangular.
+def _hermitian(x: Any, **options: Any) -> Any:
+    return (x + x.mH,), options
+
+
+def _factor_last(*args: Any, upper: bool = False) -> Any:
+    *others, factor = args
+    return (*others, factor.triu() if upper else factor.tril()), {"upper": upper}
+
+
+GIVEN: dict[str, Callable[..., Any]] = {
+    "cholesky_inverse": _factor_last,
+    "cholesky_solve": _factor_last,
+    "linalg.pinv.hermitian": _hermitian,
 }
 
 # Entries that say where something is. Of equal elements torch names any; seen is what lies there.
@@ -275,15 +287,12 @@ DOUBLED = "of doubled indices the last wins, and it alone has a gradient; torch 
 EMPTY = "torch returns integers as they are where there are none; a dtype depends on no size here"
 NO_CHANNELS = "torch takes an empty vector, which has no channels, for images of none"
 SKETCH = "of matrices of a higher rank than q, as with M, the sketch decides, which is random"
-TRIANGLE = "only one triangle of the factor is read; torch gives the other a slope as well"
 BROADCAST = "summed axes of different sizes are an error, as in NumPy; torch repeats an axis of 1"
 
 KNOWN: dict[str, dict[str, str]] = {
     "addbmm": {"int64": CUT},
     "addmv": {"int64": CUT},
     "baddbmm": {"int64": CUT},
-    "cholesky_inverse": {"gradient": TRIANGLE},
-    "cholesky_solve": {"gradient": TRIANGLE},
     "linalg.norm.subgradients_at_zero": {
         "gradient": "the largest of equal singular values is the first here; torch shares its slope"
     },

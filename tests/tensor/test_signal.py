@@ -154,9 +154,11 @@ def test_pieces_that_do_not_fit() -> None:
     x = am.tensor(REAL)
     with pytest.raises(ArgumentError, match="return_complex is not given"):
         am.stft(x, 16)
+    with pytest.raises(ArgumentError, match="need whole numbers"):
+        am.stft(x, 16.0, return_complex=True)
     with pytest.raises(ArgumentError, match="need 1 to n_fft"):
         am.stft(x, 16, win_length=17, return_complex=True)
-    with pytest.raises(ArgumentError, match="need at least 1"):
+    with pytest.raises(ArgumentError, match="from 1 on"):
         am.stft(x, 16, 0, return_complex=True)
     with pytest.raises(ArgumentError, match="n_fft is 61 for 60 points"):
         am.stft(x, 61, center=False, return_complex=True)
@@ -171,6 +173,8 @@ def test_pieces_that_do_not_fit() -> None:
     spectrum = am.stft(x, 16, return_complex=True)
     with pytest.raises(DTypeError, match="need complex numbers"):
         am.istft(x, 16)
+    with pytest.raises(ArgumentError, match="length is -1"):
+        am.istft(spectrum, 16, length=-1)
     with pytest.raises(ArgumentError, match="9 frequencies for n_fft 12; need 7"):
         am.istft(spectrum, 12)
     with pytest.raises(ArgumentError, match="windows add up to zero"):

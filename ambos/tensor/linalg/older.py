@@ -148,7 +148,7 @@ def lu_unpack(
 @public
 def chain_matmul(*arrays: Any) -> Tensor:
     """The product of matrices in the order that costs least: `linalg.multi_dot`."""
-    return multi_dot(arrays) if len(arrays) > 1 else wrap(matrix("chain_matmul", *arrays))
+    return wrap(matrix("chain_matmul", arrays[0])) if len(arrays) == 1 else multi_dot(arrays)
 
 
 @public

@@ -93,8 +93,9 @@ def multi_dot(arrays: Sequence[Any]) -> Tensor:
 
     Errors: ArgumentError for fewer than two.
     """
-    if len(arrays) < 2:
-        raise ArgumentError(f"linalg.multi_dot: got {len(arrays)} arrays; need at least two")
+    if not isinstance(arrays, (list, tuple)) or len(arrays) < 2:
+        count = len(arrays) if isinstance(arrays, (list, tuple)) else type(arrays).__name__
+        raise ArgumentError(f"linalg.multi_dot: got {count} arrays; need a list of at least two")
     nodes = [node_of(array) for array in arrays]
     for number, node in enumerate(nodes):
         at_end = number in (0, len(nodes) - 1)

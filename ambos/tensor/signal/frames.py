@@ -23,8 +23,9 @@ def _steps(
     """The checked distance of the pieces and length of the window."""
     hop = n_fft // 4 if hop_length is None else hop_length
     length = n_fft if win_length is None else win_length
-    if n_fft < 1 or hop < 1:
-        raise ArgumentError(f"{name}: n_fft is {n_fft} and hop_length {hop}; need at least 1")
+    if not (isinstance(n_fft, int) and isinstance(hop, int) and n_fft > 0 and hop > 0):
+        raise ArgumentError(f"{name}: n_fft is {n_fft} and hop_length {hop}; need whole numbers "
+                            "from 1 on")  # fmt: skip
     if not 0 < length <= n_fft:
         raise ArgumentError(f"{name}: win_length is {length}; need 1 to n_fft, here {n_fft}")
     return hop, length
@@ -124,6 +125,8 @@ def istft(
         raise ShapeError(f"istft: got {tuple(spectrum.shape)}; need (frequencies, pieces), or one "
                          "leading axis more, none empty")  # fmt: skip
     hop, size = _steps("istft", n_fft, hop_length, win_length)
+    if length is not None and length < 0:
+        raise ArgumentError(f"istft: length is {length}; need at least 0")
     weights = _weights("istft", window, n_fft, size, spectrum.dtype.part)
     half = _is_half(spectrum.shape[-2], n_fft, onesided)
     if not return_complex and weights.dtype.is_complex:

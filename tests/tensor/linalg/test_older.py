@@ -113,6 +113,9 @@ def test_singular_indefinite_matrices() -> None:
         am.linalg.ldl_factor(a).LD.numpy()
     with pytest.raises(LinAlgError, match=r"ldl_solve: matrix 1 of the batch"):
         am.linalg.ldl_solve(*am.linalg.ldl_factor_ex(a)[:2], am.ones(2, 3, 1)).numpy()
+    for pivots in ([7, 1], [0, 1], [1, -2]):
+        with pytest.raises(LinAlgError, match="need those of ldl_factor"):
+            am.linalg.ldl_solve(am.eye(2), am.tensor(pivots), am.ones(2, 1)).numpy()
     with pytest.raises(DTypeError, match="need integers"):
         am.linalg.ldl_solve(am.eye(2), am.ones(2), am.ones(2, 1))
     with pytest.raises(ShapeError, match="here n = 2"):
@@ -164,12 +167,31 @@ def test_triangular_solve(make: Any) -> None:
         am.triangular_solve(am.ones(3), am.eye(3))
 
 
+@pytest.mark.parametrize("upper", [False, True])
+def test_half_of_a_cholesky_factor(upper: bool) -> None:
+    """The other triangle is not read, and has no slope."""
+    low = np.tril(real(3, 3)) + 4 * np.eye(3)
+    other = np.triu(np.full((3, 3), np.nan), 1)
+    factor = (low + other).T if upper else low + other
+    b = am.tensor(real(3, 2))
+    for function in (am.cholesky_inverse, lambda x, upper: am.cholesky_solve(b, x, upper)):
+        x = am.tensor(factor, requires_grad=True)
+        found = function(x, upper=upper)
+        right = np.eye(3) if found.shape == (3, 3) else b.numpy()
+        np.testing.assert_allclose(low @ low.T @ found.detach().numpy(), right, atol=1e-12)
+        found.sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy()[np.isnan(factor)], 0)
+
+
 def test_chains_of_products() -> None:
     check(am.chain_matmul, torch.chain_matmul, real(2, 3), real(3, 5), real(5, 1))
     check(am.chain_matmul, torch.chain_matmul, real(2, 3))
     check(am.ger, torch.ger, real(3), real(2))
     found = am.linalg.multi_dot([am.tensor([[1, 2]]), am.tensor([[3], [4]])])
     assert found.dtype is am.int64
+    for arrays in ((), 3):
+        with pytest.raises(ArgumentError, match="a list of at least two"):
+            am.linalg.multi_dot(arrays)
     assert found.tolist() == [[11]]
 
 
