@@ -18,7 +18,7 @@ SMALLEST = 1e-11  # a sum of squared windows below this counts as zero, as in Py
 
 
 def _steps(
-    name: str, n_fft: int, hop_length: int | None, win_length: int | None
+    name: str, n_fft: Any, hop_length: Any, win_length: int | None
 ) -> tuple[int, int]:  # fmt: skip
     """The checked distance of the pieces and length of the window."""
     hop = n_fft // 4 if hop_length is None else hop_length
