@@ -162,6 +162,9 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "slice": _slice,
     "sort": am.Tensor.sort,
     "special.polygamma.special_polygamma_n_0": _polygamma,
+    "squeeze": am.Tensor.squeeze,  # `am.squeeze` is the Array API's, which takes sizes of 1 only
+    "squeeze.multiple": am.Tensor.squeeze,
+    "squeeze_copy": am.Tensor.squeeze,
     "svd_lowrank": lambda a, b, **options: am.svd_lowrank(a @ b.mT, **options),
     "uniform": am.Tensor.uniform_,
     "where": lambda x, condition, y: am.where(condition, x, y),
