@@ -22,6 +22,10 @@ DIGEST_BYTES = 16
 SUFFIX = ".object"
 LIMIT_BYTES = 512 << 20
 REFRESH_SECONDS = 24 * 3600.0  # a hit renews the age of an older entry: eviction takes the unused
+# Looking at every file of a full cache takes a second: once an hour is enough, whichever process it
+# is. A process that writes much looks more often.
+LOOK_SECONDS = 3600.0
+STAMP = "last-look"
 ABANDONED_SECONDS = 3600.0  # a temporary file this old belongs to a writer that died
 
 
@@ -59,7 +63,8 @@ class Cache:
     def __init__(self, toolchain: str) -> None:
         self._key = f"{CODE_VERSION}|{toolchain}".encode()
         self._place = "objects-" + blake2b(self._key, digest_size=DIGEST_BYTES).hexdigest()
-        self._unchecked_bytes = LIMIT_BYTES  # so that the first write looks at the size on disk
+        self._unchecked_bytes = 0
+        self._has_asked = False  # whether it is time to look at the size on disk
 
     @property
     def directory(self) -> Path:
@@ -98,8 +103,12 @@ class Cache:
                     os.unlink(temporary)
             return False
         self._unchecked_bytes += len(content)
-        if self._unchecked_bytes > LIMIT_BYTES // 16:
+        due = not self._has_asked and _is_time_to_look()
+        self._has_asked = True
+        if due or self._unchecked_bytes > LIMIT_BYTES // 16:
             self._unchecked_bytes = 0
+            with suppress(OSError):
+                (Path(config.cache_dir) / STAMP).touch()
             evict(LIMIT_BYTES)
         return True
 
@@ -108,6 +117,14 @@ class Cache:
         digest.update(f"|{name}|{len(code)}|".encode())
         digest.update(code)
         return digest.digest()
+
+
+def _is_time_to_look() -> bool:
+    """Has no process looked at the size on disk for a while?"""
+    try:
+        return time.time() - os.stat(Path(config.cache_dir) / STAMP).st_mtime > LOOK_SECONDS
+    except OSError:
+        return True
 
 
 def _entries() -> Iterator[tuple[float, int, str]]:
@@ -147,6 +164,7 @@ def clear() -> None:
     """Remove every object file of every version."""
     for _, _, path in _entries():
         _remove(path)
+    _remove(os.path.join(config.cache_dir, STAMP))
     with suppress(OSError):
         for place in list(os.scandir(config.cache_dir)):
             if place.name.startswith("objects-"):

@@ -50,6 +50,7 @@ from ambos.tensor import (
     soft,
     sorting,
     splitting,
+    torch_methods,
     windows,
 )
 from ambos.tensor.handle import Tensor
@@ -222,7 +223,8 @@ OWN: dict[str, Any] = {
     "mH": property(parts.adjoint),
     "__array_ufunc__": protocols.array_ufunc,
     "__array_function__": protocols.array_function, "__matmul__": _matmul, "__rmatmul__": _rmatmul,
-    "squeeze": movement.squeezed, "sort": sorting.sorted_pair, "nonzero": searching.nonzero_rows,
+    "squeeze": torch_methods.squeeze, "std": torch_methods.std, "var": torch_methods.var,
+    "sort": sorting.sorted_pair, "nonzero": searching.nonzero_rows,
 }  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def nanvar(
 ) -> Tensor:  # fmt: skip
     """Variance over axes of what is not NaN; see `var` for `correction`. NaN where it takes off all
     there is."""
-    axis, correction = freedom("nanvar", axis, correction, unbiased)
+    axis, correction = freedom("nanvar", axis, correction, unbiased, 0.0)
     node = _float_input("nanvar", x)
     return wrap(convert(_variance(computed_in(node), axis, correction, keepdims), node.dtype))
 
@@ -120,7 +120,7 @@ def nanstd(
     unbiased: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Standard deviation over axes of what is not NaN; see `nanvar`."""
-    axis, correction = freedom("nanstd", axis, correction, unbiased)
+    axis, correction = freedom("nanstd", axis, correction, unbiased, 0.0)
     node = _float_input("nanstd", x)
     found = root(_variance(computed_in(node), axis, correction, keepdims))
     return wrap(convert(found, node.dtype))

@@ -104,24 +104,18 @@ def squeeze(x: Any, axis: int | Iterable[int] | None = None) -> Tensor:
         >>> am.squeeze(am.zeros(1, 3, 1), 0).shape, am.zeros(1, 3, 1).squeeze((0, 1)).shape
         ((3, 1), (3, 1))
     """
-    shape = node_of(x).shape
-    for at in () if axis is None else normalize_axes("squeeze", axis, len(shape)):
-        if shape[at] != 1:
-            raise ShapeError(f"squeeze: axis {at} of {shape} has size {shape[at]}; need size 1: "
-                             "x.squeeze(axis) leaves axes of other sizes")  # fmt: skip
-    return squeezed(x, axis)
-
-
-@public
-def squeezed(x: Any, axis: int | Iterable[int] | None = None) -> Tensor:
-    """Without axes of size 1 (all of them, or those named); named axes of other sizes stay."""
     node = node_of(x)
-    if axis is not None and node.rank == 0:
-        return wrap(node)
     axes = normalize_axes("squeeze", axis, node.rank)
-    return wrap(
-        reshaped(node, tuple(n for a, n in enumerate(node.shape) if a not in axes or n != 1))
-    )
+    for at in () if axis is None else axes:
+        if node.shape[at] != 1:
+            raise ShapeError(f"squeeze: axis {at} of {node.shape} has size {node.shape[at]}; need "
+                             "size 1: x.squeeze(axis) leaves axes of other sizes")  # fmt: skip
+    return wrap(without_ones(node, axes))
+
+
+def without_ones(node: Node, axes: Shape) -> Node:
+    """`node` without those of `axes` that have size 1."""
+    return reshaped(node, tuple(n for a, n in enumerate(node.shape) if a not in axes or n != 1))
 
 
 @public

@@ -175,14 +175,14 @@ def variance_node(node: Node, axis: Axis, correction: float, keepdims: bool) -> 
 
 
 def freedom(
-    op: str, axis: Any, correction: float | None, unbiased: bool | None
+    op: str, axis: Any, correction: float | None, unbiased: bool | None, default: float = 1.0
 ) -> tuple[Axis, float]:
     """The axes, and what is taken off the count; `var(x, False)` is PyTorch's way to say
     unbiased."""
     if isinstance(axis, bool):
         axis, unbiased = None, axis
     if unbiased is None:
-        return axis, 1.0 if correction is None else float(correction)
+        return axis, default if correction is None else float(correction)
     if correction is not None:
         raise ArgumentError(f"{op}: got correction {correction} and unbiased {unbiased}; need one")
     return axis, float(unbiased)
@@ -193,15 +193,17 @@ def var(
     x: Any, axis: Axis = None, correction: float | None = None, keepdims: bool = False,
     unbiased: bool | None = None,
 ) -> Tensor:  # fmt: skip
-    """Variance over axes; `correction` (1 by default, as in PyTorch; NumPy's ddof is 0) is taken
-    off the count. `unbiased=False` is correction 0.
+    """Variance over axes; `correction` (NumPy's ddof) is taken off the count: 0 by default, as in
+    the Array API and NumPy. The method `x.var()` divides by n - 1, as PyTorch's; `unbiased` says
+    which.
 
     Example:
         >>> import ambos as am
-        >>> am.var(am.tensor([1.0, 3.0])).item(), am.var(am.tensor([1.0, 3.0]), ddof=0).item()
-        (2.0, 1.0)
+        >>> x = am.tensor([1.0, 3.0])
+        >>> am.var(x).item(), am.var(x, correction=1).item(), x.var().item()
+        (1.0, 2.0, 2.0)
     """
-    axis, correction = freedom("var", axis, correction, unbiased)
+    axis, correction = freedom("var", axis, correction, unbiased, 0.0)
     node = _float_input("var", x)
     found = variance_node(computed_in(node), axis, correction, keepdims)
     return wrap(convert(found, node.dtype.part))
@@ -213,7 +215,7 @@ def std(
     unbiased: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Standard deviation over axes; see `var` for `correction`."""
-    axis, correction = freedom("std", axis, correction, unbiased)
+    axis, correction = freedom("std", axis, correction, unbiased, 0.0)
     node = _float_input("std", x)
     found = root(variance_node(computed_in(node), axis, correction, keepdims))
     return wrap(convert(found, node.dtype.part))
@@ -232,7 +234,7 @@ def var_mean(
     x: Any, axis: Axis = None, correction: float | None = None, keepdims: bool = False,
     unbiased: bool | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """(variance, mean) over axes; see `var` for `correction`."""
+    """(variance, mean) over axes, of n - 1 unless `correction` says otherwise (PyTorch)."""
     axis, correction = freedom("var_mean", axis, correction, unbiased)
     return var(x, axis, correction, keepdims), mean(x, axis, keepdims)
 
@@ -242,7 +244,8 @@ def std_mean(
     x: Any, axis: Axis = None, correction: float | None = None, keepdims: bool = False,
     unbiased: bool | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """(standard deviation, mean) over axes; see `var` for `correction`."""
+    """(standard deviation, mean) over axes, of n - 1 unless `correction` says otherwise
+    (PyTorch)."""
     axis, correction = freedom("std_mean", axis, correction, unbiased)
     return std(x, axis, correction, keepdims), mean(x, axis, keepdims)
 

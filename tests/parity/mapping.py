@@ -162,11 +162,16 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "slice": _slice,
     "sort": am.Tensor.sort,
     "special.polygamma.special_polygamma_n_0": _polygamma,
-    "squeeze": am.Tensor.squeeze,  # `am.squeeze` is the Array API's, which takes sizes of 1 only
+    # Where torch and the Array API disagree, the function is the Array API's, the method torch's.
+    "squeeze": am.Tensor.squeeze,
     "squeeze.multiple": am.Tensor.squeeze,
     "squeeze_copy": am.Tensor.squeeze,
+    "std": am.Tensor.std,
+    "std.unbiased": am.Tensor.std,
     "svd_lowrank": lambda a, b, **options: am.svd_lowrank(a @ b.mT, **options),
     "uniform": am.Tensor.uniform_,
+    "var": am.Tensor.var,
+    "var.unbiased": am.Tensor.var,
     "where": lambda x, condition, y: am.where(condition, x, y),
     "zero_": lambda x: am.zeros_like(x),
 }

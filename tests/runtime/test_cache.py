@@ -196,6 +196,28 @@ def test_writing_bounds_the_size(store, monkeypatch):
     assert 20_000 < cache.size() < 60_000
 
 
+def test_a_full_cache_is_looked_through_once_an_hour_not_by_every_process(store, monkeypatch):
+    looks = []
+    monkeypatch.setattr(cache, "evict", lambda limit: looks.append(limit))
+
+    def process(*names):
+        other = cache.Cache("another process")
+        for name in names:
+            assert other.write(name, b"x" * 1000)
+
+    process("a", "b")
+    process("c")
+    assert len(looks) == 1
+    stamp = config.cache_dir / cache.STAMP
+    os.utime(stamp, (time.time() - cache.LOOK_SECONDS - 1,) * 2)
+    process("d")
+    process("e")
+    assert len(looks) == 2
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 24_000)  # much from one process
+    process("f", "g")
+    assert len(looks) == 3
+
+
 def test_every_source_that_shapes_kernels_is_part_of_the_version():
     """Those of inner rooms as well (ops/complex, tensor/linalg)."""
     package = Path(cache.__file__).resolve().parents[1]

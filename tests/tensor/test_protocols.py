@@ -9,8 +9,8 @@ from ambos.tensor.protocols import COUNTERPARTS
 
 SAMPLES = {
     "float64": [-2.5, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0, 3.75, np.inf, -np.inf, np.nan],
-    "float32": [-3.0, 0.25, 1.0, 2.0], "int64": [-7, -2, -1, 0, 1, 2, 3, 5, 9],
-    "uint8": [0, 1, 2, 3, 200], "bool": [True, False], "complex128": [1 + 2j, -0.5j, 2.0],
+    "int64": [-7, -2, -1, 0, 1, 2, 3, 5, 9], "bool": [True, False],
+    "complex128": [1 + 2j, -0.5j, 2.0],
 }  # fmt: skip
 # Ufuncs without a counterpart: they give arrays.
 NUMPY_ONLY = {
@@ -24,7 +24,7 @@ REFUSED_HERE = {
         "absolute", "divmod", "fabs", "floor_divide", "fmod", "frexp", "left_shift", "matmul",
         "nextafter", "power", "remainder", "right_shift", "vecdot",
     },
-    "int64": {"frexp", "nextafter"}, "uint8": {"frexp", "nextafter"},
+    "int64": {"frexp", "nextafter"},
     "complex128": {
         "float_power", "fmax", "fmin", "greater", "greater_equal", "less", "less_equal", "maximum",
         "minimum", "rint",
@@ -42,7 +42,7 @@ def operands(ufunc, kind):
     if ufunc is np.ldexp:
         other = np.array([[-2, 0, 3]])
     if "shift" in ufunc.__name__:
-        other = np.abs(other) % 8 if kind in ("int64", "uint8") else other
+        other = np.abs(other) % 8 if kind == "int64" else other
     if ufunc is np.power and kind == "int64":
         other = np.abs(other)
     return x[:, None], other
@@ -66,7 +66,7 @@ def test_a_ufunc_gives_a_tensor_with_numpys_values(ufunc, kind):
     results = zip(*(x if isinstance(x, tuple) else (x,) for x in (found, expected)), strict=True)
     for ours, theirs in results:
         assert isinstance(ours, am.Tensor)
-        # NumPy computes bools and bytes in float16, ours in float32.
+        # NumPy computes bools in float16, ours in float32.
         tolerance = 2e-3 if theirs.dtype == np.float16 else 1e-6
         np.testing.assert_allclose(ours.numpy(), theirs, tolerance, tolerance)
 

@@ -218,7 +218,8 @@ def cosh(b: Builder, x: Value, y: Value) -> Parts:
 
 
 def tanh(b: Builder, x: Value, y: Value) -> Parts:
-    """Hyperbolic tangent.
+    """Hyperbolic tangent. At infinity the imaginary zero has the sign of y (Array API), where C99
+    lets the angle choose.
 
     Source: Kahan, "Branch cuts for complex elementary functions" (1987)."""
     finite = is_finite(b, y)
@@ -231,8 +232,7 @@ def tanh(b: Builder, x: Value, y: Value) -> Parts:
     divisor = b.fma(beta * odd, odd, 1.0)
     real = beta * b.sqrt(b.fma(odd, odd, 1.0)) * odd / divisor
     decay = sine * cosine * 4.0 * exponential.exp(b, a * -2.0)
-    nothing = b.copysign(number(b, 0.0), b.select(finite, sine * cosine, y))
-    decay = b.select(a.eq(INF), nothing, decay)
+    decay = b.select(a.eq(INF), b.copysign(number(b, 0.0), y), decay)
     real = b.select(far, b.copysign(number(b, 1.0), x), real)
     real = b.select(~finite & (a < INF), number(b, NAN), real)
     real = b.select(x.eq(0.0), x, real)
