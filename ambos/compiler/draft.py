@@ -64,6 +64,11 @@ class Draft:
             return [*expressions_of(tape, memories), *self.stores.values()]
         return expressions_of([tape[number] for number in numbers], memories)
 
+    def wandering(self, read: Read) -> set[int]:
+        """The axes along which a read moves by steps that are computed."""
+        below = self.below(value for value, _ in read.gathers)
+        return {axis for address in self.expressions(sorted(below)) for axis, _ in address.terms}
+
     def below(self, numbers: Iterable[int]) -> set[int]:
         """`numbers` and every instruction that they are computed from."""
         seen: set[int] = set()

@@ -165,14 +165,13 @@ def _lane_axis(draft: Draft, outer: Sequence[int]) -> int | None:
     last = [a for a in space.axes_of(draft.group.reduced[-1]) if space.extents[a] > 1]
     best, most, along = None, 0, 0
     for read in draft.reads:
-        if read.gathers:
-            continue
-        address = draft.address(read)
-        weight = len(address.terms)
-        if last and abs(address.coefficient(last[-1])) == 1:
+        address, wandering = draft.address(read), draft.wandering(read)
+        weight = len(wandering.union(axis for axis, _ in address.terms))
+        if last and abs(address.coefficient(last[-1])) == 1 and last[-1] not in wandering:
             along = max(along, weight)
         elif weight > most:
-            units = [a for a in outer if address.coefficient(a) == 1 and space.extents[a] > 1]
+            units = [a for a in outer if address.coefficient(a) == 1 and space.extents[a] > 1
+                     and a not in wandering]  # fmt: skip
             if units:
                 best, most = units[-1], weight
     return best if most > along else None

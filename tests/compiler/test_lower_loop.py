@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
+import pytest
 
 import ambos as am
+from ambos.compiler import memory
 
 
 def test_rows_beside_a_sum_over_everything() -> None:
@@ -24,3 +28,22 @@ def test_channels_beside_a_sum_over_groups_of_them() -> None:
     found = (a - a.sum((2, 3), keepdim=True)) * am.tensor(w)
     expected = (x - x.sum((2, 3), keepdims=True)) * w
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, (0, 1), (1, 2), (0, 2)])
+def test_sums_of_rows_that_are_looked_up(axis: int | tuple[int, ...]) -> None:
+    """Vectors lie along the rows, which are contiguous wherever they begin; the bits are those of
+    rows that have been stored first."""
+    random = np.random.default_rng(0)
+    table, index = random.standard_normal((40, 33)), random.integers(0, 40, (21, 7))
+    rows = am.tensor(table[index])
+    found = am.take(am.tensor(table), am.tensor(index), axis=0).sum(axis)
+    np.testing.assert_array_equal(found.numpy(), rows.sum(axis).numpy())
+
+
+def test_looked_up_rows_are_read_as_neighbours() -> None:
+    table, index = am.zeros((40, 33)).clone(), am.zeros((21, 7), dtype=am.int64).clone()
+    am.evaluate(table, index)
+    with mock.patch.object(memory, "_gather", wraps=memory._gather) as gathers:
+        am.evaluate(am.take(table, index, axis=0).sum(1), am.take(table, index, axis=0).sum(2))
+    assert not gathers.called
