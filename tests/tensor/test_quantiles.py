@@ -127,3 +127,9 @@ def test_errors():
         am.quantile(X, 0.5, interpolation="cubic")
     with pytest.raises(ShapeError, match=r"quantile: axis .* has no elements; need one"):
         am.quantile(am.zeros(0, 3), 0.5, 0)
+
+
+@pytest.mark.parametrize("q", [0.3, [0.1, 0.9], np.array([0.5])], ids=str)
+def test_shares_that_are_numbers_under_jit(q):
+    x = am.tensor(X)
+    assert am.jit(lambda x: am.quantile(x, q, 1))(x).tolist() == am.quantile(x, q, 1).tolist()
