@@ -147,6 +147,11 @@ def test_pad_one_hot_and_sigmoid_match():
             F.pad(am.tensor(x), amounts, value=0.5).numpy(),
             TF.pad(torch.tensor(x), amounts, value=0.5).numpy(),
         )
+    turned = x * 1j
+    np.testing.assert_array_equal(
+        F.pad(am.tensor(turned), (1, 0), value=0.5).numpy(),
+        TF.pad(torch.tensor(turned), (1, 0), value=0.5).numpy(),
+    )
     index = np.array([[0, 3], [2, 1]])
     np.testing.assert_array_equal(
         F.one_hot(am.tensor(index)).numpy(), TF.one_hot(torch.tensor(index)).numpy()

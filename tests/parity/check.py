@@ -133,25 +133,27 @@ def _trial(
         translated = Translation(sample)  # first: some entries write to their input
     except Exception as error:
         return Trial(number, call, None, problem=described(error))
-    both = mapping.BOTH.get(name, lambda result: result)
-    place = mapping.PLACES.get(name, lambda result, *_, **__: result)
-    given = mapping.GIVEN.get(name, lambda *args, **options: (args, options))
     torch.manual_seed(number)
     try:
-        args, options = given(sample.input, *sample.args, **sample.kwargs)
-        theirs = both(op.op(*args, **options))
+        trial = Trial(number, call, results_of(name, op.op, sample))
     except Exception:
         return None
-    theirs = place(theirs, *args, **options)
-    trial = Trial(number, call, theirs)
     try:
-        args, options = given(translated.input, *translated.args, **translated.kwargs)
-        trial.ours = place(both(function(*args, **options)), *args, **options)
+        trial.ours = results_of(name, function, translated)
     except Exception as error:
         trial.problem = described(error)
         return trial
     _differentiate(trial, translated)
     return trial
+
+
+def results_of(name: str, function: Callable[..., Any], sample: Any) -> Any:
+    """What a function of either side makes of a sample, as both sides are looked at."""
+    given = mapping.GIVEN.get(name, lambda *args, **options: (args, options))
+    both = mapping.BOTH.get(name, lambda result: result)
+    place = mapping.PLACES.get(name, lambda result, *_, **__: result)
+    args, options = given(sample.input, *sample.args, **sample.kwargs)
+    return place(both(function(*args, **options)), *args, **options)
 
 
 def _differentiate(trial: Trial, translated: Translation) -> None:
@@ -162,7 +164,7 @@ def _differentiate(trial: Trial, translated: Translation) -> None:
     if not chosen or not leaves:
         return
     random = np.random.default_rng(trial.number)
-    weights = [_weights(random, results[i]) for i in chosen]
+    weights = [weights_like(random, results[i]) for i in chosen]
     try:
         found = torch.autograd.grad(
             [results[i] for i in chosen], [theirs for theirs, _ in leaves], weights,
@@ -189,7 +191,7 @@ def _differentiate(trial: Trial, translated: Translation) -> None:
         trial.gradient_problem = described(error)
 
 
-def _weights(random: np.random.Generator, result: torch.Tensor) -> torch.Tensor:
+def weights_like(random: np.random.Generator, result: torch.Tensor) -> torch.Tensor:
     shape = tuple(result.shape)
     weights = random.standard_normal(shape)
     if result.dtype.is_complex:

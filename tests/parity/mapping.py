@@ -117,14 +117,14 @@ def _cut_ends(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-# Entries whose arguments come in another order, or whose name is another one here; `am.sort` and
-# `am.nonzero` are the Array API's, the methods PyTorch's.
+# Entries whose arguments come in another order, or whose name is another one here. Where torch and
+# the Array API disagree (sort, nonzero, squeeze, var), the function is the Array API's, the method
+# torch's.
 ADAPTERS: dict[str, Callable[..., Any]] = {
     "__rdiv__": lambda x, y: y / x,
     "alias_copy": am.clone,
     "broadcast_shapes": lambda *shapes: am.broadcast_shapes(*map(_as_shape, shapes)),
     "cauchy": am.Tensor.cauchy_,
-    "constant_pad_nd": lambda x, pad, value=0: F.pad(x, pad, value=value),
     "einsum": lambda operands, equation: am.einsum(equation, operands),
     "equal": am.array_equal,
     "exponential": am.Tensor.exponential_,
@@ -162,7 +162,6 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "slice": _slice,
     "sort": am.Tensor.sort,
     "special.polygamma.special_polygamma_n_0": _polygamma,
-    # Where torch and the Array API disagree, the function is the Array API's, the method torch's.
     "squeeze": am.Tensor.squeeze,
     "squeeze.multiple": am.Tensor.squeeze,
     "squeeze_copy": am.Tensor.squeeze,

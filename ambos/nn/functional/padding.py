@@ -34,7 +34,7 @@ def pad(
         raise ArgumentError(f"pad: value with mode {mode!r}; only 'constant' has one")
     amounts = tuple(int(n) for n in pad)
     filling: Any = 0 if value is None else value
-    if not x.dtype.is_floating and not isinstance(filling, bool):
+    if not x.dtype.is_inexact and not isinstance(filling, bool):
         filling = int(filling)
     result: Tensor = padding.pad(x, amounts, mode, filling)
     return result
