@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -110,6 +111,18 @@ name. Did you mean 'Linear'? [...]
     return missing
 
 
+def integer(name: str, value: Any) -> int:
+    """`value`, an integer (or a tensor of one), or an ArgumentError.
+
+    Example:
+        >>> integer("diagonal: offset", -1)
+        -1
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ArgumentError(f"{name} is {value!r}; need an integer")
+    return operator.index(value)
+
+
 def positive(name: str, value: Any, least: int = 1) -> int:
     """`value`, an integer of at least `least`, or an ArgumentError.
 
@@ -120,6 +133,19 @@ def positive(name: str, value: Any, least: int = 1) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
         raise ArgumentError(f"{name} is {value!r}; need an integer of at least {least}")
     return int(value)
+
+
+def number(name: str, value: Any) -> float:
+    """`value`, a real number (or a tensor of one) that may be infinite, or an ArgumentError.
+
+    Example:
+        >>> number("histc: min", 3)
+        3.0
+    """
+    found = value.item() if hasattr(value, "item") else value
+    if not isinstance(found, (int, float)):
+        raise ArgumentError(f"{name} is {value!r}; need a real number")
+    return float(found)
 
 
 def share(name: str, value: Any) -> float:

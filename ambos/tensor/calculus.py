@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
@@ -81,7 +82,7 @@ def gradient(
     values = wrap(node)
     if edge_order not in (1, 2):
         raise ArgumentError(f"gradient: edge_order is {edge_order}; need 1 or 2")
-    wanted = range(node.rank) if axis is None else [axis] if isinstance(axis, int) else axis
+    wanted = range(node.rank) if axis is None else axis if isinstance(axis, Iterable) else [axis]
     axes = [normalize_axis("gradient", a, node.rank) for a in wanted]
     if len(set(axes)) != len(axes):
         raise ArgumentError(f"gradient: axis {list(axes)} names one axis twice")
@@ -107,6 +108,8 @@ def _spacings(given: Any, count: int) -> list[Any]:
         return [1.0] * count
     if _is_number(given):
         return [given.item() if isinstance(given, Tensor) else given] * count
+    if not isinstance(given, Iterable):
+        raise ArgumentError(f"gradient: spacing is {given!r}; need numbers or coordinates")
     several = list(given)
     if len(several) != count:
         raise ArgumentError(f"gradient: {len(several)} spacings for {count} axes; need one an axis")

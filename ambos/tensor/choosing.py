@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ambos.core.arguments import positive
 from ambos.core.dtype import bool_, int64
 from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from ambos.core.shape import size_of
@@ -145,10 +146,13 @@ def combinations(x: Any, r: int = 2, with_replacement: bool = False) -> Tensor:
     node = node_of(x)
     if node.rank != 1:
         raise ShapeError(f"combinations: got {node.shape}; need a vector")
-    if r < 0:
-        raise ArgumentError(f"combinations: r is {r}; need at least 0")
+    r = positive("combinations: r", r, 0)
     if r == 0:
         return wrap(scalar(0, node.dtype, (0,)))
+    if r > node.shape[0] and not with_replacement:
+        return wrap(scalar(0, node.dtype, (0, r)))
+    if r >= 1 << 30:
+        raise ArgumentError(f"combinations: r is {r}; need less than 2**30")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     chosen = list(choose(range(node.shape[0]), r))
     if not chosen:

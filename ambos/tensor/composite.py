@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ambos.core.arguments import number
 from ambos.core.dtype import DType, as_dtype, bool_, int64
 from ambos.core.errors import ArgumentError
 from ambos.graph.node import Node
@@ -229,7 +230,7 @@ def isclose(
     Errors: ArgumentError for a negative tolerance.
     """
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
-        if not tolerance >= 0:
+        if not number(f"isclose: {name}", tolerance) >= 0:
             raise ArgumentError(f"isclose: {name} is {tolerance}; need a number >= 0")
     a, b = align("isclose", (operand_of(x), operand_of(y)))
     if a.dtype is bool_ or not a.dtype.is_floating:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ambos.core.arguments import number
 from ambos.core.dtype import (
     PYTHON,
     DType,
@@ -21,6 +22,7 @@ from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
+from ambos.ops import complex as bridge
 from ambos.ops.kinds import op as op_named
 from ambos.ops.sources import iota
 from ambos.tensor.capsules import array_of
@@ -240,8 +242,8 @@ def _count_of(op: str, steps: Any) -> int:
     if not hasattr(steps, "__index__"):
         raise ArgumentError(f"{op}: {steps!r} steps; need an integer")
     count = operator.index(steps)
-    if count < 0:
-        raise ArgumentError(f"{op}: {count} steps; need at least 0")
+    if not 0 <= count < 1 << 59:
+        raise ArgumentError(f"{op}: {count} steps; need 0 <= steps < 2**59")
     return count
 
 
@@ -258,15 +260,26 @@ def linspace(
         [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     count = _count_of("linspace", num)
-    parts = count - 1 if endpoint else count
-    ends = [v.item() if isinstance(v, Tensor) else v for v in (start, stop)]
+    ends = [v.item() if hasattr(v, "item") else v for v in (start, stop)]
     found = as_dtype(dtype or float32)
     if any(isinstance(v, complex) for v in ends):
         found = complex_of(found)
-    kind: Any = complex if found.is_complex else float
-    first, last = map(kind, ends)
-    values = np.linspace(first, last, count, endpoint=bool(endpoint or not parts))
-    return _made(convert(node_of(values), found), requires_grad, device)
+    if not found.is_complex:
+        first, last = (number("linspace: an end", v) for v in ends)
+        return _made(convert(_spaced(first, last, count, endpoint), found), requires_grad, device)
+    a, b = (complex(v) for v in ends)
+    parts = [_spaced(*both, count, endpoint) for both in ((a.real, b.real), (a.imag, b.imag))]
+    return _made(convert(bridge.complex_(*parts), found), requires_grad, device)
+
+
+def _spaced(start: float, stop: float, count: int, endpoint: bool) -> Node:
+    """`linspace` of real numbers, float64, which ends exactly at `stop`."""
+    gaps = count - 1 if endpoint else count
+    found = steps(start, (stop - start) / gaps if gaps else 0.0, count, float64)
+    if not endpoint or gaps < 1:
+        return found
+    is_last = ops.equal(iota(attrs=(count,)), scalar(gaps, int64, (count,)))
+    return ops.where(is_last, scalar(stop, float64, (count,)), found)
 
 
 @public
@@ -282,7 +295,8 @@ def logspace(
         [1.0, 10.0, 100.0]
     """
     count = _count_of("logspace", num)
-    values = np.power(float(base), np.linspace(float(start), float(stop), count))
+    first, last, root = (number("logspace: an argument", v) for v in (start, stop, base))
+    values = np.power(root, np.linspace(first, last, count))
     return _made(convert(node_of(values), as_dtype(dtype or float32)), requires_grad, device)
 
 
@@ -309,6 +323,7 @@ def empty_permuted(
 ) -> Tensor:  # fmt: skip
     """As `empty`: layouts are the compiler's, so that the order in memory says nothing here."""
     sizes = shape_of("empty_permuted", (shape,))
+    physical_layout = shape_of("empty_permuted", (physical_layout,))
     if sorted(physical_layout) != list(range(len(sizes))):
         raise ArgumentError(f"empty_permuted: the layout is {tuple(physical_layout)} for "
                             f"{len(sizes)} dimensions; need each axis once")  # fmt: skip
@@ -318,10 +333,9 @@ def empty_permuted(
 def _of_layout(
     op: str, shape: Any, layout: Any, dtype: Any, requires_grad: bool, device: Any
 ) -> Tensor:
-    sizes = shape_of(op, (shape,))
-    if len(sizes) != len(tuple(layout)):
-        raise ArgumentError(f"{op}: {len(sizes)} sizes and {len(tuple(layout))} strides; need as "
-                            "many")  # fmt: skip
+    sizes, strides = shape_of(op, (shape,)), shape_of(op, (layout,))
+    if len(sizes) != len(strides):
+        raise ArgumentError(f"{op}: {len(sizes)} sizes and {len(strides)} strides; need as many")
     return zeros(sizes, dtype=dtype, requires_grad=requires_grad, device=device)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ambos.core.arguments import integer
 from ambos.core.dtype import as_dtype, int64
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import normalize_axis
@@ -40,6 +41,7 @@ def _flat_diagonal(
 ) -> tuple[Node, tuple[int, ...], tuple[int, ...], slice]:
     """`node` with both axes at the end as one, the order that brought them there, the shape in
     that order, and where the diagonal lies in the last axis."""
+    offset = integer(f"{op}: offset", offset)
     a, b = normalize_axis(op, dim1, node.rank), normalize_axis(op, dim2, node.rank)
     if a == b:
         raise ArgumentError(f"{op}: both axes are {dim1} of {node.shape}; need two different ones")
@@ -92,7 +94,7 @@ def diag_embed(x: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tenso
     node = node_of(x)
     if node.rank == 0:
         raise ShapeError("diag_embed: got a scalar; need at least one dimension: use x.reshape(1)")
-    rank = node.rank + 1
+    offset, rank = integer("diag_embed: offset", offset), node.rank + 1
     a, b = normalize_axis("diag_embed", dim1, rank), normalize_axis("diag_embed", dim2, rank)
     if a == b:
         raise ArgumentError(f"diag_embed: both new axes are {dim1}; need two different ones")

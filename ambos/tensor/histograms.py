@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ambos.core.arguments import number, positive
 from ambos.core.dtype import float32, float64, int64
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.ops import indexing as index_ops
@@ -35,8 +36,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     node = node_of(x)
     if not node.dtype.is_integer or node.rank != 1:
         raise DTypeError(f"bincount: got {node.dtype.name}{node.shape}; need a vector of integers")
-    if minlength < 0:
-        raise ArgumentError(f"bincount: minlength is {minlength}; need 0 or more")
+    minlength = positive("bincount: minlength", minlength, 0)
     index = convert(node, int64)
     refuse_size("bincount", "am.segment_sum(ones, x, num_segments=n) has n counts")
     low, high = (int(v) for v in wrap(index).aminmax()) if node.size else (0, -1)
@@ -83,7 +83,8 @@ def histogram(
 def histc(x: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """Counts in equal bins from `min` to `max` (from the least to the greatest element where both
     are equal); what lies outside does not count (PyTorch's histc)."""
-    range = None if min == max else (min, max)
+    low, high = number("histc: min", min), number("histc: max", max)
+    range = None if low == high else (low, high)
     return histogram(x, bins, range).hist
 
 
@@ -146,6 +147,8 @@ def _density(hist: Tensor, edges: Sequence[Tensor]) -> Tensor:
 
 def _all_edges(rows: Tensor, bins: Any, range: Any) -> list[Tensor]:
     depth = rows.shape[1]
+    if not isinstance(bins, (int, Iterable)):
+        raise ArgumentError(f"histogram: bins is {bins!r}; need a number of them, or edges")
     wanted = [bins] * depth if isinstance(bins, int) else list(bins)
     if len(wanted) != depth:
         raise ArgumentError(f"histogramdd: {len(wanted)} bins for {depth} axes; need one each")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, normalize_axis
 from ambos.graph.node import Node
@@ -187,9 +188,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> tu
 @public
 def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along an axis (the last may be smaller)."""
-    node = node_of(x)
-    if chunks < 1:
-        raise ArgumentError(f"chunk: {chunks} chunks; need at least 1")
+    node, chunks = node_of(x), positive("chunk: chunks", chunks)
     extent = node.shape[normalize_axis("chunk", axis, node.rank)]
     return split(x, max(1, -(-extent // chunks)), axis)
 

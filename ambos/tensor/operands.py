@@ -25,7 +25,10 @@ def scalar(value: Number, dtype: DType, shape: Shape = ()) -> Node:
     """`value` as a constant of `dtype` in every element of `shape`."""
     # Numbers that compare equal but differ (1 and True, 0.0 and -0.0) need keys that differ.
     key = (value, type(value), dtype, shape, _signs(value))
-    found = _constants.get(key)
+    try:
+        found = _constants.get(key)
+    except TypeError:  # what cannot be a key is no number
+        raise _no_number(value, dtype) from None
     if found is None:
         if len(_constants) >= MAX_CONSTANTS:
             _constants.clear()
@@ -39,7 +42,13 @@ def _signs(value: Number) -> Any:
     return value == 0 and math.copysign(1, value)
 
 
+def _no_number(value: object, dtype: DType) -> DTypeError:
+    return DTypeError(f"scalar: {value!r} as {dtype.name}; need a number")
+
+
 def _fitting(value: Number, dtype: DType) -> Number:
+    if not isinstance(value, SCALARS) and not hasattr(value, "__float__"):
+        raise _no_number(value, dtype)
     if isinstance(value, complex) and not dtype.is_complex:
         raise DTypeError(f"scalar: {value} as {dtype.name}; need a real number, or a complex dtype")
     if dtype.is_inexact:

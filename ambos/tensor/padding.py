@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from typing import Any
 
 from ambos.core.dtype import bool_
@@ -57,8 +58,12 @@ def constant_pad_nd(x: Any, padding: Any, value: bool | int | float = 0) -> Tens
 def _sides(node: Node, padding: Any) -> list[tuple[int, int]]:
     if isinstance(padding, int):
         return [(padding, padding)] * node.rank
+    if not isinstance(padding, Iterable):
+        raise ArgumentError(f"pad: padding is {padding!r}; need two counts an axis")
     entries = list(padding)
     if entries and not isinstance(entries[0], int):
+        if builtins.any(not isinstance(pair, Iterable) or len([*pair]) != 2 for pair in entries):
+            raise ArgumentError(f"pad: padding is {entries}; need pairs of counts")
         pairs = [(int(a), int(b)) for a, b in entries]
         pairs = pairs * node.rank if len(pairs) == 1 else pairs
         if len(pairs) != node.rank:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ambos.core.arguments import positive
 from ambos.core.dtype import bool_, int64, uint8
 from ambos.core.errors import ArgumentError
 from ambos.core.shape import normalize_axis
@@ -141,8 +142,7 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     """
     node = node_of(x)
     at = normalize_axis("diff", axis, node.rank)
-    if n < 0:
-        raise ArgumentError(f"diff: n is {n}; need n >= 0")
+    n = positive("diff: n", n, 0)
     if n == 0:
         return wrap(node)
     single = tuple(1 if a == at else extent for a, extent in enumerate(node.shape))

@@ -95,6 +95,8 @@ def index_put(x: Any, indices: Any, values: Any, accumulate: bool = False) -> Te
     if new.dtype is not node.dtype:
         raise DTypeError(f"index_put: values are {new.dtype.name} for {node.dtype.name}; need one "
                          "dtype")  # fmt: skip
+    if not isinstance(indices, (tuple, list)):
+        raise ArgumentError(f"index_put: indices are {indices!r}; need a tuple of tensors")
     place = tuple(slice(None) if one is None else one for one in indices)
     if not accumulate:
         return wrap(replaced(node, place, wrap(new)))

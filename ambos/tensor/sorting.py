@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ambos.core.arguments import integer
 from ambos.core.dtype import bool_, int64
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import normalize_axis
@@ -43,7 +44,7 @@ def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = Tru
     at = normalize_axis("argsort", axis, node.rank or 1)
     if node.rank == 0:
         return wrap(scalar(0, int64))
-    return wrap(_along(ops.argsort, node, at, node.shape[at], descending))
+    return wrap(_along(ops.argsort, node, at, node.shape[at], bool(descending)))
 
 
 @public
@@ -152,7 +153,7 @@ def kthvalue(x: Any, k: int, axis: int = -1, keepdims: bool = False) -> Extremes
         (4, 0)
     """
     rows, at = _last("kthvalue", x, axis)
-    extent = rows.shape[-1]
+    k, extent = integer("kthvalue: k", k), rows.shape[-1]
     if not 1 <= k <= extent:
         raise ArgumentError(f"kthvalue: k is {k} on an axis of {extent}; need 1 <= k <= {extent}")
     index = cut_axis(ops.argsort(rows, attrs=(k, False)), rows.rank - 1, k - 1, k)

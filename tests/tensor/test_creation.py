@@ -129,3 +129,15 @@ def test_ranges_of_integers_cut_fractions_off_first(arguments):
 def test_sizes_and_bounds_that_are_none(call, message):
     with pytest.raises((ArgumentError, ShapeError), match=message):
         call()
+
+
+@pytest.mark.parametrize("endpoint", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 1000])
+def test_linspace_has_numpys_bits(count, endpoint):
+    for start, stop in ((0.1, 0.7), (-3.3, 1e9), (5.0, -5.0), (2.0, 2.0)):
+        ours = am.linspace(start, stop, count, dtype=am.float64, endpoint=endpoint)
+        np.testing.assert_array_equal(ours.numpy(), np.linspace(start, stop, count, endpoint))
+    first, last = 0.3 + 1j, -2 + 0.7j  # whose step NumPy divides otherwise than by parts
+    ours = am.linspace(first, last, count, dtype=am.complex128, endpoint=endpoint)
+    theirs = np.linspace(first, last, count, endpoint)
+    np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-15)

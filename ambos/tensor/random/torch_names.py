@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ambos.core.arguments import positive
+from ambos.core.arguments import number, positive
 from ambos.core.dtype import float32, float64, int64
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.ops import random as draws
@@ -140,7 +140,7 @@ def log_normal_(
 
 def geometric_(self: Tensor, p: float, generator: Generator | None = None) -> Tensor:
     """Numbers of trials up to a success of probability p, in every element."""
-    if not 0 < p < 1:
+    if not 0 < number("geometric_: p", p) < 1:
         raise ArgumentError(f"geometric_: p is {p}; need 0 < p < 1")
     drawn = distributions.geometric(None, p, self.shape, _wide(self) or int64, generator)
     return _put(self, drawn, "geometric_")
