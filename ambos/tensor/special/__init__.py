@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ambos.tensor import composite, pointwise, soft
+from ambos.tensor import composite, numbers, pointwise, soft
 from ambos.tensor.special import functions, polynomials
 
 _SOURCES = (functions, polynomials)
@@ -19,6 +19,7 @@ _HERE: dict[str, Any] = {
 }
 _HERE |= {name: getattr(pointwise, name) for name in ("erf", "exp2", "expm1", "log1p")}
 _HERE |= {"expit": composite.sigmoid, "logit": composite.logit, "sinc": composite.sinc}
+_HERE["round"] = numbers.round
 _HERE |= {name: getattr(soft, name) for name in ("log_softmax", "logsumexp", "softmax")}
 globals().update(_HERE)
 __all__ = sorted(_HERE)
