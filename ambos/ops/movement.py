@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate, product
 from typing import Any
@@ -318,6 +319,8 @@ def overlap_add(
     Positions are split by their remainder modulo the stride; within one remainder the taps are
     plain shifts, so nothing is scattered.
     """
+    if len(axes) == 1 and dilations == (1,):
+        return _overlap_blocks(g, shape, axes[0], sizes[0], strides[0])
     rows = list(shape)
     for axis, stride in zip(axes, strides, strict=True):
         rows[axis] = -(-shape[axis] // stride)
@@ -337,6 +340,46 @@ def overlap_add(
     else:
         (whole,) = phases
     return cut_to(whole, shape)
+
+
+SHIFTS = 16  # that are added up at once; more are added in groups
+
+
+def _overlap_blocks(g: Node, shape: Shape, axis: int, size: int, stride: int) -> Node:
+    """Along one axis: a window is a row of blocks as long as the stride, and block i of every
+    window moves by i rows. Many blocks move in groups, then the groups: about twice the root of
+    their number in shifts."""
+    if not g.size:
+        return constant(0, g.dtype, shape)
+    blocks = -(-size // stride)
+    group = blocks if blocks <= SHIFTS else math.isqrt(blocks - 1) + 1
+    groups = -(-blocks // group)
+    kept, rest = g.shape[:-1], groups * group * stride - size
+    if rest:
+        g = pad(g, attrs=((0,) * g.rank, (*(0 for _ in kept), rest)))
+    moved = reshape(g, attrs=((*kept, groups, group, stride),))
+    rows = list(moved.shape)
+    rows[axis] = -(-shape[axis] // stride)
+    for place, step in ((len(kept) + 1, 1), (len(kept), group)):
+        del rows[place]
+        moved = _sum_of_shifts(moved, place, axis, step, rows)
+    order = (*range(axis + 1), moved.rank - 1, *range(axis + 1, moved.rank - 1))
+    whole = permute(moved, attrs=(order,))
+    merged = (*whole.shape[:axis], rows[axis] * stride, *whole.shape[axis + 2 :])
+    return cut_to(reshape(whole, attrs=(merged,)), shape)
+
+
+def _sum_of_shifts(x: Node, place: int, axis: int, step: int, shape: Sequence[int]) -> Node:
+    """The slices of `x` at `place`, slice i moved by i * step along `axis`, added up in `shape`."""
+    total = None
+    for i in range(min(x.shape[place], -(-shape[axis] // step))):  # beyond are only zeros
+        start = tuple(i if a == place else 0 for a in range(x.rank))
+        stop = tuple(i + 1 if a == place else n for a, n in enumerate(x.shape))
+        one = slice_(x, attrs=(start, stop, (1,) * x.rank))
+        flat = (*x.shape[:place], *x.shape[place + 1 :])
+        term = _shifted(reshape(one, attrs=(flat,)), {axis: i * step}, shape)
+        total = term if total is None else add(total, term)
+    return constant(0, x.dtype, tuple(shape)) if total is None else total
 
 
 def _at_taps(g: Node, taps: Shape) -> Node:

@@ -20,6 +20,19 @@ def test_windows_and_their_transpose(axis, size, step):
     np.testing.assert_array_equal(folded.numpy(), source.grad)
 
 
+@pytest.mark.parametrize(("size", "step"), [(40, 1), (39, 2), (50, 7), (17, 1), (5, 20), (0, 3)])
+def test_many_windows_over_each_element(size, step):
+    """Added up in groups, which a sum of whole numbers does not show."""
+    x = np.random.default_rng(6).integers(-9, 10, (2, 50)).astype(np.float32)
+    source = torch.tensor(x, requires_grad=True)
+    theirs = source.unfold(1, size, step)
+    theirs.backward(theirs.detach())
+    ours = am.tensor(x, requires_grad=True)
+    (windows,) = am.autograd.grad([am.unfold(ours, 1, size, step)], [ours],
+                                  [am.tensor(theirs.detach().numpy())])  # fmt: skip
+    np.testing.assert_array_equal(windows.numpy(), source.grad)
+
+
 def test_windows_of_a_scalar_and_windows_that_do_not_fit():
     assert am.unfold(am.tensor(3.0), 0, 1, 1).tolist() == [3.0]
     assert am.unfold(am.tensor(3.0), 0, 0, 1).shape == (0,)
