@@ -116,6 +116,24 @@ def test_long_and_unlikely_sequences_stay_finite():
     assert loss.item() == pytest.approx(20 * 600 - math.log(math.comb(41, 20)), rel=1e-6)
 
 
+def test_not_a_number_stays_one():
+    logits = LOGITS.copy()
+    logits[2, 1, 0] = np.nan
+    found = F.ctc_loss(am.tensor(logits), am.tensor(TARGETS), TIMES, SIZES, reduction="none")
+    assert np.isnan(found.tolist()).tolist() == [False, True, False, False]
+
+
+def test_probabilities_of_zero():
+    certain = np.full((3, 1, 3), -np.inf)
+    certain[:, :, 1] = 0.0
+    for target, wanted in ((1, 0.0), (2, math.inf)):
+        x = am.tensor(certain, requires_grad=True)
+        loss = F.ctc_loss(x, am.tensor([[target]]), [3], [1])
+        assert loss.item() == wanted
+        loss.backward()
+        assert np.isfinite(x.grad.numpy()).all()
+
+
 def test_jitted():
     def loss(x, targets, times, sizes):
         return F.ctc_loss(x.log_softmax(2), targets, times, sizes)

@@ -144,4 +144,4 @@ def _log_likelihood(x: Tensor, labels: Tensor, times: Tensor, sizes: Tensor, bla
     last = 2 * sizes.unsqueeze(1)
     ends = [where(place == end, paths, NEVER).amax(1) for end in (last, last - 1)]
     total = ends[0].logaddexp(ends[1])
-    return where(total > NEVER / 2, total, -math.inf)
+    return where(total < NEVER / 2, -math.inf, total)
