@@ -299,9 +299,9 @@ class Fusion:
 
     def join_columns(self) -> None:
         """Sums down columns go with the rows of the same data (compiler.columns)."""
-        for columns in list(self.groups):
+        for columns in [group for group in self.groups if group.reduced]:
             for rows in self.groups:
-                if fits(rows) and adds_columns(self, rows, columns):
+                if rows.reduced and fits(rows) and adds_columns(self, rows, columns):
                     members = list(columns.members)
                     self.absorb(rows, columns)
                     rows.columns = members
