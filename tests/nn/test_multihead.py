@@ -103,6 +103,7 @@ def test_a_query_without_keys_gives_the_bias_of_the_output():
     ({"attn_mask": SEEN.astype(np.int64)}, DTypeError, "need bool or float32"),
     ({"is_causal": True}, ArgumentError, "is_causal without attn_mask"),
     ({"bias_k": array(1, 1, WIDTH)}, ArgumentError, "need both or none"),
+    ({"static_k": array(6, 7, 3), **ADDED}, ArgumentError, "need one or the other"),
     ({"static_k": array(5, 7, 3)}, ShapeError, r"need \(6, length, 3\)"),
 ])  # fmt: skip
 def test_errors_name_a_fix(change, error, says):

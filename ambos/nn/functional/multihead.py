@@ -68,29 +68,16 @@ def multi_head_attention_forward(
     separate = (q_proj_weight, k_proj_weight, v_proj_weight)
     packed = None if use_separate_proj_weight else in_proj_weight
     q, k, v = _projected((q, k, v), packed, separate, in_proj_bias, width)
-    if (bias_k is None) != (bias_v is None):
-        raise ArgumentError(f"{NAME}: one of bias_k and bias_v; need both or none")
-    added = (bias_k is not None) + bool(add_zero_attn)
-    if bias_k is not None:
-        k, v = (concat([x, broadcast_to(b, (1, *x.shape[1:]))]) for x, b in (
-            (k, bias_k), (v, bias_v)))  # fmt: skip
+    statics = (static_k, static_v)
+    added = _check_added(bias_k, bias_v, statics) + bool(add_zero_attn)
     heads = (batch, num_heads)
-    size = width // num_heads
     q = _split(q, heads)
-    k = _split(k, heads) if static_k is None else _static("static_k", static_k, (*heads, size))
-    v = _split(v, heads) if static_v is None else _static("static_v", static_v, (*heads, size))
-    if add_zero_attn:
-        k, v = (concat([x, zeros(*heads, 1, size, dtype=x.dtype)], 2) for x in (k, v))
+    k, v = (
+        _keys(role, x, bias, static, heads, add_zero_attn)
+        for role, x, bias, static in zip("kv", (k, v), (bias_k, bias_v), statics, strict=True)
+    )
     mask = _mask(attn_mask, key_padding_mask, (*heads, length, k.shape[2]), added, q)
-    rate = dropout_p if training else 0.0
-    if need_weights:
-        full = None if mask is None else broadcast_to(mask, (*heads, length, k.shape[2]))._node
-        factor = (1 / math.sqrt(size), False)
-        share = dropout(wrap(weights(q._node, k._node, full, factor)), rate)
-        found = wrap(weighted(share._node, v._node))
-    else:
-        share = None
-        found = scaled_dot_product_attention(q, k, v, mask, rate)
+    found, share = _attended(q, k, v, mask, dropout_p if training else 0.0, need_weights)
     rows = found.permute(2, 0, 1, 3).reshape(length, batch, width)
     result = linear(rows, out_proj_weight, out_proj_bias)
     if share is not None and average_attn_weights:
@@ -140,6 +127,40 @@ def _split(x: Tensor, heads: Shape) -> Tensor:
     """(length, batch, features) as (batch, heads, length, features / heads)."""
     found: Tensor = x.reshape(x.shape[0], *heads, x.shape[2] // heads[1]).permute(1, 2, 0, 3)
     return found
+
+
+def _check_added(bias_k: Any, bias_v: Any, statics: tuple[Any, Any]) -> bool:
+    """Is a key added that was learnt?"""
+    if (bias_k is None) != (bias_v is None):
+        raise ArgumentError(f"{NAME}: one of bias_k and bias_v; need both or none")
+    if bias_k is not None and any(x is not None for x in statics):
+        raise ArgumentError(f"{NAME}: bias_k and bias_v with static keys or values, which nothing "
+                            "is added to; need one or the other")  # fmt: skip
+    return bias_k is not None
+
+
+def _keys(role: str, x: Tensor, bias: Any, static: Any, heads: Shape, add_zero: bool) -> Tensor:
+    """Keys or values as (batch, heads, S, features / heads), with what is added to them."""
+    size = x.shape[2] // heads[1]
+    if static is not None:
+        x = _static(f"static_{role}", static, (*heads, size))
+    else:
+        if bias is not None:
+            x = concat([x, broadcast_to(bias, (1, *x.shape[1:]))])
+        x = _split(x, heads)
+    return concat([x, zeros(*heads, 1, size, dtype=x.dtype)], 2) if add_zero else x
+
+
+def _attended(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, need_weights: bool
+) -> tuple[Tensor, Tensor | None]:
+    """What heads find, and the weights that they give, where these are wanted."""
+    if not need_weights:
+        return scaled_dot_product_attention(q, k, v, mask, rate), None
+    full = None if mask is None else broadcast_to(mask, (*q.shape[:3], k.shape[2]))._node
+    scale = (1 / math.sqrt(q.shape[3]), False)
+    share = dropout(wrap(weights(q._node, k._node, full, scale)), rate)
+    return wrap(weighted(share._node, v._node)), share
 
 
 def _static(role: str, value: Any, shape: Shape) -> Tensor:
