@@ -61,6 +61,12 @@ def ldl_solve(LD: Any, pivots: Any, y: Any, *, hermitian: bool = False) -> Tenso
     """z of A @ z = y from A's `ldl_factor`.
 
     Shapes: (..., n, n), (..., n) and (..., n, k) -> (..., n, k); leading axes broadcast.
+
+    Example:
+        >>> import ambos as am
+        >>> factors = am.linalg.ldl_factor(am.tensor([[0.0, 2.0], [2.0, 0.0]]))
+        >>> am.linalg.ldl_solve(*factors, am.tensor([[2.0], [4.0]])).tolist()
+        [[2.0], [1.0]]
     """
     a, b = together("ldl_solve", LD, y)
     a, exchanges = matrix("ldl_solve", wrap(a), square=True), node_of(pivots)

@@ -95,7 +95,14 @@ def triangular_solve(
     y: Any, x: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> TriangularSolution:
     """z of x @ z = y (of its transpose, if so) for a triangle, and `x`: `linalg.solve_triangular`,
-    which has its arguments the other way round."""
+    which has its arguments the other way round.
+
+    Example:
+        >>> import ambos as am
+        >>> x = am.tensor([[2.0, 1.0], [0.0, 4.0]])
+        >>> am.triangular_solve(am.tensor([[5.0], [4.0]]), x).solution.tolist()
+        [[2.0], [1.0]]
+    """
     right, given = wrap(node_of(y)), wrap(node_of(x))
     for tensor in (right, given):
         if tensor.ndim < 2:
@@ -131,6 +138,12 @@ def lu_unpack(
     """P, L and U from what `lu_factor` returns.
 
     Shapes: (..., m, n), (..., k) -> (..., m, m), (..., m, k), (..., k, n) where k = min(m, n).
+
+    Example:
+        >>> import ambos as am
+        >>> found = am.lu_unpack(*am.lu(am.tensor([[1.0, 2.0], [2.0, 2.0]])))
+        >>> found.L.tolist(), found.U.tolist()
+        ([[1.0, 0.0], [0.5, 1.0]], [[2.0, 2.0], [0.0, 1.0]])
     """
     packed = matrix("lu_unpack", LU)
     k = min(packed.shape[-2:])

@@ -53,6 +53,13 @@ def ormqr(x: Any, tau: Any, other: Any, left: bool = True, transpose: bool = Fal
     reflections; with `transpose` Q^H instead.
 
     Shapes: (..., m, n), (..., k), (..., m, p) -> (..., m, p), or (..., p, m) unless `left`.
+
+    Example:
+        >>> import ambos as am
+        >>> x = am.tensor([[3.0, 1.0], [4.0, 2.0]])
+        >>> found = am.ormqr(*am.geqrf(x), x, transpose=True)  # Q^H x is R
+        >>> [f"{value:.1f}" for value in found.abs().flatten().tolist()]
+        ['5.0', '2.2', '0.0', '0.4']
     """
     x, other = map(wrap, together("ormqr", x, other))
     given, factors = _vectors("ormqr", x, tau)
