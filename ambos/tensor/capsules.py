@@ -67,8 +67,8 @@ def capsule_of(
     if stream is not None:
         raise ExchangeError(f"__dlpack__: stream is {stream!r}; need None on the CPU")
     if dl_device is not None and tuple(dl_device) != CPU:
-        raise DeviceError(f"__dlpack__: dl_device is {tuple(dl_device)}; need {CPU}, the CPU, "
-                          "where this version of ambos computes")  # fmt: skip
+        raise ExchangeError(f"__dlpack__: dl_device is {tuple(dl_device)}; need {CPU}, the CPU, "
+                            "where this version of ambos computes")  # fmt: skip
     is_old = max_version is None or max_version[0] < 1
     straight = all(stride >= 0 for stride in array.strides)
     shareable = straight and not (is_old and array.storage.readonly)

@@ -133,7 +133,7 @@ def test_devices_and_streams():
     x = am.tensor([1.0])
     assert x.__dlpack_device__() == (1, 0)
     assert x.__dlpack__(dl_device=(1, 0), stream=None) is not None
-    with pytest.raises(DeviceError, match=r"dl_device is \(2, 0\); need \(1, 0\)"):
+    with pytest.raises(ExchangeError, match=r"dl_device is \(2, 0\); need \(1, 0\)"):
         x.__dlpack__(dl_device=(2, 0))
     with pytest.raises(BufferError, match="stream is 3"):
         x.__dlpack__(stream=3)
