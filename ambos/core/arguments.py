@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeVar
 
-from ambos.core.errors import AmbosError, ArgumentError, UnknownNameError, suggest
+from ambos.core.errors import ArgumentError, UnknownNameError, suggest, user_line
+from ambos.core.misuse import MISUSE, explained
 
 Called = TypeVar("Called", bound=Callable[..., Any])
-
-
-def misfit(
-    name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> AmbosError | None:
-    """The error that says why `function(*args, **kwargs)` does not bind, or None where it does."""
-    signature = inspect.signature(function)
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as problem:
-        known = [
-            p.name
-            for p in signature.parameters.values()
-            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"
-        ]
-        for keyword in kwargs:
-            if keyword not in known:
-                return UnknownNameError(
-                    f"{name}: unknown keyword {keyword!r}; known: {', '.join(known) or 'none'}"
-                    f"{suggest(keyword, known)}"
-                )
-        return ArgumentError(f"{name}: {problem}; need {name}({', '.join(known)})")
-    return None
 
 
 def checked(function: Called) -> Called:
@@ -52,13 +29,11 @@ mean 'epochs'? [...]
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except TypeError as error:
-            if isinstance(error, AmbosError):
-                raise
-            problem = misfit(function.__name__, function, args, kwargs)
+        except MISUSE as error:
+            problem = explained(function.__name__, function, args, kwargs, error)
             if problem is None:
                 raise
-            raise problem from None
+            raise problem from problem.__cause__
 
     return call  # type: ignore[return-value]
 
@@ -72,17 +47,17 @@ class Checked(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
-        except TypeError as error:
-            if isinstance(error, AmbosError):
-                raise
-            problem = misfit(cls.__name__, cls.__init__, (None, *args), kwargs)  # type: ignore[misc]
+        except MISUSE as error:
+            construct = functools.partial(cls.__init__, None)  # type: ignore[misc]
+            problem = explained(cls.__name__, construct, args, kwargs, error)
             if problem is None:
                 raise
             advice = getattr(cls, "advice", None)
             hint = advice(args, kwargs) if advice is not None else ""
             if hint:
-                problem = type(problem)(f"{str(problem).partition(' [')[0]}; {hint}")
-            raise problem from None
+                problem.message += f"; {hint}"
+                problem.at(user_line())
+            raise problem from problem.__cause__
 
 
 def checked_all(names: Iterable[str], namespace: dict[str, Any]) -> None:

@@ -16,7 +16,9 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 class AmbosError(Exception):
     """Base of every error that ambos raises on purpose. `line` says where the mistake was made,
     if that is not where the user is now: an operation is recorded at one line and computed at
-    another."""
+    another. `explains` is what Python complained of, where that led to this error."""
+
+    explains: BaseException | None = None
 
     def __init__(self, message: str, line: str = "") -> None:
         where = line or user_line()
@@ -48,6 +50,14 @@ class IndexingError(AmbosError, IndexError):
 
 class ArgumentError(AmbosError, ValueError):
     """An argument whose value is not one of those allowed."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument of a type that the function cannot take."""
+
+
+class OutOfMemoryError(AmbosError, MemoryError):
+    """More bytes than the machine has; nothing was allocated."""
 
 
 class UnknownNameError(AmbosError, TypeError, AttributeError):
@@ -97,18 +107,21 @@ class CompilerError(AmbosError, RuntimeError):
 def user_frame() -> FrameType | None:
     """The frame of the innermost caller outside this package."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        path = frame.f_code.co_filename
-        inside = _inside.get(path)
-        if inside is None:
-            inside = _inside[path] = path.startswith((PACKAGE, "<frozen"))
-        if not inside:
-            # A dataclass's __init__ comes from "<string>", with the globals of its module.
-            name = frame.f_globals.get("__name__") if path == "<string>" else ""
-            if not str(name).startswith("ambos."):
-                return frame
+    while frame is not None and is_inside(frame):
         frame = frame.f_back
-    return None
+    return frame
+
+
+def is_inside(frame: FrameType) -> bool:
+    """Is this code of ambos?"""
+    path = frame.f_code.co_filename
+    inside = _inside.get(path)
+    if inside is None:
+        inside = _inside[path] = path.startswith((PACKAGE, "<frozen"))
+    # A dataclass's __init__ comes from "<string>", with the globals of its module.
+    return inside or (
+        path == "<string>" and str(frame.f_globals.get("__name__")).startswith("ambos.")
+    )
 
 
 def depth_of_user() -> int:

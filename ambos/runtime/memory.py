@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, OutOfMemoryError
 from ambos.core.program import ALIGNMENT
 
 LARGE = 1 << 20  # giving back a block this large looks at the limit; it is a mapping of its own
@@ -33,12 +33,24 @@ HUGE = 4 << 20  # from here on pages of 2 MiB cost little
 IDLE_SHARE = 4  # a quarter of the bytes in use may lie idle when a new block is made
 
 
+def _physical() -> int:
+    """The bytes of memory that the machine has, 0 where that is not known."""
+    try:
+        return max(0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
 def _retain_limit() -> int:
     """An eighth of the machine's memory."""
-    try:
-        return max(64 << 20, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
-    except (AttributeError, OSError, ValueError):
-        return 1 << 30
+    return max(64 << 20, physical // 8) if physical else 1 << 30
+
+
+def _available() -> int:
+    """The bytes that the system could give now without writing other memory to disk."""
+    with suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as lines:
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+    return physical
 
 
 class Statistics:
@@ -68,6 +80,7 @@ class _Block:
 
 
 statistics = Statistics()
+physical = _physical()
 retain_limit = _retain_limit()
 _free: dict[int, list[_Block]] = {}  # size class -> blocks
 _lock = threading.RLock()  # re-entrant: the collector may drop a Storage anywhere
@@ -88,7 +101,7 @@ class Storage:
 
     Its content is whatever was there before.
 
-    Errors: ArgumentError for a negative size, MemoryError where there is not enough.
+    Errors: ArgumentError for a negative size, OutOfMemoryError where there is not enough.
 
     Example:
         >>> storage = Storage(12)
@@ -298,14 +311,36 @@ def _obtain(size: int) -> tuple[int, Any]:
     if not _is_mapping(size):
         memory = np.empty(size + ALIGNMENT, np.uint8)
         return memory.__array_interface__["data"][0], memory
+    # The system promises more than it has, and ends a process that believes it.
+    if size > retain_limit and physical and size > _available():
+        raise _refused(size)
     try:
         mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError as error:
-        raise MemoryError(f"Storage: the system has no {size} bytes: {error}") from error
+    except (OSError, OverflowError) as error:
+        raise _refused(size) from error
     if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without huge pages
             mapping.madvise(mmap.MADV_HUGEPAGE)
     return ctypes.addressof(ctypes.c_char.from_buffer(mapping)), mapping
+
+
+def _refused(size: int) -> OutOfMemoryError:
+    room = f"of {_in_words(physical)} this machine has {_in_words(_available())} left"
+    return OutOfMemoryError(f"memory: {_in_words(size)} are needed ({size:,} bytes); {room}: "
+                            "compute in parts, or with a smaller dtype")  # fmt: skip
+
+
+def _in_words(nbytes: int) -> str:
+    """
+    Example:
+        >>> _in_words(3 << 29)
+        '1.5 GiB'
+    """
+    size, unit = nbytes / 2**10, "KiB"
+    for larger in ("MiB", "GiB", "TiB", "PiB", "EiB"):
+        if size >= 1024:
+            size, unit = size / 1024, larger
+    return f"{size:.1f} {unit}"
 
 
 def _trim(limit: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ambos.compiler.explain import Buffer, Explained, Schedule, explain_graph
 from ambos.core import tree
+from ambos.core.arguments import checked
 from ambos.core.config import config
 from ambos.core.errors import ArgumentError
 from ambos.graph.lines import Line, line_of
@@ -43,6 +44,7 @@ class Listener(Watcher):
             raise Stop
 
 
+@checked
 def explain(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     """Print how what `fn(*args, **kwargs)` computes would run: which operations are fused into
     which kernel, from which lines, what is kept in memory and why fusion ends there.

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ambos.core.arguments import checked
 from ambos.graph.node import tracking
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@checked
 def is_grad_enabled() -> bool:
     """Do operations in this thread record gradients?"""
     return tracking.enabled

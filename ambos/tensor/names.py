@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ambos.core.errors import DeviceError, UnknownNameError, suggest
+from ambos.core.misuse import MISUSE, explained
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,7 +43,13 @@ def public(function: F) -> F:
     def checked(*args: Any, **kwargs: Any) -> Any:
         if kwargs and not open_ended:
             kwargs = {_known(function.__name__, k, known, translate): v for k, v in kwargs.items()}
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except MISUSE as error:
+            problem = explained(function.__name__, function, args, kwargs, error)
+            if problem is None:
+                raise
+            raise problem from problem.__cause__
 
     return checked  # type: ignore[return-value]
 

@@ -16,7 +16,7 @@ from ambos.compiler.compiled import Compiled, Renewal
 from ambos.core.collector import held_off
 from ambos.core.config import config
 from ambos.core.dtype import uint64
-from ambos.core.errors import IndexingError
+from ambos.core.errors import IndexingError, OutOfMemoryError, user_line
 from ambos.core.program import TextMissing
 from ambos.core.shape import Shape
 from ambos.graph import Node, substitute
@@ -233,7 +233,7 @@ def prepare(
 
 def execute(plan: Plan, leaves: Sequence[Node], order: Sequence[Node]) -> list[Array]:
     """Allocate the outputs and run; `order` is the graph that `plan` was made for."""
-    outputs = [Storage(nbytes) for nbytes in plan.compiled.program.output_bytes]
+    outputs = allocate(plan.compiled)
     inputs = [node.value.address for node in leaves][: plan.compiled.program.num_inputs]
     addresses = [storage.address for storage in outputs]
     try:
@@ -249,6 +249,21 @@ def execute(plan: Plan, leaves: Sequence[Node], order: Sequence[Node]) -> list[A
         else leaves[r.input or 0].value.seen_as(r.shape, r.strides, r.dtype)
         for r in plan.compiled.results
     ]
+
+
+def allocate(compiled: Compiled) -> list[Storage]:
+    """Memory for the results.
+
+    Errors: OutOfMemoryError, which says for which."""
+    outputs: list[Storage] = []
+    try:
+        for nbytes in compiled.program.output_bytes:
+            outputs.append(Storage(nbytes))
+    except OutOfMemoryError as error:
+        result = next(r for r in compiled.results if r.output == len(outputs))
+        error.message = f"{result.dtype.name}{list(result.shape)}: {error.message}"
+        raise error.at(user_line()) from None
+    return outputs
 
 
 def out_of_range(order: Sequence[Node]) -> dict[Node, Node]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ambos.core.arguments import checked
 from ambos.core.dtype import DType, bool_, complex64, float32, int64
 from ambos.core.errors import UnknownNameError, suggest
 
@@ -15,6 +16,7 @@ NAMES = ("precision", "threshold", "edgeitems", "linewidth", "suppress")
 options: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80}
 
 
+@checked
 def set_printoptions(**changes: Any) -> None:
     """Change how tensors print: precision, threshold, edgeitems, linewidth, suppress (NumPy's)."""
     for name in changes:
