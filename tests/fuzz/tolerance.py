@@ -76,7 +76,8 @@ def _allowed(node: Node, expected: Values, inputs: Sequence[Values]) -> Values |
         return _of_products(node, size, inputs, digits, dtype) + tiny
     if name in ("logcumsumexp", "logaddexp"):
         most = max((np.abs(_wide(i[np.isfinite(i)])).max(initial=0) for i in inputs), default=0)
-        return 4 * digits * (size + most + 1)
+        steps = 1 + (max(node.shape, default=1) / 16 if name == "logcumsumexp" else 0)
+        return 4 * digits * steps * (size + most + 1)
     if node.op.kind in ("attention", "call"):  # type: ignore[attr-defined]
         return 64 * digits * np.maximum(size, 1)
     if node.op.kind == "random":  # type: ignore[attr-defined]
@@ -84,7 +85,8 @@ def _allowed(node: Node, expected: Values, inputs: Sequence[Values]) -> Values |
     if approximate(node.op):  # type: ignore[arg-type]
         found = 4 * digits * size + tiny
         if name in ("sin", "cos", "tan"):
-            found[np.abs(_wide(inputs[0])) > TRIGONOMETRIC_RANGE[node.dtype.compute]] = np.inf
+            far = np.abs(_wide(inputs[0])) > TRIGONOMETRIC_RANGE[node.dtype.compute]
+            found = np.where(far, np.inf, found)
         return np.asarray(found)
     return None
 
@@ -124,5 +126,7 @@ def _for_complex(node: Node, size: Values, inputs: Sequence[Values], digits: flo
         return np.full(size.shape, np.inf)
     if node.op.name in LINEAR:
         return 8 * digits * _magnitude(node, inputs, node.dtype.part)
+    if node.op.name in ("log1p", "expm1"):  # NumPy's own lose digits near 0
+        return np.asarray(16 * digits * np.maximum(size, 1))
     factors = max((i.size for i in inputs), default=1) if node.op.name in PRODUCTS else 16
     return np.asarray(factors * digits * np.maximum(size, 2.0**-100))
