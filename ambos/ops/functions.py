@@ -190,6 +190,17 @@ class Tanh(Pointwise):
     partials = lambda op, out, x: (_one_minus_square(out),)
 
 
+class Sigmoid(Pointwise):
+    """1 / (1 + exp(-x)), whose small values are as exact as its large ones."""
+
+    cost, lower = 16, elementary.sigmoid
+    partials = lambda op, out, x: (multiply(out, subtract(constant_like(x, 1), out)),)
+
+    def ref(np: Any, x: Any) -> Any:
+        tail = np.exp(-np.abs(x))
+        return np.where(x < 0, tail, x.dtype.type(1)) / (x.dtype.type(1) + tail)
+
+
 class Asinh(Pointwise):
     """Inverse hyperbolic sine."""
 
@@ -365,5 +376,5 @@ hypot: Hypot
 exp, expm1, log, log1p, sqrt, rsqrt = Exp(), Expm1(), Log(), Log1p(), Sqrt(), Rsqrt()
 sin, cos, tan, asin, acos, atan, atan2 = Sin(), Cos(), Tan(), Asin(), Acos(), Atan(), Atan2()
 sinh, cosh, tanh, power, erf, erf_slope = Sinh(), Cosh(), Tanh(), Power(), Erf(), ErfSlope()
-asinh, acosh, atanh, hypot = Asinh(), Acosh(), Atanh(), Hypot()
+asinh, acosh, atanh, hypot, sigmoid = Asinh(), Acosh(), Atanh(), Hypot(), Sigmoid()
 floor, ceil, round_, trunc, logaddexp = Floor(), Ceil(), Round(), Trunc(), Logaddexp()

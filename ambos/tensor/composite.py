@@ -83,7 +83,9 @@ def sigmoid(x: Any) -> Tensor:
 
 
 def sigmoid_node(node: Node) -> Node:
-    """(1 + tanh(x / 2)) / 2: one elementary function, and finite everywhere."""
+    """Of complex numbers (1 + tanh(x / 2)) / 2, which is finite everywhere."""
+    if not node.dtype.is_complex:
+        return functions.sigmoid(node)
     half = binary(ops.multiply, node, 0.5)
     return binary(ops.add, binary(ops.multiply, functions.tanh(half), 0.5), 0.5)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 
 import ambos as am
@@ -56,3 +57,15 @@ def test_angles_have_gradients_at_and_near_the_origin():
         x = am.tensor(values, requires_grad=True)
         am.angle(x).sum().backward()
         assert x.grad.tolist() == ([0, 0, 0] if len(values) == 3 else [0, -0.5])
+
+
+def test_small_values_of_sigmoid_keep_their_digits():
+    x = np.array([-80.0, -30.0, -17.5, -8.5, 0.0, 8.5, 90.0], np.float32)
+    mine = am.tensor(x, requires_grad=True)
+    found = am.sigmoid(mine)
+    exact = scipy.special.expit(x.astype(np.float64))
+    np.testing.assert_allclose(found.detach().numpy(), exact, rtol=2e-7)
+    found.sum().backward()
+    np.testing.assert_allclose(mine.grad.numpy()[:5], (exact * (1 - exact))[:5], rtol=1e-6)
+    half = am.sigmoid(am.tensor(x[3:5]).to("bfloat16"))
+    np.testing.assert_allclose(half.float().numpy(), exact[3:5], rtol=2**-8)

@@ -1,4 +1,4 @@
-"""exp and expm1.
+"""exp, expm1 and sigmoid.
 
 x = n ln 2 + r with |r| <= ln(2)/2, exp(x) = 2**n (1 + r + r^2 Q(r)); Q is minimax.
 """
@@ -85,3 +85,20 @@ def expm1(b: Builder, x: Value) -> Value:
     inverse = b.bitcast((2 * form.bias - rest) << form.fraction, form.dtype)
     y = b.fma(first, q, b.fma(first, r, first - inverse))
     return b.copysign(y * second, x)
+
+
+def sigmoid(b: Builder, x: Value) -> Value:
+    """1 / (1 + e**-x) without overflow, its small values as exact as its large ones.
+
+    t / (1 + t) or 1 / (1 + t) with t = e**-|x|, and what rounding took from 1 + t and from the
+    quotient q given back: 1 / (1 + t) is 1 - q or q.
+    """
+    one = b.const(1.0, x.dtype)
+    tail = exp(b, -b.abs(x))
+    total = one + tail
+    lost = tail - (total - one)
+    below = x < 0.0
+    top = b.select(below, tail, one)
+    quotient = top / total
+    rest = b.fma(-quotient, lost, b.fma(-quotient, total, top))
+    return b.fma(rest, b.select(below, one - quotient, quotient), quotient)
