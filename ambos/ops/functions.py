@@ -9,8 +9,11 @@ from ambos.graph.node import Node
 from ambos.ops import elementary
 from ambos.ops.arithmetic import (
     add,
+    bitwise_and,
     divide,
     equal,
+    greater,
+    isinf,
     multiply,
     negative,
     subtract,
@@ -155,12 +158,23 @@ class Atan2(Pointwise):
         return tuple(multiply(scaled, divide(part, distance)) for part in (x, negative(y)))
 
 
+def _share(x: Node, y: Node) -> Node:
+    """exp(x) / (exp(x) + exp(y)) from x - y, whose digits do not depend on how large both are; half
+    of equal infinities. The power is at most 1, so that derivatives of this are finite as well."""
+    zero, one = constant_like(x, 0), constant_like(x, 1)
+    same = bitwise_and(equal(x, y), isinf(x))
+    gap = subtract(where(same, zero, y), where(same, zero, x))
+    below = greater(gap, zero)
+    size = exp(where(below, negative(gap), gap))
+    return divide(where(below, size, one), add(one, size))
+
+
 class Logaddexp(Pointwise):
     """log(exp(x) + exp(y)), without overflow."""
 
     arity, cost, lower, domain = 2, 26, elementary.logaddexp, (0.2, 3.0)
     ref = lambda np, x, y: np.logaddexp(x, y)
-    partials = lambda op, out, x, y: (exp(subtract(x, out)), exp(subtract(y, out)))
+    partials = lambda op, out, x, y: (_share(x, y), _share(y, x))
 
 
 class Sinh(Pointwise):

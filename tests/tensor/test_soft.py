@@ -106,3 +106,21 @@ def test_large_complex_powers_do_not_overflow():
     found = am.logcumsumexp(x, 0).numpy()
     assert found[0].real == -np.inf
     np.testing.assert_allclose(found[1:], [2000 + 1j, total, total])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_of_logaddexp_keep_their_digits(dtype):
+    """Also where the last digit of the result is 1e-3, for equal infinities, and once more."""
+    gap = np.array([0.0, 0.25, -3, 8, -150])
+    x = am.tensor((1e4 + gap).astype(dtype), requires_grad=True)
+    y = am.full_like(x, 1e4)
+    (first,) = am.autograd.grad([am.logaddexp(x, y).sum()], [x], create_graph=True)
+    (second,) = am.autograd.grad([first.sum()], [x])
+    share = 1 / (1 + np.exp(-gap))
+    rtol = 1e-6 if dtype == "float32" else 1e-14
+    tiny = float(np.finfo(dtype).tiny)
+    np.testing.assert_allclose(first.detach().numpy(), share, rtol=rtol, atol=tiny)
+    np.testing.assert_allclose(second.numpy(), share / (1 + np.exp(gap)), rtol=rtol, atol=tiny)
+    low = am.full((1,), -np.inf, dtype=dtype, requires_grad=True)
+    am.logaddexp(low, am.full_like(low, -np.inf)).sum().backward()
+    assert low.grad.tolist() == [0.5]
