@@ -91,7 +91,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
 def from_dlpack(x: Any, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor on the memory of any array that speaks DLPack (NumPy, PyTorch, JAX): it is not
     copied, and who owns it must not write there as long as the tensor or what is computed from it
-    is in use. `copy=True`, like `am.tensor`, takes a copy.
+    is in use, a `clone()` too. `copy=True`, like `am.tensor(array)`, takes a copy.
 
     Errors: DTypeError for what is no such array, DeviceError for memory that is not the CPU's,
         ExchangeError for `copy=False` where only a copy can be had (negative strides).
