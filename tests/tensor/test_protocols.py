@@ -26,7 +26,7 @@ REFUSED_HERE = {
     },
     "int64": {"frexp", "nextafter"},
     "complex128": {
-        "float_power", "fmax", "fmin", "greater", "greater_equal", "less", "less_equal", "maximum",
+        "fmax", "fmin", "greater", "greater_equal", "less", "less_equal", "maximum",
         "minimum", "rint",
     },
 }  # fmt: skip
