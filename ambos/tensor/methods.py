@@ -242,6 +242,7 @@ def attach() -> None:
         methods[operator] = inplace.rebinding(table[name], operator)
     for name, method in methods.items():
         setattr(Tensor, name, method)
+    protocols.know(table)
 
 
 attach()

@@ -8,47 +8,35 @@ copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ambos.core.errors import ArgumentError, GradientError
-from ambos.tensor import composite, floats, linear, numbers, parts, pointwise
 from ambos.tensor.handle import Tensor
 
-
-def _halves(x: Any, y: Any) -> tuple[Tensor, Tensor]:
-    return pointwise.exported["floor_divide"](x, y), pointwise.exported["remainder"](x, y)
-
-
-# Names that differ, and names that mean the same for what a ufunc takes.
-OTHERS: dict[str, Callable[..., Any]] = {
-    "conjugate": parts.conj, "degrees": composite.rad2deg, "divmod": _halves,
-    "fabs": pointwise.exported["absolute"], "radians": composite.deg2rad,
-    "rint": numbers.round,
+# Ours under another name, or one that means the same for what the ufunc takes.
+OTHERS = {
+    "conjugate": "conj", "degrees": "rad2deg", "fabs": "absolute", "radians": "deg2rad",
+    "rint": "round",
 }  # fmt: skip
 # Ours gives another kind of result: NumPy's reciprocal of an integer is an integer.
 DIFFERENT = {"reciprocal"}
+COUNTERPARTS: dict[Any, Callable[..., Any]] = {}  # NumPy's ufuncs and what they are here
 
 
-def _counterparts() -> dict[Any, Callable[..., Any]]:
-    """NumPy's ufuncs and what they are here."""
-    found = {}
+def know(functions: Mapping[str, Callable[..., Any]]) -> None:
+    """Take note of the counterparts among our functions."""
     for ufunc in vars(np).values():
-        if not isinstance(ufunc, np.ufunc) or ufunc.__name__ in DIFFERENT:
-            continue
-        name = ufunc.__name__
-        ours = OTHERS.get(name) or pointwise.exported.get(name)
-        for module in (composite, floats, linear, numbers):
-            if ours is None and name in module.__all__:
-                ours = getattr(module, name)
-        if ours is not None:
-            found[ufunc] = ours
-    return found
-
-
-COUNTERPARTS = _counterparts()
+        if isinstance(ufunc, np.ufunc) and ufunc.__name__ not in DIFFERENT:
+            name = OTHERS.get(ufunc.__name__, ufunc.__name__)
+            if name in functions:
+                COUNTERPARTS[ufunc] = functions[name]
+    COUNTERPARTS[np.divmod] = lambda x, y: (
+        functions["floor_divide"](x, y),
+        functions["remainder"](x, y),
+    )
 
 
 def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
