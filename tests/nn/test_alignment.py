@@ -134,6 +134,19 @@ def test_probabilities_of_zero():
         assert np.isfinite(x.grad.numpy()).all()
 
 
+def test_an_example_alone_equals_itself_among_others():
+    def found(part):
+        x = am.tensor(LOGITS[:, part].astype(np.float32), requires_grad=True)
+        loss = F.ctc_loss(x.log_softmax(2), am.tensor(TARGETS[part]), TIMES[part], SIZES[part],
+                          reduction="none")  # fmt: skip
+        loss.sum().backward()
+        return loss.numpy(), x.grad.numpy()
+
+    every, alone = found(slice(None)), found(slice(1, 2))
+    np.testing.assert_array_equal(every[0][1:2], alone[0])
+    np.testing.assert_array_equal(every[1][:, 1:2], alone[1])
+
+
 def test_jitted():
     def loss(x, targets, times, sizes):
         return F.ctc_loss(x.log_softmax(2), targets, times, sizes)
