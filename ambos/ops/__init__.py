@@ -12,10 +12,12 @@ from ambos.ops import (
     folding,
     fourier,
     functions,
+    indefinite,
     indexing,
     movement,
     random,
     reductions,
+    reflections,
     sampling,
     scan,
     solving,
@@ -29,6 +31,6 @@ from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 __all__ = [
     "Op", "Pointwise", "arithmetic", "attempts", "attention", "bessel", "bits", "blend",
     "complex", "constant", "constant_like", "contraction", "folding", "fourier", "functions",
-    "indexing", "movement", "op", "random", "reductions", "registry", "sampling", "scan",
-    "solving", "sources", "special", "spectral", "triangles",
+    "indefinite", "indexing", "movement", "op", "random", "reductions", "reflections", "registry",
+    "sampling", "scan", "solving", "sources", "special", "spectral", "triangles",
 ]  # fmt: skip

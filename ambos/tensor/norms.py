@@ -13,6 +13,7 @@ from ambos.ops import arithmetic as ops
 from ambos.ops import functions
 from ambos.ops import reductions as folds
 from ambos.ops.movement import permute
+from ambos.ops.spectral import svdvals
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, convert, floating, quotient, scalar
@@ -49,8 +50,6 @@ def norm(
 
 def nuclear(node: Node, axis: Axis, keepdims: bool) -> Node:
     """The sums of the singular values of the matrices that lie along two axes."""
-    from ambos.ops.spectral import svdvals  # linear algebra is loaded when it is used
-
     axes = normalize_axes("norm", axis, node.rank)
     if len(axes) != 2:
         raise ArgumentError(f"norm: order 'nuc' over axes {axes} of {node.shape}; need two")

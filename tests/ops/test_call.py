@@ -35,8 +35,11 @@ CALLS = [
 ]
 
 
+REAL = ("tiny", "pivots")
+
+
 def leaves_of(sample: Sample, dtype: DType) -> list[Node]:
-    """Complex where the sample has floating matrices; tolerances stay real."""
+    """Complex where the sample has floating matrices; tolerances and pivots stay real."""
     rng, found = np.random.default_rng(0), []
     fills = sample.fills or ("values",) * len(sample.shapes)
     for fill, leaf in zip(fills, sample.leaves(dtype.part), strict=True):
@@ -44,9 +47,9 @@ def leaves_of(sample: Sample, dtype: DType) -> list[Node]:
         if fill == "positive":
             turn = np.linalg.qr(values + 1j * rng.normal(size=leaf.shape))[0]
             values = turn @ values @ np.swapaxes(turn, -1, -2).conj()
-        elif fill != "tiny":
+        elif fill not in REAL:
             values = values + 0.2j * rng.normal(size=leaf.shape)
-        kind = dtype.part if fill == "tiny" else dtype
+        kind = dtype.part if fill in REAL else dtype
         found.append(data.leaf(values.astype(kind.name), leaf.shape, kind))
     return found
 

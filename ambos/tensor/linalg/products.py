@@ -95,7 +95,7 @@ def multi_dot(arrays: Sequence[Any]) -> Tensor:
     """
     if not isinstance(arrays, (list, tuple)) or len(arrays) < 2:
         count = len(arrays) if isinstance(arrays, (list, tuple)) else type(arrays).__name__
-        raise ArgumentError(f"linalg.multi_dot: got {count} arrays; need a list of at least two")
+        raise ArgumentError(f"linalg.multi_dot: got {count} arrays; need at least two, in a list")
     nodes = [node_of(array) for array in arrays]
     for number, node in enumerate(nodes):
         at_end = number in (0, len(nodes) - 1)
