@@ -356,6 +356,7 @@ def eye(
 def _diagonal(compare: Any, shape: Shape, k: int) -> Node:
     """compare(column, row + k) over the last two axes, bool."""
     rows, columns = shape[-2:]
+    k = max(-rows, min(k, columns))  # further out there is nothing, and int64 ends somewhere
     row = expand_to(reshaped(iota(attrs=(rows,)), (rows, 1)), (rows, columns))
     column = expand_to(iota(attrs=(columns,)), (rows, columns))
     mask: Node = compare(column, ops.add(row, scalar(k, int64, (rows, columns))))

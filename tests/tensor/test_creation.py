@@ -141,3 +141,12 @@ def test_linspace_has_numpys_bits(count, endpoint):
     ours = am.linspace(first, last, count, dtype=am.complex128, endpoint=endpoint)
     theirs = np.linspace(first, last, count, endpoint)
     np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-15)
+
+
+@pytest.mark.parametrize("k", [2**63, 2**63 - 1, -(2**63), -(2**70), 3, -2])
+def test_diagonals_far_outside(k):
+    x, k_as_numpy = np.ones((2, 3)), max(-9, min(k, 9))
+    assert np.array_equal(am.eye(2, 3, k=k).numpy(), np.eye(2, 3, k_as_numpy))
+    assert np.array_equal(am.tril(x, k=k).numpy(), np.tril(x, k_as_numpy))
+    assert np.array_equal(am.triu(x, k=k).numpy(), np.triu(x, k_as_numpy))
+    assert am.eye(0, k=k).shape == (0, 0)
