@@ -269,16 +269,25 @@ class Fusion:
     # 2. Kernels over the same space that read the same data share one pass over it.
 
     def join_siblings(self) -> None:
-        by_shape: dict[Shape, list[Group]] = {}
+        met: dict[Group, int] = {}  # in which order
+        readers: dict[tuple[Shape, Node], list[Group]] = {}  # of a large node, over a space
         for group in list(self.groups):
             if group.kind != "loop" or self.forced & set(group.members):
                 continue
-            for other in by_shape.setdefault(group.shape, []):
+            shared = [(group.shape, node) for node in self.shareable(group)]
+            others = {other for key in shared for other in readers.get(key, ())}
+            for other in sorted(others, key=met.__getitem__):
                 if self.are_siblings(group, other):
                     self.merge(other, group)
+                    home = other
                     break
             else:
-                by_shape[group.shape].append(group)
+                met[group] = len(met)
+                home = group
+            for key in shared:
+                among = readers.setdefault(key, [])
+                if home not in among:
+                    among.append(home)
 
     def join_postponed(self) -> None:
         """What could be one kernel but for a larger one that might have waited: did that one not
@@ -299,25 +308,30 @@ class Fusion:
 
     def join_columns(self) -> None:
         """Sums down columns go with the rows of the same data (compiler.columns)."""
-        for columns in [group for group in self.groups if group.reduced]:
-            for rows in self.groups:
-                if rows.reduced and fits(rows) and adds_columns(self, rows, columns):
-                    members = list(columns.members)
-                    self.absorb(rows, columns)
-                    rows.columns = members
-                    break
+        over: dict[Shape, list[Group]] = {}  # the reductions over a space
+        for group in self.groups:
+            if group.reduced:
+                over.setdefault(group.shape, []).append(group)
+        for alike in over.values():
+            for columns in list(alike):
+                for rows in alike:
+                    if fits(rows) and adds_columns(self, rows, columns):
+                        members = list(columns.members)
+                        self.absorb(rows, columns)
+                        rows.columns = members
+                        alike.remove(columns)
+                        break
 
     def are_siblings(self, a: Group, b: Group) -> bool:
+        """May these, which share something large, be one kernel?"""
         if a in b.before or b in a.before or (a.reduced and b.reduced and a.reduced != b.reduced):
             return False
         if a.weight + b.weight > LONG:
             return False
         if a.reduced != b.reduced and not single(a.shape, a.reduced or b.reduced):
             return False
-        shared = self.large_inputs(a) & self.large_inputs(b)
-        shared |= self.kept.woven_from(a.members) & self.kept.woven_from(b.members)
         reduced = a if a.reduced else b
-        return bool(shared) and (not reduced.reduced or fits(reduced) or self.one_stage(a, b))
+        return not reduced.reduced or fits(reduced) or self.one_stage(a, b)
 
     def one_stage(self, a: Group, b: Group) -> bool:
         """Is one pass enough: does no element of the full space come after a reduction?"""
@@ -326,6 +340,10 @@ class Fusion:
         full = [m for m in members if m.shape == a.shape and m not in reduces]
         outside = self.stored.difference(members)
         return reduces.isdisjoint(toposort(full, stop=lambda n: n in reduces or n in outside))
+
+    def shareable(self, group: Group) -> set[Node]:
+        """What is worth one pass for all that read or write it."""
+        return self.large_inputs(group) | self.kept.woven_from(group.members)
 
     def large_inputs(self, group: Group) -> set[Node]:
         size = size_of(group.shape)

@@ -10,7 +10,6 @@ from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops.attention import Attend
 from ambos.ops.kinds import Move
-from ambos.ops.movement import Concat, Interleave, Pad
 from ambos.ops.reductions import Reduce
 
 OWN_KERNELS = ("contract", "sort", "attention", "call")
@@ -67,12 +66,6 @@ def fold_of(node: Node) -> str:
         return "add"
     assert isinstance(node.op, Reduce)
     return node.op.fold
-
-
-def place_within(whole: Node, number: int) -> tuple[Shape, Shape]:
-    """Where input `number` of a pad, concat or interleave begins in it, and its steps."""
-    assert isinstance(whole.op, (Pad, Concat, Interleave))
-    return whole.op.places(whole)[number]
 
 
 def group_kind(node: Node) -> str:

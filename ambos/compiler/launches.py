@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from ambos.compiler import loops
 from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
 from ambos.compiler.finish import Axes, Finisher, Words, WordValue
-from ambos.compiler.group import Group, place_within, within_unit_axes
+from ambos.compiler.group import Group, within_unit_axes
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.core.features import Features
 from ambos.core.program import Host
 from ambos.core.shape import Shape, row_major
 from ambos.graph.node import Node
+from ambos.ops.movement import Concat, Interleave, Pad
 
 AnyKernel = (
     loops.LoopKernel
@@ -56,6 +57,14 @@ class Context:
     homes: dict[Node, tuple[Node, int]]  # nodes computed inside a larger one: its input number
     renewed: Mapping[Node, Node]  # results that may be written over the input they replace
     memories: dict[Node, Memory] = field(default_factory=dict)
+    places: dict[Node, list[tuple[Shape, Shape]]] = field(default_factory=dict)
+
+    def place_within(self, whole: Node, number: int) -> tuple[Shape, Shape]:
+        """Where input `number` of a pad, concat or interleave begins in it, and its steps."""
+        if whole not in self.places:  # once: a whole may have thousands of parts
+            assert isinstance(whole.op, Pad | Concat | Interleave)
+            self.places[whole] = whole.op.places(whole)
+        return self.places[whole][number]
 
     def is_stored(self, node: Node) -> bool:
         return node in self.memories
@@ -76,7 +85,7 @@ class Context:
                 order = [axes[axis] for axis in order_of(strides)]
                 order += [axis for axis in range(whole.rank) if axis not in order]
                 self.allocate(whole, self.default_strides(whole, order))
-            start, step = place_within(whole, number)
+            start, step = self.place_within(whole, number)
             memory = self.memories[whole].part(start, step, part.shape).along(axes)
         self.memories[node] = memory
         return memory

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from ambos.compiler.group import Group, kind_of, place_within, within_unit_axes
+from ambos.compiler.group import Group, kind_of, within_unit_axes
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_loop import copy_into
@@ -60,7 +60,7 @@ def lower_parts(group: Group, context: Context) -> list[Step]:
     steps = []
     for number, part in enumerate(whole.inputs):
         if context.homes.get(within_unit_axes(part)[0]) != (whole, number):
-            start, step = place_within(whole, number)
+            start, step = context.place_within(whole, number)
             place = memory.part(start, step, part.shape)
             steps.append(copy_into(place, part, context, f"copy {list(part.shape)}"))
     if whole.op.name == "concat":

@@ -15,9 +15,11 @@ from ambos.core.affine import Affine, Misaligned, linear
 from ambos.core.dtype import DType, bool_, int64
 from ambos.graph.node import Node
 from ambos.ops.kinds import Move, Op
+from ambos.ops.simplify import is_constant
 
 Place = tuple[Affine, ...]
 Conditions = list[tuple[Affine, int]]
+FEW = 16  # choices, each of which waits for the one before
 PLAIN = ("0", "1", "0.0", "1.0", "True", "False")  # part of the code; others are run-time words
 
 
@@ -211,6 +213,8 @@ class TapeBuilder:
                 raise NeedsBuffer(below) from None
             raise
         cases = [(n, tuple(source), conditions) for n, source, conditions in found]
+        if node.op.name == "interleave":  # what none of its phases holds is zero
+            cases = [case for case in cases if not is_constant(node.inputs[case[0]], 0)]
         self.moves[node, place] = cases
         return cases
 
@@ -234,22 +238,39 @@ class TapeBuilder:
         if direct is not None:
             return self.emit(Read(direct.node, None, direct.position, mask))
         result: int | None = None
-        cases = self.cases(node, place)
-        for number, source, conditions in reversed(cases):
+        choices: list[tuple[int, int]] = []  # a guard and what it lets through; later ones win
+        for number, source, conditions in reversed(self.cases(node, place)):
             guard = self.guard(conditions, mask)
             value = self.values(source, guard)[node.inputs[number]]
             if guard == mask:  # this case always holds
-                result = value
-                continue
-            if result is None and isinstance(self.tape[value], Read):
+                result, choices = value, []
+            elif result is None and not choices and isinstance(self.tape[value], Read):
                 result = value  # a masked load is zero outside
-                continue
-            other = result if result is not None else self.number(0, node.dtype)
-            assert guard is not None
-            result = self.emit(Do("where", (guard, value, other), node.dtype))
-        if result is None:
-            result = self.number(0, node.dtype)
-        return result
+            else:
+                assert guard is not None
+                choices.append((guard, value))
+        other = self.number(0, node.dtype) if result is None else result
+        return self.choose(choices, other, node.dtype)
+
+    def choose(self, choices: Sequence[tuple[int, int]], other: int, dtype: DType) -> int:
+        """The value of the last guard that holds; `other` where none does. Many are halved until
+        few are left, so that expressions stay flat."""
+        if len(choices) > FEW:
+            half = len(choices) // 2
+            below, above = choices[:half], choices[half:]
+            some = self.any_of([guard for guard, _ in above])
+            chosen = self.choose(above[1:], above[0][1], dtype)
+            choices, other = [(some, chosen)], self.choose(below, other, dtype)
+        for guard, value in choices:
+            other = self.emit(Do("where", (guard, value, other), dtype))
+        return other
+
+    def any_of(self, guards: Sequence[int]) -> int:
+        if len(guards) == 1:
+            return guards[0]
+        half = len(guards) // 2
+        sides = self.any_of(guards[:half]), self.any_of(guards[half:])
+        return self.emit(Do("bitwise_or", sides, bool_))
 
     def guard(self, conditions: Sequence[tuple[Affine, int]], mask: int | None) -> int | None:
         """`mask` and every 0 <= expression < extent that is not certain."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 
 import ambos as am
 import ambos.nn.functional as F
+from ambos.compiler.fuse import Fusion
 from tests.compiler.test_work import compiled
 
 
@@ -26,3 +29,12 @@ def test_a_loss_alone_is_rows_and_one_kernel_that_adds_up() -> None:
     program, _ = compiled([F.cross_entropy(x, am.tensor(np.zeros(40, np.int64)))._node])
     spaces = [launch.kernel.label.partition(" ")[2] for launch in program.launches]
     assert spaces == ["[40, 30]", "[40]"]
+
+
+def test_pieces_that_share_nothing_are_not_compared_with_each_other() -> None:
+    """What a loop collects and stacks would otherwise take the square of its length to fuse."""
+    pieces = [am.cos(am.tensor([1.0, 2.0]) * i) for i in range(50)]
+    with mock.patch.object(Fusion, "are_siblings", wraps=Fusion.are_siblings) as compared:
+        found = am.stack(pieces).numpy()
+    assert compared.call_count == 0
+    np.testing.assert_allclose(found, np.cos(np.outer(np.arange(50), [1.0, 2.0])), rtol=1e-5)

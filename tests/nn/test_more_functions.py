@@ -184,3 +184,16 @@ def test_complex_convolutions(name):
 def test_bools_are_no_numbers(call):
     with pytest.raises(am.core.errors.DTypeError, match=r"got bool; need numbers"):
         call(am.tensor(np.ones((2, 2, 2), bool)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_strides_of_many_phases(size):
+    """7 x 7 x 7 phases of the stride, of which windows reach few or a hundred."""
+    image = np.random.default_rng(0).normal(size=(1, 2, 13, 9, 16)).astype(np.float32)
+    x, t = am.tensor(image, requires_grad=True), torch.tensor(image, requires_grad=True)
+    filters = np.random.default_rng(1).normal(size=(3, 2, size, size, size)).astype(np.float32)
+    weight = am.tensor(filters)
+    (F.max_pool3d(x, size, 7).sum() + F.conv3d(x, weight, stride=7).sum()).backward()
+    theirs = torch.nn.functional.max_pool3d(t, size, 7).sum()
+    (theirs + torch.nn.functional.conv3d(t, torch.tensor(filters), stride=7).sum()).backward()
+    np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-5, atol=1e-6)
