@@ -57,6 +57,23 @@ def require_range(
         current.trace.checks[found] = error, message(UNNAMED)
 
 
+def require_between(node: Node, low: float, high: float, above: bool, start: str, end: str) -> None:
+    """Every known value has to lie in [low, high], or with `above` in (low, high]; NaN does not.
+    Else an ArgumentError that says the first that does not between `start` and `end`."""
+    if node.value is None or not node.size:
+        return
+    values = node.value.numpy()
+    fit = ((values > low) if above else (values >= low)) & (values <= high)
+    if not fit.all():
+        raise ArgumentError(f"{start}{values[~fit].flat[0]}{end}")
+    if current.trace is not None:
+        least, most = constant_like(node, low), constant_like(node, high)
+        inside = (greater if above else greater_equal)(node, least)
+        wrong = logical_not(bitwise_and(inside, greater_equal(most, node)))
+        found = any_(wrong, attrs=(tuple(range(node.rank)),)) if node.rank else wrong
+        current.trace.checks[found] = ArgumentError, f"{start}{UNNAMED}{end}"
+
+
 def require_weights(op: str, node: Node, needed: int) -> None:
     """Every known row (along the last axis) has to hold finite numbers that are not negative,
     `needed` of them above 0; else an ArgumentError."""

@@ -12,7 +12,7 @@ import numpy as np
 from ambos.core.config import config
 from ambos.core.errors import AmbosError, CastError, NonFiniteError
 from ambos.graph.constants import is_constant
-from ambos.graph.node import Node
+from ambos.graph.node import Node, forget_computed
 from ambos.tensor import live
 from ambos.tensor.realize import place_of
 from ambos.tensor.watch import Watcher, watching
@@ -56,6 +56,7 @@ keep the operand above zero, for example am.clip(x, 1e-12) [...]
 
     def __enter__(self) -> debug:
         live.flush()  # what was recorded before is none of the block's business
+        forget_computed()  # but what it asks for is computed, and looked at, inside
         before = config.fuse
         self.stack.callback(setattr, config, "fuse", before)
         config.fuse = False

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
 from typing import Any
 
 from ambos.core.dtype import PYTHON, DType, Number, bool_, float32, promote, weak_result
 from ambos.core.errors import ArgumentError, DTypeError
 from ambos.core.shape import Shape, broadcast
 from ambos.graph.node import Node
+from ambos.ops import arithmetic
 from ambos.ops.arithmetic import cast, multiply
 from ambos.ops.kinds import Op, constant
 from ambos.ops.movement import expand, reshape
@@ -19,6 +22,12 @@ SCALARS = (bool, int, float, complex)
 # Recording `x * 2` in a loop should not rebuild the constant; the nodes are tiny, so they are kept.
 _constants: dict[tuple[Any, ...], Node] = {}
 MAX_CONSTANTS = 4096
+
+COMPARISONS: dict[Op, Callable[[int, int], bool]] = {
+    arithmetic.equal: operator.eq, arithmetic.not_equal: operator.ne,
+    arithmetic.less: operator.lt, arithmetic.less_equal: operator.le,
+    arithmetic.greater: operator.gt, arithmetic.greater_equal: operator.ge,
+}  # fmt: skip
 
 
 def scalar(value: Number, dtype: DType, shape: Shape = ()) -> Node:
@@ -122,6 +131,10 @@ def binary(op: Op, a: Operand, b: Operand) -> Node:
         dtype = promote(a.dtype, b.dtype)
         shape = a.shape if a.shape == b.shape else broadcast(op.name, a.shape, b.shape)
         return op(expand_to(convert(a, dtype), shape), expand_to(convert(b, dtype), shape))
+    if op in COMPARISONS:
+        alike = _compared_with_number(op, a, b)
+        if alike is not None:
+            return alike
     if isinstance(a, Node):
         dtype = weak_result(a.dtype, b)  # type: ignore[arg-type]
         return op(convert(a, dtype), scalar(b, dtype, a.shape))  # type: ignore[arg-type]
@@ -129,6 +142,19 @@ def binary(op: Op, a: Operand, b: Operand) -> Node:
         dtype = weak_result(b.dtype, a)
         return op(scalar(a, dtype, b.shape), convert(b, dtype))
     return op(*align(op.name, (a, b)))
+
+
+def _compared_with_number(op: Op, a: Operand, b: Operand) -> Node | None:
+    """A comparison of integers with a whole number that their dtype does not hold: it comes out
+    alike for every element."""
+    node, number = (a, b) if isinstance(a, Node) else (b, a)
+    if not isinstance(node, Node) or type(number) is not int or not node.dtype.is_integer:
+        return None
+    dtype = weak_result(node.dtype, number)
+    if dtype.min <= number <= dtype.max:
+        return None
+    sides = (0, number) if node is a else (number, 0)  # 0 lies where every element lies
+    return constant(COMPARISONS[op](*sides), bool_, node.shape)
 
 
 def scaled(operand: Operand, factor: Number) -> Operand:

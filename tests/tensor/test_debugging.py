@@ -181,3 +181,12 @@ def test_losses_still_work_inside() -> None:
         loss.backward()
         assert x.grad is not None
         assert np.isfinite(x.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, am.jit], ids=["lazy", "jit"])
+def test_the_same_call_is_caught_again(wrap):
+    x = am.ones(2, 4)
+    logarithm = wrap(lambda v: am.log(v - 1000))
+    for _ in range(3):
+        with pytest.raises(NonFiniteError), am.debug(nan=True):
+            logarithm(x).numpy()

@@ -286,3 +286,13 @@ def test_the_slope_of_erf_ends_before_subnormal_numbers(dtype: str) -> None:
     near = np.abs(slope[:-3]) > 0
     np.testing.assert_allclose(slope[:-3][near], exact[near], rtol=2 * info.eps)
     assert exact[~near].max() < info.tiny * 2**28
+
+
+@pytest.mark.parametrize("number", [-1, 256, 2**70, -(2**70)])
+@pytest.mark.parametrize("name", ["uint8", "int16", "int64"])
+@pytest.mark.parametrize("compare", ["__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"])
+def test_comparisons_with_numbers_that_the_dtype_does_not_hold(compare, name, number):
+    values = np.array([0, 1, 100, 255]).astype(name)
+    found = getattr(am.tensor(values), compare)(number)
+    assert found.dtype is am.bool_
+    assert found.tolist() == getattr(values, compare)(number).tolist()

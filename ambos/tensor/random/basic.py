@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.arguments import share
 from ambos.core.dtype import DType, as_dtype, float32, float64, int64, uint32, uint64
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import Shape, size_of
@@ -23,11 +22,13 @@ from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import random as draws
 from ambos.ops.movement import slice_
+from ambos.tensor.checks import require_weights
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, shape_of, wrap
 from ambos.tensor.indexing import getitem
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, convert, expand_to, floating, scalar
 from ambos.tensor.parts import view_as_complex
+from ambos.tensor.random.parameters import require_from
 from ambos.tensor.tracing import current, host_value
 
 MASK = (1 << 64) - 1
@@ -231,8 +232,7 @@ def normal(
 ) -> Tensor:  # fmt: skip
     """Normal with a mean and a standard deviation, to which both parts of a complex number give
     half of the variance."""
-    if isinstance(std, (int, float)) and not std >= 0:
-        raise ArgumentError(f"normal: std is {std}; need at least 0")
+    require_from("normal", std=std)
     kind, sizes = _float("normal", dtype), shape_of("normal", (shape,))
     node = _drawn(draws.normal, _next("normal", key, generator), sizes, kind)
     std = std * math.sqrt(0.5) if kind.is_complex else std
@@ -248,7 +248,8 @@ def bernoulli(
     key: Any = None, p: Any = 0.5, shape: Any = None, generator: Generator | None = None
 ) -> Tensor:
     """True with probability p, bool; `shape` defaults to that of `p`."""
-    chance = floating(node_of(share("bernoulli: p", p) if isinstance(p, (int, float)) else p))
+    require_from("bernoulli", 0, 1, p=p)
+    chance = floating(node_of(p))
     sizes = chance.shape if shape is None else shape_of("bernoulli", (shape,))
     kind = chance.dtype if chance.dtype is float64 else float32
     drawn = draws.uniform(_next("bernoulli", key, generator), sizes, kind)
@@ -270,8 +271,10 @@ def integers(
         low, high = 0, low
     span = high - low
     kind = as_dtype(dtype)
-    if span < 1 or span > 1 << 63:
+    if span < 1:
         raise ArgumentError(f"integers: [{low}, {high}) holds no numbers; need low < high")
+    if span > 1 << 63:
+        raise ArgumentError(f"integers: [{low}, {high}) holds more than 2**63 numbers; need fewer")
     if not _holds(kind, low) or not _holds(kind, high - 1):
         raise ArgumentError(f"integers: [{low}, {high}) as {kind.name}; need a dtype that holds "
                             "them all")  # fmt: skip
@@ -348,7 +351,12 @@ def choice(
         if not replace:
             raise ArgumentError("choice: weights without replacement are not possible; need "
                                 "replace=True or p=None")  # fmt: skip
-        index = _weighted(node_key, node_of(p), sizes)
+        weights = floating(node_of(p))
+        if weights.shape != (count,):
+            raise ShapeError(f"choice: p is {weights.shape} for {count} elements; need a weight "
+                             f"for each: ({count},)")  # fmt: skip
+        require_weights("choice", weights, 1)
+        index = _weighted(node_key, weights, sizes)
     elif replace:
         index = wrap(_bounded(node_key, sizes, count))
     else:
@@ -363,7 +371,7 @@ def choice(
 
 def _weighted(key: Node, weights: Node, shape: Shape) -> Tensor:
     """Positions drawn by weight: the last axis' running total that a uniform number reaches."""
-    total = wrap(floating(weights)).cumsum(-1)
+    total = wrap(weights).cumsum(-1)
     drawn = wrap(draws.uniform(key, shape, float32)).unsqueeze(-1) * total[-1]
     found: Tensor = (total <= drawn).sum(-1).clip(max=weights.shape[-1] - 1)
     return found

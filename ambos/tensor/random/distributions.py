@@ -20,37 +20,16 @@ from ambos.ops import random as draws
 from ambos.ops.movement import slice_
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, shape_of, wrap
 from ambos.tensor.names import public
-from ambos.tensor.operands import align, binary, convert, expand_to, floating, scalar
+from ambos.tensor.operands import binary, convert, floating, scalar
 from ambos.tensor.random.basic import Generator, _float, _next
+from ambos.tensor.random.parameters import (
+    common_parameters,
+    common_shape,
+    require_above,
+    require_from,
+)
 
 SMALLEST = 2.2250738585072014e-308
-
-
-def _shape(name: str, shape: Any, *parameters: Any) -> Shape:
-    """The shape asked for, or that of the parameters together."""
-    nodes = [operand_of(p) for p in parameters]
-    found = [n.shape for n in nodes if isinstance(n, Node)]
-    if shape is not None:
-        sizes = shape_of(name, (shape,))
-        if found and broadcast(name, sizes, *found) != sizes:
-            raise ArgumentError(f"{name}: the parameters' shape {broadcast(name, *found)} does not "
-                                f"broadcast to {sizes}; need a shape that holds it")  # fmt: skip
-        return sizes
-    return broadcast(name, *found) if found else ()
-
-
-def _parameters(name: str, shape: Shape, *values: Any) -> tuple[Node, ...]:
-    """Parameters of one dtype, float32 or float64, in `shape`."""
-    nodes = align(name, tuple(operand_of(v) for v in values))
-    dtype = float64 if nodes[0].dtype is float64 else float32
-    return tuple(expand_to(convert(node, dtype), shape) for node in nodes)
-
-
-def _check_positive(op: str, **values: Any) -> None:
-    """An ArgumentError for a number that is not above 0 (tensors are not waited for)."""
-    for name, value in values.items():
-        if isinstance(value, (int, float)) and not value > 0:
-            raise ArgumentError(f"{op}: {name} is {value}; need a number above 0")
 
 
 def _subkeys(key: Node, count: int) -> list[Node]:
@@ -87,8 +66,8 @@ def exponential(
         >>> am.random.exponential(am.random.key(0), (2, 3)).shape
         (2, 3)
     """
-    _check_positive("exponential", rate=rate)
-    sizes, kind = _shape("exponential", shape, rate), _float("exponential", dtype)
+    require_above("exponential", rate=rate)
+    sizes, kind = common_shape("exponential", shape, rate), _float("exponential", dtype)
     node = _noise(_next("exponential", key, generator), sizes, kind)
     if isinstance(rate, (int, float)) and rate == 1:
         return wrap(node)
@@ -101,8 +80,8 @@ def gumbel(
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """Gumbel's distribution of largest values."""
-    _check_positive("gumbel", scale=scale)
-    sizes, kind = _shape("gumbel", shape, loc, scale), _float("gumbel", dtype)
+    require_above("gumbel", scale=scale)
+    sizes, kind = common_shape("gumbel", shape, loc, scale), _float("gumbel", dtype)
     node = _noise(_next("gumbel", key, generator), sizes, kind)
     return _scaled(ops.negative(functions.log(node)), loc, scale)
 
@@ -113,8 +92,8 @@ def laplace(
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """Laplace's distribution: the difference of two exponential numbers."""
-    _check_positive("laplace", scale=scale)
-    sizes, kind = _shape("laplace", shape, loc, scale), _float("laplace", dtype)
+    require_above("laplace", scale=scale)
+    sizes, kind = common_shape("laplace", shape, loc, scale), _float("laplace", dtype)
     first, second = _subkeys(_next("laplace", key, generator), 2)
     node = ops.subtract(_noise(first, sizes, kind), _noise(second, sizes, kind))
     return _scaled(node, loc, scale)
@@ -126,8 +105,8 @@ def cauchy(
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """Cauchy's distribution: the tangent of a uniform angle."""
-    _check_positive("cauchy", scale=scale)
-    sizes, kind = _shape("cauchy", shape, loc, scale), _float("cauchy", dtype)
+    require_above("cauchy", scale=scale)
+    sizes, kind = common_shape("cauchy", shape, loc, scale), _float("cauchy", dtype)
     wide = float64 if kind is float64 else float32
     share = draws.uniform(_next("cauchy", key, generator), sizes, wide)
     angle = binary(ops.multiply, binary(ops.subtract, share, 0.5), math.pi)
@@ -140,8 +119,8 @@ def log_normal(
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """exp of normal numbers with that mean and standard deviation."""
-    _check_positive("log_normal", std=std)
-    sizes, kind = _shape("log_normal", shape, mean, std), _float("log_normal", dtype)
+    require_above("log_normal", std=std)
+    sizes, kind = common_shape("log_normal", shape, mean, std), _float("log_normal", dtype)
     node = draws.normal(_next("log_normal", key, generator), sizes, kind)
     return wrap(functions.exp(_scaled(node, mean, std)._node))
 
@@ -162,12 +141,14 @@ def truncated_normal(
         >>> bool((x >= 3).all()) and bool((x <= 4).all())
         True
     """
-    sizes = _shape("truncated_normal", shape, low, high, mean, std)
+    require_above("truncated_normal", std=std)
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and not low <= high:
+        raise ArgumentError(f"truncated_normal: [{low}, {high}] holds no numbers; need low <= high")
+    sizes = common_shape("truncated_normal", shape, low, high, mean, std)
     kind = _float("truncated_normal", dtype)
     share = draws.uniform(_next("truncated_normal", key, generator), sizes, float64)
-    lowest, highest, centre, width = (
-        convert(node, float64)
-        for node in _parameters("truncated_normal", sizes, low, high, mean, std)
+    lowest, highest, centre, width = common_parameters(
+        "truncated_normal", sizes, low, high, mean, std, wanted=float64
     )
     a = ops.divide(ops.subtract(lowest, centre), width)
     c = ops.divide(ops.subtract(highest, centre), width)
@@ -187,8 +168,9 @@ def geometric(
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """The number of trials up to the first success, each with probability p: 1, 2, ..."""
-    sizes = _shape("geometric", shape, p)
-    (chance,) = _parameters("geometric", sizes, p)
+    require_above("geometric", 0, 1, p=p)
+    sizes = common_shape("geometric", shape, p)
+    (chance,) = common_parameters("geometric", sizes, p)
     noise = sampling.standard_exponential(_next("geometric", key, generator), sizes, chance.dtype)
     rate = ops.negative(functions.log1p(ops.negative(chance)))
     count = functions.ceil(ops.divide(noise, rate))
@@ -215,10 +197,13 @@ def gamma(
         >>> am.random.gamma(am.random.key(0), am.tensor([0.5, 2.0, 100.0])).shape
         (3,)
     """
-    sizes = _shape("gamma", shape, concentration, rate)
-    (a,) = _parameters("gamma", sizes, concentration)
+    require_above("gamma", concentration=concentration)
+    require_above("gamma", rate=rate)
+    kind = None if dtype is None else _float("gamma", dtype)
+    sizes = common_shape("gamma", shape, concentration, rate)
+    (a,) = common_parameters("gamma", sizes, concentration, wanted=kind)
     node = _gamma(_next("gamma", key, generator), sizes, a)
-    found = wrap(node if dtype is None else convert(node, _float("gamma", dtype)))
+    found = wrap(convert(node, kind or node.dtype))
     if isinstance(rate, (int, float)) and rate == 1:
         return found
     return wrap(binary(ops.divide, found._node, operand_of(rate)))
@@ -230,15 +215,16 @@ def beta(
     generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """The beta distribution, as the share of one gamma variable in two."""
-    sizes = _shape("beta", shape, a, b)
-    parameters = _parameters("beta", sizes, a, b)
+    require_above("beta", a=a, b=b)
+    wanted = None if dtype is None else _float("beta", dtype)
+    sizes = common_shape("beta", shape, a, b)
+    parameters = common_parameters("beta", sizes, a, b, wanted=wanted)
     keys = _subkeys(_next("beta", key, generator), 2)
     x, y = (
         binary(ops.maximum, _gamma(k, sizes, convert(p, float64)), SMALLEST)
         for k, p in zip(keys, parameters, strict=True)
     )
-    kind = parameters[0].dtype if dtype is None else _float("beta", dtype)
-    return wrap(convert(ops.divide(x, ops.add(x, y)), kind))
+    return wrap(convert(ops.divide(x, ops.add(x, y)), wanted or parameters[0].dtype))
 
 
 @public
@@ -259,8 +245,9 @@ def dirichlet(
     node = floating(node_of(concentration))
     if not node.shape:
         raise ArgumentError("dirichlet: the concentration is one number; need at least one axis")
+    require_above("dirichlet", concentration=wrap(node))
     sizes = node.shape if shape is None else (*shape_of("dirichlet", (shape,)), node.shape[-1])
-    (a,) = _parameters("dirichlet", sizes, wrap(node))
+    (a,) = common_parameters("dirichlet", sizes, wrap(node))
     parts = _gamma(_next("dirichlet", key, generator), sizes, convert(a, float64))
     parts = binary(ops.maximum, parts, SMALLEST)
     shares = wrap(parts) / wrap(parts).sum(-1, keepdim=True)
@@ -277,8 +264,9 @@ def poisson(
     Source: Hoermann, "The transformed rejection method for generating Poisson random variables"
     (1993).
     """
-    sizes = _shape("poisson", shape, rate)
-    (mean,) = _parameters("poisson", sizes, rate)
+    require_from("poisson", rate=rate)
+    sizes = common_shape("poisson", shape, rate)
+    (mean,) = common_parameters("poisson", sizes, rate)
     node = draws.draw(sampling.POISSON, _next("poisson", key, generator), sizes, mean)
     return wrap(convert(node, as_dtype(dtype)))
 
@@ -292,8 +280,10 @@ def binomial(
 
     Source: Hoermann, "The generation of binomial random variates" (1993).
     """
-    sizes = _shape("binomial", shape, n, p)
-    trials, chance = _parameters("binomial", sizes, n, p)
+    require_from("binomial", n=n)
+    require_from("binomial", 0, 1, p=p)
+    sizes = common_shape("binomial", shape, n, p)
+    trials, chance = common_parameters("binomial", sizes, n, p)
     node = draws.draw(sampling.BINOMIAL, _next("binomial", key, generator), sizes, trials, chance)
     return wrap(convert(node, as_dtype(dtype)))
 

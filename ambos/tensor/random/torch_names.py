@@ -15,6 +15,7 @@ from ambos.tensor.names import public
 from ambos.tensor.operands import convert, floating, require
 from ambos.tensor.random import basic, distributions
 from ambos.tensor.random.basic import Generator
+from ambos.tensor.random.parameters import common_shape
 
 
 @public
@@ -49,7 +50,7 @@ def normal(
         >>> am.normal(am.zeros(3), am.tensor(1e-9)).shape, am.normal(0.0, 1.0, (2, 2)).shape
         ((3,), (2, 2))
     """
-    shape = distributions._shape("normal", size, mean, std)
+    shape = common_shape("normal", size, mean, std)
     kinds = [x.dtype for x in (mean, std) if isinstance(x, Tensor) and x.dtype.is_floating]
     kind = dtype or (kinds[0] if kinds else float32)
     return basic.normal(None, shape, mean, std, kind, generator)
