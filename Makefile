@@ -14,7 +14,7 @@ TORCH := torch==2.13.0
 PEERS := .venv-bench
 OPTIONAL := 'jax>=0.4.30' tensorflow-cpu 'mlx[cpu]' tinygrad
 
-.PHONY: help demo test lint types imports format unit parity fuzz einops leaks bench clean
+.PHONY: help demo test lint types imports format unit parity fuzz einops leaks mistakes large bench clean
 
 help:
 	@echo "make demo    install, then train a network on real handwritten digits"
@@ -24,6 +24,9 @@ help:
 	@echo "make parity  every sample of PyTorch's operator database, with a table of counts"
 	@echo "make fuzz    random expression graphs (ARGS='--seed 1 --count 100000 -j 2'); goes on where it was"
 	@echo "make einops  einops' own test suite with our backend"
+	@echo "make leaks   memory over many calls of every public function (ARGS='--calls 100000')"
+	@echo "make mistakes  typical mistakes with every public function"
+	@echo "make large   arrays of more than 2^31 elements"
 	@echo "make format  rewrite the sources as ruff wants them"
 	@echo "make bench   side by side with the peers (ARGS='--only gemm --threads 1')"
 	@echo "make clean   remove the environment and everything generated"
@@ -50,6 +53,15 @@ fuzz: $(VENV)/.test
 
 einops: $(VENV)/.test
 	$(BIN)/python -m tests.interop.einops_suite -q -rs $(ARGS)
+
+leaks: $(VENV)/.test
+	$(BIN)/python -m tests.public.leaks $(ARGS)
+
+mistakes: $(VENV)/.test
+	$(BIN)/python -m tests.public.mistakes
+
+large: $(VENV)/.test
+	$(BIN)/pytest -q -m large tests/tensor/test_large.py
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .

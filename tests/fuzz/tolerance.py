@@ -70,7 +70,9 @@ def _allowed(node: Node, expected: Values, inputs: Sequence[Values]) -> Values |
         terms = max(i.size for i in inputs) / max(1, expected.size)
         if name.startswith("scatter") or name == "cumsum":
             terms = inputs[-1].size  # some of which go to the same place
-        rounds = 1 + min(terms, 128) / 4  # of unequal signs, beyond that
+        if name != "cumsum":  # which NumPy adds up one by one
+            terms = min(terms, 128)  # of unequal signs, beyond that
+        rounds = 1 + terms / 4
         return rounds * digits * _magnitude(node, inputs, dtype) + tiny
     if name in PRODUCTS:
         return _of_products(node, size, inputs, digits, dtype) + tiny

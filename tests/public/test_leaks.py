@@ -1,0 +1,25 @@
+"""Memory stays flat for some of the public functions; `make leaks` takes all, with more calls."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.public.leaks import SITUATIONS, growth, leak
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.mark.parametrize("name", ["add", "matmul", "sort", "linalg.inv", "nn.functional.relu"])
+def test_calls_and_refusals_keep_nothing(name: str) -> None:
+    assert leak(name, calls=60) == 0
+
+
+def test_gradients_keep_nothing() -> None:
+    assert growth(SITUATIONS["a gradient"], calls=60) == 0
+
+
+def test_a_leak_is_found() -> None:
+    kept: list[bytearray] = []
+    assert growth(lambda: kept.append(bytearray(20_000)), calls=60) > 10_000
