@@ -144,10 +144,19 @@ def vdot(x: Any, y: Any) -> Tensor:
 
 @public
 def vecdot(x: Any, y: Any, axis: int = -1) -> Tensor:
-    """Inner products along an axis; of complex operands the first is conjugated."""
+    """Inner products along an axis; of complex operands the first is conjugated.
+
+    Errors: ShapeError where the operands' sizes differ there: that axis is not broadcast.
+    """
     a, b = _pair(x, y)
     product = binary(ops.multiply, conjugate_node(a), b)
-    return wrap(sum_(product, attrs=(normalize_axes("vecdot", axis, product.rank),)))
+    axes = normalize_axes("vecdot", axis, product.rank)
+    for at in axes:
+        sizes = [((1,) * (product.rank - n.rank) + n.shape)[at] for n in (a, b)]
+        if sizes[0] != sizes[1]:
+            raise ShapeError(f"vecdot: {a.shape} and {b.shape} along axis {axis}; need equal sizes "
+                             "there: expand one of them first")  # fmt: skip
+    return wrap(sum_(product, attrs=(axes,)))
 
 
 @public

@@ -9,6 +9,7 @@ from ambos.core.errors import ArgumentError, DTypeError
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import bits, functions
+from ambos.ops import complex as bridge
 from ambos.ops.kinds import Predicate
 from ambos.ops.movement import detach
 from ambos.tensor.handle import Tensor, node_of, operand_of, wrap
@@ -64,7 +65,7 @@ sgn = sign
 @public
 def round(x: Any, decimals: int = 0) -> Tensor:
     """The nearest number of that many decimals, halves to even; decimals=-2 rounds to hundreds.
-    Integers stay integers. Also spelled round_.
+    Integers stay integers; of complex numbers each part is rounded. Also spelled round_.
 
     Example:
         >>> import ambos as am
@@ -72,6 +73,9 @@ def round(x: Any, decimals: int = 0) -> Tensor:
         ([0.0, 2.0, 2.0], 1200)
     """
     node = node_of(x)
+    if node.dtype.is_complex:
+        real, imag = (round(wrap(part(node)), decimals) for part in (bridge.real, bridge.imag))
+        return wrap(bridge.complex_(real._node, imag._node))
     if not node.dtype.is_inexact:
         return wrap(node if decimals >= 0 else _rounded_integer(node, 10**-decimals))
     if decimals == 0:

@@ -98,3 +98,17 @@ def test_masks_without_axes(index, truth):
     assert np.array_equal(x[ours].numpy(), expected)
     values[theirs] = x[ours] = 7
     assert np.array_equal(x.numpy(), values)
+
+
+def test_complex_numbers_are_rounded_by_parts():
+    values = np.array([1.5 - 2.5j, 0.25 + 7.75j, -0.5 + 0.5j])
+    assert np.array_equal(am.round(am.tensor(values)).numpy(), np.round(values))
+    assert np.array_equal(am.round(am.tensor(values), decimals=1).numpy(), np.round(values, 1))
+
+
+def test_vecdot_does_not_broadcast_its_axis():
+    x, y = np.arange(6.0).reshape(2, 3), np.arange(3.0)
+    assert np.array_equal(am.vecdot(x, y).numpy(), np.vecdot(x, y))
+    for function in (am.vecdot, am.linalg.vecdot):
+        with pytest.raises(ShapeError, match="need equal sizes there"):
+            function(am.tensor(x), am.zeros(2, 1))

@@ -27,7 +27,7 @@ REFUSED_HERE = {
     "int64": {"frexp", "nextafter"},
     "complex128": {
         "fmax", "fmin", "greater", "greater_equal", "less", "less_equal", "maximum",
-        "minimum", "rint",
+        "minimum",
     },
 }  # fmt: skip
 
