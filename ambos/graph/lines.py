@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ambos.core.errors import user_frame
 from ambos.graph.constants import is_constant
@@ -35,11 +35,20 @@ class Noting:
     wanted = 0
 
 
-class Behind(threading.local):
-    """What this thread is recording: the gradient of a line, a module's forward."""
+class Layer(Protocol):
+    """What is asked of a module."""
 
-    line: Line | None = None
-    layer: str = ""
+    def named_modules(self) -> Iterable[tuple[str, Any]]: ...
+
+
+class Behind(threading.local):
+    """What this thread is recording: the gradient of a line, the forward of modules within modules
+    (the outermost first), whose paths are found out when one is asked for."""
+
+    def __init__(self) -> None:
+        self.line: Line | None = None
+        self.layers: list[Layer] = []
+        self.paths: dict[int, str] | None = None
 
 
 noting = Noting()
@@ -65,17 +74,28 @@ def note(node: Any) -> None:
         return
     frame = user_frame()
     if frame is not None:
-        node.line = Line(frame.f_code.co_filename, frame.f_lineno, layer=_behind.layer)
+        node.line = Line(frame.f_code.co_filename, frame.f_lineno, layer=_path())
 
 
-@contextmanager
-def within(layer: str) -> Iterator[None]:
-    """What this thread records meanwhile belongs to the module at path `layer`."""
-    before, _behind.layer = _behind.layer, layer
-    try:
-        yield
-    finally:
-        _behind.layer = before
+def enter(layer: Layer) -> None:
+    """What this thread records until it leaves belongs to `layer`."""
+    _behind.layers.append(layer)
+
+
+def leave() -> None:
+    """The innermost layer's forward has ended."""
+    _behind.layers.pop()
+    if not _behind.layers:
+        _behind.paths = None
+
+
+def _path() -> str:
+    """The path of the innermost layer within the outermost."""
+    if not _behind.layers:
+        return ""
+    if _behind.paths is None:
+        _behind.paths = {id(layer): path for path, layer in _behind.layers[0].named_modules()}
+    return _behind.paths.get(id(_behind.layers[-1]), "")
 
 
 def line_of(node: Any) -> Line | None:

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 from ambos.core.arguments import Checked, checked
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
-from ambos.graph.lines import noting
+from ambos.graph.lines import enter, leave
 from ambos.nn import state
 from ambos.nn.composition import Composition
 from ambos.nn.parameter import Parameter, UninitializedParameter, assign
-from ambos.nn.paths import blame, located
+from ambos.nn.paths import blame
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.tensor.names import check_device
@@ -115,15 +115,14 @@ class Module(metaclass=ModuleType):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current.trace is not None:
             self._guard_recording()
+        enter(self)
         try:
-            if noting.wanted:
-                with located(self):
-                    result = self.forward(*args, **kwargs)
-            else:
-                result = self.forward(*args, **kwargs)
+            result = self.forward(*args, **kwargs)
         except Exception as error:
             blame(error, self)
             raise
+        finally:
+            leave()
         for hook in list(self._hooks.values()):
             changed = hook(self, args, result)
             result = result if changed is None else changed

@@ -1,24 +1,13 @@
 """Which layer an error came from: found after the fact, so that a good call pays nothing. What is
-only found when it is computed has to be noted, while somebody wants it (`graph.lines`)."""
+only found when it is computed knows its layer from `graph.lines`."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
-
 from ambos.core.errors import AmbosError
-from ambos.graph.lines import within
+from ambos.graph.lines import Layer
 
 
-class Tree(Protocol):
-    """What is asked of a module."""
-
-    def named_modules(self) -> Iterator[tuple[str, Any]]: ...
-
-
-def blame(error: Exception, module: Tree) -> None:
+def blame(error: Exception, module: Layer) -> None:
     """Name the layer in `error`, which passes through `module` on its way out.
 
     Every module on the way calls this; the innermost marks the error, and each outer one extends
@@ -45,27 +34,3 @@ def blame(error: Exception, module: Tree) -> None:
         text, bracket, line = message.rpartition(" [")
         message = f"{text or message} (in layer {path!r}, {kind}){bracket}{line if text else ''}"
     error.args = (message, *error.args[1:])
-
-
-class Inside(threading.local):
-    """The paths of the modules below the outermost one that this thread is in."""
-
-    paths: dict[int, str] | None = None
-
-
-_inside = Inside()
-
-
-@contextmanager
-def located(module: Tree) -> Iterator[None]:
-    """What is recorded meanwhile knows that `module` recorded it."""
-    outermost = _inside.paths is None
-    if outermost:
-        _inside.paths = {id(found): path for path, found in module.named_modules()}
-    assert _inside.paths is not None
-    try:
-        with within(_inside.paths.get(id(module), "")):
-            yield
-    finally:
-        if outermost:
-            _inside.paths = None

@@ -11,7 +11,7 @@ import ambos as am
 import ambos.nn.functional as F
 from ambos import nn
 from ambos.core.config import config
-from ambos.core.errors import CastError, IndexingError, NonFiniteError
+from ambos.core.errors import CastError, IndexingError, LinAlgError, NonFiniteError
 
 
 def here() -> int:
@@ -190,3 +190,21 @@ def test_the_same_call_is_caught_again(wrap):
     for _ in range(3):
         with pytest.raises(NonFiniteError), am.debug(nan=True):
             logarithm(x).numpy()
+
+
+def test_what_is_found_at_evaluation_names_its_layer() -> None:
+    """Without `am.debug`: operations whose values may turn out wrong are always noted."""
+
+    class Whitened(nn.Module):
+        def forward(self, x: am.Tensor) -> am.Tensor:
+            return am.linalg.cholesky(x)
+
+    y = nn.Sequential(nn.ReLU(), nn.Sequential(Whitened()))(-am.eye(3))
+    with pytest.raises(LinAlgError, match=r"\[test_debugging.py:\d+, in layer '1\.0'\]"):
+        y.numpy()
+
+
+def test_a_wrong_index_names_the_embedding() -> None:
+    y = nn.Sequential(nn.Embedding(5, 3), nn.ReLU())(am.tensor([0, 9]))
+    with pytest.raises(IndexingError, match=r"index 9 .*\[test_debugging.py:\d+, in layer '0'\]"):
+        y.numpy()
