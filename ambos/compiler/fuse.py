@@ -29,6 +29,7 @@ from ambos.graph.node import Node, toposort
 
 ROW_ELEMENTS = 1 << 16  # a row that is visited by several stages should stay in a core's cache
 COLUMN_ELEMENTS = 1 << 10  # so should a panel of columns that are reduced
+MEMBERS = 48  # nodes that one kernel stores: LLVM's time grows faster than their number
 
 
 def fits(group: Group) -> bool:
@@ -156,7 +157,9 @@ class Fusion:
         """May `a` and `b` be one kernel, because they are alike and neither needs the other?"""
         if (a.kind, a.shape, a.reduced) != (b.kind, b.shape, b.reduced) or a.kind != "loop":
             return False
-        return a not in b.before and b not in a.before and a.weight + b.weight <= LONG
+        if a in b.before or b in a.before:
+            return False
+        return a.weight + b.weight <= LONG and len(a.members) + len(b.members) <= MEMBERS
 
     def part(
         self, node: Node, group: Group, why: str, shape: Shape = (), reduced: Shape = ()
@@ -242,7 +245,8 @@ class Fusion:
         from the group is the element computed there and the rest is ready before."""
         if any(group in self.group_of[s].before for s in sources):
             return "another of its operands is computed from that kernel's result"
-        if group.weight + self.cost[node] > LONG or group.depth + self.depth[node] > DEEP:
+        full = len(group.members) >= MEMBERS or group.weight + self.cost[node] > LONG
+        if full or group.depth + self.depth[node] > DEEP:
             return "enough operations for one kernel"
         if space[1] and not self.kept.woven.isdisjoint((node, *group.members)):
             return WOVEN
@@ -326,7 +330,7 @@ class Fusion:
         """May these, which share something large, be one kernel?"""
         if a in b.before or b in a.before or (a.reduced and b.reduced and a.reduced != b.reduced):
             return False
-        if a.weight + b.weight > LONG:
+        if a.weight + b.weight > LONG or len(a.members) + len(b.members) > MEMBERS:
             return False
         if a.reduced != b.reduced and not single(a.shape, a.reduced or b.reduced):
             return False

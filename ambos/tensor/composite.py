@@ -129,8 +129,10 @@ def fmod(x: Any, y: Any) -> Tensor:
     a, b = align("fmod", (operand_of(x), operand_of(y)))
     zero = scalar(0, a.dtype, a.shape)
     if a.dtype.is_floating:
-        size = ops.remainder(ops.absolute(a), ops.absolute(b))
-        return wrap(ops.where(ops.less(a, zero), ops.negative(size), size))
+        below = ops.less(a, zero)
+        magnitude = ops.where(below, ops.negative(a), a)  # abs has no slope at 0, fmod has
+        size = ops.remainder(magnitude, ops.absolute(b))
+        return wrap(ops.where(below, ops.negative(size), size))
     rest = ops.remainder(a, b)
     if not a.dtype.is_signed:
         return wrap(rest)

@@ -21,6 +21,7 @@ from ambos.ops import functions
 from ambos.ops import reductions as folds
 from ambos.ops.kinds import Op
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, shape_of, wrap
+from ambos.tensor.modes import set_grad_enabled
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, convert, scalar
 
@@ -167,10 +168,16 @@ def squared_size(node: Node) -> Node:
 
 
 def variance_node(node: Node, axis: Axis, correction: float, keepdims: bool) -> Node:
+    """The mean is off by what its sum was rounded by, which the sum of what is centred tells (Chan,
+    Golub, LeVeque 1983). That sum stands for zero and has no gradient."""
     axes = axes_in("var", axis, node.rank)
     count = math.prod(node.shape[a] for a in axes)
     centred = binary(ops.subtract, node, mean_node(node, axes, True))
     total = fold(folds.sum_, squared_size(centred), axes, keepdims)
+    with set_grad_enabled(False):
+        missed = squared_size(fold(folds.sum_, centred, axes, keepdims))
+    total = ops.subtract(total, binary(ops.divide, missed, float(builtins.max(count, 1))))
+    total = ops.maximum(total, scalar(0, total.dtype, total.shape))
     return binary(ops.divide, total, float(builtins.max(count - correction, 0)))
 
 

@@ -69,3 +69,13 @@ def test_small_values_of_sigmoid_keep_their_digits():
     np.testing.assert_allclose(mine.grad.numpy()[:5], (exact * (1 - exact))[:5], rtol=1e-6)
     half = am.sigmoid(am.tensor(x[3:5]).to("bfloat16"))
     np.testing.assert_allclose(half.float().numpy(), exact[3:5], rtol=2**-8)
+
+
+def test_fmod_has_a_slope_at_zero():
+    values = np.array([0.0, -0.0, 0.3, -0.3, 1.5, -1.5], np.float32)
+    x, t = am.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+    found, expected = am.fmod(x, 0.7), torch.fmod(t, 0.7)
+    np.testing.assert_allclose(found.numpy(), expected.detach().numpy(), rtol=1e-6)
+    found.sum().backward()
+    expected.sum().backward()
+    assert x.grad.tolist() == t.grad.tolist()

@@ -1,5 +1,7 @@
 """Reductions against torch and NumPy."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -186,3 +188,13 @@ def test_products_with_zeros_have_gradients():
         (ours.prod(0).sum() + ours.prod()).backward()
         (theirs.prod(0).sum() + theirs.prod()).backward()
         np.testing.assert_allclose(ours.grad.numpy(), theirs.grad, rtol=1e-12, atol=1e-14)
+
+
+def test_variances_of_numbers_far_from_zero():
+    """The mean of float32 is off by some units in the last place, which its square must not add."""
+    for offset, count in ((1e6, 1000), (1e6, 10_000), (1e5, 1_000_000)):
+        x = (np.arange(count) % 2 + offset).astype(np.float32)
+        expected = x.astype(np.float64).var()
+        np.testing.assert_allclose(am.var(am.tensor(x)).item(), expected, rtol=1e-5)
+    assert am.std(am.full((1001,), 0.1)).item() < 1e-7
+    assert math.isnan(am.var(am.tensor([1.0, float("inf")])).item())

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
 
@@ -191,3 +192,9 @@ def test_second_derivatives():
         (slope,) = am.autograd.grad(getattr(am, name)(mine).sum(), mine, create_graph=True)
         (found,) = am.autograd.grad(slope.sum(), mine)
         np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-8)
+
+
+def test_erfcx_grows_beyond_every_number():
+    x = np.array([-1e5, -30.0, -26.7, -26.5, -9.5])
+    found = am.special.erfcx(am.tensor(x)).numpy()
+    np.testing.assert_allclose(found, scipy.special.erfcx(x), rtol=1e-13)

@@ -79,7 +79,8 @@ def bell(b: Builder, x: Value, factor: float, sign: float) -> Value:
     square, lost = two_product(b, x, x)
     power = exp(b, square * (sign * factor))
     exact = b.fma(power, lost * (sign * factor), power)
-    return b.select(square < 2000.0, exact, power)  # beyond, `lost` may be no number
+    # Where the power overflows or x^2 does, what was lost times it may be no number.
+    return b.select((square < 2000.0) & (power < INFINITY), exact, power)
 
 
 @in_double
