@@ -93,7 +93,7 @@ def positions(shape: Shape, axes: Shape) -> Node:
 
 
 class Max(Reduce):
-    """Largest element; NaN if there is one."""
+    """Largest element; NaN if there is one. The first of equal ones gets its gradient."""
 
     fold, accepts, needs_elements = "max", "biuf", True
     ref = lambda np, x, axes: np.max(x, axes)
@@ -103,13 +103,35 @@ class Max(Reduce):
 
 
 class Min(Reduce):
-    """Smallest element; NaN if there is one."""
+    """Smallest element; NaN if there is one. The first of equal ones gets its gradient."""
 
     fold, accepts, needs_elements = "min", "biuf", True
     ref = lambda np, x, axes: np.min(x, axes)
 
     def vjp(self, node: Node, g: Node) -> Grads:
         return _first_extreme(node, g, argmin)
+
+
+def _equal_extremes(node: Node, g: Node) -> Grads:
+    """Equal extremes share the gradient; of NaN it is NaN."""
+    (x,) = node.inputs
+    chosen = cast(equal(x, kept(node, node)), attrs=(x.dtype,))
+    share = divide(g, sum_(chosen, attrs=node.attrs))
+    return (multiply(chosen, kept(node, share)),)
+
+
+class Amax(Max):
+    """Largest element; NaN if there is one. Equal ones share its gradient."""
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return _equal_extremes(node, g)
+
+
+class Amin(Min):
+    """Smallest element; NaN if there is one. Equal ones share its gradient."""
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return _equal_extremes(node, g)
 
 
 def _merged(np: Any, x: Any, axes: Shape) -> Any:
@@ -149,5 +171,5 @@ class All(Reduce):
     ref = lambda np, x, axes: np.all(x, axes)
 
 
-sum_, prod, max_, min_ = Sum(), Prod(), Max(), Min()
+sum_, prod, max_, min_, amax, amin = Sum(), Prod(), Max(), Min(), Amax(), Amin()
 argmax, argmin, any_, all_ = Argmax(), Argmin(), Any_(), All()

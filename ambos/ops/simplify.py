@@ -382,7 +382,7 @@ def reduce_nothing(node: Node) -> Node | None:
 
 # --- the table -----------------------------------------------------------------------------------
 
-REDUCTIONS = ("sum", "prod", "max", "min", "argmax", "argmin", "any", "all")
+REDUCTIONS = ("sum", "prod", "max", "min", "amax", "amin", "argmax", "argmin", "any", "all")
 
 _RULES: dict[str, tuple[Rule, ...]] = {
     "constant": (one_spelling,),

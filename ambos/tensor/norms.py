@@ -62,7 +62,7 @@ def nuclear(node: Node, axis: Axis, keepdims: bool) -> Node:
 def norm_node(node: Node, p: float, axis: Axis, keepdims: bool) -> Node:
     """The norm of order p of a floating node."""
     if p in (math.inf, -math.inf):
-        return fold(folds.max_ if p > 0 else folds.min_, ops.absolute(node), axis, keepdims)
+        return fold(folds.amax if p > 0 else folds.amin, ops.absolute(node), axis, keepdims)
     if p == 0:
         size = ops.absolute(node)
         zero, one = (scalar(value, size.dtype, size.shape) for value in (0, 1))

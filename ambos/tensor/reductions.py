@@ -259,28 +259,29 @@ def std_mean(
 
 @public
 def amax(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Largest elements over axes; NaN where there is one."""
-    return wrap(fold(folds.max_, node_of(x), axis, keepdims))
+    """Largest elements over axes; NaN where there is one. Equal ones share the gradient."""
+    return wrap(fold(folds.amax, node_of(x), axis, keepdims))
 
 
 @public
 def amin(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Smallest elements over axes; NaN where there is one."""
-    return wrap(fold(folds.min_, node_of(x), axis, keepdims))
+    """Smallest elements over axes; NaN where there is one. Equal ones share the gradient."""
+    return wrap(fold(folds.amin, node_of(x), axis, keepdims))
 
 
 UNSAID: Any = object()  # no axis was given
 
 
 def _extreme(
-    which: tuple[Any, Any, Any], x: Any, dim: Any, keepdims: bool, axis: Any, keepdim: bool
+    which: tuple[Any, Any, Any, Any], x: Any, dim: Any, keepdims: bool, axis: Any, keepdim: bool
 ) -> Any:
-    values, positions, pairwise = which
+    values, first, positions, pairwise = which
     keep = keepdims or keepdim
     if axis is not UNSAID or dim is UNSAID or dim is None:
         return values(x, None if axis is UNSAID else axis, keep)
     if isinstance(dim, int) and not isinstance(dim, bool):
-        return Extremes(values(x, dim, keep), positions(x, dim, keep))
+        found = wrap(fold(first, node_of(x), dim, keep))
+        return Extremes(found, positions(x, dim, keep))
     if isinstance(dim, tuple):
         raise ArgumentError(f"max, min: dim={dim}; need one axis for (values, indices): spell it "
                             "axis= for values only")  # fmt: skip
@@ -292,7 +293,8 @@ def max(
     x: Any, dim: Any = UNSAID, keepdims: bool = False, *, axis: Any = UNSAID, keepdim: bool = False
 ) -> Any:
     """Largest element. `axis=` gives values (NumPy); `dim=` or a positional axis gives the pair
-    (values, indices) (PyTorch); a second tensor gives the elementwise maximum.
+    (values, indices) (PyTorch); a second tensor gives the elementwise maximum. Equal elements share
+    the gradient, but for the pair, where the one at the index has it.
 
     Example:
         >>> import ambos as am
@@ -300,7 +302,7 @@ def max(
         >>> x.max().item(), x.max(axis=1).tolist(), x.max(1).indices.tolist()
         (7, [5, 7], [1, 0])
     """
-    return _extreme((amax, argmax, ops.maximum), x, dim, keepdims, axis, keepdim)
+    return _extreme((amax, folds.max_, argmax, ops.maximum), x, dim, keepdims, axis, keepdim)
 
 
 @public
@@ -308,7 +310,7 @@ def min(
     x: Any, dim: Any = UNSAID, keepdims: bool = False, *, axis: Any = UNSAID, keepdim: bool = False
 ) -> Any:
     """Smallest element; see `max` for axis and dim."""
-    return _extreme((amin, argmin, ops.minimum), x, dim, keepdims, axis, keepdim)
+    return _extreme((amin, folds.min_, argmin, ops.minimum), x, dim, keepdims, axis, keepdim)
 
 
 @public

@@ -383,6 +383,8 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
         (((5, 4),), ((1,),), ("zeros",), "with zeros"),
         (((3, 2, 3),), ((0, 2),), ("zeros",), "with zeros"),
     ],
+    "amax": [*_REDUCED, _EMPTY[2]],
+    "amin": [*_REDUCED, _EMPTY[2]],
     "max": [*_REDUCED, _EMPTY[2]],
     "min": [*_REDUCED, _EMPTY[2]],
     "argmax": [*_REDUCED, _EMPTY[2]],

@@ -210,7 +210,7 @@ def move(draw: Draw, op: Op) -> Node | None:
 def reduce(draw: Draw, op: Op) -> Node | None:
     x = taken(draw, dtypes_of(op))
     axes = tuple(a for a in range(x.rank) if draw.heads())
-    if op.name in ("max", "min", "argmax", "argmin") and any(x.shape[a] == 0 for a in axes):
+    if getattr(op, "needs_elements", False) and any(x.shape[a] == 0 for a in axes):
         return None  # there is no largest of none
     if op.name in ("sum", "prod") and x.dtype.is_inexact and draw.heads():
         x = tame(x)

@@ -22,7 +22,15 @@ Values = np.ndarray[Any, Any]
 DIGITS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-22, "float64": 2.0**-51}
 LINEAR = ("sum", "contract", "scatter_add", "scatter_elements", "cumsum", "blend")
 PRODUCTS = ("prod", "cumprod", "scatter_fold")
-ZEROS = ("max", "min", "cummax", "cummin", "scatter_fold")  # which zero is ours to choose
+ZEROS = (
+    "max",
+    "min",
+    "amax",
+    "amin",
+    "cummax",
+    "cummin",
+    "scatter_fold",
+)  # which zero is ours to choose
 
 
 def same_numbers(a: Values, b: Values) -> Values:

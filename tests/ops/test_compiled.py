@@ -57,9 +57,8 @@ def summed(node: Node) -> bool:
 
 def inexact(node: Node) -> bool:
     """May NumPy give other bits? Which of two zeros is the largest is our own choice."""
-    return (
-        summed(node) or approximate(node.op) or node.op.name in ("max", "min", "cummax", "cummin")
-    )  # type: ignore[arg-type]
+    extremes = ("max", "min", "amax", "amin", "cummax", "cummin")
+    return summed(node) or approximate(node.op) or node.op.name in extremes  # type: ignore[arg-type]
 
 
 def close(found: np.ndarray, expected: np.ndarray, node: Node) -> bool:

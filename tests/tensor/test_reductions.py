@@ -198,3 +198,17 @@ def test_variances_of_numbers_far_from_zero():
         np.testing.assert_allclose(am.var(am.tensor(x)).item(), expected, rtol=1e-5)
     assert am.std(am.full((1001,), 0.1)).item() < 1e-7
     assert math.isnan(am.var(am.tensor([1.0, float("inf")])).item())
+
+
+@pytest.mark.parametrize("call", [
+    lambda f, x: x.max(), lambda f, x: x.min(), lambda f, x: f.amax(x, 1),
+    lambda f, x: f.amin(x, (0, 1)), lambda f, x: f.aminmax(x).max + f.aminmax(x).min,
+    lambda f, x: x.max(1).values, lambda f, x: x.min(0).values,
+    lambda f, x: f.linalg.vector_norm(x, float("inf")),
+], ids=["max", "min", "amax", "amin", "aminmax", "max-dim", "min-dim", "norm"])  # fmt: skip
+def test_gradients_of_equal_extremes(call):
+    values = np.array([[0.0, 2, 2], [0, 0, 1], [2, 2, 2]], np.float32)
+    x, t = am.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+    call(am, x).sum().backward()
+    call(torch, t).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-6)
