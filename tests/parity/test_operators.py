@@ -1,7 +1,10 @@
 """Our functions against PyTorch's operator database: forward, gradients and refusals.
 
-`make test` looks at a few samples of every entry, always the same ones; `make parity` at all.
+`make test` looks at one sample of each kind for half of the entries, always the same; `make parity`
+at all of all.
 """
+
+from zlib import crc32
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from tests.parity.compare import difference
 FEW = 1  # samples of each dtype, and error inputs, of an entry
 
 
-@pytest.mark.parametrize("name", mapping.mapped())
+@pytest.mark.parametrize("name", [n for n in mapping.mapped() if crc32(n.encode()) % 2])
 def test_entry_agrees_with_torch(name):
     outcome = check(name, FEW)
     assert [str(failure) for failure in outcome.unexplained()] == []
