@@ -117,6 +117,8 @@ class Stored:
         cost = op.cost if isinstance(op, Pointwise) and op.kind == "pointwise" else 0
         for source in node.inputs:
             inlined = 0 if source in self.nodes else self.cost[source]
+            if op.name == "expand" and source.size == 1:
+                inlined = 0  # computed once, outside the loops
             repeats = op.name == "window" or (op.name == "expand" and node.size > source.size > 1)
             if repeats and inlined > 1:
                 self.keep(value_below(source), f"read many times over by {op.name}")

@@ -18,16 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 from tests.parity import database, mapping
-from tests.parity.check import ASPECTS, Failure, Outcome, check
-
-
-def outcome_of(task: tuple[str, int | None]) -> Outcome:
-    """An entry's outcome; an error of the harness itself counts as a failure of the entry."""
-    try:
-        return check(*task)
-    except Exception as error:
-        failure = Failure("float32", -1, f"harness: {type(error).__name__}: {error}")
-        return Outcome(task[0], failures=[failure])
+from tests.parity.check import ASPECTS, Outcome, outcome_of
 
 
 def outcomes(names: Sequence[str], limit: int | None, workers: int) -> Iterator[Outcome]:
@@ -37,7 +28,7 @@ def outcomes(names: Sequence[str], limit: int | None, workers: int) -> Iterator[
         yield from map(outcome_of, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=60) as pool:
         yield from pool.map(outcome_of, tasks)
 
 

@@ -77,6 +77,16 @@ def check(name: str, limit: int | None = None) -> Outcome:
     return outcome
 
 
+def outcome_of(task: tuple[str, int | None]) -> Outcome:
+    """An entry's outcome; an error of the harness itself counts as a failure of the entry. (Here,
+    for worker processes cannot import it from `__main__`.)"""
+    try:
+        return check(*task)
+    except Exception as error:
+        failure = Failure("float32", -1, f"harness: {type(error).__name__}: {error}")
+        return Outcome(task[0], failures=[failure])
+
+
 @dataclass
 class Trial:
     """One sample, computed by torch and recorded by us."""
