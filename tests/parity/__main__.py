@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -27,9 +26,9 @@ def outcomes(names: Sequence[str], limit: int | None, workers: int) -> Iterator[
     if workers == 1:
         yield from map(outcome_of, tasks)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=60) as pool:
-        yield from pool.map(outcome_of, tasks)
+    # (ProcessPoolExecutor with max_tasks_per_child hangs in Python 3.11.)
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=60) as pool:
+        yield from pool.imap(outcome_of, tasks)
 
 
 def table(found: Sequence[Outcome]) -> str:
