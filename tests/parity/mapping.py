@@ -300,9 +300,6 @@ KNOWN: dict[str, dict[str, str]] = {
     "addbmm": {"int64": CUT},
     "addmv": {"int64": CUT},
     "baddbmm": {"int64": CUT},
-    "linalg.norm.subgradients_at_zero": {
-        "gradient": "the largest of equal singular values is the first here; torch shares its slope"
-    },
     "logcumsumexp": {
         "gradient": "torch subtracts sums that cancel: at 1e4 it is off by 7e-3, ours "
         "by 5e-7 (tests/tensor/test_running.py)"
