@@ -240,7 +240,7 @@ def test_sums_with_a_factor(name, alpha):
 
 
 def test_documentation_comes_from_the_op():
-    assert am.sin.__doc__.startswith("Sine of an angle in radians.")
+    assert am.sin.__doc__.startswith("Sine of an angle in radians")
     assert ">>> f'{am.sin(0.75):.4f}'" in am.sin.__doc__
     assert am.Tensor.sin.__doc__ == am.sin.__doc__
     for name in (*pointwise.__all__, *composite.__all__):
