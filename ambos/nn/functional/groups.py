@@ -14,8 +14,10 @@ from ambos.nn.functional.normalization import (
     away_from,
     batch_norm,
     drift,
+    last_axes,
     mean_square,
     moved_statistics,
+    per_element,
     trailing,
 )
 from ambos.nn.functional.shared import (
@@ -164,15 +166,8 @@ def rms_norm(
         array([[ 1., -1.]], dtype=float32)
     """
     (given,) = nodes(real("rms_norm", input))
-    one = isinstance(normalized_shape, int)
-    inner: Shape = (normalized_shape,) if one else tuple(normalized_shape)  # type: ignore[arg-type,assignment]
-    if not inner or given.shape[-len(inner) :] != inner:
-        raise ShapeError(f"rms_norm: the input is {given.shape} and normalized_shape {inner}; need "
-                         f"an input that ends in {inner or 'one axis at least'}")  # fmt: skip
-    scale = None if weight is None else nodes(weight)[0]
-    same_dtype("rms_norm", given, weight=scale)
-    if scale is not None and scale.shape != inner:
-        raise ShapeError(f"rms_norm: weight is {scale.shape}; need {inner}")
+    inner = last_axes("rms_norm", given, normalized_shape)
+    (scale,) = per_element("rms_norm", given, inner, weight=weight)
     if eps is None:
         eps = 2.0**-7 if given.dtype.name == "bfloat16" else float(np.finfo(given.dtype.name).eps)
     x = as_type(given, given.dtype.compute)

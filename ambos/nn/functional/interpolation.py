@@ -107,7 +107,7 @@ def _sizes(
     if (size is None) == (factor is None):
         raise ArgumentError("interpolate: need size or scale_factor, and one of them only")
     given = size if factor is None else factor
-    each = tuple(given) if isinstance(given, Sequence) else (given,) * rank
+    each: tuple[Any, ...] = tuple(given) if isinstance(given, Sequence) else (given,) * rank
     if len(each) != rank:
         role = "size" if factor is None else "scale_factor"
         raise ArgumentError(f"interpolate: {role} is {given!r} for {x.shape}; need {rank} numbers, "
@@ -116,10 +116,10 @@ def _sizes(
     if factor is None:
         if not all(isinstance(n, (int, np.integer)) for n in each):
             raise ArgumentError(f"interpolate: size is {size!r}; need integers")
-        sizes = tuple(int(n) for n in each)  # type: ignore[arg-type]
+        sizes = tuple(int(n) for n in each)
     else:
-        sizes = tuple(int(n * f) for n, f in zip(x.shape[2:], each, strict=True))  # type: ignore[operator]
-        scales = scales if recompute else tuple(float(f) for f in each)  # type: ignore[arg-type]
+        sizes = tuple(int(n * f) for n, f in zip(x.shape[2:], each, strict=True))
+        scales = scales if recompute else tuple(float(f) for f in each)
     if min(sizes) < 1:
         raise ShapeError(f"interpolate: the result of {x.shape} would be {sizes}; need positive "
                          "sizes")  # fmt: skip

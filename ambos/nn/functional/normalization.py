@@ -120,6 +120,26 @@ def moved_statistics(old: Node, new: Node, momentum: float | Tensor) -> Node:
     return add(multiply(old, rest), multiply(as_type(new, old.dtype), share))
 
 
+def last_axes(name: str, x: Node, normalized_shape: int | Sequence[int]) -> Shape:
+    """The sizes of the last axes, which have to be what is asked for."""
+    given = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+    inner: Shape = tuple(given)
+    if not inner or x.shape[-len(inner) :] != inner:
+        raise ShapeError(f"{name}: the input is {x.shape} and normalized_shape {inner}; need an "
+                         f"input that ends in {inner or 'one axis at least'}")  # fmt: skip
+    return inner
+
+
+def per_element(name: str, x: Node, inner: Shape, **given: Any) -> list[Node | None]:
+    """Parameters with one number for each element of the last axes, or None."""
+    found = {role: None if v is None else nodes(v)[0] for role, v in given.items()}
+    same_dtype(name, x, **found)
+    for role, value in found.items():
+        if value is not None and value.shape != inner:
+            raise ShapeError(f"{name}: {role} is {value.shape}; need {inner}")
+    return list(found.values())
+
+
 def layer_norm(
     input: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None,
     eps: float = 1e-5,
@@ -136,18 +156,8 @@ def layer_norm(
         array([[-1.,  1.]], dtype=float32)
     """
     (x,) = nodes(input)
-    one = isinstance(normalized_shape, int)
-    inner: Shape = (normalized_shape,) if one else tuple(normalized_shape)  # type: ignore[arg-type,assignment]
-    if not inner or x.shape[-len(inner) :] != inner:
-        raise ShapeError(
-            f"layer_norm: the input is {x.shape} and normalized_shape {inner}; need an input that "
-            f"ends in {inner}"
-        )
-    scale, shift = (None if v is None else nodes(v)[0] for v in (weight, bias))
-    same_dtype("layer_norm", x, weight=scale, bias=shift)
-    for role, value in (("weight", scale), ("bias", shift)):
-        if value is not None and value.shape != inner:
-            raise ShapeError(f"layer_norm: {role} is {value.shape}; need {inner}")
+    inner = last_axes("layer_norm", x, normalized_shape)
+    scale, shift = per_element("layer_norm", x, inner, weight=weight, bias=bias)
     axes = tuple(range(x.rank - len(inner), x.rank))
     average = mean(x, axes)
     away = away_from(x, average, axes)
