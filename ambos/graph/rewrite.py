@@ -14,10 +14,15 @@ MAX_STEPS = 64  # a node that still changes after so many rules means that two r
 
 
 def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
-    """`node` on other inputs of the same shapes and dtypes."""
+    """`node` on other inputs of the same shapes and dtypes. Where gradients stopped, they stop."""
     if inputs == node.inputs:
         return node
-    return make(node.op, inputs, node.attrs)
+    return make(node.op, inputs, node.attrs, False if stops_gradients(node) else None)
+
+
+def stops_gradients(node: Node) -> bool:
+    """Was `node` recorded so that gradients do not flow on to its inputs?"""
+    return not node.tracked and any(source.tracked for source in node.inputs)
 
 
 def carry(trail: Trail | None, new: Mapping[Node, Node]) -> None:

@@ -8,7 +8,7 @@ builder, `np` NumPy) as an argument, so this room imports neither LLVM nor NumPy
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -59,6 +59,17 @@ class Op:
 
     def vjp(self, node: Node, g: Node) -> Grads:
         """Gradients of the inputs, given `g`, the gradient of the result."""
+        raise NotImplementedError(self.name)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        """The tangent of `node`, given those of its inputs (None: zero)."""
+        raise NotImplementedError(self.name)
+
+    def batch(
+        self, node: Node, inputs: tuple[Node, ...], batched: tuple[bool, ...], size: int
+    ) -> Node:
+        """What `node` is for each of `size` examples at once, along a new first axis. `inputs`
+        take the place of `node.inputs`; those that are `batched` have that axis in front."""
         raise NotImplementedError(self.name)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Nodes without inputs: data, program inputs, constants, positions."""
+"""Nodes without inputs: data, program inputs, arguments, constants, positions."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ class Input(Source):
         raise CompilerError("input: a program's input has no value of its own")
 
 
+class Argument(Source):
+    """What a function that is being traced is called with: it has no value. Each is its own."""
+
+    def leaf(self, shape: Shape, dtype: DType, tracked: bool = False) -> Node:
+        return leaf(self, (), shape, dtype, tracked, None)
+
+    def ref(np: Any, node: Node) -> Any:
+        raise CompilerError("argument: what a traced function is called with has no value")
+
+
 class Constant(Source):
     """One number; attrs: (value, dtype)."""
 
@@ -48,4 +58,4 @@ class Iota(Source):
         return (attrs[0],), int64
 
 
-data, input_, constant_op, iota = Data(), Input(), Constant(), Iota()
+data, input_, argument, constant_op, iota = Data(), Input(), Argument(), Constant(), Iota()

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
 
 from ambos.core.config import number
-from ambos.core.errors import AmbosError, GradientError
+from ambos.core.errors import AmbosError, TracingError
 from ambos.graph.constants import is_constant
 from ambos.graph.node import Node, leaf, pending
 from ambos.ops.movement import detach
@@ -166,6 +166,7 @@ def pending_handles(references: Iterable[ref[Any]] = _pending) -> list[Any]:
 
 
 CONSTANTS = ("constant", "iota")
+VALUELESS = ("input", "argument")
 APART, SHARED, ABSTRACT = 0, 1, 2  # unrelated work, work that is due, a traced function's value
 
 
@@ -180,10 +181,11 @@ def _connected(roots: Sequence[Node]) -> list[Handle]:
         state[node] = SHARED
         if node.op.name in CONSTANTS:
             state[node] = APART
-        elif node.op.name == "input" and node.value is None:
-            raise GradientError(
-                "evaluate: a value inside a function that is being traced was looked at; need "
-                "tensor operations only there: return the value, or use am.where instead of if"
+        elif node.op.name in VALUELESS and node.value is None:
+            raise TracingError(
+                f"evaluate: {node.dtype.name}{list(node.shape)} depends on the arguments of a "
+                "function that is or was being traced, and has no value; need tensor operations "
+                "only inside: return the value, or use am.where in place of if"
             )
         elif node.inputs and node.value is None:
             state[node] = max(_work(source, state) for source in node.inputs)
@@ -191,7 +193,7 @@ def _connected(roots: Sequence[Node]) -> list[Handle]:
     live = pending_handles()
     for node in pending(handle._node for handle in live):
         if node not in state:
-            abstract = node.op.name == "input" and node.value is None
+            abstract = node.op.name in VALUELESS and node.value is None
             state[node] = ABSTRACT if abstract else _inherited(node, state)
     for handle in live:
         due = state[handle._node] == SHARED or handle._node in roots

@@ -16,7 +16,7 @@ from ambos.tensor.array import Array
 from ambos.tensor.capsules import CPU, capsule_of
 from ambos.tensor.live import evaluate
 from ambos.tensor.show import describe
-from ambos.tensor.tracing import refuse_look
+from ambos.tensor.tracing import look_outside
 
 
 class Count(int):
@@ -104,11 +104,11 @@ class Looking:
 
     def _array(self) -> Array:
         """The realised data."""
-        refuse_look()
-        if self._node.value is None:
-            evaluate((self,))
-        value: Array = self._node.value
-        return value
+        with look_outside(self._node):
+            if self._node.value is None:
+                evaluate((self,))
+            value: Array = self._node.value
+            return value
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A NumPy array with a copy of the values (bfloat16 as float32)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
@@ -19,6 +19,7 @@ import numpy as np
 from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import AmbosError, TracingError
 from ambos.core.shape import Shape
+from ambos.graph.lines import line_of
 from ambos.graph.node import Node, tracking
 from ambos.ops.sources import data
 from ambos.tensor.array import Array
@@ -83,6 +84,7 @@ class Trace:
 
     def __init__(self, op: str) -> None:
         self.op = op
+        self.scope: object = self  # see graph.node.Tracking
         self.moved: dict[int, tuple[Any, Node]] = {}  # handles, and the node each had before
         self.made: set[int] = set()  # ids of handles made inside around data
         self.hosts: dict[Node, HostValue] = {}
@@ -117,6 +119,10 @@ class Trace:
         touched.seen |= not (sets or touched.is_set)
         touched.is_set |= sets
 
+    def may_see(self, node: Node) -> bool:
+        """Has `node` a value of its own that may be looked at meanwhile?"""
+        return False
+
     def roll_back(self) -> None:
         """Every handle and every stream of host values as it was before."""
         for handle, node in self.moved.values():
@@ -142,7 +148,8 @@ current = _Current()
 
 def enter(trace: Trace | None) -> None:
     """What this thread does from now on belongs to `trace`."""
-    current.trace = tracking.scope = trace
+    current.trace = trace
+    tracking.scope = None if trace is None else trace.scope
 
 
 def host_value(dtype: DType | str, shape: tuple[int, ...], value: HostValue) -> Node:
@@ -189,16 +196,26 @@ def guard_object(of: Any, look: Callable[[], Look]) -> None:
         guard(look(), structural=True)
 
 
-def refuse_look() -> None:
-    """Raise if a value is looked at while a function is traced."""
+def look_outside(node: Node) -> AbstractContextManager[None]:
+    """For the time of a look at the value of `node`: outside of the traced function, if there is
+    one that `node` does not depend on.
+
+    Errors: TracingError where the value is still to come.
+    """
     trace = current.trace
-    if trace is not None:
-        raise TracingError(
-            f"{trace.op}: a value is looked at inside the jitted function (print, .item(), float, "
-            "bool, .numpy()); its graph is recorded once, before there are values; need tensor "
-            "operations: return the value and look at it outside, or am.where(condition, a, b) "
-            "in place of if"
-        )
+    if trace is None:
+        return nullcontext()
+    if trace.may_see(node):
+        return paused()
+    line = line_of(node)
+    made = f" (made at {line})" if line else ""
+    raise TracingError(
+        f"{trace.op}: the value of {node.dtype.name}{list(node.shape)}{made} is looked at inside "
+        "the traced function (if, print, .item(), float, bool, .numpy()); its graph is recorded "
+        "once, before there are values; need tensor operations: am.where(condition, a, b) or "
+        "am.cond(condition, lambda: a, lambda: b) in place of if; or return the value and look at "
+        "it outside"
+    )
 
 
 def refuse_size(op: str, fix: str) -> None:

@@ -1,0 +1,165 @@
+"""A function's graph: what it makes of arguments that have no value yet.
+
+`close` runs the function once on such arguments. Transforms that need the whole graph of a function
+(`vmap`, loops) work on what comes of it. Whatever does not depend on the arguments stays outside
+and may even be looked at.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import ref
+
+from ambos.core import tree
+from ambos.core.errors import AmbosError, TracingError
+from ambos.graph.lines import line_of, noted
+from ambos.graph.node import Node, toposort
+from ambos.tensor import live
+from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.refusals import require_false
+from ambos.tensor.tracing import Handle, Trace, current, enter
+
+Check = tuple[Node, type[AmbosError], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """`leaves` of the result, in the order of `structure`: tensors, and what else the function
+    returned. `checks` are bool scalars, dependent on the arguments, that must be False. `hosts` is
+    data that the function took from Python at this call: keys of the global random stream."""
+
+    arguments: tuple[Node, ...]
+    leaves: list[Any]
+    structure: tree.Structure
+    checks: list[Check]
+    hosts: list[Node]
+
+    @property
+    def results(self) -> list[Node]:
+        """The nodes among the leaves."""
+        return [leaf._node for leaf in self.leaves if isinstance(leaf, Tensor)]
+
+
+class Closing(Trace):
+    """The notes of a function that runs on arguments without values. What concerns later calls
+    (random keys, settings of modules) is noted by the jitted function around it, if there is."""
+
+    def __init__(self, op: str, arguments: Sequence[Node], outer: Trace | None) -> None:
+        super().__init__(op)
+        self.outer = outer
+        self.scope = None if outer is None else outer.scope
+        self.depends: dict[Node, bool] = dict.fromkeys(arguments, True)
+        self.changed: dict[int, tuple[Handle, Node]] = {}  # handles from outside, as in `moved`
+        if outer is not None:
+            self.guards, self.guarded = outer.guards, outer.guarded
+
+    def concerns(self, node: Node) -> bool:
+        """Does the value of `node` depend on the arguments?"""
+        depends = self.depends
+        for inner in toposort([node], stop=depends.__contains__):
+            if inner not in depends:
+                depends[inner] = any(depends[source] for source in inner.inputs)
+        return depends[node]
+
+    def note_move(self, handle: Handle) -> None:
+        number = id(handle)
+        is_new = number not in self.moved and number not in self.made
+        if is_new and all(reference() is not handle for reference in self.pending):
+            self.changed[number] = handle, handle._node
+        super().note_move(handle)
+
+    def may_see(self, node: Node) -> bool:
+        return not self.concerns(node) and (self.outer is None or self.outer.may_see(node))
+
+
+def close(op: str, call: Callable[[list[Tensor]], Any], arguments: Sequence[Node]) -> Closure:
+    """Run `call(tensors)` on new tensors that hold `arguments`.
+
+    Errors: TracingError where a value that depends on the arguments is looked at, a tensor from
+        outside is changed, or a tensor is kept otherwise than by returning it. Everything is then
+        as it was before.
+    """
+    outer = current.trace
+    trace = Closing(op, arguments, outer)
+    enter(trace)
+    try:
+        with noted():
+            leaves, structure = tree.flatten(call([wrap(node) for node in arguments]))
+    except BaseException:
+        enter(outer)
+        trace.roll_back()
+        raise
+    enter(outer)
+    try:
+        _refuse_changes(trace)
+        _refuse_strays(trace, leaves)
+    except TracingError:
+        trace.roll_back()
+        raise
+    checks = []
+    for node, (error, message) in trace.checks.items():
+        if trace.concerns(node):
+            checks.append((node, error, message))
+        else:
+            require_false(node, error, message)
+    if outer is not None:
+        outer.hosts |= trace.hosts
+        outer.constants |= trace.constants
+        outer.undos += trace.undos
+    return Closure(tuple(arguments), leaves, structure, checks, list(trace.hosts))
+
+
+def _refuse_changes(trace: Closing) -> None:
+    """A tensor from outside must not have been changed: there is no one value for it."""
+    for handle, old in trace.changed.values():
+        if handle._node is not old:
+            raise TracingError(
+                f"{trace.op}: the function changes a tensor from outside, {old.dtype.name}"
+                f"{list(old.shape)}, in place; it runs once for all examples or steps, so there is "
+                "no one value to leave there; need the new value among its results, assigned "
+                "outside"
+            )
+    for touched in trace.gradients.values():
+        if touched.is_set and touched.handle._grad is not touched.start:
+            raise TracingError(
+                f"{trace.op}: the function sets .grad of a tensor from outside (backward()); need "
+                "gradients among its results: am.grad or am.value_and_grad inside"
+            )
+
+
+def _refuse_strays(trace: Closing, leaves: Sequence[Any]) -> None:
+    """No tensor that depends on the arguments may stay but the results. Others that are pending go
+    on waiting outside."""
+    made = [ref(handle) for handle in trace.kept]
+    for notes in trace.kept, trace.moved, trace.changed, trace.gradients:
+        notes.clear()  # whoever is alive now is held by somebody else
+    returned = {id(leaf) for leaf in leaves}
+
+    def staying() -> list[Any]:
+        handles = live.pending_handles(trace.pending)
+        return [handle for handle in handles if id(handle) not in returned]
+
+    if any(trace.concerns(handle._node) for handle in staying()):
+        gc.collect()  # a reference cycle may have kept it
+    for handle in staying():
+        node = handle._node
+        if trace.concerns(node):
+            line = line_of(node)
+            raise TracingError(
+                f"{trace.op}: the function keeps a tensor that it made, {node.dtype.name}"
+                f"{list(node.shape)}{f', at {line}' if line else ''}, other than by returning it "
+                "(in a list, an attribute or a global), where it would have no value; need it "
+                "among the results"
+            )
+        live.register(handle)
+    if trace.outer is not None:
+        for reference in made:
+            handle = reference()
+            if handle is not None:
+                trace.outer.note_made(handle)
+
+
+__all__ = ["Closing", "Closure", "close"]
