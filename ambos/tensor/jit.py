@@ -20,6 +20,7 @@ import numpy as np
 from ambos.core import tree
 from ambos.core.collector import held_off
 from ambos.core.config import config
+from ambos.core.containers import container_of
 from ambos.core.errors import ArgumentError, RecordingWarning, depth_of_user
 from ambos.graph.node import tracking
 from ambos.tensor import live
@@ -188,8 +189,9 @@ class Fixed(tuple[type, Hashable]):
 
 def _positional(args: tuple[Any, ...]) -> tuple[list[Any], Any]:
     """The leaves of plain arguments, and their number for a structure; else as `flatten`."""
-    if any(isinstance(arg, (tuple, list, dict)) for arg in args):
-        return tree.flatten((args, {}))
+    for arg in args:
+        if container_of(arg.__class__) is not None:
+            return tree.flatten((args, {}))
     return list(args), len(args)
 
 
@@ -212,6 +214,7 @@ def _signature(tensor: Tensor, before: Sequence[Tensor]) -> Any:
 
 def _static(leaf: Any) -> Fixed:
     """An argument that is no tensor: part of the recording's identity."""
+    tree.refuse_unregistered("jit", leaf, "an argument")
     try:
         hash(leaf)
     except TypeError:

@@ -7,7 +7,7 @@ recorded like any others, and may be differentiated by an outer transform.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ambos.autodiff.reverse import gradients, ones_like
@@ -46,7 +46,7 @@ def value_and_grad(
         inner, variables, structures = list(args), [], []
         for place in (_place(n, len(args)) for n in numbers):
             leaves, structure = tree.flatten(args[place])
-            fresh = [alias(_differentiable(leaf, place)) for leaf in leaves]
+            fresh = [alias(node) for node in _differentiable(leaves, structure, place)]
             inner[place] = tree.unflatten(structure, [wrap(node) for node in fresh])
             variables += fresh
             structures.append(structure)
@@ -102,14 +102,19 @@ def _place(number: int, count: int) -> int:
     return number % count
 
 
-def _differentiable(leaf: Any, place: int) -> Node:
-    if leaf is None or isinstance(leaf, str):
-        raise GradientError(f"grad: argument {place} holds {leaf!r}; need tensors or numbers only")
-    node = Tensor(leaf)._node if isinstance(leaf, SCALARS) else node_of(leaf)
-    if not node.dtype.is_inexact:
-        raise GradientError(f"grad: argument {place} holds {node.dtype.name}; need a floating "
-                            "dtype: use x.float(), or argnums= for another argument")  # fmt: skip
-    return node
+def _differentiable(
+    leaves: Sequence[Any], structure: tree.Structure, place: int
+) -> Iterator[Node]:  # fmt: skip
+    for given, path in zip(leaves, structure.paths(), strict=True):
+        where = f"argument {place}{path}"
+        tree.refuse_unregistered("grad", given, where)
+        if isinstance(given, str):
+            raise GradientError(f"grad: {where} is {given!r}; need tensors or numbers")
+        node = Tensor(given)._node if isinstance(given, SCALARS) else node_of(given)
+        if not node.dtype.is_inexact:
+            raise GradientError(f"grad: {where} is {node.dtype.name}; need a floating dtype: use "
+                                "x.float(), or argnums= for another argument")  # fmt: skip
+        yield node
 
 
 def alias(node: Node) -> Node:

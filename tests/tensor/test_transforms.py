@@ -1,11 +1,18 @@
 """grad and value_and_grad, over trees, nested, against torch."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 
 import ambos as am
-from ambos.core.errors import ArgumentError, GradientError
+from ambos.core.errors import AmbosError, ArgumentError
+
+
+@dataclass
+class Unknown:
+    x: int
 
 
 def test_gradients_have_the_structure_of_the_argument():
@@ -110,12 +117,13 @@ def test_arguments_that_do_not_matter_have_zero_gradients():
     [
         (lambda x: x * 2, am.ones(2), r"returned \(2,\); need a floating scalar"),
         (lambda x: 3.0, am.ones(2), "returned float"),
-        (lambda x: x.sum(), am.tensor([1, 2]), "argument 0 holds int64; need a floating dtype"),
-        (lambda x: 0, {"a": None}, "argument 0 holds None"),
+        (lambda x: x.sum(), am.tensor([1, 2]), "argument 0 is int64; need a floating dtype"),
+        (lambda x: 0, {"a": ["x"]}, r"argument 0\['a'\]\[0\] is 'x'; need tensors or numbers"),
+        (lambda x: 0, {"a": Unknown(3)}, r"argument 0\['a'\] is Unknown, a dataclass that trees"),
     ],
 )
 def test_errors(fn, argument, message):
-    with pytest.raises(GradientError, match=message):
+    with pytest.raises(AmbosError, match=message):
         am.grad(fn)(argument)
 
 

@@ -1,0 +1,174 @@
+"""Structure: what is left of a tree when its leaves are taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any
+
+from ambos.core.containers import Container, container_of
+from ambos.core.errors import ArgumentError
+from ambos.core.paths import ROOT, Key, Path, StateKey
+
+IsLeaf = Callable[[Any], bool]
+
+
+class Structure:
+    """The shape of a tree: hashable, and equal for trees whose containers are equal. `kind` is the
+    container's type, or None for a leaf; `template` is what building takes besides and comparing
+    does not look at."""
+
+    __slots__ = ("_hash", "aux", "children", "has_state", "keys", "kind", "num_leaves", "template")
+
+    def __init__(
+        self, kind: type | None, keys: tuple[Any, ...] = (), children: tuple[Structure, ...] = (),
+        aux: Hashable = None, template: Any = None,
+    ) -> None:  # fmt: skip
+        self.kind, self.keys, self.children = kind, keys, children
+        self.aux, self.template = aux, template
+        self.num_leaves = 1 if kind is None else sum([child.num_leaves for child in children])
+        self.has_state = any(child.has_state for child in children)
+        try:
+            self._hash = hash((kind, keys, aux, children))
+        except TypeError as error:
+            raise ArgumentError(
+                f"tree: {kind.__name__ if kind else 'a leaf'} has {error} among what it keeps "
+                "beside its children; need hashable values there (a tuple, not a list)"
+            ) from None
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            isinstance(other, Structure) and self._hash == other._hash and self.kind is other.kind
+            and self.keys == other.keys and self.aux == other.aux
+            and self.children == other.children
+        )  # fmt: skip
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Structure({self})"
+
+    def __str__(self) -> str:
+        if self.kind is None:
+            return "*"
+        return self.container.show(self.kind, self.keys, self.aux, [*map(str, self.children)])
+
+    @property
+    def container(self) -> Container:
+        """How nodes of this kind are taken apart and built."""
+        found = container_of(self.kind or object)
+        if found is None:
+            raise ArgumentError(f"tree: {self} is a leaf; need a container")
+        return found
+
+    def steps(self) -> Iterator[tuple[Key, Structure]]:
+        """The children with the keys that lead there."""
+        if self.kind is None:
+            return iter(())
+        return zip(
+            self.container.path_keys(self.kind, self.keys, len(self.children)), self.children,
+            strict=True,
+        )  # fmt: skip
+
+    def paths(self, start: Path = ROOT) -> Iterator[Path]:
+        """The way to each leaf, in order."""
+        if self.kind is None:
+            yield start
+        for key, child in self.steps():
+            yield from child.paths(start.to(key))
+
+    def build(self, leaves: Iterator[Any]) -> Any:
+        """The tree with these leaves."""
+        if self.kind is None:
+            return next(leaves)
+        children = [
+            next(leaves) if child.kind is None else child.build(leaves) for child in self.children
+        ]
+        return self.container.build(self, children)
+
+    def states(self) -> list[bool]:
+        """For each leaf: is it what a module keeps but does not train?"""
+        if not self.has_state:
+            return [False] * self.num_leaves
+        found: list[bool] = []
+        for key, child in self.steps():
+            is_state = isinstance(key, StateKey)
+            found += [True] * child.num_leaves if is_state else child.states()
+        return found
+
+
+LEAF = Structure(None)
+
+
+def take_apart(tree: Any, leaves: list[Any], is_leaf: IsLeaf | None = None) -> Structure:
+    """The structure of `tree`, whose leaves are appended to `leaves`."""
+    container = container_of(tree.__class__)
+    if container is None or (is_leaf is not None and is_leaf(tree)):
+        leaves.append(tree)
+        return LEAF
+    found, keys, aux, template = container.parts(tree)
+    children = []
+    for child in found:  # leaves are most of what there is: no call for them
+        if container_of(child.__class__) is None:
+            leaves.append(child)
+            children.append(LEAF)
+        else:
+            children.append(take_apart(child, leaves, is_leaf))
+    structure = Structure(tree.__class__, keys, tuple(children), aux, template)
+    if not structure.has_state:
+        structure.has_state = container.has_state(keys)
+    return structure
+
+
+def difference(
+    one: Structure, other: Structure, names: Sequence[str] = ("the first", "the second"),
+    at: Path = ROOT,
+) -> str:  # fmt: skip
+    """Where two structures differ first, in words, and the fix; nothing where they do not. A leaf
+    of `one` stands for anything."""
+    if one.kind is None:
+        return ""
+    if not alike(one, other):
+        where = f"at {at}" if at else "at the top"
+        return f"{where} {names[0]} has {described(one)}, {names[1]} {described(other)}; need " + (
+            _fix(one, other)
+        )
+    for (key, child), counterpart in zip(one.steps(), other.children, strict=True):
+        found = difference(child, counterpart, names, at.to(key))
+        if found:
+            return found
+    return ""
+
+
+def alike(one: Structure, other: Structure) -> bool:
+    """Do two nodes, what is below them apart, consist of the same?"""
+    return (
+        one.kind is other.kind and one.keys == other.keys and one.aux == other.aux
+        and len(one.children) == len(other.children)
+    )  # fmt: skip
+
+
+def described(node: Structure) -> str:
+    """A node in a few words."""
+    if node.kind is None:
+        return "a leaf"
+    return node.container.describe(node.kind, node.keys, node.aux, len(node.children))
+
+
+def _fix(one: Structure, other: Structure) -> str:
+    if type(None) in (one.kind, other.kind):
+        return ("the same on both sides (None is a container without leaves; "
+                "is_leaf=lambda x: x is None makes it a leaf)")  # fmt: skip
+    if one.kind is other.kind and one.keys != other.keys:
+        missing = [key for key in one.keys if key not in other.keys]
+        more = [key for key in other.keys if key not in one.keys]
+        parts = [f"{_listed(missing)} there as well"] * bool(missing)
+        parts += [f"no {_listed(more)}"] * bool(more)
+        return " and ".join(parts) or "the same order of keys"
+    return "the same containers on both sides"
+
+
+def _listed(keys: Iterable[Any]) -> str:
+    return ", ".join(map(repr, keys))
