@@ -87,11 +87,10 @@ class Dict(Container):
 
     def build(self, node: Node, children: list[Any]) -> Any:
         pairs = dict(zip(node.keys, children, strict=True))
-        if node.kind is dict or node.kind is None:
+        kind: Any = node.kind
+        if kind is dict:
             return pairs
-        if issubclass(node.kind, defaultdict):
-            return node.kind(node.aux, pairs)
-        return node.kind(pairs)
+        return kind(node.aux, pairs) if issubclass(kind, defaultdict) else kind(pairs)
 
     def path_keys(self, kind: type, keys: tuple[Any, ...], count: int) -> Sequence[Key]:
         return [DictKey(key) for key in keys]

@@ -18,6 +18,8 @@ class Structure:
     does not look at."""
 
     __slots__ = ("_hash", "aux", "children", "has_state", "keys", "kind", "num_leaves", "template")
+    num_leaves: int
+    has_state: bool  # something below is kept, but not trained
 
     def __init__(
         self, kind: type | None, keys: tuple[Any, ...] = (), children: tuple[Structure, ...] = (),
