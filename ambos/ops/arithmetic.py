@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ambos.core.dtype import DType, bool_
@@ -150,6 +151,14 @@ class Absolute(Pointwise):
     def vjp(self, node: Node, g: Node) -> Grads:
         (x,) = node.inputs
         return (multiply(g if g.dtype is x.dtype else cast(g, attrs=(x.dtype,)), sign(x)),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (x,), (tangent,) = node.inputs, tangents
+        if tangent is None or not x.dtype.is_complex:
+            return super().jvp(node, tangents)
+        real, conj = op("real"), op("conj")
+        along: Node = real(multiply(conj(sign(x)), tangent))
+        return along
 
 
 class Sign(Pointwise):
@@ -366,6 +375,7 @@ class Where(Pointwise):
     """The second operand where the first (bool) is true, else the third."""
 
     arity, accepts, mixed, smooth, analytic = 3, "biufc", True, False, False
+    linear = (1, 2)
     lower = lambda b, c, x, y: b.select(c, x, y)
     ref = lambda np, c, x, y: np.where(c, x, y)
 
@@ -385,7 +395,7 @@ class Cast(Pointwise):
     """Conversion; attrs: (dtype,). Floats round to nearest even; float to integer truncates and
     saturates, NaN gives 0; integers wrap; anything but zero is true."""
 
-    accepts, mixed, analytic = "biufc", True, False
+    accepts, mixed, analytic, linear = "biufc", True, False, (0,)
     lower = lambda b, x: x  # the compiler converts: the target is not the rule's to know
 
     def ref(np: Any, x: Any, dtype: Any) -> Any:

@@ -7,7 +7,7 @@ NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ambos.core.dtype import int32
@@ -65,6 +65,9 @@ class CholeskyEx(Cholesky):
     def vjp(self, node: Node, g: Node) -> Grads:
         return (None,) if node.attrs[0] else super().vjp(node, g)
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        return None if node.attrs[0] else super().jvp(node, tangents)
+
 
 class InvEx(Inv):
     """The inverse, and where there is none."""
@@ -80,6 +83,9 @@ class InvEx(Inv):
     def vjp(self, node: Node, g: Node) -> Grads:
         return (None,) if node.attrs[0] else super().vjp(node, g)
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        return None if node.attrs[0] else super().jvp(node, tangents)
+
 
 class SolveEx(Solve):
     """X of A X = B, and where there is none."""
@@ -94,6 +100,9 @@ class SolveEx(Solve):
 
     def vjp(self, node: Node, g: Node) -> Grads:
         return (None, None) if node.attrs[0] else super().vjp(node, g)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        return None if node.attrs[0] else super().jvp(node, tangents)
 
 
 cholesky_ex, inv_ex, solve_ex = CholeskyEx(), InvEx(), SolveEx()

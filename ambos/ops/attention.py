@@ -6,7 +6,7 @@ The kernels never store the score matrix; what they compute, in which order, is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from ambos.core.dtype import DType
@@ -16,7 +16,7 @@ from ambos.graph.node import Attrs, Node, tracking
 from ambos.ops.arithmetic import add, cast, divide, equal, less_equal, multiply, subtract, where
 from ambos.ops.contraction import contract, make_spec, plain
 from ambos.ops.functions import exp
-from ambos.ops.kinds import Grads, Op, constant_like
+from ambos.ops.kinds import Grads, Op, constant_like, total
 from ambos.ops.movement import detach, expand, reshape
 from ambos.ops.reductions import max_, sum_
 from ambos.ops.sources import iota
@@ -84,6 +84,9 @@ class Attention(Attend):
             # Gradients of these gradients may be asked for: primitives differentiate again.
             return composite_gradients(node.inputs, node.attrs, g)
         return kernel_gradients(node, g)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        return composite_tangent(node, tangents)
 
 
 class AttentionStatistics(Attend):
@@ -229,6 +232,26 @@ def composite_gradients(inputs: tuple[Node, ...], attrs: Attrs, g: Node) -> Grad
     dk = _contract("bgrqk", "bgrqw", "bgkw", "rq", _split(dz, k), _split(q, k))
     dv = _contract("bgrqk", "bgrqw", "bgkw", "rq", _split(p, v), _split(g, v))
     return (dq, dk, dv, *[ds] * len(masks))
+
+
+def composite_tangent(node: Node, tangents: Sequence[Node | None]) -> Node | None:
+    """The tangent of the result; but for that of V in primitives."""
+    q, k, v, *masks = node.inputs
+    tq, tk, tv, *given = tangents
+    through_values = tv and attention(q, k, tv, *masks, attrs=node.attrs)
+    scores = total([
+        tq and _joined(_contract("bgrqw", "bgkw", "bgrqk", "w", _split(tq, k), k)),
+        tk and _joined(_contract("bgrqw", "bgkw", "bgrqk", "w", _split(q, k), tk)),
+    ])  # fmt: skip
+    if scores is not None:
+        scores = multiply(scores, constant_like(scores, node.attrs[0]))
+    moved = total([scores, *given])
+    if moved is None:
+        return through_values
+    p = weights(q, k, masks[0] if masks else None, node.attrs)
+    mean = sum_(multiply(p, moved), attrs=((3,),))
+    dp = multiply(p, subtract(moved, _along_rows(mean, p.shape)))
+    return total([weighted(dp, v), through_values])
 
 
 def _contract(a: str, b: str, out: str, summed: str, x: Node, y: Node) -> Node:

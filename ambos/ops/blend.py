@@ -24,7 +24,7 @@ class Blend(Op):
     Inputs: x, index, weight, and index and weight of the transposed map, from the result to x.
     Indices are constants within the axis, and weights are constants: they get no gradient."""
 
-    kind, accepts = "blend", "f"
+    kind, accepts, linear = "blend", "f", (0,)
 
     def ref(np: Any, x: Any, index: Any, weight: Any, back: Any, factor: Any, axis: int) -> Any:
         picked = np.take(x, index, axis)

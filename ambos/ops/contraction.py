@@ -17,7 +17,7 @@ from ambos.core.dtype import DType
 from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
-from ambos.ops.kinds import Grads, Op, constant
+from ambos.ops.kinds import Grads, Op, constant, pushed, total
 from ambos.ops.movement import cut_to, flip, interleave, pad, reshape, slice_
 
 Label = str
@@ -137,6 +137,9 @@ class Contract(Op):
         (a, b), (spec,) = node.inputs, node.attrs
         ga = _gradient_plain(b, g, spec) if spec.is_plain else _gradient_windows(a, b, g, spec)
         return ga, _gradient_b(a, g, spec)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        return total([pushed(node, tangents, (0,)), pushed(node, tangents, (1,))])
 
 
 def _gradient_b(a: Node, g: Node, spec: Spec) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ambos.core.dtype import DType
@@ -47,34 +48,54 @@ class ScatterFold(Index):
 
     def vjp(self, node: Node, g: Node) -> Grads:
         (x, index, updates), (axis, fold) = node.inputs, node.attrs
-        slopes = _of_product if fold == "prod" else _of_extreme
-        by_x, by_updates = slopes(node, x, index, updates, axis, g)
-        return by_x, None, by_updates
+        if fold == "prod":
+            by_x, by_updates = _slopes(x, index, updates, axis)
+            there = gather(g, index, attrs=(axis,))
+            return multiply(g, by_x), None, multiply(there, by_updates)
+        is_x, is_update, count = _extremes(node, x, index, updates, axis)
+        share = divide(g, count)
+        there = gather(share, index, attrs=(axis,))
+        return _where_one(is_x, share), None, _where_one(is_update, there)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (x, index, updates), (axis, fold) = node.inputs, node.attrs
+        if tangents[0] is None and tangents[2] is None:
+            return None
+        by_x, by_updates = (
+            constant_like(given, 0) if tangent is None else tangent
+            for given, tangent in ((x, tangents[0]), (updates, tangents[2]))
+        )
+        if fold == "prod":
+            slopes = _slopes(x, index, updates, axis)
+            moved = multiply(by_x, slopes[0]), multiply(by_updates, slopes[1])
+            return scatter_elements(moved[0], index, moved[1], attrs=(axis,))
+        is_x, is_update, count = _extremes(node, x, index, updates, axis)
+        moved = _where_one(is_x, by_x), _where_one(is_update, by_updates)
+        return divide(scatter_elements(moved[0], index, moved[1], attrs=(axis,)), count)
 
 
 def _as_number(mask: Node, x: Node) -> Node:
     return cast(mask, attrs=(x.dtype,))
 
 
-def _of_extreme(
-    node: Node, x: Node, index: Node, updates: Node, axis: int, g: Node
-) -> tuple[Node, Node]:
-    """Shared evenly by all that are equal to the extreme."""
+def _where_one(mask: Node, value: Node) -> Node:
+    return where(equal(mask, constant_like(mask, 0)), constant_like(value, 0), value)
+
+
+def _extremes(
+    node: Node, x: Node, index: Node, updates: Node, axis: int
+) -> tuple[Node, Node, Node]:
+    """1 where an element of x, and where one of the updates, is the extreme, else 0; and how many
+    share each place evenly."""
     at = (axis,)
     is_x = _as_number(equal(x, node), x)
     is_update = _as_number(equal(updates, gather(node, index, attrs=at)), x)
-    share = divide(g, scatter_elements(is_x, index, is_update, attrs=at))
-    return (
-        where(equal(is_x, constant_like(x, 0)), constant_like(x, 0), share),
-        where(equal(is_update, constant_like(updates, 0)), constant_like(updates, 0),
-              gather(share, index, attrs=at)),
-    )  # fmt: skip
+    return is_x, is_update, scatter_elements(is_x, index, is_update, attrs=at)
 
 
-def _of_product(
-    node: Node, x: Node, index: Node, updates: Node, axis: int, g: Node
-) -> tuple[Node, Node]:
-    """The product of the others, without dividing by zero (see reductions.Prod)."""
+def _slopes(x: Node, index: Node, updates: Node, axis: int) -> tuple[Node, Node]:
+    """By each factor: the product of the others, without dividing by zero (see
+    reductions.Prod)."""
     at = (axis,)
     x_zero, update_zero = (equal(v, constant_like(v, 0)) for v in (x, updates))
     count = scatter_elements(_as_number(x_zero, x), index, _as_number(update_zero, x), attrs=at)
@@ -85,10 +106,10 @@ def _of_product(
     safe_x = where(x_zero, constant_like(x, 1), x)
     safe_updates = where(update_zero, constant_like(updates, 1), updates)
     rest = scatter_fold(safe_x, index, safe_updates, attrs=(axis, "prod"))
-    by_x = _slope(x, x_zero, safe_x, rest, count, zeros)
     there = [gather(v, index, attrs=at) for v in (rest, count, zeros)]
-    by_update = _slope(updates, update_zero, safe_updates, *there)
-    return multiply(g, by_x), multiply(gather(g, index, attrs=at), by_update)
+    return _slope(x, x_zero, safe_x, rest, count, zeros), _slope(
+        updates, update_zero, safe_updates, *there
+    )
 
 
 def _slope(x: Node, is_zero: Node, safe: Node, rest: Node, count: Node, zeros: Node) -> Node:

@@ -26,7 +26,7 @@ BACKWARD = {"none": "forward", "root": "ortho", "all": "backward"}
 class Fft(Call):
     """Of complex numbers; attrs: (axes, forward, scale)."""
 
-    name, accepts = "fft.fft", "c"
+    name, accepts, linear = "fft.fft", "c", (0,)
 
     def host(np: Any, x: Any, axes: Shape, forward: bool, scale: str) -> tuple[Any, ...]:
         if not x.size:
@@ -49,7 +49,7 @@ class Rfft(Call):
     """Of real numbers, forward; of the last of the axes only the half that says all: attrs: (axes,
     scale)."""
 
-    name, accepts = "fft.rfft", "f"
+    name, accepts, linear = "fft.rfft", "f", (0,)
 
     def host(np: Any, x: Any, axes: Shape, scale: str) -> tuple[Any, ...]:
         if not x.size:
@@ -75,7 +75,7 @@ class Irfft(Call):
     """Real numbers from the half of their transform; attrs: (axes, points along the last of the
     axes, scale). Backward."""
 
-    name, accepts = "fft.irfft", "c"
+    name, accepts, linear = "fft.irfft", "c", (0,)
 
     def host(np: Any, x: Any, axes: Shape, points: int, scale: str) -> tuple[Any, ...]:
         shape = [x.shape[a] for a in axes[:-1]] + [points]

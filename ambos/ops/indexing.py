@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from ambos.core.dtype import DType, int64
@@ -55,6 +55,8 @@ def check_updates(name: str, x: Node, updates: Node, need: Shape) -> None:
 class Take(Index):
     """x[..., index, ...] along one axis; attrs: (axis,). The index's axes replace that axis."""
 
+    linear = (0,)
+
     ref = lambda np, x, index, axis: np.take(x, index, axis)
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
@@ -70,6 +72,8 @@ class Take(Index):
 class Gather(Index):
     """result[i, j] = x[index[i, j], j] for axis 0, and so on; attrs: (axis,). The index has as many
     dimensions as x and, but for the axis, sizes within it."""
+
+    linear = (0,)
 
     def ref(np: Any, x: Any, index: Any, axis: int) -> Any:
         part = tuple(slice(None if a == axis else n) for a, n in enumerate(index.shape))
@@ -90,6 +94,8 @@ class Gather(Index):
 class ScatterAdd(Index):
     """A copy of x to which updates are added at x[..., index, ...], in the order of the index;
     attrs: (axis,). Inputs: x, index, updates (shaped like the result of `take`)."""
+
+    linear = (0, 2)
 
     def ref(np: Any, x: Any, index: Any, updates: Any, axis: int) -> Any:
         result = np.moveaxis(x.copy(), axis, 0)
@@ -114,6 +120,8 @@ class ScatterElements(Index):
     """A copy of x to which updates[i, j] is added at [index[i, j], j] for axis 0, in the order of
     the axis, and so on; attrs: (axis,). Inputs: x, index, updates (shaped like the index)."""
 
+    linear = (0, 2)
+
     def ref(np: Any, x: Any, index: Any, updates: Any, axis: int) -> Any:
         result = x.copy()
         place = list(np.indices(index.shape, sparse=True))
@@ -136,6 +144,8 @@ class ScatterElements(Index):
 class Put(Index):
     """A copy of x with other elements at one position along an axis; attrs: (axis,). Inputs: x,
     index (one element), new (shaped like the result of `take`)."""
+
+    linear = (0, 2)
 
     def ref(np: Any, x: Any, index: Any, new: Any, axis: int) -> Any:
         result = np.moveaxis(x.copy(), axis, 0)
@@ -230,6 +240,10 @@ class Sort(Order):
         (x,) = node.inputs
         nothing, order = constant(0, x.dtype, x.shape), argsort(x, attrs=node.attrs)
         return (scatter_elements(nothing, order, g, attrs=(x.rank - 1,)),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (x,), (tangent,) = node.inputs, tangents
+        return tangent and gather(tangent, argsort(x, attrs=node.attrs), attrs=(x.rank - 1,))
 
 
 take, gather, put, last_writer = Take(), Gather(), Put(), LastWriter()

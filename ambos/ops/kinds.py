@@ -7,6 +7,7 @@ builder, `np` NumPy) as an argument, so this room imports neither LLVM nor NumPy
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -34,6 +35,7 @@ class Op:
     rules: ClassVar[tuple[str, ...]] = ("lower", "ref")  # functions that do not want `op`
     differentiable: ClassVar[bool] = True
     analytic: ClassVar[bool] = False  # complex: `vjp` multiplies by f', the gradient by conj(f')
+    linear: ClassVar[tuple[int, ...]] = ()  # inputs: all times a number, and so is the result
 
     def __init_subclass__(cls, abstract: bool = False) -> None:
         for rule in cls.rules:
@@ -62,8 +64,11 @@ class Op:
         raise NotImplementedError(self.name)
 
     def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
-        """The tangent of `node`, given those of its inputs (None: zero)."""
-        raise NotImplementedError(self.name)
+        """The tangent of `node`, given those of its inputs (None: zero). An op that is linear
+        does to tangents what it does to its inputs."""
+        if not self.linear:
+            raise NotImplementedError(self.name)
+        return pushed(node, tangents, self.linear)
 
     def batch(
         self, node: Node, inputs: tuple[Node, ...], batched: tuple[bool, ...], size: int
@@ -135,6 +140,34 @@ class Pointwise(Op, abstract=True):
             for partial in self.partials(node, *node.inputs)
         )
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        """Each element moves by itself, so that `vjp`, which multiplies by the derivative, is
+        its own transpose."""
+        if self.linear:
+            return pushed(node, tangents, self.linear)
+        if self.partials is None:
+            moving = [(i, t) for i, t in enumerate(tangents) if t is not None]
+            return total([self.vjp(node, tangent)[place] for place, tangent in moving])
+        slopes = zip(tangents, self.partials(node, *node.inputs), strict=True)
+        return total([None if t is None or s is None else scale(t, s) for t, s in slopes])
+
+
+def pushed(node: Node, tangents: Sequence[Node | None], places: Sequence[int]) -> Node | None:
+    """What the op of `node` makes of the tangents at `places` and of the other inputs."""
+    if all(tangents[place] is None for place in places):
+        return None
+    inputs = list(node.inputs)
+    for place in places:
+        tangent = tangents[place]
+        inputs[place] = constant_like(inputs[place], 0) if tangent is None else tangent
+    return op(node.op.name)(*inputs, attrs=node.attrs)
+
+
+def total(terms: Sequence[Node | None]) -> Node | None:
+    """The sum of those that are not zero (None)."""
+    present = [term for term in terms if term is not None]
+    return functools.reduce(op("add"), present) if present else None
+
 
 def scale(g: Node, partial: Node | int | float) -> Node:
     """g * partial, without a multiplication by one."""
@@ -181,6 +214,9 @@ class Move(Op, abstract=True):
 
     def access(self, node: Node, index: list[Any], space: Any) -> list[Any]:
         raise NotImplementedError(self.name)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        return pushed(node, tangents, range(len(node.inputs)))
 
 
 class Source(Op, abstract=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from ambos.core.dtype import DType, int64
@@ -10,7 +10,7 @@ from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Attrs, Node
 from ambos.ops.arithmetic import cast, divide, equal, multiply, subtract, where
-from ambos.ops.kinds import Grads, Op, constant_like, not_accepted
+from ambos.ops.kinds import Grads, Op, constant_like, not_accepted, op
 from ambos.ops.movement import expand, reshape
 from ambos.ops.sources import iota
 
@@ -48,7 +48,7 @@ def kept(node: Node, value: Node) -> Node:
 class Sum(Reduce):
     """Total."""
 
-    fold, accepts = "add", "iufc"
+    fold, accepts, linear = "add", "iufc", (0,)
     ref = lambda np, x, axes: np.sum(x, axes, dtype=x.dtype)
 
     def vjp(self, node: Node, g: Node) -> Grads:
@@ -62,6 +62,16 @@ class Prod(Reduce):
     ref = lambda np, x, axes: np.prod(x, axes, dtype=x.dtype)
 
     def vjp(self, node: Node, g: Node) -> Grads:
+        return (multiply(kept(node, g), self.slope(node)),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (tangent,) = tangents
+        if tangent is None:
+            return None
+        return sum_(multiply(tangent, self.slope(node)), attrs=node.attrs)
+
+    @staticmethod
+    def slope(node: Node) -> Node:
         """The product of the others, without dividing by zero. With one or two zeros the terms
         that vanish are still written out, for the sake of the second derivative."""
         (x,) = node.inputs
@@ -74,15 +84,30 @@ class Prod(Reduce):
         single, pair = equal(count, one), equal(count, two)
         at_zero = where(single, one, where(pair, subtract(zeros, x), zero))
         elsewhere = where(equal(count, zero), one, where(single, zeros, zero))
-        slope = multiply(divide(others, safe), where(is_zero, at_zero, elsewhere))
-        return (multiply(kept(node, g), slope),)
+        return multiply(divide(others, safe), where(is_zero, at_zero, elsewhere))
 
 
-def _first_extreme(node: Node, g: Node, position: Op) -> Grads:
-    """The gradient goes to the first of equal extremes."""
-    (x,), (axes,) = node.inputs, node.attrs
-    chosen = kept(node, position(x, attrs=node.attrs))
-    return (where(equal(positions(x.shape, axes), chosen), kept(node, g), constant_like(x, 0)),)
+class Extreme(Reduce, abstract=True):
+    """Largest or smallest elements: the first of equal ones gets the gradient."""
+
+    accepts, needs_elements = "biuf", True
+    position: ClassVar[str]  # the op that finds it
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return (where(self.chosen(node), kept(node, g), constant_like(node.inputs[0], 0)),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (tangent,) = tangents
+        if tangent is None:
+            return None
+        nothing = constant_like(tangent, 0)
+        return sum_(where(self.chosen(node), tangent, nothing), attrs=node.attrs)
+
+    def chosen(self, node: Node) -> Node:
+        """Where each extreme was found, as bool."""
+        (x,), (axes,) = node.inputs, node.attrs
+        place = kept(node, op(self.position)(x, attrs=node.attrs))
+        return equal(positions(x.shape, axes), place)
 
 
 def positions(shape: Shape, axes: Shape) -> Node:
@@ -92,46 +117,56 @@ def positions(shape: Shape, axes: Shape) -> Node:
     return expand(reshape(count, attrs=(single,)), attrs=(shape,))
 
 
-class Max(Reduce):
+class Max(Extreme):
     """Largest element; NaN if there is one. The first of equal ones gets its gradient."""
 
-    fold, accepts, needs_elements = "max", "biuf", True
+    fold, position = "max", "argmax"
     ref = lambda np, x, axes: np.max(x, axes)
 
-    def vjp(self, node: Node, g: Node) -> Grads:
-        return _first_extreme(node, g, argmax)
 
-
-class Min(Reduce):
+class Min(Extreme):
     """Smallest element; NaN if there is one. The first of equal ones gets its gradient."""
 
-    fold, accepts, needs_elements = "min", "biuf", True
+    fold, position = "min", "argmin"
     ref = lambda np, x, axes: np.min(x, axes)
 
+
+class Shared(Reduce, abstract=True):
+    """Largest or smallest elements: equal ones share the gradient; of NaN it is NaN."""
+
+    accepts, needs_elements = "biuf", True
+
     def vjp(self, node: Node, g: Node) -> Grads:
-        return _first_extreme(node, g, argmin)
+        chosen, count = self.chosen(node)
+        return (multiply(chosen, kept(node, divide(g, count))),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (tangent,) = tangents
+        if tangent is None:
+            return None
+        chosen, count = self.chosen(node)
+        return divide(sum_(multiply(chosen, tangent), attrs=node.attrs), count)
+
+    @staticmethod
+    def chosen(node: Node) -> tuple[Node, Node]:
+        """1 where an element is the extreme, else 0; and how many are."""
+        (x,) = node.inputs
+        chosen = cast(equal(x, kept(node, node)), attrs=(x.dtype,))
+        return chosen, sum_(chosen, attrs=node.attrs)
 
 
-def _equal_extremes(node: Node, g: Node) -> Grads:
-    """Equal extremes share the gradient; of NaN it is NaN."""
-    (x,) = node.inputs
-    chosen = cast(equal(x, kept(node, node)), attrs=(x.dtype,))
-    share = divide(g, sum_(chosen, attrs=node.attrs))
-    return (multiply(chosen, kept(node, share)),)
-
-
-class Amax(Max):
+class Amax(Shared):
     """Largest element; NaN if there is one. Equal ones share its gradient."""
 
-    def vjp(self, node: Node, g: Node) -> Grads:
-        return _equal_extremes(node, g)
+    fold = "max"
+    ref = lambda np, x, axes: np.max(x, axes)
 
 
-class Amin(Min):
+class Amin(Shared):
     """Smallest element; NaN if there is one. Equal ones share its gradient."""
 
-    def vjp(self, node: Node, g: Node) -> Grads:
-        return _equal_extremes(node, g)
+    fold = "min"
+    ref = lambda np, x, axes: np.min(x, axes)
 
 
 def _merged(np: Any, x: Any, axes: Shape) -> Any:

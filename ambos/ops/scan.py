@@ -6,6 +6,7 @@ order in which elements are combined is the compiler's canonical one (docs/desig
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ambos.core.dtype import DType, int64
@@ -26,7 +27,7 @@ from ambos.ops.arithmetic import (
     where,
 )
 from ambos.ops.functions import exp
-from ambos.ops.indexing import scatter_elements
+from ambos.ops.indexing import gather, scatter_elements
 from ambos.ops.kinds import Grads, Op, constant, not_accepted
 from ambos.ops.movement import concat, detach, expand, pad, reshape, slice_
 from ambos.ops.sources import iota
@@ -60,7 +61,7 @@ def _ordered(np: Any, function: Any, x: Any, axis: int, reverse: bool) -> Any:
 class Cumsum(Scan):
     """Running sums."""
 
-    combine, accepts = "add", "iufc"
+    combine, accepts, linear = "add", "iufc", (0,)
     ref = lambda np, x, axis, reverse: _ordered(np, np.add.accumulate, x, axis, reverse)
 
     def vjp(self, node: Node, g: Node) -> Grads:
@@ -83,6 +84,14 @@ class Cumprod(Scan):
             return (g,)
         before = _delayed(node, axis, 1, 1, reverse)
         return (multiply(before, _weighted(g, _delayed(x, axis, 1, 0, not reverse), node.attrs)),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        """t[k] = (the product before) tangent[k] + x[k] t[k-1]."""
+        (tangent,), (axis, reverse) = tangents, node.attrs
+        if tangent is None or not tangent.size:
+            return tangent
+        before = _delayed(node, axis, 1, 1, reverse)
+        return _weighted(multiply(before, tangent), node.inputs[0], (axis, not reverse))
 
 
 def _weighted(terms: Node, factors: Node, attrs: Attrs) -> Node:
@@ -118,6 +127,10 @@ class Extreme(Scan, abstract=True):
         (x,) = node.inputs
         nothing = constant(0, x.dtype, x.shape)
         return (scatter_elements(nothing, found_at(node), g, attrs=node.attrs[:1]),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (tangent,) = tangents
+        return tangent and gather(tangent, found_at(node), attrs=node.attrs[:1])
 
 
 def found_at(node: Node) -> Node:
@@ -173,10 +186,20 @@ class Logcumsumexp(Scan):
         terms = divide(g, powers_so_far(share, top, node.attrs))
         return (multiply(share, _weighted(terms, later, node.attrs)),)
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        """The mean of the tangents so far, weighted by exp(x)."""
+        (tangent,), (x,) = tangents, node.inputs
+        if tangent is None or not tangent.size:
+            return tangent
+        top = detach(cummax(x, attrs=node.attrs))
+        share = _ratio(x, top)
+        moved = powers_so_far(multiply(share, tangent), top, node.attrs)
+        return divide(moved, powers_so_far(share, top, node.attrs))
+
 
 def powers_so_far(share: Node, top: Node, attrs: Attrs) -> Node:
     """Running sums of exp(x) in units of exp(top), the largest so far, where `share` is
-    exp(x - top): a[k] = share[k] + exp(top[k-1] - top[k]) a[k-1]."""
+    exp(x - top) (or a multiple): a[k] = share[k] + exp(top[k-1] - top[k]) a[k-1]."""
     axis, reverse = attrs
     earlier = _ratio(_delayed(top, axis, 1, -math.inf, reverse), top)
     if earlier.dtype is not share.dtype:  # x is complex, and its real part has a largest

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ambos.core.errors import ShapeError
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import add, multiply, negative, subtract
 from ambos.ops.call import Call, Facts, each_matrix, require_matrix
-from ambos.ops.complex.bridge import complex_, conj, imag
-from ambos.ops.kinds import Grads, constant_like
+from ambos.ops.complex.bridge import complex_, conj, imag, real
+from ambos.ops.kinds import Grads, constant_like, total
 from ambos.ops.matrices import (
     adjoint,
     batched,
+    diagonal,
     halved_diagonal,
     hermitian,
     identity,
@@ -50,6 +52,15 @@ class Cholesky(Call):
         both = adjoint(solve_triangular(turned, adjoint(left), attrs=(0, True)))
         return (hermitian(both),)
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        """L Phi(L^-1 dA L^-H), with the lower triangle and half the diagonal in Phi."""
+        (tangent,) = tangents
+        if tangent is None:
+            return None
+        left = solve_triangular(node, hermitian(tangent), attrs=(0, False))
+        both = adjoint(solve_triangular(node, adjoint(left), attrs=(0, False)))
+        return product(node, halved_diagonal(lower(both)))
+
 
 class Solve(Call):
     """X of A X = B; inputs A (..., n, n) and B (..., n, k) with the same leading axes."""
@@ -66,6 +77,11 @@ class Solve(Call):
     def vjp(self, node: Node, g: Node) -> Grads:
         gb = solve(adjoint(node.inputs[0]), g)
         return negative(product(gb, adjoint(node))), gb
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        by_a, by_b = tangents
+        moved = total([by_b, by_a and negative(product(by_a, node))])
+        return moved and solve(node.inputs[0], moved)
 
 
 class SolveTriangular(Call):
@@ -93,6 +109,12 @@ class SolveTriangular(Call):
         gb = solve_triangular(adjoint(node.inputs[0]), g, attrs=(0, not is_upper))
         ga = negative(product(gb, adjoint(node)))
         return (upper(ga) if is_upper else lower(ga)), gb
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (by_a, by_b), is_upper = tangents, node.attrs[1]
+        triangle = by_a and (upper(by_a) if is_upper else lower(by_a))
+        moved = total([by_b, triangle and negative(product(triangle, node))])
+        return moved and solve_triangular(node.inputs[0], moved, attrs=(0, is_upper))
 
 
 BLOCK = 32  # rows that are solved for at once; everything else is products
@@ -132,6 +154,10 @@ class Inv(Call):
         turned = adjoint(node)
         return (negative(products(turned, g, turned)),)
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (tangent,) = tangents
+        return tangent and negative(products(node, tangent, node))
+
 
 class Det(Call):
     """The determinant. Its gradient is the matrix of cofactors, which singular matrices have."""
@@ -148,6 +174,10 @@ class Det(Call):
     def vjp(self, node: Node, g: Node) -> Grads:
         (a,) = node.inputs
         return (multiply(batched(g, a.shape), cofactors(a)),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (tangent,) = node.inputs, tangents
+        return tangent and _inner(_conjugate(cofactors(a)), tangent)
 
 
 class Cofactors(Call):
@@ -172,9 +202,18 @@ class Cofactors(Call):
         """Of conj(det(A)) A^-H, where A is invertible."""
         (a,) = node.inputs
         turned = adjoint(inv(a))
-        trace = _inner(node, conj(g) if g.dtype.is_complex else g)
+        trace = _inner(node, _conjugate(g))
         along = multiply(batched(trace, a.shape), turned)
         return (subtract(along, products(turned, adjoint(g), node)),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (tangent,) = node.inputs, tangents
+        if tangent is None:
+            return None
+        turned = adjoint(inv(a))
+        trace = _inner(_conjugate(turned), tangent)
+        along = multiply(batched(_conjugate(trace), a.shape), node)
+        return subtract(along, products(turned, adjoint(tangent), node))
 
 
 class Slogdet(Call):
@@ -199,6 +238,18 @@ class Slogdet(Call):
             g = complex_(constant_like(across, 0.0), across)
         inverse = solve(adjoint(a), identity(a.dtype, a.shape))
         return (multiply(batched(like(g, a), a.shape), inverse),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (tangent,) = node.inputs, tangents
+        if tangent is None:
+            return None
+        trace = _sum_of_diagonal(solve(a, tangent))
+        if node.attrs[0]:
+            return real(trace) if a.dtype.is_complex else trace
+        if not a.dtype.is_complex:
+            return None  # 1 or -1
+        across = imag(trace)
+        return multiply(node, complex_(constant_like(across, 0.0), across))
 
 
 class Pinv(Call):
@@ -225,6 +276,26 @@ class Pinv(Call):
         right = products(turned, p, g_turned)  # times (I - P A) from the right
         right = subtract(right, products(right, p, a))
         return subtract(add(left, right), main), None
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a, _), (tangent, _) = node.inputs, tangents
+        if tangent is None:
+            return None
+        turned, p_turned = adjoint(tangent), adjoint(node)
+        main = products(node, tangent, node)
+        left = products(node, p_turned, turned)  # times (I - A P) from the right
+        left = subtract(left, products(left, a, node))
+        right = products(turned, p_turned, node)  # times (I - P A) from the left
+        right = subtract(right, products(node, a, right))
+        return subtract(add(left, right), main)
+
+
+def _conjugate(a: Node) -> Node:
+    return conj(a) if a.dtype.is_complex else a
+
+
+def _sum_of_diagonal(a: Node) -> Node:
+    return sum_(diagonal(a), attrs=((a.rank - 2,),))
 
 
 def _inner(a: Node, b: Node) -> Node:

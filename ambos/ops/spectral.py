@@ -6,17 +6,19 @@ infinite or not a number there, as in PyTorch. Gradients of values alone stay fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ambos.core.dtype import complex_of
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import add, divide, multiply, subtract, where
 from ambos.ops.call import Call, Facts, each_matrix, require_matrix
-from ambos.ops.complex.bridge import conj, real
+from ambos.ops.complex.bridge import complex_, conj, imag, real
 from ambos.ops.kinds import Grads, constant_like
 from ambos.ops.matrices import (
     adjoint,
     diagonal,
+    hermitian,
     is_diagonal,
     matrix_of,
     product,
@@ -62,6 +64,16 @@ class Eigh(Call):
         skew = multiply(_skew(product(turned, g)), constant_like(a, 0.5))
         return (products(vectors, divide(skew, _gaps(values, a)), turned),)
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (tangent,) = node.inputs, tangents
+        if tangent is None:
+            return None
+        values, vectors = self.parts(a, attrs=node.attrs[1:])
+        inner = products(adjoint(vectors), hermitian(tangent), vectors)
+        if node.attrs[0] == 0:
+            return _as_real(diagonal(inner), node)
+        return product(vectors, divide(inner, _gaps(values, a)))
+
 
 class Eigvalsh(Call):
     """Eigenvalues of Hermitian matrices in ascending order; attrs: (upper,)."""
@@ -81,6 +93,14 @@ class Eigvalsh(Call):
 
     def vjp(self, node: Node, g: Node) -> Grads:
         return (_values_gradient(eigh(node.inputs[0], attrs=(1, *node.attrs[1:])), g),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (tangent,) = node.inputs, tangents
+        if tangent is None:
+            return None
+        vectors = eigh(a, attrs=(1, *node.attrs[1:]))
+        inner = products(adjoint(vectors), hermitian(tangent), vectors)
+        return _as_real(diagonal(inner), node)
 
 
 def _values_gradient(vectors: Node, g: Node) -> Node:
@@ -126,9 +146,24 @@ class Eig(Call):
         inner = where(is_diagonal(a.shape), constant_like(inner, 0), inner)
         return (_as_real(solve(turned, product(inner, turned)), a),)
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (tangent,) = node.inputs, tangents
+        if tangent is None:
+            return None
+        values, vectors = self.parts(a)
+        inner = solve(vectors, product(as_dtype_of(tangent, vectors), vectors))
+        if node.attrs[0] == 0:
+            return diagonal(inner)
+        gaps = subtract(spread_columns(values, a.shape), spread_rows(values, a.shape))
+        gaps = where(is_diagonal(a.shape), constant_like(gaps, 1), gaps)
+        inner = where(is_diagonal(a.shape), constant_like(inner, 0), divide(inner, gaps))
+        moved = product(vectors, inner)
+        lengths = real(diagonal(product(adjoint(vectors), moved)))  # which stay one
+        return subtract(moved, times_columns(vectors, lengths))
+
 
 def _as_real(g: Node, a: Node) -> Node:
-    return g if a.dtype.is_complex else real(g)
+    return real(g) if g.dtype.is_complex and not a.dtype.is_complex else g
 
 
 class Svd(Call):
@@ -180,6 +215,21 @@ class Svd(Call):
             found = add(found, product(u, rest))
         return (found,)
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (tangent,), part = node.inputs, tangents, node.attrs[0]
+        if tangent is None:
+            return None
+        u, s, vh = self.parts(a, attrs=(False,))
+        if part == 1:
+            return _as_real(diagonal(products(adjoint(u), tangent, adjoint(vh))), node)
+        if part == 0:
+            found = _turned_left(u, s, vh, tangent)
+        else:
+            found = adjoint(_turned_left(adjoint(vh), s, adjoint(u), adjoint(tangent), False))
+        # Of square factors only what belongs to singular values is determined.
+        after = tuple(n - m for n, m in zip(node.shape, found.shape, strict=True))
+        return pad(found, attrs=((0,) * node.rank, after)) if any(after) else found
+
 
 class Svdvals(Call):
     """Singular values in descending order."""
@@ -202,9 +252,32 @@ class Svdvals(Call):
         u, _, vh = svd.parts(*node.inputs, attrs=(False,))
         return (product(times_columns(u, g), vh),)
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (tangent,) = tangents
+        if tangent is None:
+            return None
+        u, _, vh = svd.parts(*node.inputs, attrs=(False,))
+        return _as_real(diagonal(products(adjoint(u), tangent, adjoint(vh))), node)
+
 
 def _skew(a: Node) -> Node:
     return subtract(a, adjoint(a))
+
+
+def _turned_left(u: Node, s: Node, vh: Node, tangent: Node, with_phase: bool = True) -> Node:
+    """How U of U S V^H moves. Phases, which are chosen, are those of U alone."""
+    v = adjoint(vh)
+    inner = products(adjoint(u), tangent, v)
+    mixed = add(times_columns(inner, s), times_rows(s, adjoint(inner)))
+    middle = divide(mixed, _square_gaps(s, tangent))
+    if with_phase and u.dtype.is_complex:
+        across = divide(imag(diagonal(inner)), s)
+        middle = add(middle, matrix_of(complex_(constant_like(across, 0.0), across)))
+    found = product(u, middle)
+    if u.shape[-2] > s.shape[-1]:
+        rest = rest_of(product(tangent, v), u)
+        found = add(found, times_columns(rest, _reciprocal(s)))
+    return found
 
 
 def _reciprocal(s: Node) -> Node:
@@ -235,17 +308,25 @@ class MatrixExp(Call):
         return ((a.shape, a.dtype),)
 
     def vjp(self, node: Node, g: Node) -> Grads:
-        turned = adjoint(node.inputs[0])
-        n, rank = turned.shape[-1], turned.rank
-        nothing = (0,) * rank
-        right, down, both = (*nothing[:-1], n), (*nothing[:-2], n, 0), (*nothing[:-2], n, n)
-        block = add(
-            add(pad(turned, attrs=(nothing, both)), pad(turned, attrs=(both, nothing))),
-            pad(g, attrs=(right, down)),
-        )
-        whole = matrix_exp(block)
-        stop = (*whole.shape[:-2], n, 2 * n)
-        return (slice_(whole, attrs=(right, stop, (1,) * rank)),)
+        return (_corner(adjoint(node.inputs[0]), g),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (tangent,) = node.inputs, tangents
+        return tangent and _corner(a, tangent)
+
+
+def _corner(a: Node, moved: Node) -> Node:
+    """The upper right corner of exp([[A, M], [0, A]]): how exp(A) moves with A by M."""
+    n, rank = a.shape[-1], a.rank
+    nothing = (0,) * rank
+    right, down, both = (*nothing[:-1], n), (*nothing[:-2], n, 0), (*nothing[:-2], n, n)
+    block = add(
+        add(pad(a, attrs=(nothing, both)), pad(a, attrs=(both, nothing))),
+        pad(moved, attrs=(right, down)),
+    )
+    whole = matrix_exp(block)
+    stop = (*whole.shape[:-2], n, 2 * n)
+    return slice_(whole, attrs=(right, stop, (1,) * rank))
 
 
 PADE = (64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800, 129060195264000,

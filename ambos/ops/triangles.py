@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ambos.core.dtype import int32, int64
@@ -10,17 +11,20 @@ from ambos.core.errors import LinAlgError, ShapeError
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import add, cast, equal, negative, subtract
 from ambos.ops.call import Call, Facts, require_matrix
+from ambos.ops.complex.bridge import complex_, imag
 from ambos.ops.kinds import Grads, constant_like
 from ambos.ops.matrices import (
     adjoint,
+    diagonal,
     halved_diagonal,
     identity,
     lower,
+    matrix_of,
     product,
     spread_rows,
     upper,
 )
-from ambos.ops.movement import concat, cut_to, expand, reshape, slice_
+from ambos.ops.movement import concat, cut_to, expand, pad, reshape, slice_
 from ambos.ops.solving import solve_triangular, substitute
 from ambos.ops.sources import iota
 
@@ -65,6 +69,28 @@ class Qr(Call):
         )
         return (concat(left, product(q, g_rest), attrs=(a.rank - 1,)),)
 
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (tangent,), (part, complete) = node.inputs, tangents, node.attrs
+        if tangent is None:
+            return None
+        *_, m, n = a.shape
+        if complete and m > n and part == 0:
+            # The columns beyond those of A are any orthonormal ones: no derivative.
+            return constant_like(node, float("nan"))
+        q, r = self.parts(a, attrs=(False,))
+        k = min(m, n)
+        square, moved = (cut_to(x, (*x.shape[:-1], k)) for x in (r, tangent))
+        dq, dr = _qr_tangents(q, square, moved)
+        if part == 0:
+            return dq
+        if n > m:  # A = [X, Y] with X square: R = [U, Q^H Y]
+            rest, moved_rest = _columns(a, m, n), _columns(tangent, m, n)
+            right = add(product(adjoint(dq), rest), product(adjoint(q), moved_rest))
+            dr = concat(dr, right, attrs=(a.rank - 1,))
+        none = (0,) * a.rank
+        missing = (*none[:-2], node.shape[-2] - k, 0)
+        return pad(dr, attrs=(none, missing)) if any(missing) else dr
+
 
 def _qr_gradient(q: Node, r: Node, g: Node, part: int) -> Node:
     """(g Q's share + Q sym(M)) R^-H, where M is R gR^H or -gQ^H Q."""
@@ -74,6 +100,25 @@ def _qr_gradient(q: Node, r: Node, g: Node, part: int) -> Node:
     if part == 0:
         left = add(left, g)
     return adjoint(solve_triangular(r, adjoint(left), attrs=(0, True)))
+
+
+def _qr_tangents(q: Node, r: Node, moved: Node) -> tuple[Node, Node]:
+    """Of A = Q R with a square R: Q^H dA R^-1 is skew (what Q turns by) plus upper, with a real
+    diagonal."""
+    scaled = _divided(moved, r)
+    inner = product(adjoint(q), scaled)
+    below = lower(inner, -1)
+    skew = subtract(below, adjoint(below))
+    if q.dtype.is_complex:
+        own = imag(diagonal(inner))
+        skew = add(skew, matrix_of(complex_(constant_like(own, 0.0), own)))
+    rest = subtract(scaled, product(q, inner))
+    return add(product(q, skew), rest), product(subtract(inner, skew), r)
+
+
+def _divided(x: Node, r: Node) -> Node:
+    """X R^-1 of an upper triangle."""
+    return adjoint(solve_triangular(adjoint(r), adjoint(x), attrs=(0, False)))
 
 
 def _columns(x: Node, start: int, stop: int) -> Node:
@@ -137,6 +182,28 @@ class LuFactor(Call):
         if m != n:
             found = concat(found, g_rest, attrs=(a.rank - (2 if m > n else 1),))
         return (product(permutation(self(a, attrs=(2, pivot)), a), found),)
+
+    def jvp(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (tangent,), (part, pivot) = node.inputs, tangents, node.attrs
+        if part or tangent is None:
+            return None
+        *_, m, n = a.shape
+        k = min(m, n)
+        tangent = product(adjoint(permutation(self(a, attrs=(2, pivot)), a)), tangent)
+        square, moved = (cut_to(x, (*x.shape[:-2], k, k)) for x in (node, tangent))
+        unit, up = unit_lower(square), upper(square)
+        left = solve_triangular(unit, moved, attrs=(0, False))
+        middle = _divided(left, up)
+        low, high = product(unit, lower(middle, -1)), product(upper(middle), up)
+        found = add(low, high)
+        if m > n:  # A's lower rows are L2 U
+            below = subtract(_rows(tangent, k, m), product(_rows(node, k, m), high))
+            found = concat(found, _divided(below, up), attrs=(a.rank - 2,))
+        elif n > m:  # A's right columns are L U2
+            right = subtract(_columns(tangent, k, n), product(low, _columns(node, k, n)))
+            right = solve_triangular(unit, right, attrs=(0, False))
+            found = concat(found, right, attrs=(a.rank - 1,))
+        return found
 
 
 class LuOrder(Call):

@@ -36,9 +36,12 @@ def missing_facts(op: Op) -> list[str]:
         missing.append("docstring")
     if op.differentiable and not _has_gradient(op):
         missing.append("vjp, partials or differentiable=False")
+    if op.differentiable and not _has_tangent(op):
+        missing.append("jvp or linear")
     if op.kind == "complex" or isinstance(op, Half) or getattr(op, "accepts", "") == "c":
         return missing  # sampled in test_complex.py and test_call.py
-    if not (sources(op) if op.kind == "source" else samples(op)) and op.name != "input":
+    given = sources(op) if op.kind == "source" else samples(op)
+    if not given and op.name not in ("input", "argument"):
         missing.append("samples")
     if not accepted(op):
         missing.append("a dtype that it accepts")
@@ -60,6 +63,10 @@ def _declared(op: Op, fact: str) -> bool:
         return value != ""
     bare = [vars(base).get(fact) for base in (Op, Move, Source, Reduce)]
     return all(value is not other for other in bare)
+
+
+def _has_tangent(op: Op) -> bool:
+    return type(op).jvp is not Op.jvp or bool(op.linear)
 
 
 def _has_gradient(op: Op) -> bool:

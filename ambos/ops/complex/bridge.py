@@ -19,6 +19,7 @@ class Bridge(Op, abstract=True):
     Gradients are PyTorch's: of a real result by z = x + iy it is d/dx + i d/dy."""
 
     kind = "complex"
+    linear: ClassVar[tuple[int, ...]] = (0,)
     ref: ClassVar[Callable[..., Any]]
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
@@ -67,6 +68,8 @@ class Conj(Bridge):
 
 class Complex(Bridge):
     """x + iy of two real numbers; either may be infinite or NaN by itself."""
+
+    linear = (0, 1)
 
     def ref(np: Any, x: Any, y: Any) -> Any:
         z = np.empty(x.shape, np.result_type(x.dtype, np.complex64))

@@ -1,0 +1,49 @@
+"""Forward mode, graph to graph: tangents are nodes, so they differentiate again.
+
+A tangent moves as its value does: of a function of complex numbers that has a derivative f' it is
+f' times the tangent (JAX's convention), whereas the gradient is multiplied by conj(f'). With the
+inner product Re(sum(conj(u) * v)) both are transposes of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ambos.autodiff.reverse import op_of
+from ambos.core.errors import GradientError
+from ambos.graph import lines
+from ambos.graph.node import Node, toposort
+
+
+def tangents(
+    outputs: Sequence[Node], inputs: Sequence[Node], moved: Sequence[Node | None]
+) -> list[Node | None]:
+    """For each of `outputs` the sum over inputs of d output / d input * moved (None: zero), or
+    None where no tracked path leads there.
+
+    An input that depends on another counts as independent of it; untracked nodes block.
+    """
+    found: dict[Node, Node | None] = {}
+    for node, tangent in zip(inputs, moved, strict=True):
+        if tangent is not None and (tangent.shape != node.shape or tangent.dtype is not node.dtype):
+            raise GradientError(
+                f"jvp: the tangent given is {tangent.dtype.name}{list(tangent.shape)}; need "
+                f"{node.dtype.name}{list(node.shape)}, like the input"
+            )
+        found[node] = tangent
+    try:
+        for node in toposort(outputs, stop=lambda node: node in found or not node.tracked):
+            if node not in found:
+                found[node] = _tangent(node, [found.get(source) for source in node.inputs])
+    finally:
+        lines.differentiate(None)
+    return [found[node] for node in outputs]
+
+
+def _tangent(node: Node, below: Sequence[Node | None]) -> Node | None:
+    op = op_of(node)
+    if not node.tracked or not op.differentiable or all(tangent is None for tangent in below):
+        return None
+    if lines.noting.wanted:
+        lines.differentiate(node)
+    return op.jvp(node, below)
