@@ -4,6 +4,7 @@ was stored on disk is run without loading them."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ambos.core.dtype import DType
 from ambos.core.program import Program
@@ -37,9 +38,22 @@ class Result:
     dtype: DType
 
 
+class Held(NamedTuple):
+    """A block that a Program needs when it needs most: what it holds, the position of that in the
+    graph as it was handed to the compiler (-1: none), and which output it is, if it is one."""
+
+    nbytes: int
+    dtype: DType
+    shape: Shape
+    source: int
+    output: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A Program and the layout of its results, in the order of the roots."""
+    """A Program and the layout of its results, in the order of the roots. `held`: the temporary
+    blocks at the peak, and all results, the largest first."""
 
     program: Program
     results: tuple[Result, ...]
+    held: tuple[Held, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ from ambos.compiler.emit_attention_single import emit_attention_single
 from ambos.compiler.emit_contract import emit_contract
 from ambos.compiler.emit_scan import emit_scan
 from ambos.compiler.emit_sort import emit_sort
+from ambos.compiler.footprint import held_at_peak
 from ambos.compiler.fuse import fuse
 from ambos.compiler.group import Group
 from ambos.compiler.launches import AnyKernel, Context, Step
@@ -199,7 +200,8 @@ def assemble_program(
     donated = tuple((target.output, source.input) for source, target in overwritable(steps, pairs)
                     if target.output is not None and source.input is not None)  # fmt: skip
     placement = plan_memory(steps)
-    places = places_of(roots, steps, trail)
+    known = numbered(roots, trail)
+    places = places_of(steps, known)
     launches = tuple(
         Launch(
             kernel_of(step.kernel, step.label), resolve(step, placement, num_inputs),
@@ -211,7 +213,8 @@ def assemble_program(
         launches, num_inputs, tuple(m.nbytes for m in outputs), placement.arena_bytes,
         placement.tables, donated,
     )  # fmt: skip
-    return Compiled(program, tuple(results))
+    held = held_at_peak(steps, placement, context, known)
+    return Compiled(program, tuple(results), held)
 
 
 def as_asked(compiled: Compiled, wanted: Sequence[Node]) -> Compiled:
@@ -225,15 +228,18 @@ def as_asked(compiled: Compiled, wanted: Sequence[Node]) -> Compiled:
     return replace(compiled, results=results)
 
 
-def places_of(
-    roots: Sequence[Node], steps: Sequence[Step], trail: Trail
-) -> dict[int, tuple[int, ...]]:
-    """For each step's group (by id) the numbers in `trail` of all that it computes."""
+def numbered(roots: Sequence[Node], trail: Trail) -> dict[Node, int]:
+    """The numbers in `trail`; what rules have put in belongs to what it is for."""
     known = dict(trail)
-    for node in reversed(toposort(roots)):  # what rules have put in belongs to what it is for
+    for node in reversed(toposort(roots)):
         if node in known:
             for source in node.inputs:
                 known.setdefault(source, known[node])
+    return known
+
+
+def places_of(steps: Sequence[Step], known: Mapping[Node, int]) -> dict[int, tuple[int, ...]]:
+    """For each step's group (by id) the numbers of all that it computes."""
     groups = {id(step.group): step.group for step in steps if step.group is not None}
     stored = {member for group in groups.values() for member in group.members}
     return {

@@ -17,6 +17,7 @@ class Placement:
     """Arena offsets of temporary buffers, and the constant tables."""
 
     offsets: dict[int, int]  # id(memory) -> byte offset
+    spans: dict[int, tuple[int, int]]  # id(memory) -> first and last step that use it
     arena_bytes: int
     tables: bytes
     table_offsets: dict[tuple[int, ...], int]
@@ -57,7 +58,8 @@ def plan_memory(steps: Sequence[Step]) -> Placement:
         offsets[key] = offset
         insort(placed, (offset, offset + size, born, gone))
         top = max(top, offset + size)
-    return Placement(offsets, top, bytes(blob), tables)
+    spans = {key: (first[key], last[key]) for key in offsets}
+    return Placement(offsets, spans, top, bytes(blob), tables)
 
 
 def resolve(step: Step, placement: Placement, num_inputs: int) -> tuple[Word, ...]:

@@ -15,6 +15,7 @@ from ambos.core.shape import Shape, size_of
 from ambos.graph.lines import Line, note, noting
 
 Attrs = tuple[Any, ...]
+LARGE = 32 << 20  # bytes; who is out of memory wants to know where so much was recorded
 MAX_BYTES = 1 << 62  # sizes and offsets stay well within the kernels' 64 bits
 MAX_RANK = 64  # NumPy's limit: with more dimensions no value could be looked at
 
@@ -169,9 +170,10 @@ def _build(
     tracked: bool,
     value: Any = None,
 ) -> Node:
-    like = inputs[0] if inputs else None
+    like, nbytes = inputs[0] if inputs else None, 0
     if like is None or shape is not like.shape or dtype is not like.dtype:
-        if math.prod(shape) * dtype.itemsize > MAX_BYTES:
+        nbytes = math.prod(shape) * dtype.itemsize
+        if nbytes > MAX_BYTES:
             raise ShapeError(f"{op.name}: {shape} of {dtype.name} is too large; need less than "
                              "2**62 bytes")  # fmt: skip
         if len(shape) > MAX_RANK:
@@ -180,6 +182,8 @@ def _build(
     node = _new(Node)
     node.op, node.inputs, node.attrs = op, inputs, attrs
     node.shape, node.dtype, node.tracked, node.value = shape, dtype, tracked, value
+    if nbytes > LARGE:
+        note(node)
     return node
 
 

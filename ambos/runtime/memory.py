@@ -46,7 +46,7 @@ def _retain_limit() -> int:
     return max(64 << 20, physical // 8) if physical else 1 << 30
 
 
-def _available() -> int:
+def available() -> int:
     """The bytes that the system could give now without writing other memory to disk."""
     with suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as lines:
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
@@ -116,7 +116,7 @@ class Storage:
         self._owner: Any = None
         if nbytes < 0:
             raise ArgumentError(f"Storage: nbytes is {nbytes}; need a size of 0 or more")
-        self._block = block = _new or _take(_size_class(nbytes))
+        self._block = block = _new or _take(size_class(nbytes))
         self.address = block.address
         self.nbytes = nbytes
         self.readonly = False  # nobody may write here: no output, and no donated input
@@ -129,7 +129,7 @@ class Storage:
             >>> Storage.zeros(2).numpy("int8", (2,))
             array([0, 0], dtype=int8)
         """
-        size = _size_class(nbytes)
+        size = size_class(nbytes)
         if _is_mapping(size) and not _free.get(size):
             return cls(nbytes, _allocate(size))
         storage = cls(nbytes)
@@ -259,11 +259,11 @@ def release() -> int:
 
 
 @lru_cache(4096)
-def _size_class(nbytes: int) -> int:
+def size_class(nbytes: int) -> int:
     """`nbytes` rounded up to a size with three significant bits: at most a quarter is unused.
 
     Example:
-        >>> [_size_class(n) for n in (0, 1, 64, 65, 300, 1000, 5000)]
+        >>> [size_class(n) for n in (0, 1, 64, 65, 300, 1000, 5000)]
         [64, 64, 64, 128, 320, 1024, 5120]
     """
     step = max(ALIGNMENT, 1 << max(0, (nbytes - 1).bit_length() - 3))
@@ -312,7 +312,7 @@ def _obtain(size: int) -> tuple[int, Any]:
         memory = np.empty(size + ALIGNMENT, np.uint8)
         return memory.__array_interface__["data"][0], memory
     # The system promises more than it has, and ends a process that believes it.
-    if size > retain_limit and physical and size > _available():
+    if size > retain_limit and physical and size > available():
         raise _refused(size)
     try:
         mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -325,15 +325,15 @@ def _obtain(size: int) -> tuple[int, Any]:
 
 
 def _refused(size: int) -> OutOfMemoryError:
-    room = f"of {_in_words(physical)} this machine has {_in_words(_available())} left"
-    return OutOfMemoryError(f"memory: {_in_words(size)} are needed ({size:,} bytes); {room}: "
+    room = f"of {in_words(physical)} this machine has {in_words(available())} left"
+    return OutOfMemoryError(f"memory: {in_words(size)} are needed ({size:,} bytes); {room}: "
                             "compute in parts, or with a smaller dtype")  # fmt: skip
 
 
-def _in_words(nbytes: int) -> str:
+def in_words(nbytes: int) -> str:
     """
     Example:
-        >>> _in_words(3 << 29)
+        >>> in_words(3 << 29)
         '1.5 GiB'
     """
     size, unit = nbytes / 2**10, "KiB"

@@ -109,6 +109,24 @@ class Array:
         return ctypes.c_uint8.from_address(self.address).value != 0
 
 
+class Imagined(Array):
+    """Zeros that lie nowhere, for what is planned and not run."""
+
+    __slots__ = ()
+
+    def __init__(self, shape: Shape, strides: Shape, dtype: DType) -> None:
+        count = max(1, math.prod(shape))
+        nowhere = Storage.from_address(0, count * dtype.itemsize, None, readonly=True)
+        super().__init__(nowhere, 0, shape, strides, dtype)
+
+    def laid_out(self, strides: Shape) -> Array:
+        return Imagined(self.shape, strides, self.dtype)
+
+    def raw(self, readonly: bool = True) -> npt.NDArray[Any]:
+        kind = np.dtype("uint16" if self.dtype is bfloat16 else self.dtype.name)
+        return np.broadcast_to(np.zeros((), kind), self.shape)
+
+
 def is_dense(shape: Shape, strides: Shape) -> bool:
     """Do elements with these strides fill a block without gaps, in whatever order?
 

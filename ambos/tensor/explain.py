@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ambos.compiler.compiled import Renewal
 from ambos.compiler.explain import Buffer, Explained, Schedule, explain_graph
 from ambos.core import tree
 from ambos.core.arguments import checked
@@ -34,7 +35,7 @@ class Listener(Watcher):
         self.found: list[tuple[Schedule, list[Line | None]]] = []
         self.stops = False  # instead of computing
 
-    def pending(self, wanted: Sequence[Node], leaves: Sequence[Node]) -> None:
+    def pending(self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal) -> None:
         order = pending(wanted)
         trail = {node: i for i, node in enumerate(order)}
         roots = as_inputs(wanted, leaves, trail)

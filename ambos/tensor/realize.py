@@ -16,12 +16,12 @@ from ambos.compiler.compiled import Compiled, Renewal
 from ambos.core.collector import held_off
 from ambos.core.config import config
 from ambos.core.dtype import uint64
-from ambos.core.errors import IndexingError, OutOfMemoryError, user_line
+from ambos.core.errors import IndexingError, OutOfMemoryError
 from ambos.core.program import TextMissing
 from ambos.core.shape import Shape
 from ambos.graph import Node, substitute
 from ambos.graph.constants import is_constant
-from ambos.graph.lines import line_of
+from ambos.graph.lines import Line, line_of
 from ambos.graph.node import exact, pending
 from ambos.ops.arithmetic import cast, greater_equal
 from ambos.ops.indexing import Index
@@ -36,6 +36,7 @@ from ambos.tensor.array import Array
 from ambos.tensor.failures import HostFailure, located
 from ambos.tensor.filters import lay_out_filters, misplaced
 from ambos.tensor.plans import recall
+from ambos.tensor.room import room_for, told
 from ambos.tensor.tracing import relay, renewals
 from ambos.tensor.views import as_view
 
@@ -123,7 +124,7 @@ def find_plan(
         leaves, signature = sign(order)
         plan = _plans.get((signature, *rest))
     for watcher in watch.watchers:
-        watcher.pending(wanted, leaves)
+        watcher.pending(wanted, leaves, renewal)
     if plan is None:
         plan = _plans[signature, *rest] = prepare(
             wanted, leaves, number, renewal, (signature, *rest)
@@ -233,37 +234,27 @@ def prepare(
 
 def execute(plan: Plan, leaves: Sequence[Node], order: Sequence[Node]) -> list[Array]:
     """Allocate the outputs and run; `order` is the graph that `plan` was made for."""
-    outputs = allocate(plan.compiled)
     inputs = [node.value.address for node in leaves][: plan.compiled.program.num_inputs]
-    addresses = [storage.address for storage in outputs]
     try:
+        outputs = [Storage(nbytes) for nbytes in plan.compiled.program.output_bytes]
+        addresses = [storage.address for storage in outputs]
         if watch.watchers:
             watch.run(plan.executable, inputs, addresses, [line_of(node) for node in order])
         else:
             plan.executable.run(inputs, addresses)
     except HostFailure as failure:
         raise located(failure, [line_of(node) for node in order]) from None
+    except OutOfMemoryError as error:
+        # Data that needs no gradient is what examples are.
+        given = [("state" if node.tracked else "argument", node.value) for node in leaves]
+        lines = [line_near(node) for node in order]
+        raise told(error, room_for(plan.compiled, given, lines)) from None
     return [
         Array(outputs[r.output], 0, r.shape, r.strides, r.dtype)
         if r.output is not None
         else leaves[r.input or 0].value.seen_as(r.shape, r.strides, r.dtype)
         for r in plan.compiled.results
     ]
-
-
-def allocate(compiled: Compiled) -> list[Storage]:
-    """Memory for the results.
-
-    Errors: OutOfMemoryError, which says for which."""
-    outputs: list[Storage] = []
-    try:
-        for nbytes in compiled.program.output_bytes:
-            outputs.append(Storage(nbytes))
-    except OutOfMemoryError as error:
-        result = next(r for r in compiled.results if r.output == len(outputs))
-        error.message = f"{result.dtype.name}{list(result.shape)}: {error.message}"
-        raise error.at(user_line()) from None
-    return outputs
 
 
 def out_of_range(order: Sequence[Node]) -> dict[Node, Node]:
@@ -288,6 +279,15 @@ def report(node: Node) -> None:
     values = index.value.numpy()
     bad = values[(values < 0) | (values >= extent)].reshape(-1)[0]
     raise IndexingError(message_for(node, f"index {bad}"), place_of(node))
+
+
+def line_near(node: Node) -> Line | None:
+    """Where `node` was recorded, or what it was made of: of large tensors the first is known."""
+    line = line_of(node)
+    while line is None and node.inputs and node.value is None:
+        node = max(node.inputs, key=lambda source: source.size)
+        line = line_of(node)
+    return line
 
 
 def place_of(node: Node) -> str:

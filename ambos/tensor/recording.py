@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ambos.core import tree
-from ambos.core.errors import AmbosError
+from ambos.core.errors import AmbosError, OutOfMemoryError
 from ambos.graph.lines import Line
 from ambos.graph.node import Node
 from ambos.ops.sources import data
@@ -30,6 +30,7 @@ from ambos.tensor.captured import Captured, Found, Target, pick
 from ambos.tensor.counting import is_alone
 from ambos.tensor.failures import HostFailure, located
 from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.room import Room, room_for, told
 from ambos.tensor.spent import SPENT
 from ambos.tensor.tracing import Guards, HostValue, makeup
 
@@ -249,13 +250,25 @@ class Recording:
                 cell.value = value()
         if self.check is not None:
             self.check.run(tensors)
-        outputs = self._outputs(tensors)
-        self.main.run(tensors)
+        try:
+            outputs = self._outputs(tensors)
+            self.main.run(tensors)
+        except OutOfMemoryError as refused:
+            raise told(refused, self.room(tensors)) from None
         del alive
         for number, (error, message) in self.late_checks:
             if self._array(number, outputs, tensors).is_true():
                 raise error(message)
         return self._hand_out(outputs, tensors)
+
+    def room(self, tensors: Sequence[Tensor]) -> Room:
+        """The memory that a call takes."""
+        sources = self.main.sources
+        leaves = [("argument", tensors[number]._node.value) for _, number in sources.arguments]
+        leaves += [("state", captured.holder(tensors)._node.value)
+                   for _, captured in sources.captured]  # fmt: skip
+        leaves += [("state", array) for _, array in sources.fixed]
+        return room_for(self.main.plan.compiled, leaves, self.main.lines)
 
     def _outputs(self, tensors: Sequence[Tensor]) -> dict[int, Storage]:
         """Memory for the results, and their slots filled in."""

@@ -84,7 +84,7 @@ class Trace:
 
     def __init__(self, op: str) -> None:
         self.op = op
-        self.scope: object = self  # see graph.node.Tracking
+        self.scope: object = object()  # see graph.node.Tracking; nodes live on, notes do not
         self.moved: dict[int, tuple[Any, Node]] = {}  # handles, and the node each had before
         self.made: set[int] = set()  # ids of handles made inside around data
         self.hosts: dict[Node, HostValue] = {}

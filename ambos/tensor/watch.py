@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ambos.compiler.compiled import Renewal
 from ambos.core.program import Program
 from ambos.graph.lines import Line, noted
 from ambos.graph.node import Node
@@ -33,7 +34,7 @@ class Run:
 class Watcher:
     """What can be heard. All times are those of `time.perf_counter`."""
 
-    def pending(self, wanted: Sequence[Node], leaves: Sequence[Node]) -> None:
+    def pending(self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal) -> None:
         """The graph from `leaves` (with data) to `wanted` is about to be computed."""
 
     def computed(self, node: Node) -> None:

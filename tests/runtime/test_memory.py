@@ -19,11 +19,11 @@ from .kernels import python
 
 
 @given(st.integers(0, 1 << 40))
-def test_size_classes_waste_little(nbytes):
-    size = memory._size_class(nbytes)
+def testsize_classes_waste_little(nbytes):
+    size = memory.size_class(nbytes)
     assert size % 64 == 0
     assert nbytes <= size <= max(64, nbytes * 1.25 + 64)
-    assert memory._size_class(size) == size
+    assert memory.size_class(size) == size
 
 
 @pytest.mark.parametrize("nbytes", [0, 1, 63, 64, 65, 4096, 1 << 20])

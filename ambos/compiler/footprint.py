@@ -1,0 +1,52 @@
+"""What lies in memory when a program needs most of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ambos.compiler.compiled import Held
+from ambos.compiler.launches import Context, Step
+from ambos.compiler.layout import Memory, Ref
+from ambos.compiler.plan import Placement
+from ambos.graph.node import Node
+
+
+def held_at_peak(
+    steps: Sequence[Step], placement: Placement, context: Context, places: Mapping[Node, int]
+) -> tuple[Held, ...]:
+    """The temporary buffers of the step at which they are largest together, and every result, by
+    decreasing size. `places` numbers nodes."""
+    change = [0] * (len(steps) + 1)
+    memories: dict[int, Memory] = {}
+    for step in steps:
+        for word in step.words:
+            if isinstance(word, Ref):
+                memories[id(word.memory)] = word.memory
+    for key in placement.offsets:
+        first, last = placement.spans[key]
+        change[first] += memories[key].nbytes
+        change[last + 1] -= memories[key].nbytes
+    total, most, peak = 0, -1, 0
+    for number, difference in enumerate(change):
+        total += difference
+        if total > most:
+            most, peak = total, number
+    nodes = owners(context)
+    found = []
+    for key, memory in memories.items():
+        first, last = placement.spans.get(key, (0, -1))
+        if memory.output is not None or first <= peak <= last:
+            node = nodes.get(key)
+            shape = memory.shape if node is None else node.shape
+            number = -1 if node is None else places.get(node, -1)
+            found.append(Held(memory.nbytes, memory.dtype, shape, number, memory.output))
+    return tuple(sorted(found, key=lambda held: -held.nbytes))
+
+
+def owners(context: Context) -> dict[int, Node]:
+    """The node that each block of memory holds (of several parts, the whole)."""
+    found: dict[int, Node] = {}
+    for node, memory in context.memories.items():
+        if memory.whole is None:
+            found.setdefault(id(memory), node)
+    return found
