@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ambos.compiler.compiled import Compiled
 from ambos.core.config import config
 from ambos.core.dtype import DType
 from ambos.core.errors import OutOfMemoryError, user_line
@@ -14,6 +14,9 @@ from ambos.graph.lines import Line
 from ambos.runtime import memory
 from ambos.runtime.memory import in_words, size_class
 from ambos.tensor.array import Array
+
+if TYPE_CHECKING:  # it belongs to the compiler, which importing ambos should not load
+    from ambos.compiler.compiled import Compiled
 
 SHOWN = 3  # buffers in an error
 

@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ambos.compiler.compiled import Renewal
 from ambos.core.program import Program
 from ambos.graph.lines import Line, noted
 from ambos.graph.node import Node
 from ambos.runtime.executor import Executable
+
+if TYPE_CHECKING:  # it belongs to the compiler, which importing ambos should not load
+    from ambos.compiler.compiled import Renewal
 
 
 @dataclass(frozen=True, slots=True)
