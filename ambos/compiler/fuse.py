@@ -16,10 +16,11 @@ from ambos.compiler.group import (
     group_kind,
     is_leaf,
     kind_of,
+    recomputed,
     same_attention,
     same_call,
 )
-from ambos.compiler.reasons import ROW_LAYOUT, WOVEN, Reasons, space_reason
+from ambos.compiler.reasons import AFRESH, ROW_LAYOUT, WOVEN, Reasons, space_reason
 from ambos.compiler.space import Space
 from ambos.compiler.stored import DEEP, LONG, Stored
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder, build
@@ -54,6 +55,16 @@ def delays(a: Group, b: Group) -> bool:
     return any(size_of(group.shape) > size for group in a.before ^ b.before)
 
 
+def after(some: set[Node], order: Sequence[Node]) -> set[Node]:
+    """`some` nodes, and those of `order`, which lists inputs first, that depend on one."""
+    found = set(some)
+    if some:
+        for node in order:
+            if not found.isdisjoint(node.inputs):
+                found.add(node)
+    return found
+
+
 class Fusion:
     """The state of one fusion: who is stored, who is in which group, what each group reads."""
 
@@ -68,6 +79,8 @@ class Fusion:
         self.groups: list[Group] = []
         self.postponed: list[tuple[Node, Node]] = []  # one of each of two groups like one kernel
         self.leaves_of: dict[Node, list[Node]] = {}  # filled when all that is stored is known
+        self.remade = recomputed(self.order)
+        self.late = after(self.remade, self.order)
 
     def run(self) -> list[Group]:
         for node in self.order:
@@ -128,6 +141,9 @@ class Fusion:
                 if self.forced & set(group.members):
                     self.part(node, group, ROW_LAYOUT)
                     continue  # it has a kernel of its own, or the reader would need it again
+                if not self.meet((node,), group.members):
+                    self.part(node, group, AFRESH)
+                    continue
                 merged = self.merged_space(group, node, shape, reduced)
                 if merged is None:
                     self.part(node, group, "", shape, reduced)
@@ -152,9 +168,15 @@ class Fusion:
         home.shape, home.reduced = merged
         self.attach(home, node, sources)
 
-    @staticmethod
-    def could_be_one(a: Group, b: Group) -> bool:
+    def meet(self, some: Sequence[Node], others: Sequence[Node]) -> bool:
+        """May these be computed at one time? What is computed again to save memory waits until it
+        is needed, and whatever reads it."""
+        return (some[0] in self.late) is (others[0] in self.late)
+
+    def could_be_one(self, a: Group, b: Group) -> bool:
         """May `a` and `b` be one kernel, because they are alike and neither needs the other?"""
+        if not self.meet(a.members, b.members):
+            return False
         if (a.kind, a.shape, a.reduced) != (b.kind, b.shape, b.reduced) or a.kind != "loop":
             return False
         if a in b.before or b in a.before:
@@ -319,7 +341,8 @@ class Fusion:
         for alike in over.values():
             for columns in list(alike):
                 for rows in alike:
-                    if fits(rows) and adds_columns(self, rows, columns):
+                    may = fits(rows) and self.meet(rows.members, columns.members)
+                    if may and adds_columns(self, rows, columns):
                         members = list(columns.members)
                         self.absorb(rows, columns)
                         rows.columns = members
@@ -329,6 +352,8 @@ class Fusion:
     def are_siblings(self, a: Group, b: Group) -> bool:
         """May these, which share something large, be one kernel?"""
         if a in b.before or b in a.before or (a.reduced and b.reduced and a.reduced != b.reduced):
+            return False
+        if not self.meet(a.members, b.members):
             return False
         if a.weight + b.weight > LONG or len(a.members) + len(b.members) > MEMBERS:
             return False
@@ -402,7 +427,28 @@ class Fusion:
                     waiting.append(group)
             assert len(waiting) < len(pending), "fusion made a cycle"
             pending = waiting
-        return result
+        return self.as_late_as_possible(result) if self.remade else result
+
+    def as_late_as_possible(self, groups: Sequence[Group]) -> list[Group]:
+        """What is computed again right before what needs it first."""
+        result: dict[Group, None] = {}
+
+        def place(group: Group) -> None:
+            stack = [group]
+            while stack:
+                last = stack[-1]
+                needs = {self.group_of[s] for s in last.inputs} - {last}
+                ahead = [g for g in groups if g in needs and g not in result]
+                if ahead:
+                    stack += ahead[::-1]
+                else:
+                    result[stack.pop()] = None
+
+        at_once = [group for group in groups if not self.remade.issuperset(group.members)]
+        for group in [*at_once, *groups]:  # the rest are results themselves
+            if group not in result:
+                place(group)
+        return list(result)
 
 
 def fuse(

@@ -15,7 +15,7 @@ from ambos.ops.reductions import Reduce
 OWN_KERNELS = ("contract", "sort", "attention", "call")
 # Ops that write in order.
 SCATTERS = ("scatter_add", "scatter_elements", "scatter_fold", "put", "last_writer")
-VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach")
+VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach", "afresh")
 
 
 @dataclass(eq=False, slots=True)
@@ -99,6 +99,24 @@ def _scored(node: Node) -> list[Node | None]:
 
 def is_leaf(node: Node) -> bool:
     return node.op.name == "input"
+
+
+def recomputed(order: Sequence[Node]) -> set[Node]:
+    """Those of `order`, which lists inputs first, that are computed again from what there is
+    afresh, and from nothing else."""
+    found: set[Node] = set()
+    fixed: set[Node] = set()  # numbers, wherever they are computed
+    for node in order:
+        if node.op.name == "afresh":
+            found.add(node)
+        elif not node.inputs:
+            if not is_leaf(node):
+                fixed.add(node)
+        elif all(source in fixed for source in node.inputs):
+            fixed.add(node)
+        elif all(source in found or source in fixed for source in node.inputs):
+            found.add(node)
+    return found
 
 
 def view_base(node: Node) -> Node:

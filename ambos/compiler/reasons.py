@@ -7,6 +7,7 @@ from typing import Any
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 
+AFRESH = "one of the two is computed again, later, to save memory"
 WOVEN = "a sum needs its axes whole, and phases are woven together here"
 ROW_LAYOUT = "it is laid out row by row for a reader that needs that"
 

@@ -419,5 +419,18 @@ class Detach(Move):
         return (None,)
 
 
+class Afresh(Move):
+    """The input, for a computation that shall not be merged with others on it: what is computed
+    from nothing else is computed again, just before it is needed, rather than kept."""
+
+    ref = lambda np, x: x
+    infer = Detach.infer
+    access = Detach.access
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        return (g,)
+
+
 reshape, permute, expand, pad, slice_ = Reshape(), Permute(), Expand(), Pad(), Slice()
-flip, concat, interleave, window, detach = Flip(), Concat(), Interleave(), Window(), Detach()
+flip, concat, interleave, window = Flip(), Concat(), Interleave(), Window()
+detach, afresh = Detach(), Afresh()

@@ -21,7 +21,14 @@ from ambos.tensor.realize import as_inputs
 from ambos.tensor.watch import Watcher, watching
 
 WIDTH = 100
-PLUMBING = ("reshape", "expand", "permute", "detach", "cast")  # views cost nothing by themselves
+PLUMBING = (
+    "reshape",
+    "expand",
+    "permute",
+    "detach",
+    "afresh",
+    "cast",
+)  # views cost nothing by themselves
 
 
 class Stop(BaseException):

@@ -8,7 +8,7 @@ from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.tensor.array import Array
 
-OPS = ("reshape", "permute", "expand", "slice", "flip", "detach", "real", "imag")
+OPS = ("reshape", "permute", "expand", "slice", "flip", "detach", "afresh", "real", "imag")
 
 
 def as_view(node: Node) -> Array | None:

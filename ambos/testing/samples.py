@@ -376,6 +376,7 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
         (((2, 6, 5),), ((1, 2), (2, 3), (3, 2), (2, 1))),
     ],
     "detach": [(((2, 3),),)],
+    "afresh": [(((2, 3),),)],
     "sum": [*_REDUCED, *_EMPTY],
     "prod": [
         *_REDUCED,

@@ -9,6 +9,8 @@ import numpy as np
 import ambos as am
 import ambos.nn.functional as F
 from ambos.compiler.fuse import Fusion
+from ambos.ops.movement import afresh
+from ambos.tensor.handle import wrap
 from tests.compiler.test_work import compiled
 
 
@@ -38,3 +40,24 @@ def test_pieces_that_share_nothing_are_not_compared_with_each_other() -> None:
         found = am.stack(pieces).numpy()
     assert compared.call_count == 0
     np.testing.assert_allclose(found, np.cos(np.outer(np.arange(50), [1.0, 2.0])), rtol=1e-5)
+
+
+def test_what_is_computed_afresh_waits_until_it_is_needed() -> None:
+    x, w = am.rand(64, 64), am.rand(64, 64)
+    am.evaluate(x, w)
+
+    def layers(h: am.Tensor, count: int) -> am.Tensor:
+        for _ in range(count):
+            h = (h @ w).tanh()
+        return h
+
+    long = layers(x, 5)
+    again = layers(wrap(afresh(x._node)), 2)
+    program, _ = compiled([(long + again)._node])
+    labels = [launch.kernel.label for launch in program.launches]
+    contractions = [label for label in labels if label.startswith("contract")]
+    assert len(contractions) == 7  # the first two layers are computed twice
+    plain = layers(x, 5) + layers(x, 2)
+    np.testing.assert_array_equal((long + again).numpy(), plain.numpy())
+    # Three blocks at a time: what the long chain hands on, and what is computed again at its end.
+    assert program.arena_bytes <= 3 * 64 * 64 * 4 + 64 * 64 * 4
