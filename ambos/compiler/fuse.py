@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from ambos.compiler.columns import adds_columns
 from ambos.compiler.group import (
+    WHOLE,
     Group,
     group_kind,
     is_leaf,
@@ -192,13 +193,13 @@ class Fusion:
 
     def twin(self, node: Node, sources: set[Node]) -> Group | None:
         """The group of another result of the same attention, if that may wait for `sources`, or
-        of the same sorting or call: positions and values come from one kernel."""
+        of the same sorting, call or loop: positions and values come from one kernel."""
         for group in self.groups if kind_of(node) == "attention" else ():
             if group.kind == "attention" and same_attention(group.members[0], node):
                 ready = not any(group in self.group_of[s].before for s in sources)
                 if ready and not {node, *group.members} & self.forced:
                     return group
-        for group in self.groups if kind_of(node) in ("sort", "call") else ():
+        for group in self.groups if kind_of(node) in WHOLE else ():
             if group.kind == kind_of(node) and same_call(group.members[0], node):
                 return group
         return None

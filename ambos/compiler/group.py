@@ -12,7 +12,8 @@ from ambos.ops.attention import Attend
 from ambos.ops.kinds import Move
 from ambos.ops.reductions import Reduce
 
-OWN_KERNELS = ("contract", "sort", "attention", "call")
+WHOLE = ("sort", "call", "control")  # read row-major, never through a view
+OWN_KERNELS = ("contract", "attention", *WHOLE)
 # Ops that write in order.
 SCATTERS = ("scatter_add", "scatter_elements", "scatter_fold", "put", "last_writer")
 VIEWS = ("reshape", "permute", "expand", "slice", "flip", "window", "detach", "afresh")
@@ -23,7 +24,7 @@ class Group:
     """Nodes computed by one kernel. `shape` is the full iteration space, `reduced` its reduced
     axes; `members` are in topological order."""
 
-    kind: str  # "loop", "contract", "parts", "scatter", "sort", "call" or "attention"
+    kind: str  # "loop", "parts", "scatter", "scan" or one of OWN_KERNELS
     shape: Shape
     reduced: Shape
     members: list[Node]
@@ -76,8 +77,9 @@ def group_kind(node: Node) -> str:
 
 
 def same_call(a: Node, b: Node) -> bool:
-    """Do both come out of one kernel: positions and values of a sort, results of one call?"""
-    if kind_of(a) == "call":
+    """Do both come out of one kernel: positions and values of a sort, results of one call, loop or
+    branch?"""
+    if kind_of(a) != "sort":
         return a.op is b.op and a.inputs == b.inputs and a.attrs[1:] == b.attrs[1:]
     return a.inputs == b.inputs and a.attrs == b.attrs
 

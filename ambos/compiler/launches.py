@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ambos.compiler import loops
 from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
+from ambos.compiler.compiled import Renewal
 from ambos.compiler.finish import Axes, Finisher, Words, WordValue
 from ambos.compiler.group import Group, within_unit_axes
+from ambos.compiler.inside import ControlKernel, Inside
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.core.features import Features
 from ambos.core.program import Host
 from ambos.core.shape import Shape, row_major
+from ambos.graph.body import Body
 from ambos.graph.node import Node
 from ambos.ops.movement import Concat, Interleave, Pad
 
@@ -25,6 +28,7 @@ AnyKernel = (
     | AttentionGradientKernel
     | loops.ScanKernel
     | Host
+    | ControlKernel
 )
 ITEM = 8192  # elements of work that are worth a work item
 TILE_ITEM = 256  # indices of either axis that a work item of a transposing kernel covers
@@ -56,6 +60,7 @@ class Context:
     requests: dict[Node, list[int]]  # dimension orders that consumers ask for
     homes: dict[Node, tuple[Node, int]]  # nodes computed inside a larger one: its input number
     renewed: Mapping[Node, Node]  # results that may be written over the input they replace
+    inside: Callable[[Body, tuple[int, ...], Renewal], Inside]  # compiles results of a body
     memories: dict[Node, Memory] = field(default_factory=dict)
     places: dict[Node, list[tuple[Shape, Shape]]] = field(default_factory=dict)
 

@@ -24,10 +24,12 @@ from ambos.compiler.emit_sort import emit_sort
 from ambos.compiler.footprint import held_at_peak
 from ambos.compiler.fuse import fuse
 from ambos.compiler.group import Group
+from ambos.compiler.inside import ControlKernel, Inside, apart, graph_of
 from ambos.compiler.launches import AnyKernel, Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_attention import lower_attention
 from ambos.compiler.lower_call import lower_call
+from ambos.compiler.lower_control import lower_control
 from ambos.compiler.lower_contract import lower_contract
 from ambos.compiler.lower_loop import lower_loop
 from ambos.compiler.lower_scan import lower_scan
@@ -45,6 +47,7 @@ from ambos.core.features import Features
 from ambos.core.program import Host, Kernel, Launch, Program, no_text
 from ambos.core.shape import row_major
 from ambos.graph import Node, show, substitute, toposort, verify
+from ambos.graph.body import Body
 from ambos.graph.rewrite import Trail
 from ambos.ops.complex.pairs import in_pairs, interleaved_strides
 from ambos.ops.kinds import op as find_op
@@ -58,6 +61,7 @@ LOWER = {
     "sort": lower_sort,
     "scan": lower_scan,
     "call": lower_call,
+    "control": lower_control,
     "attention": lower_attention,
 }
 MAX_RETRIES = 200
@@ -81,25 +85,52 @@ def compile_graph(
 
 def lower_graph(
     roots: Sequence[Node], features: Features, threads: int, trail: Trail | None = None,
-    reasons: Reasons | None = None, renewal: Renewal = NOTHING_RENEWED,
+    reasons: Reasons | None = None, renewal: Renewal = NOTHING_RENEWED, is_body: bool = False,
 ) -> tuple[list[Node], list[Step], Context]:  # fmt: skip
-    """The graph that is computed in the end, and its kernels with symbolic addresses."""
-    blocks = [number for number, root in enumerate(roots) if root.dtype.is_complex]
+    """The graph that is computed in the end, and its kernels with symbolic addresses. Of a body
+    each root has a row-major block of its own."""
+    blocks = [number for number, root in enumerate(roots) if is_body or root.dtype.is_complex]
     roots = prepare(in_pairs(roots, trail), trail)
+    roots = apart(roots) if is_body else roots
     verify(roots, "prepare")
     trace(3, lambda: show(roots))
     forced: set[Node] = set()
-    apart: set[Node] = set()
+    whole: set[Node] = set()
+    insides: dict[Any, Inside] = {}  # every attempt asks again
+
+    def inside(body: Body, wanted: tuple[int, ...], renewal: Renewal) -> Inside:
+        key = body, wanted, renewal
+        if key not in insides:
+            insides[key] = compile_inside(body, wanted, features, threads, renewal)
+        return insides[key]
+
     for _ in range(MAX_RETRIES):
         try:
             rows = [roots[number] for number in blocks]
-            made = schedule(roots, rows, forced, apart, features, threads, reasons, renewal)
+            made = schedule(
+                roots, rows, forced, whole, features, threads, reasons, renewal, inside
+            )
             return (roots, *made)
         except NeedsBlock as problem:
-            apart |= set(problem.nodes)
+            whole |= set(problem.nodes)
         except NeedsBuffer as problem:
             roots, forced = force(roots, problem.nodes, forced, trail)
     raise CompilerError(f"compile: {MAX_RETRIES} nodes need a buffer; the graph does not settle")
+
+
+def compile_inside(
+    body: Body, wanted: tuple[int, ...], features: Features, threads: int, renewal: Renewal
+) -> Inside:
+    """Results `wanted` of a body as a Program."""
+    roots, complaints = graph_of(body, wanted)
+    graph, steps, context = lower_graph(roots, features, threads, renewal=renewal, is_body=True)
+    compiled = assemble_program(graph, steps, context, {})
+    if any(result.output is None or not context.memories[root].is_row_major
+           for root, result in zip(graph, compiled.results, strict=True)):  # fmt: skip
+        raise CompilerError("compile: a result of a body has no row-major block of its own")
+    outputs = [result.output for result in compiled.results if result.output is not None]
+    check = outputs.pop() if complaints else None
+    return Inside(compiled.program, tuple(steps), tuple(outputs), check, complaints)
 
 
 def force(
@@ -125,8 +156,9 @@ def renewed_inputs(
 
 
 def schedule(
-    roots: Sequence[Node], rows: Sequence[Node], forced: set[Node], apart: set[Node],
+    roots: Sequence[Node], rows: Sequence[Node], forced: set[Node], whole: set[Node],
     features: Features, threads: int, reasons: Reasons | None, renewal: Renewal,
+    inside: Callable[[Body, tuple[int, ...], Renewal], Inside],
 ) -> tuple[list[Step], Context]:  # fmt: skip
     """Fusion, layouts and lowering; `rows` are roots that must come out row-major."""
     groups = fuse(roots, forced, reasons)
@@ -141,7 +173,7 @@ def schedule(
     requests |= {root: list(range(root.rank)) for root in rows}
     context = Context(
         features, threads, forced, needed_nodes(roots, groups), requests,
-        choose_homes(groups, roots, forced | apart), renewed,
+        choose_homes(groups, roots, forced | whole), renewed, inside,
     )  # fmt: skip
     for node in inputs:
         number, strides = node.attrs
@@ -250,7 +282,11 @@ def places_of(steps: Sequence[Step], known: Mapping[Node, int]) -> dict[int, tup
 
 @lru_cache(maxsize=4096)
 def kernel_name(kernel: AnyKernel) -> str:
-    return "k" + hashlib.blake2b(repr(kernel).encode(), digest_size=16).hexdigest()
+    said: Any = kernel
+    if isinstance(kernel, ControlKernel):  # however many steps: as its parts' kernels
+        programs = [part.program for part in kernel.control.parts]
+        said = kernel.control.how, [[x.kernel.name for x in p.launches] for p in programs]
+    return "k" + hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest()
 
 
 def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
@@ -258,6 +294,8 @@ def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
     name = kernel_name(kernel)
     if isinstance(kernel, Host):
         return Kernel(name, no_text, label, kernel)
+    if isinstance(kernel, ControlKernel):
+        return Kernel(name, no_text, label, control=kernel.control)
 
     def emit() -> str:
         trace(4, lambda: f"{name} {label}\n{kernel}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from ambos.compiler.group import (
     OWN_KERNELS,
     SCATTERS,
+    WHOLE,
     is_leaf,
     kind_of,
     moved_base,
@@ -63,9 +64,8 @@ class Stored:
             if kind in ("reduce", "scan", *OWN_KERNELS) or node.op.name in SCATTERS:
                 self.keep(node, KINDS.get(kind, f"a {node.op.name}"))
             if kind in OWN_KERNELS:
-                for source in node.inputs:  # sorts and calls read row-major, never through a view
-                    exact = kind in ("sort", "call")
-                    self.store_operand(source, f"operand of a {node.op.name}", exact)
+                for source in node.inputs:
+                    self.store_operand(source, f"operand of a {node.op.name}", kind in WHOLE)
             if node.op.name == "fma":
                 self.store_operand(moved_base(node.inputs[0]), "read for each tap", exact=True)
             if node.op.name == "detach" and not is_in_order(node):

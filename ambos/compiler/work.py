@@ -14,6 +14,7 @@ from ambos.compiler import loops
 from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
 from ambos.compiler.attention_work import count_attention, count_attention_gradient
 from ambos.compiler.finish import WordValue
+from ambos.compiler.inside import ControlKernel
 from ambos.compiler.launches import Step
 from ambos.compiler.layout import Memory, Ref
 from ambos.core.program import Host, Work
@@ -224,12 +225,27 @@ def count_host(host: Host, step: Step) -> tuple[int, int, int]:
     return 0, sum(m.nbytes for m in memories - written), sum(m.nbytes for m in written)
 
 
+def count_control(kernel: ControlKernel, step: Step) -> tuple[int, int, int]:
+    """What its parts compute, as often as is known before the loop runs: a "repeat" its length, a
+    part of another loop once, of a branch the dearest. Bytes of operands and results count once."""
+    control = kernel.control
+    each = [sum(launch.work.flops for launch in part.program.launches) for part in control.parts]
+    flops = max(each) if control.how == "choose" else control.length * sum(each)
+    memories = {word.memory for word in step.words if isinstance(word, Ref)}
+    return (
+        flops,
+        sum(m.nbytes for m in memories if m.input is not None or m.output is None),
+        0,
+    )
+
+
 COUNTERS: dict[type, Callable[[Any, Step], tuple[int, int, int]]] = {
     loops.LoopKernel: count_loop,
     loops.ContractKernel: count_contract,
     loops.SortKernel: count_sort,
     loops.ScanKernel: count_scan,
     Host: count_host,
+    ControlKernel: count_control,
     AttentionKernel: count_attention,
     AttentionGradientKernel: count_attention_gradient,
 }

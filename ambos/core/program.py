@@ -48,8 +48,8 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One machine-code function, or what Python computes in its place (`host`). `name` is a digest
-    of everything that shapes its code.
+    """One machine-code function, or what stands in its place: what Python computes (`host`), a loop
+    or branch over Programs (`control`). `name` is a digest of everything that shapes its code.
 
     Pickling keeps no text: machine code is found by its name, or TextMissing is raised."""
 
@@ -57,9 +57,10 @@ class Kernel:
     emit: Callable[[], str] = field(compare=False)  # LLVM IR text of a module that defines @name
     label: str = field(compare=False, default="")  # for people
     host: Host | None = field(compare=False, default=None)
+    control: Control | None = field(compare=False, default=None)
 
     def __reduce__(self) -> tuple[type[Kernel], tuple[Any, ...]]:
-        return Kernel, (self.name, no_text, self.label, self.host)
+        return Kernel, (self.name, no_text, self.label, self.host, self.control)
 
 
 class Pointer(NamedTuple):
@@ -120,6 +121,70 @@ class Program:
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
-        """Distinct machine-code functions, in order of first use."""
-        kernels = (launch.kernel for launch in self.launches)
-        return tuple({kernel.name: kernel for kernel in kernels if kernel.host is None}.values())
+        """Distinct machine-code functions, in order of first use, those inside loops as well."""
+        found: dict[str, Kernel] = {}
+        for launch in self.launches:
+            kernel = launch.kernel
+            if kernel.control is not None:
+                for part in kernel.control.parts:
+                    found |= {inner.name: inner for inner in part.program.kernels}
+            elif kernel.host is None:
+                found.setdefault(kernel.name, kernel)
+        return tuple(found.values())
+
+    @property
+    def scratch(self) -> int:
+        """Bytes that each thread needs, whatever it computes."""
+        inner = (
+            part.program.scratch
+            for launch in self.launches if launch.kernel.control is not None
+            for part in launch.kernel.control.parts
+        )  # fmt: skip
+        return max((*(launch.scratch for launch in self.launches), *inner), default=0)
+
+
+# --- loops and branches --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A Program inside a loop or branch. Its memory is that of cells of a table which all parts
+    share: cell `cells[0]` is its arena, the rest its inputs and outputs, in order. Cells in
+    `moving` change between steps.
+
+    `check` is the cell of an int32 that it writes: 0, or n where the loop has to end with the n-th
+    of `complaints`, which say what index was out of range.
+    """
+
+    program: Program
+    cells: tuple[int, ...]
+    moving: frozenset[int] = frozenset()
+    check: int | None = None
+    complaints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What stands in a launch in place of machine code where other Programs run: a "repeat" of
+    `length` steps of one part; "until": the second part as long as the first leaves True in cell
+    `flag`; "choose": the part whose number (int32) is at word `number`.
+
+    A table of addresses has `num_cells` cells. Before the first step cell c of `begins` (c, word,
+    offset) is `offset` bytes from the address at that word of the launch, and `copies` (to, from,
+    bytes) are made between such addresses. After each step but the last cell c of `slides` (c,
+    stride) moves on by so many bytes, and of `swaps` (in, out, word, word) cell `in` takes the
+    address of cell `out`, which gets the other one of two. In the end cells of `settles` (word,
+    cell, bytes) are copied to where the word says, should they not lie there.
+    """
+
+    how: str
+    parts: tuple[Part, ...]
+    num_cells: int
+    begins: tuple[tuple[int, int, int], ...] = ()
+    copies: tuple[tuple[int, int, int], ...] = ()
+    slides: tuple[tuple[int, int], ...] = ()
+    swaps: tuple[tuple[int, int, int, int], ...] = ()
+    settles: tuple[tuple[int, int, int], ...] = ()
+    length: int = 1
+    flag: int = 0
+    number: int = 0

@@ -9,6 +9,7 @@ from ambos.ops import (
     blend,
     complex,
     contraction,
+    control,
     folding,
     fourier,
     functions,
@@ -30,7 +31,7 @@ from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
     "Op", "Pointwise", "arithmetic", "attempts", "attention", "bessel", "bits", "blend",
-    "complex", "constant", "constant_like", "contraction", "folding", "fourier", "functions",
-    "indefinite", "indexing", "movement", "op", "random", "reductions", "reflections", "registry",
-    "sampling", "scan", "solving", "sources", "special", "spectral", "triangles",
+    "complex", "constant", "constant_like", "contraction", "control", "folding", "fourier",
+    "functions", "indefinite", "indexing", "movement", "op", "random", "reductions", "reflections",
+    "registry", "sampling", "scan", "solving", "sources", "special", "spectral", "triangles",
 ]  # fmt: skip

@@ -100,6 +100,8 @@ ENTER = """
 define internal void @execute(ptr %header, ptr %slots, i64 %first, i64 %last) nounwind {
   %control = load ptr, ptr %header
   %mode = call i64 @adopt_mode(ptr %control)
+  %outside = getelementptr i8, ptr %control, i64 $OUTSIDE
+  store i64 %mode, ptr %outside
   call void @walk(ptr %header, ptr %slots, i64 %first, i64 %last)
   call void @return_mode(i64 %mode)
   ret void
@@ -136,10 +138,10 @@ def mode(triple: str, flush: bool) -> int:
     return register.plain | (register.flush if flush else 0)
 
 
-def text(triple: str, offset: int) -> str:
+def text(triple: str, offset: int, outside: int) -> str:
     """`i64 @adopt_mode(control)`, `void @return_mode(i64)`, and between them the engine's `@walk`
-    and `@serve` as @execute and @worker. The pool's mode is at `offset` of its state, and the
-    address of that state is the first field of a Program's header."""
+    and `@serve` as @execute and @worker. The pool's mode is at `offset` of its state, the address
+    of which is the first field of a Program's header; at `outside` is noted what was found."""
     register = register_of(triple)
     adopt = ADOPT.replace("$MODE", str(offset)).replace("$SETTINGS", str(register.settings))
-    return register.text + adopt + ENTER
+    return register.text + adopt + ENTER.replace("$OUTSIDE", str(outside))

@@ -28,7 +28,7 @@ import ctypes
 from hashlib import blake2b
 
 from ambos.core.program import Kernel
-from ambos.runtime import denormal
+from ambos.runtime import denormal, native_control
 
 CHUNKS_PER_THREAD = 8  # enough to even out threads of unequal speed
 POLLS_PER_YIELD = 256  # a power of two
@@ -53,6 +53,9 @@ class Control(ctypes.Structure):
         ("arena", WORD),
         ("mode", WORD),  # what becomes of subnormal numbers (runtime.denormal)
         ("line2", WORD * 8),
+        ("failed", WORD),  # not 0: what runs gives up (native_control)
+        ("outside", WORD),  # the mode in which the run in progress was called
+        ("line3", WORD * 14),
     )
 
 
@@ -84,7 +87,7 @@ class Header(ctypes.Structure):
     )
 
 
-ENTRIES = ("worker", "execute", "wake", "spin")
+ENTRIES = ("worker", "execute", "wake", "spin", *native_control.ENTRIES)
 
 
 def engine(triple: str, futex: bool) -> Kernel:
@@ -132,8 +135,9 @@ def _text(triple: str, futex: bool) -> str:
         else "declare i32 @usleep(i32)\ndeclare i32 @sched_yield()\ndeclare i64 @syscall(i64, ...)"
     )
     sleep, wake = (SLEEP_FUTEX, WAKE_FUTEX) if futex else (SLEEP_NAP, WAKE_NOBODY)
-    modes = denormal.text(triple, _offset("mode"))
-    parts = (HEAD, modes, WORKER, sleep, DRAIN, EXECUTE, wake, SPIN, pause, system)
+    modes = denormal.text(triple, _offset("mode"), _offset("outside"))
+    loops = native_control.text(_offset("failed"), _offset("outside"))
+    parts = (HEAD, modes, WORKER, sleep, DRAIN, EXECUTE, loops, wake, SPIN, pause, system)
     text = "\n".join(parts)
     for key, value in {
         "$PAUSE": call,
@@ -150,8 +154,8 @@ def _text(triple: str, futex: bool) -> str:
     return text
 
 
-HEAD = """
-@ENGINE = constant [4 x ptr] [ptr @worker, ptr @execute, ptr @wake, ptr @spin]
+HEAD = f"""
+@ENGINE = constant [{len(ENTRIES)} x ptr] [{", ".join(f"ptr @{name}" for name in ENTRIES)}]
 """
 
 WORKER = f"""
@@ -310,12 +314,13 @@ _HEADER = "\n  ".join(
     for name, _ in Header._fields_
 )
 
-# Launches first <= i < last of a Program, on inputs and outputs `slots`.
+# Launches first <= i < last of a Program, on inputs and outputs `slots`. A launch may run Python
+# (native_control), after which threads and scratch may be others: they are looked up at every one.
 EXECUTE = f"""
 define internal void @walk(ptr %header, ptr %slots, i64 %first, i64 %last) nounwind {{
 entry:
   {_HEADER}
-  {_fields("done", "sleepers", "threads", "lines", "spins", "scratch")}
+  {_fields("done", "sleepers", "threads", "lines", "spins", "scratch", "failed")}
   %now_at = getelementptr i8, ptr %control, i64 {_offset("arena")}
   %now = load ptr, ptr %now_at
   %moved = icmp ne ptr %now, %arena
@@ -356,12 +361,6 @@ bind_patch:
   %p_next = add i64 %p, 1
   br label %bind_loop
 start:
-  %num_threads = load i64, ptr %threads
-  %patience = load i64, ptr %spins
-  %all = load ptr, ptr %lines
-  %own = load ptr, ptr %scratch
-  %shares = mul i64 %num_threads, $SHARE
-  %alone = icmp sle i64 %num_threads, 1
   br label %next
 next:
   %i = phi i64 [%first, %start], [%i_next, %launched]
@@ -378,6 +377,9 @@ launch:
   %words = load ptr, ptr %args_at
   %num_items = load i64, ptr %items_at
   %serial = load i64, ptr %serial_at
+  %num_threads = load i64, ptr %threads
+  %own = load ptr, ptr %scratch
+  %alone = icmp sle i64 %num_threads, 1
   %is_serial = icmp ne i64 %serial, 0
   %few = icmp sle i64 %num_items, 1
   %inline0 = or i1 %is_serial, %few
@@ -388,8 +390,13 @@ here:
   br i1 %some, label %run_here, label %launched
 run_here:
   call void %call(ptr %words, i64 0, i64 %num_items, ptr %own)
-  br label %launched
+  %failure = load i64, ptr %failed
+  %bad = icmp ne i64 %failure, 0
+  br i1 %bad, label %end, label %launched
 fork:                                     ; size = chunk length, total = number of chunks
+  %patience = load i64, ptr %spins
+  %all = load ptr, ptr %lines
+  %shares = mul i64 %num_threads, $SHARE
   %share = udiv i64 %num_items, %shares
   %size = call i64 @llvm.smax.i64(i64 %share, i64 1)
   %up = add i64 %num_items, %size

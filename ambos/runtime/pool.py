@@ -93,6 +93,17 @@ class Pool:
             self._arena, self.arena_bytes = held
             self._control.arena = self._arena.address
 
+    def fail(self) -> None:
+        """What runs is to end after the launch in progress."""
+        self._control.failed = 1
+
+    def take_failure(self) -> int:
+        """What has made the last run end early (0: nothing)."""
+        failure = int(self._control.failed)
+        if failure:
+            self._control.failed = 0
+        return failure
+
     def release(self) -> None:
         """Drop the arena and the scratch memory; the next run takes what it needs."""
         with self.lock:

@@ -15,7 +15,6 @@ from typing import Any
 from ambos.compiler.compiled import Compiled, Renewal
 from ambos.core.collector import held_off
 from ambos.core.config import config
-from ambos.core.dtype import uint64
 from ambos.core.errors import IndexingError, OutOfMemoryError
 from ambos.core.program import TextMissing
 from ambos.core.shape import Shape
@@ -23,10 +22,8 @@ from ambos.graph import Node, substitute
 from ambos.graph.constants import is_constant
 from ambos.graph.lines import Line, line_of
 from ambos.graph.node import exact, pending
-from ambos.ops.arithmetic import cast, greater_equal
+from ambos.ops.bounds import message_for, out_of_range
 from ambos.ops.indexing import Index
-from ambos.ops.kinds import constant_like
-from ambos.ops.reductions import max_
 from ambos.ops.sources import input_
 from ambos.runtime.executor import Executable
 from ambos.runtime.machine import host_features
@@ -257,20 +254,6 @@ def execute(plan: Plan, leaves: Sequence[Node], order: Sequence[Node]) -> list[A
     ]
 
 
-def out_of_range(order: Sequence[Node]) -> dict[Node, Node]:
-    """For every indexing node a bool scalar that says whether an index lies outside."""
-    checks: dict[Node, Node] = {}
-    for node in order:
-        if not isinstance(node.op, Index) or node.value is not None:
-            continue
-        index, extent = node.op.bounds(node)
-        if index.size:
-            positive = cast(index, attrs=(uint64,))  # a negative index is a huge one: one maximum
-            most = max_(positive, attrs=(tuple(range(index.rank)),))
-            checks[greater_equal(most, constant_like(most, extent))] = node
-    return checks
-
-
 def report(node: Node) -> None:
     """Raise for the first index that `node` cannot take."""
     assert isinstance(node.op, Index)
@@ -296,13 +279,3 @@ def place_of(node: Node) -> str:
     if line is None:
         return ""
     return f"{line}, in layer {line.layer!r}" if line.layer else str(line)
-
-
-def message_for(node: Node, which: str = "an index") -> str:
-    """What to say of an index that is out of range."""
-    assert isinstance(node.op, Index)
-    _, extent = node.op.bounds(node)
-    return (
-        f"{node.op.name}: {which} is out of range for axis {node.attrs[0]} of size {extent}; "
-        f"need 0 <= index < {extent}"
-    )

@@ -13,6 +13,7 @@ from ambos.core import tree
 from ambos.core.errors import IndexingError, TracingError
 from ambos.graph.lines import line_of, noted
 from ambos.graph.node import Node, pending
+from ambos.ops.bounds import message_for, out_of_range
 from ambos.ops.indexing import Index
 from ambos.ops.sources import data
 from ambos.tensor import live
@@ -20,7 +21,7 @@ from ambos.tensor.captured import Captured, Found, Target
 from ambos.tensor.counting import holders, instances
 from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
-from ambos.tensor.realize import find_plan, message_for, out_of_range, place_of
+from ambos.tensor.realize import find_plan, place_of
 from ambos.tensor.recording import (
     Bound,
     Complaint,

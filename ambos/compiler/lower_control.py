@@ -1,0 +1,244 @@
+"""A control group (results of one loop or branch) as one launch that runs other Programs.
+
+Nothing is copied from step to step: a carried value is read from where the last step left it and
+written to another place, or over itself where its Program allows that (compiler.donate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ambos.compiler.compiled import NOTHING_RENEWED, Renewal
+from ambos.compiler.finish import Words
+from ambos.compiler.group import Group
+from ambos.compiler.inside import ControlKernel, Inside
+from ambos.compiler.launches import Context, Step
+from ambos.compiler.layout import Memory
+from ambos.compiler.symbolic import NeedsBuffer
+from ambos.core.dtype import DType, bool_, int32, uint8
+from ambos.core.program import Control, Part
+from ambos.core.shape import Shape, row_major, size_of
+from ambos.graph.body import Body
+from ambos.graph.node import Node, toposort
+from ambos.ops.control import BranchSpec, LoopSpec, ScanSpec
+
+
+def lower_control(group: Group, context: Context) -> list[Step]:
+    """Operands are read, and results written, row-major."""
+    first = group.members[0]
+    for source in first.inputs:
+        if not context.memories[source].is_row_major:
+            raise NeedsBuffer(source)
+    for node in group.members:
+        context.allocate(node, row_major(node.shape))
+    spec = first.attrs[1]
+    if isinstance(spec, ScanSpec):
+        return [_scan(group, context, spec)]
+    if isinstance(spec, LoopSpec):
+        return [_loop(group, context, spec)]
+    assert isinstance(spec, BranchSpec)
+    return [_branch(group, context, spec)]
+
+
+@dataclass(slots=True)
+class Table:
+    """The table of a loop's cells and the words of its launch, while they are collected."""
+
+    group: Group
+    context: Context
+    words: Words = field(default_factory=Words)
+    num_cells: int = 0
+    begins: list[tuple[int, int, int]] = field(default_factory=list)
+    copies: list[tuple[int, int, int]] = field(default_factory=list)
+    slides: list[tuple[int, int]] = field(default_factory=list)
+    swaps: list[tuple[int, int, int, int]] = field(default_factory=list)
+    settles: list[tuple[int, int, int]] = field(default_factory=list)
+    moving: set[int] = field(default_factory=set)
+
+    @property
+    def inputs(self) -> list[Memory]:
+        """Memory of the operands."""
+        return [self.context.memories[node] for node in self.group.members[0].inputs]
+
+    @property
+    def results(self) -> dict[int, Memory]:
+        """Memory of the results that are wanted, by number."""
+        return {node.attrs[0]: self.context.memories[node] for node in self.group.members}
+
+    def cell(self, memory: Memory, offset: int = 0) -> int:
+        """A new cell that begins with the address `offset` bytes into `memory`."""
+        number, self.num_cells = self.num_cells, self.num_cells + 1
+        self.begins.append((number, self.words.pointer(memory), offset))
+        return number
+
+    def sliced(self, memory: Memory, length: int, reverse: bool) -> int:
+        """A cell that goes through `memory`, which has a slice for each step."""
+        step = bytes_of(memory.dtype, memory.shape[1:])
+        cell = self.cell(memory, (length - 1) * step if reverse else 0)
+        self.slides.append((cell, -step if reverse else step))
+        self.moving.add(cell)
+        return cell
+
+    def carry(
+        self, initial: Memory, last: Memory | None, in_place: bool, odd: bool = True
+    ) -> tuple[int, int]:
+        """Two cells, where a carried value is read and written. It comes to lie in `last` if the
+        number of steps is `odd` (or is copied there, see `settle`)."""
+        last = last or temporary(initial.dtype, initial.shape)
+        if in_place:
+            here = self.words.pointer(last), self.words.pointer(initial)
+            self.copies.append((*here, bytes_of(last.dtype, last.shape)))
+            cell = self.cell(last)
+            return cell, cell
+        other = temporary(initial.dtype, initial.shape)
+        read, written = self.cell(initial), self.cell(last if odd else other)
+        self.swaps.append((read, written, self.words.pointer(last), self.words.pointer(other)))
+        self.moving |= {read, written}
+        return read, written
+
+    def settle(self, cell: int, last: Memory) -> None:
+        """In the end what lies at `cell` is to be in `last`."""
+        nbytes = bytes_of(last.dtype, last.shape)
+        self.settles.append((self.words.pointer(last), cell, nbytes))
+
+    def part(self, inside: Inside, reads: Sequence[int], writes: Sequence[int], arena: int) -> Part:
+        """A part whose inputs and outputs are in these cells."""
+        program = inside.program
+        outputs = dict(zip(inside.outputs, writes, strict=True))
+        check = None
+        if inside.check is not None:
+            check = outputs[inside.check] = self.cell(temporary(int32, ()))
+        cells = (arena, *reads[: program.num_inputs], *(outputs[n] for n in range(len(outputs))))
+        return Part(program, cells, frozenset(self.moving & set(cells)), check, inside.complaints)
+
+    def workspace(self, insides: Sequence[Inside]) -> int:
+        """The cell of the arena that all parts share."""
+        nbytes = max(inside.program.arena_bytes for inside in insides)
+        return self.cell(temporary(uint8, (nbytes,)))
+
+    def step(self, control: Control, insides: Sequence[Inside], label: str) -> Step:
+        """The launch."""
+        control = replace(
+            control, num_cells=self.num_cells, begins=tuple(self.begins), copies=tuple(self.copies),
+            slides=tuple(self.slides), swaps=tuple(self.swaps), settles=tuple(self.settles),
+        )  # fmt: skip
+        kernel = ControlKernel(control, tuple(inside.steps for inside in insides))
+        return Step(kernel, self.words.values, 1, 0, True, label)
+
+
+def temporary(dtype: DType, shape: Shape) -> Memory:
+    return Memory(dtype, shape, row_major(shape))
+
+
+def bytes_of(dtype: DType, shape: Shape) -> int:
+    return size_of(shape) * dtype.itemsize
+
+
+# --- what a loop carries -------------------------------------------------------------------------
+
+
+def arguments_of(results: Iterable[Node]) -> set[Node]:
+    """The arguments that `results` depend on."""
+    return {node for node in toposort(list(results)) if node.op.name == "argument"}
+
+
+def carried(body: Body, first: int, count: int, wanted: Iterable[int], read: set[Node]) -> set[int]:
+    """Which of the `count` values that go around, from argument `first` on, have to: those wanted
+    (results of `body`), what computing them takes, and what is `read` besides."""
+    places = {node: n for n, node in enumerate(body.arguments[first : first + count])}
+    needed = {places[node] for node in read if node in places}
+    todo = set(wanted) | needed
+    while todo:
+        below = arguments_of(body.results[number] for number in todo)
+        needed |= {number for number in todo if number < count}
+        todo = {places[node] for node in below if node in places} - needed
+    return needed
+
+
+def still(body: Body, first: int, numbers: Iterable[int]) -> set[int]:
+    """Those of the carried values that a step hands on as they are."""
+    return {n for n in numbers if body.results[n] is body.arguments[first + n]}
+
+
+# --- the ops -------------------------------------------------------------------------------------
+
+
+def _scan(group: Group, context: Context, spec: ScanSpec) -> Step:
+    table, body = Table(group, context), spec.body
+    inputs, results = table.inputs, table.results
+    first, last = spec.num_constants, spec.num_constants + spec.num_carry
+    needed = carried(body, first, spec.num_carry, results, set())
+    moves = sorted(needed - (still(body, first, needed) - results.keys()))
+    ys = sorted(number for number in results if number >= spec.num_carry)
+    inside = context.inside(body, (*moves, *ys), renewal_of(moves, first))
+    reads = [table.cell(memory) for memory in inputs[:last]]
+    writes = []
+    for output, number in zip(inside.outputs, moves, strict=False):
+        in_place = (output, first + number) in inside.program.donated
+        place = inputs[first + number], results.get(number), in_place, spec.length % 2 == 1
+        reads[first + number], written = table.carry(*place)
+        writes.append(written)
+    slides = spec.length, spec.reverse
+    reads += [table.sliced(memory, *slides) for memory in inputs[last:]]
+    writes += [table.sliced(results[number], *slides) for number in ys]
+    arena = table.workspace([inside])
+    part = table.part(inside, reads, writes, arena)
+    label = f"scan {spec.length} x [{titles(inside)}]"
+    return table.step(Control("repeat", (part,), 0, length=spec.length), [inside], label)
+
+
+def _loop(group: Group, context: Context, spec: LoopSpec) -> Step:
+    table, body = Table(group, context), spec.body
+    inputs, results = table.inputs, table.results
+    first = spec.num_condition + spec.num_body
+    count = len(inputs) - first
+    asked = spec.condition.arguments[spec.num_condition :]
+    below = arguments_of(spec.condition.results)
+    read = {body.arguments[spec.num_body + n] for n, node in enumerate(asked) if node in below}
+    needed = carried(body, spec.num_body, count, results, read)
+    moves = sorted(needed - (still(body, spec.num_body, needed) - results.keys()))
+    condition = context.inside(spec.condition, (0,), NOTHING_RENEWED)
+    inside = context.inside(body, tuple(moves), renewal_of(moves, spec.num_body))
+    cells = [table.cell(memory) for memory in inputs]
+    carry = cells[first:]
+    writes = []
+    for output, number in zip(inside.outputs, moves, strict=False):
+        in_place = (output, spec.num_body + number) in inside.program.donated
+        carry[number], written = table.carry(inputs[first + number], results.get(number), in_place)
+        writes.append(written)
+        if number in results and not in_place:
+            table.settle(carry[number], results[number])
+    flag = table.cell(temporary(bool_, ()))
+    arena = table.workspace([condition, inside])
+    parts = (
+        table.part(condition, [*cells[: spec.num_condition], *carry], [flag], arena),
+        table.part(inside, [*cells[spec.num_condition : first], *carry], writes, arena),
+    )
+    label = f"while [{titles(condition)}] do [{titles(inside)}]"
+    return table.step(Control("until", parts, 0, flag=flag), [condition, inside], label)
+
+
+def _branch(group: Group, context: Context, spec: BranchSpec) -> Step:
+    table = Table(group, context)
+    results = table.results
+    wanted = tuple(sorted(results))
+    insides = [context.inside(body, wanted, NOTHING_RENEWED) for body in spec.branches]
+    number, *operands = table.inputs
+    word = table.words.pointer(number)
+    reads = [table.cell(memory) for memory in operands]
+    writes = [table.cell(results[n]) for n in wanted]
+    arena = table.workspace(insides)
+    parts = tuple(table.part(inside, reads, writes, arena) for inside in insides)
+    label = " or ".join(f"[{titles(inside)}]" for inside in insides)
+    return table.step(Control("choose", parts, 0, number=word), insides, f"branch {label}")
+
+
+def renewal_of(moves: Sequence[int], first: int) -> Renewal:
+    """Results, in this order, may be written over the arguments that they replace."""
+    return Renewal(tuple((root, first + number) for root, number in enumerate(moves)))
+
+
+def titles(inside: Inside) -> str:
+    """The launches of a body in words."""
+    return ", ".join(launch.kernel.label for launch in inside.program.launches)
