@@ -6,7 +6,8 @@ the second what the loop or branch is. One launch computes all that are wanted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ambos.core.dtype import DType, bool_, int32
@@ -16,6 +17,7 @@ from ambos.graph.body import Body, Facts
 from ambos.graph.node import Attrs, Node
 from ambos.ops.kinds import Op
 
+Change = Callable[[Body], Body]
 
 @dataclass(frozen=True, slots=True)
 class ScanSpec:
@@ -31,6 +33,14 @@ class ScanSpec:
     length: int
     reverse: bool = False
 
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        return (self.body,)
+
+    def with_bodies(self, change: Change) -> ScanSpec:
+        """The same loop of other bodies, which take and give the same."""
+        return replace(self, body=change(self.body))
+
 
 @dataclass(frozen=True, slots=True)
 class LoopSpec:
@@ -42,6 +52,14 @@ class LoopSpec:
     num_condition: int
     num_body: int
 
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        return self.condition, self.body
+
+    def with_bodies(self, change: Change) -> LoopSpec:
+        """The same loop of other bodies, which take and give the same."""
+        return replace(self, condition=change(self.condition), body=change(self.body))
+
 
 @dataclass(frozen=True, slots=True)
 class BranchSpec:
@@ -49,6 +67,14 @@ class BranchSpec:
     are (number of the branch, int32 and within range; *operands)."""
 
     branches: tuple[Body, ...]
+
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        return self.branches
+
+    def with_bodies(self, change: Change) -> BranchSpec:
+        """The same branch of other bodies, which take and give the same."""
+        return BranchSpec(tuple(map(change, self.branches)))
 
 
 class Control(Op, abstract=True):

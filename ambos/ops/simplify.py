@@ -15,6 +15,7 @@ from ambos.core.dtype import DType, bool_, float32, float64
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.graph.rewrite import Rule
+from ambos.ops import simplify_control
 from ambos.ops.arithmetic import add, cast, multiply, negative, subtract, where
 from ambos.ops.kinds import constant, registry
 from ambos.ops.movement import concat, expand, flip, pad, permute, reshape, slice_
@@ -415,6 +416,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "scatter_fold": (empty_updates,),
     "put": (empty_updates,),
     **dict.fromkeys(REDUCTIONS, (reduce_nothing,)),
+    **simplify_control.RULES,
 }
 for _name in ("sum", "prod", "any", "all"):
     _RULES[_name] = (empty_input, *_RULES[_name])

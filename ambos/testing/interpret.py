@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
+from ambos.compiler.inside import ControlKernel
 from ambos.compiler.loops import (
     BLOCK,
     LANES,
@@ -49,6 +50,7 @@ from ambos.core.program import Host
 from ambos.ops.fused import fused_multiply_add
 from ambos.testing.interpret_attention import interpret_attention, interpret_attention_gradient
 from ambos.testing.interpret_columns import rows_of_slots, slots_of
+from ambos.testing.interpret_control import interpret_control
 from ambos.testing.interpret_host import interpret_host
 from ambos.testing.interpret_scan import interpret_scan
 from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
@@ -56,7 +58,7 @@ from ambos.testing.scalar import NumpyBuilder, NumpyValue, storage
 Array = npt.NDArray[Any]
 AnyKernel = (
     LoopKernel | ContractKernel | SortKernel | ScanKernel | AttentionKernel
-    | AttentionGradientKernel | Host
+    | AttentionGradientKernel | Host | ControlKernel
 )  # fmt: skip
 Memory = Mapping[int, Array]
 Words = Sequence[int | float]
@@ -94,6 +96,8 @@ def interpret(
             interpret_scan(kernel, words, lambda: Point(kernel.tape, words, memory, lower))
         elif isinstance(kernel, Host):
             interpret_host(kernel, words, memory)
+        elif isinstance(kernel, ControlKernel):
+            interpret_control(kernel, memory, lambda *launch: interpret(*launch, lower))
         else:
             _sort_kernel(kernel, words, memory)
 

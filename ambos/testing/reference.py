@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from ambos.core.dtype import DType, bfloat16
 from ambos.core.errors import CompilerError
+from ambos.graph.body import Body
 from ambos.graph.node import Node, toposort
+from ambos.ops.control import BranchSpec, LoopSpec, ScanSpec
 from ambos.ops.kinds import BY_RULE, Op, Source
 from ambos.testing.scalar import NumpyBuilder
 
@@ -107,9 +109,56 @@ def _source(node: Node, inputs: Sequence[Values]) -> Values:
     return np.asarray(_reference(node)(np, *(node.attrs or (node,))))
 
 
+def _control(node: Node, inputs: Sequence[Values]) -> Values:
+    part, spec = node.attrs
+    return _CONTROL[node.op.name](spec, list(inputs))[part]
+
+
 _KINDS: dict[str, Callable[[Node, Sequence[Values]], Values]] = {
     "move": _movement,
     "source": _source,
+    "control": _control,
+}
+
+
+# --- loops and branches: Python's own ------------------------------------------------------------
+
+
+def _run(body: Body, values: Sequence[Values]) -> list[Values]:
+    return evaluate(body.results, dict(zip(body.arguments, values, strict=True)))
+
+
+def _scan(spec: ScanSpec, inputs: list[Values]) -> list[Values]:
+    first = spec.num_constants + spec.num_carry
+    constants, carry, xs = inputs[: spec.num_constants], inputs[spec.num_constants : first], inputs
+    ys = [np.zeros((spec.length, *shape), storage(dtype))
+          for shape, dtype in spec.body.gives[spec.num_carry :]]  # fmt: skip
+    steps = range(spec.length)
+    for step in reversed(steps) if spec.reverse else steps:
+        found = _run(spec.body, [*constants, *carry, *(x[step] for x in xs[first:])])
+        carry = found[: spec.num_carry]
+        for y, value in zip(ys, found[spec.num_carry :], strict=True):
+            y[step] = value
+    return [*carry, *ys]
+
+
+def _while(spec: LoopSpec, inputs: list[Values]) -> list[Values]:
+    first = spec.num_condition + spec.num_body
+    of_condition, of_body = inputs[: spec.num_condition], inputs[spec.num_condition : first]
+    carry = inputs[first:]
+    while _run(spec.condition, [*of_condition, *carry])[0]:
+        carry = _run(spec.body, [*of_body, *carry])
+    return carry
+
+
+def _branch(spec: BranchSpec, inputs: list[Values]) -> list[Values]:
+    return _run(spec.branches[int(inputs[0])], inputs[1:])
+
+
+_CONTROL: dict[str, Callable[..., list[Values]]] = {
+    "scan": _scan,
+    "while_loop": _while,
+    "branch": _branch,
 }
 
 

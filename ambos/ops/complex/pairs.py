@@ -11,10 +11,12 @@ and sums do the same with each part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from ambos.core.dtype import bool_
 from ambos.core.errors import CompilerError
+from ambos.graph.body import Body
 from ambos.graph.node import Node, make, toposort
 from ambos.graph.rewrite import Trail, rebuild
 from ambos.ops.arithmetic import bitwise_and, bitwise_or, cast, negative
@@ -26,10 +28,11 @@ from ambos.ops.contraction import contract
 from ambos.ops.functions import hypot
 from ambos.ops.kinds import constant
 from ambos.ops.movement import interleave, reshape, slice_
-from ambos.ops.sources import input_
+from ambos.ops.sources import argument, input_
 
 Operand = Node | Pair
 Rule = Callable[..., Operand]
+NOTHING: Mapping[Node, Operand] = MappingProxyType({})
 
 
 def part_by_part(node: Node, *operands: Operand) -> Pair:
@@ -98,6 +101,8 @@ def rule_of(node: Node) -> Rule:
     rule = PAIRS.get(name)
     if rule is None and getattr(node.op, "kind", "") == "call":
         return _call
+    if rule is None and getattr(node.op, "kind", "") == "control":
+        return _control
     if rule is None and getattr(node.op, "kind", "") in LINEAR_KINDS:
         return part_by_part
     if rule is None:
@@ -111,19 +116,58 @@ def _call(node: Node, *operands: Operand) -> Operand:
     return halves(found) if node.dtype.is_complex else found
 
 
+def _control(node: Node, *operands: Operand) -> Operand:
+    """A loop or branch over blocks."""
+    blocks = tuple(interleaved(x) if isinstance(x, Pair) else x for x in operands)
+    part, spec = node.attrs
+    found = make(node.op, blocks, (part, spec.with_bodies(body_in_pairs)))
+    return halves(found) if node.dtype.is_complex else found
+
+
+def holds_complex(node: Node) -> bool:
+    """Are there complex numbers inside of a loop or branch?"""
+    if getattr(node.op, "kind", "") != "control":
+        return False
+    return any(
+        inner.dtype.is_complex or holds_complex(inner)
+        for body in node.attrs[1].bodies for inner in (*body.arguments, *toposort(body.results))
+    )  # fmt: skip
+
+
+def body_in_pairs(body: Body) -> Body:
+    """The same on blocks: complex arguments and results have one more axis."""
+    arguments, given = [], {}
+    for node in body.arguments:
+        if node.dtype.is_complex:
+            block = argument.leaf((*node.shape, 2), node.dtype.part, node.tracked)
+            arguments.append(block)
+            given[node] = halves(block)
+        else:
+            arguments.append(node)
+    return Body(arguments, in_pairs(body.results, given=given))
+
+
 # --- the pass ------------------------------------------------------------------------------------
 
 
-def in_pairs(roots: Sequence[Node], trail: Trail | None = None) -> list[Node]:
+def in_pairs(
+    roots: Sequence[Node], trail: Trail | None = None, given: Mapping[Node, Operand] = NOTHING
+) -> list[Node]:
     """`roots` by a graph without complex nodes. A complex root becomes a block with one more axis,
-    the last, that holds both parts."""
+    the last, that holds both parts. `given` says what takes the place of some nodes."""
     order = toposort(roots)
-    if not any(node.dtype.is_complex for node in order):
+    if not any(node.dtype.is_complex or holds_complex(node) for node in order):
         return list(roots)
-    new: dict[Node, Operand] = {}
+    new: dict[Node, Operand] = dict(given)
     for node in order:
+        if node in new:
+            continue
         operands = tuple(new[source] for source in node.inputs)
-        if node.dtype.is_complex or any(isinstance(x, Pair) for x in operands):
+        if (
+            node.dtype.is_complex
+            or any(isinstance(x, Pair) for x in operands)
+            or holds_complex(node)
+        ):
             new[node] = rule_of(node)(node, *operands)
         else:
             new[node] = rebuild(node, tuple(x for x in operands if isinstance(x, Node)))
