@@ -29,8 +29,8 @@ from ambos.compiler.launches import AnyKernel, Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_attention import lower_attention
 from ambos.compiler.lower_call import lower_call
-from ambos.compiler.lower_control import lower_control
 from ambos.compiler.lower_contract import lower_contract
+from ambos.compiler.lower_control import lower_control
 from ambos.compiler.lower_loop import lower_loop
 from ambos.compiler.lower_scan import lower_scan
 from ambos.compiler.lower_scatter import lower_scatter
@@ -107,9 +107,7 @@ def lower_graph(
     for _ in range(MAX_RETRIES):
         try:
             rows = [roots[number] for number in blocks]
-            made = schedule(
-                roots, rows, forced, whole, features, threads, reasons, renewal, inside
-            )
+            made = schedule(roots, rows, forced, whole, features, threads, reasons, renewal, inside)
             return (roots, *made)
         except NeedsBlock as problem:
             whole |= set(problem.nodes)

@@ -19,6 +19,7 @@ from ambos.ops.kinds import Op
 
 Change = Callable[[Body], Body]
 
+
 @dataclass(frozen=True, slots=True)
 class ScanSpec:
     """`length` steps of `body`: (*constants, *carry, *slices of xs) -> (*carry, *slices of ys).

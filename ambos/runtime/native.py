@@ -314,8 +314,8 @@ _HEADER = "\n  ".join(
     for name, _ in Header._fields_
 )
 
-# Launches first <= i < last of a Program, on inputs and outputs `slots`. A launch may run Python
-# (native_control), after which threads and scratch may be others: they are looked up at every one.
+# Launches first <= i < last of a Program on `slots`. One may run Python (native_control), after which
+# threads and scratch may be others: looked up at every launch.
 EXECUTE = f"""
 define internal void @walk(ptr %header, ptr %slots, i64 %first, i64 %last) nounwind {{
 entry:
@@ -346,7 +346,7 @@ bind:
 bind_loop:
   %p = phi i64 [0, %bind], [%p_next, %bind_patch]
   %p_more = icmp slt i64 %p, %num_patches
-  br i1 %p_more, label %bind_patch, label %start
+  br i1 %p_more, label %bind_patch, label %next
 bind_patch:
   %p_entry = getelementptr [3 x i64], ptr %patches, i64 %p
   %p_word = load ptr, ptr %p_entry
@@ -360,10 +360,8 @@ bind_patch:
   store ptr %p_pointer, ptr %p_word
   %p_next = add i64 %p, 1
   br label %bind_loop
-start:
-  br label %next
 next:
-  %i = phi i64 [%first, %start], [%i_next, %launched]
+  %i = phi i64 [%first, %bind_loop], [%i_next, %launched]
   %more = icmp slt i64 %i, %last
   br i1 %more, label %launch, label %end
 end:

@@ -69,11 +69,7 @@ SCRATCH = 1 << 16  # bytes of scratch that a lane has
 
 
 def interpret(
-    kernel: AnyKernel,
-    words: Words,
-    memory: Memory,
-    lower: Lower,
-    items: range | None = None,
+    kernel: AnyKernel, words: Words, memory: Memory, lower: Lower, items: range | None = None
 ) -> None:
     """Run `kernel` on `memory`, which changes in place.
 
@@ -97,7 +93,7 @@ def interpret(
         elif isinstance(kernel, Host):
             interpret_host(kernel, words, memory)
         elif isinstance(kernel, ControlKernel):
-            interpret_control(kernel, memory, lambda *launch: interpret(*launch, lower))
+            interpret_control(kernel, memory, lambda k, w, m: interpret(k, w, m, lower))
         else:
             _sort_kernel(kernel, words, memory)
 
@@ -154,10 +150,9 @@ class Point:
 
     def _apply(self, apply: Apply, memo: dict[int, NumpyValue]) -> NumpyValue:
         args = [self.value(number, memo) for number in apply.args]
-        if apply.op == "cast":
-            return BUILDER.convert(args[0], apply.dtype)
-        if apply.op == "bitcast":
-            return BUILDER.bitcast(args[0], apply.dtype)
+        if apply.op in ("cast", "bitcast"):
+            change = BUILDER.convert if apply.op == "cast" else BUILDER.bitcast
+            return change(args[0], apply.dtype)
         wide = [BUILDER.convert(a, a.dtype.compute) for a in args]
         result: NumpyValue = self.lower(apply.op)(BUILDER, *wide)
         return BUILDER.convert(result, apply.dtype)

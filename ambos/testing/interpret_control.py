@@ -27,7 +27,9 @@ class Place(NamedTuple):
         return Place(self.block, self.offset + nbytes)
 
     def number(self, kind: str) -> int:
-        return int(self.block[self.offset :].view(np.uint8)[: np.dtype(kind).itemsize].view(kind)[0])
+        return int(
+            self.block[self.offset :].view(np.uint8)[: np.dtype(kind).itemsize].view(kind)[0]
+        )
 
     def copy(self, source: Place, nbytes: int) -> None:
         taken = source.block[source.offset : source.offset + nbytes].copy()

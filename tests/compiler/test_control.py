@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ambos.core.config import config
-from ambos.core.dtype import DType, as_dtype, bool_, float32, int32, int64
-from ambos.core.errors import IndexingError, LinAlgError
+from ambos.core.dtype import DType, as_dtype, float32, int32, int64
+from ambos.graph import substitute, toposort
 from ambos.graph.body import Body
 from ambos.graph.node import Node
 from ambos.ops import registry
@@ -19,9 +18,7 @@ from ambos.ops.control import BranchSpec, LoopSpec, ScanSpec, branch, scan, whil
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.solving import inv
 from ambos.ops.sources import argument, data
-from ambos.runtime.loader import statistics
 from ambos.tensor.realize import realize
-from ambos.testing import reference
 from tests.ops.evaluators import EVALUATORS, configured, on_device
 from tests.tensor.test_realize import interpreted
 
@@ -162,6 +159,7 @@ def doubling(limit: float) -> list[Node]:
 
 def searching() -> list[Node]:
     """A while in which a branch is chosen: Collatz."""
+
     def goes_on(n: Node, steps: Node) -> Node:
         return op("greater", n, constant(1, int64))
 
@@ -196,7 +194,9 @@ def writing(length: int) -> list[Node]:
 def inverses(length: int) -> list[Node]:
     """What Python computes, inside."""
     start = data.leaf(np.eye(3, dtype="f") * 2, (3, 3), float32)
-    xs = data.leaf(np.float32([np.eye(3) * (n + 1) for n in range(length)]), (length, 3, 3), float32)
+    xs = data.leaf(
+        np.float32([np.eye(3) * (n + 1) for n in range(length)]), (length, 3, 3), float32
+    )
 
     def body(m: Node, x: Node) -> list[Node]:
         (found,) = inv.parts(op("add", m, x))
@@ -206,7 +206,11 @@ def inverses(length: int) -> list[Node]:
 
 
 def truths() -> list[Node]:
-    xs, start, count = numbers(6, 5, dtype="bool"), numbers(5, dtype="bool"), numbers(5, dtype="int8")
+    xs, start, count = (
+        numbers(6, 5, dtype="bool"),
+        numbers(5, dtype="bool"),
+        numbers(5, dtype="int8"),
+    )
 
     def body(b: Node, n: Node, x: Node) -> list[Node]:
         new = op("bitwise_xor", b, x)
@@ -271,3 +275,22 @@ def test_every_way_to_compute_gives_the_same(name: str) -> None:
     with configured(threads=2):
         for a, b in zip(first, EVALUATORS["compiled"](nodes), strict=True):
             assert a.tobytes() == b.tobytes(), "threads"
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "recurrent"])
+def test_machine_equals_interpreter(name: str) -> None:
+    nodes = on_machine(CASES[name]())
+    middle = interpreted(nodes)
+    realize(nodes)
+    for node, bits in zip(nodes, middle, strict=True):
+        assert node.value.numpy().tobytes() == bits
+
+
+def on_machine(nodes: Sequence[Node]) -> list[Node]:
+    """The same graph on data of the runtime."""
+    moved = {
+        node: data.leaf(on_device(node.value, node), node.shape, node.dtype)
+        for node in toposort(nodes)
+        if isinstance(node.value, np.ndarray | np.generic)
+    }
+    return substitute(nodes, moved)

@@ -22,6 +22,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "source": ("ref",),
     "complex": ("infer", "ref"),
     "call": ("results", "host", "ref", "accepts", "arity"),
+    "control": ("results",),
 }
 BASES: tuple[type, ...] = (Op, Pointwise, Move, Source, Reduce, Index)
 FOLDS = {"add", "mul", "max", "min", "argmax", "argmin"}
@@ -34,6 +35,8 @@ def missing_facts(op: Op) -> list[str]:
     missing = [fact for fact in NEEDED[op.kind] if not _declared(op, fact)]
     if not (type(op).__doc__ or "").strip():
         missing.append("docstring")
+    if op.kind == "control":  # rules for all results at once; tests/compiler/test_control.py
+        return missing
     if op.differentiable and not _has_gradient(op):
         missing.append("vjp, partials or differentiable=False")
     if op.differentiable and not _has_tangent(op):
