@@ -314,8 +314,8 @@ _HEADER = "\n  ".join(
     for name, _ in Header._fields_
 )
 
-# Launches first <= i < last of a Program on `slots`. One may run Python (native_control), after which
-# threads and scratch may be others: looked up at every launch.
+# Launches first <= i < last of a Program on `slots`. One may run Python (native_control), and leave
+# other threads and scratch memory behind: they are looked up at every launch.
 EXECUTE = f"""
 define internal void @walk(ptr %header, ptr %slots, i64 %first, i64 %last) nounwind {{
 entry:
