@@ -104,6 +104,11 @@ def line_of(node: Any) -> Line | None:
     return found
 
 
+def repeat(node: Any) -> None:
+    """What this thread records from now on is `node` for many examples (None: it no longer is)."""
+    _behind.line = line_of(node)
+
+
 def differentiate(node: Any) -> None:
     """What this thread records from now on is the gradient of `node` (None: it no longer is)."""
     line = line_of(node)

@@ -16,7 +16,7 @@ from ambos.graph.node import Attrs, Node, tracking
 from ambos.ops.arithmetic import add, cast, divide, equal, less_equal, multiply, subtract, where
 from ambos.ops.contraction import contract, make_spec, plain
 from ambos.ops.functions import exp
-from ambos.ops.kinds import Grads, Op, constant_like, total
+from ambos.ops.kinds import Grads, Op, constant_like, for_each, total
 from ambos.ops.movement import detach, expand, reshape
 from ambos.ops.reductions import max_, sum_
 from ambos.ops.sources import iota
@@ -54,6 +54,15 @@ class Attend(Op, abstract=True):
             names = [x.dtype.name for x in inputs]
             raise DTypeError(f"{self.name}: got {names}; need one floating dtype")
         return self.shape(inputs, attrs), self.dtype(q)
+
+    def batch(
+        self, node: Node, inputs: tuple[Node, ...], batched: tuple[bool, ...], size: int
+    ) -> Node:
+        merged = [
+            reshape(x, attrs=((size * x.shape[1], *x.shape[2:]),))
+            for x in for_each(inputs, batched, size)
+        ]
+        return reshape(self(*merged, attrs=node.attrs), attrs=((size, *node.shape),))
 
     def mask_of(self, inputs: tuple[Node, ...]) -> Node | None:
         """The mask among the inputs."""

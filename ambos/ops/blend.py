@@ -13,9 +13,9 @@ from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
 from ambos.ops.arithmetic import cast, multiply
-from ambos.ops.indexing import take
-from ambos.ops.kinds import Grads, Op
-from ambos.ops.movement import expand, reshape
+from ambos.ops.indexing import element_wise, gather, take
+from ambos.ops.kinds import Grads, Op, for_each
+from ambos.ops.movement import detach, expand, reshape
 from ambos.ops.reductions import sum_
 
 
@@ -48,22 +48,43 @@ class Blend(Op):
                              "dtype")  # fmt: skip
         return (*x.shape[:axis], index.shape[1], *x.shape[axis + 1 :]), x.dtype
 
+    def batch(
+        self, node: Node, inputs: tuple[Node, ...], batched: tuple[bool, ...], size: int
+    ) -> Node:
+        (axis,) = node.attrs
+        if not any(batched[1:]):
+            return blend(*inputs, attrs=(axis + 1,))
+        x, index, weight, *_ = for_each(inputs, batched, size)
+        _, taps, count = index.shape
+        outer, inner = x.shape[: axis + 1], x.shape[axis + 2 :]
+        shape = (*outer, taps * count, *inner)
+        picked = gather(x, element_wise(index, shape, axis + 1), attrs=(axis + 1,))
+        factor = element_wise(_as(detach(weight), x.dtype.compute), shape, axis + 1)
+        parts = (*outer, taps, count, *inner)
+        return _total(*(reshape(n, attrs=(parts,)) for n in (picked, factor)), axis + 1)
+
     def vjp(self, node: Node, g: Node) -> Grads:
         _, index, weight, back, factor = node.inputs
         return blend(g, back, factor, index, weight, attrs=node.attrs), None, None, None, None
 
 
 def gathered(node: Node) -> Node:
-    """A blend in terms of reads at computed places, which any loop may hold. Half precisions are
-    multiplied and added in float32, and rounded once."""
+    """A blend in terms of reads at computed places, which any loop may hold."""
     (x, index, weight, *_), (axis,) = node.inputs, node.attrs
-    compute = x.dtype.compute
-    picked, factor = _as(take(x, index, attrs=(axis,)), compute), _as(weight, compute)
+    picked = take(x, index, attrs=(axis,))
     single = (*(1 for _ in x.shape[:axis]), *index.shape, *(1 for _ in x.shape[axis + 1 :]))
-    product = multiply(picked, expand(reshape(factor, attrs=(single,)), attrs=(picked.shape,)))
-    if index.shape[0] == 1:
-        return _as(reshape(product, attrs=(node.shape,)), node.dtype)
-    return _as(sum_(product, attrs=((axis,),)), node.dtype)
+    factor = reshape(_as(weight, x.dtype.compute), attrs=(single,))
+    return _total(picked, expand(factor, attrs=(picked.shape,)), axis)
+
+
+def _total(picked: Node, factor: Node, axis: int) -> Node:
+    """The sum of the products along `axis`. Half precisions are multiplied and added in float32,
+    and rounded once."""
+    product = multiply(_as(picked, factor.dtype), factor)
+    if picked.shape[axis] == 1:
+        rest = (*picked.shape[:axis], *picked.shape[axis + 1 :])
+        return _as(reshape(product, attrs=(rest,)), picked.dtype)
+    return _as(sum_(product, attrs=((axis,),)), picked.dtype)
 
 
 def _as(x: Node, dtype: DType) -> Node:

@@ -70,6 +70,9 @@ class Call(Op, abstract=True):
         part, *rest = attrs
         return self.results(*inputs, *rest)[part]
 
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return attrs  # matrices are the last axes
+
     def results(self, *arguments: Any) -> tuple[Facts, ...]:
         raise NotImplementedError(self.name)
 

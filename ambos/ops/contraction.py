@@ -17,7 +17,7 @@ from ambos.core.dtype import DType
 from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.node import Attrs, Node
-from ambos.ops.kinds import Grads, Op, constant, pushed, total
+from ambos.ops.kinds import Grads, Op, constant, for_each, pushed, total
 from ambos.ops.movement import cut_to, flip, interleave, pad, reshape, slice_
 
 Label = str
@@ -98,6 +98,42 @@ def _surrounded(np: Any, a: Any, spec: Spec) -> Any:
     return np.pad(a[kept], [(max(0, low), max(0, high)) for low, high in sides])
 
 
+def is_inner(spec: Spec) -> bool:
+    """Is it a product and a sum, all of whose factors meet once (`ops.inner`)?"""
+    one_sided = any(x not in spec.a_labels or x not in spec.b for x in spec.out)
+    return spec.is_plain and not (spec.contracted and one_sided)
+
+
+def leads_images(spec: Spec) -> bool:
+    """Is the first dimension of `a`, which is no plain matrix, that of the result and of no
+    filter?"""
+    if spec.is_plain or not spec.is_single(0):
+        return False
+    ((label, _),) = spec.a[0]
+    return label not in spec.b and spec.out[:1] == (label,) and spec.a_labels.count(label) == 1
+
+
+def with_more(spec: Spec, times: int) -> Spec:
+    """`spec` with so many times as many images."""
+    ((label, _),) = spec.a[0]
+    extents = tuple((x, n * times if x == label else n) for x, n in spec.extents)
+    return replace(spec, extents=extents)
+
+
+def with_examples(spec: Spec, of_a: bool, of_b: bool, size: int) -> Spec:
+    """`spec` of operands of which one or both, and the result, have one more axis in front."""
+    used = {label for label, _ in spec.extents}
+    label = next(x for x in map("e{}".format, range(len(used) + 1)) if x not in used)
+    return Spec(
+        (((label, 1),), *spec.a) if of_a else spec.a,
+        (label, *spec.b) if of_b else spec.b,
+        (label, *spec.out),
+        spec.contracted,
+        tuple(sorted([*spec.extents, (label, size)])),
+        (0, *spec.before) if of_a and spec.before else spec.before,
+    )
+
+
 class Contract(Op):
     """sum over `contracted` of a * b; attrs: (Spec,). Products and sums are chained by fused
     multiply-add in the order that loop IR defines; half precisions sum in float32."""
@@ -132,6 +168,19 @@ class Contract(Op):
         if tuple(sizes[label] for label in spec.b) != b.shape:
             raise ShapeError(f"contract: b {b.shape} does not fit {spec}")
         return tuple(sizes[label] for label in spec.out), a.dtype
+
+    def batch(
+        self, node: Node, inputs: tuple[Node, ...], batched: tuple[bool, ...], size: int
+    ) -> Node:
+        spec: Spec = node.attrs[0]
+        if is_inner(spec) and spec.contracted:  # rows times one column would round otherwise
+            inputs, batched = for_each(inputs, batched, size), (True, True)
+        (a, b), shape = inputs, (size, *node.shape)
+        if batched == (True, False) and leads_images(spec):
+            merged = (size * a.shape[1], *a.shape[2:])
+            images = contract(reshape(a, attrs=(merged,)), b, attrs=(with_more(spec, size),))
+            return reshape(images, attrs=(shape,))
+        return contract(a, b, attrs=(with_examples(spec, *batched, size),))
 
     def vjp(self, node: Node, g: Node) -> Grads:
         (a, b), (spec,) = node.inputs, node.attrs

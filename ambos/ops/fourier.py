@@ -11,7 +11,7 @@ from typing import Any
 from ambos.core.dtype import complex_of
 from ambos.core.errors import DTypeError
 from ambos.core.shape import Shape
-from ambos.graph.node import Node
+from ambos.graph.node import Attrs, Node
 from ambos.ops.arithmetic import add
 from ambos.ops.call import Call, Facts
 from ambos.ops.complex.bridge import real
@@ -23,7 +23,15 @@ FORWARD = {"none": "backward", "root": "ortho", "all": "forward"}
 BACKWARD = {"none": "forward", "root": "ortho", "all": "backward"}
 
 
-class Fft(Call):
+class Fourier(Call, abstract=True):
+    """The first attribute, after the number of the result, is the axes."""
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        part, axes, *rest = attrs
+        return part, tuple(axis + 1 for axis in axes), *rest
+
+
+class Fft(Fourier):
     """Of complex numbers; attrs: (axes, forward, scale)."""
 
     name, accepts, linear = "fft.fft", "c", (0,)
@@ -45,7 +53,7 @@ class Fft(Call):
         return (fft(g, attrs=(0, axes, not forward, scale)),)
 
 
-class Rfft(Call):
+class Rfft(Fourier):
     """Of real numbers, forward; of the last of the axes only the half that says all: attrs: (axes,
     scale)."""
 
@@ -71,7 +79,7 @@ class Rfft(Call):
         return (real(fft(whole, attrs=(0, axes, False, scale))),)
 
 
-class Irfft(Call):
+class Irfft(Fourier):
     """Real numbers from the half of their transform; attrs: (axes, points along the last of the
     axes, scale). Backward."""
 

@@ -10,7 +10,9 @@ from ambos.core.errors import DTypeError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.lines import note
 from ambos.graph.node import Attrs, Node
-from ambos.ops.kinds import Grads, Op, constant, not_accepted
+from ambos.ops.arithmetic import less, where
+from ambos.ops.kinds import Grads, Op, constant, constant_like, for_each, not_accepted
+from ambos.ops.movement import expand, permute, reshape
 
 
 class Index(Op, abstract=True):
@@ -24,6 +26,10 @@ class Index(Op, abstract=True):
         node = super().__call__(*inputs, attrs=attrs)
         note(node)  # a position may turn out to be wrong when it is computed, lines later
         return node
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        axis, *rest = attrs
+        return axis + 1, *rest
 
     @staticmethod
     def bounds(node: Node) -> tuple[Node, int]:
@@ -52,6 +58,14 @@ def check_updates(name: str, x: Node, updates: Node, need: Shape) -> None:
                          f"{x.dtype.name}{list(need)}")  # fmt: skip
 
 
+def element_wise(index: Node, shape: Shape, axis: int) -> Node:
+    """Positions that each example has of its own, (examples, ...), one for each element of `shape`
+    (of all examples, where `axis` holds as many as an example has)."""
+    count = shape[axis]
+    single = tuple(n if a == 0 else count if a == axis else 1 for a, n in enumerate(shape))
+    return expand(reshape(index, attrs=(single,)), attrs=(shape,))
+
+
 class Take(Index):
     """x[..., index, ...] along one axis; attrs: (axis,). The index's axes replace that axis."""
 
@@ -63,6 +77,21 @@ class Take(Index):
         (x, index), (axis,) = inputs, attrs
         check_positions("take", x, index, axis)
         return (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]), x.dtype
+
+    def batch(
+        self, node: Node, inputs: tuple[Node, ...], batched: tuple[bool, ...], size: int
+    ) -> Node:
+        (x, index), (axis,) = inputs, node.attrs
+        if not batched[1]:
+            return take(x, index, attrs=(axis + 1,))
+        if batched[0]:
+            rows = node.inputs[1].size
+            shape = (*x.shape[: axis + 1], rows, *x.shape[axis + 2 :])
+            found = gather(x, element_wise(index, shape, axis + 1), attrs=(axis + 1,))
+            return reshape(found, attrs=((size, *node.shape),))
+        found = take(x, index, attrs=(axis,))
+        order = axis, *(a for a in range(found.rank) if a != axis)
+        return permute(found, attrs=(order,)) if axis else found
 
     def vjp(self, node: Node, g: Node) -> Grads:
         x, index = node.inputs
@@ -110,6 +139,17 @@ class ScatterAdd(Index):
         need = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
         check_updates("scatter_add", x, updates, need)
         return x.shape, x.dtype
+
+    def batch(
+        self, node: Node, inputs: tuple[Node, ...], batched: tuple[bool, ...], size: int
+    ) -> Node:
+        if not batched[1]:
+            x, _, updates = for_each(inputs, batched, size)
+            return scatter_add(x, inputs[1], updates, attrs=self.batch_attrs(node.attrs, size))
+        (x, index, updates), axis = for_each(inputs, batched, size), node.attrs[0] + 1
+        shape = (*x.shape[:axis], node.inputs[1].size, *x.shape[axis + 1 :])
+        places, values = element_wise(index, shape, axis), reshape(updates, attrs=(shape,))
+        return scatter_elements(x, places, values, attrs=(axis,))
 
     def vjp(self, node: Node, g: Node) -> Grads:
         _, index, _ = node.inputs
@@ -160,6 +200,19 @@ class Put(Index):
         check_updates("put", x, new, (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
         return x.shape, x.dtype
 
+    def batch(
+        self, node: Node, inputs: tuple[Node, ...], batched: tuple[bool, ...], size: int
+    ) -> Node:
+        (x, _, new), axis = for_each(inputs, batched, size), node.attrs[0] + 1
+        if not batched[1]:
+            return put(x, inputs[1], new, attrs=(axis,))
+        # Each example writes at a place of its own: all places are visited.
+        line = (size, *(1 for _ in x.shape[1:]))
+        writer = last_writer(reshape(inputs[1], attrs=(line,)), attrs=(axis, x.shape[axis]))
+        single = tuple(1 if a == axis else n for a, n in enumerate(x.shape))
+        is_hit = expand(less(constant_like(writer, 0), writer), attrs=(x.shape,))
+        return where(is_hit, expand(reshape(new, attrs=(single,)), attrs=(x.shape,)), x)
+
     def vjp(self, node: Node, g: Node) -> Grads:
         _, index, new = node.inputs
         nothing = constant(0, g.dtype, new.shape)
@@ -195,6 +248,9 @@ class Order(Op, abstract=True):
     the order are kept. NaN counts as greater than every number."""
 
     kind = "sort"
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return attrs
 
     @staticmethod
     def check(x: Node, attrs: Attrs, name: str) -> Shape:

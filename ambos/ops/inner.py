@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import cast, multiply
-from ambos.ops.contraction import Label, Spec
+from ambos.ops.contraction import Label, Spec, is_inner
 from ambos.ops.movement import expand, permute, reshape
 from ambos.ops.reductions import sum_
 
@@ -22,9 +22,7 @@ def inner_product(node: Node) -> Node | None:
     """A contraction without both rows and columns, or without a sum, as a product (and a sum).
     Half precisions are multiplied and added in float32, and rounded once."""
     spec: Spec = node.attrs[0]
-    if not spec.is_plain:
-        return None
-    if spec.contracted and any(x not in spec.a_labels or x not in spec.b for x in spec.out):
+    if not is_inner(spec):
         return None
     order = (*spec.out, *spec.contracted)
     a, b = (

@@ -74,11 +74,31 @@ class Op:
         self, node: Node, inputs: tuple[Node, ...], batched: tuple[bool, ...], size: int
     ) -> Node:
         """What `node` is for each of `size` examples at once, along a new first axis. `inputs`
-        take the place of `node.inputs`; those that are `batched` have that axis in front."""
+        take the place of `node.inputs`; those that are `batched` have that axis in front.
+
+        The same op on inputs that all have the axis, unless its kind knows better."""
+        return self(*for_each(inputs, batched, size), attrs=self.batch_attrs(node.attrs, size))
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        """`attrs` for inputs that have one more axis in front, of `size` examples."""
         raise NotImplementedError(self.name)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+def for_each(inputs: Sequence[Node], batched: Sequence[bool], size: int) -> tuple[Node, ...]:
+    """`inputs`, all with an axis of `size` examples in front: what is not `batched` is repeated."""
+    return tuple(
+        x if is_batched else repeated(x, size)
+        for x, is_batched in zip(inputs, batched, strict=True)
+    )
+
+
+def repeated(x: Node, size: int) -> Node:
+    """`x` for each of `size` examples, along a new first axis."""
+    single = op("reshape")(x, attrs=((1, *x.shape),))
+    return op("expand")(single, attrs=((size, *x.shape),))
 
 
 def snake_case(name: str) -> str:
@@ -131,6 +151,9 @@ class Pointwise(Op, abstract=True):
         if dtype.kind not in self.accepts:
             raise DTypeError(not_accepted(self.name, dtype, self.accepts))
         return self.result or dtype
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return attrs
 
     def vjp(self, node: Node, g: Node) -> Grads:
         if self.partials is None:
@@ -205,7 +228,8 @@ class Move(Op, abstract=True):
 
     Facts: `infer`; `access(op, node, index)` maps the result's index (a list of Affine) to
     `[(input number, its index, conditions)]`, where conditions `(expression, extent)` say
-    0 <= expression < extent; elements for which no case holds are zero; `vjp`; `ref`.
+    0 <= expression < extent; elements for which no case holds are zero; `vjp`; `batch_attrs`;
+    `ref`.
     """
 
     kind = "move"

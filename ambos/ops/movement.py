@@ -30,6 +30,9 @@ class Reshape(Move):
                              f"{size_of(shape)}; need as many")  # fmt: skip
         return shape, x.dtype
 
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return ((size, *attrs[0]),)
+
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
         return [(0, reshape_index(index, node.shape, node.inputs[0].shape, space), [])]
 
@@ -48,6 +51,9 @@ class Permute(Move):
             raise ShapeError(f"permute: axes {axes} for {x.rank} dimensions; "
                              "need each axis once")  # fmt: skip
         return tuple(x.shape[a] for a in axes), x.dtype
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return ((0, *(axis + 1 for axis in attrs[0])),)
 
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
         source = [Affine()] * len(index)
@@ -75,6 +81,9 @@ class Expand(Move):
                              "grow, and the number of dimensions stays")  # fmt: skip
         return shape, x.dtype
 
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return ((size, *attrs[0]),)
+
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
         source = node.inputs[0].shape
         return [(0, [Affine() if n == 1 else i for i, n in zip(index, source, strict=True)], [])]
@@ -100,6 +109,10 @@ class Pad(Move):
             raise ShapeError(f"pad: {before} before and {after} after for {x.rank} dimensions; "
                              "need one count >= 0 an axis and side")  # fmt: skip
         return tuple(b + n + a for b, n, a in zip(before, x.shape, after, strict=True)), x.dtype
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        before, after = attrs
+        return (0, *before), (0, *after)
 
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
         before, after = node.attrs
@@ -130,6 +143,10 @@ class Slice(Move):
             raise ShapeError(f"slice: {start}:{stop}:{step} of {x.shape}; "
                              "need 0 <= start <= stop <= size and step >= 1")  # fmt: skip
         return tuple(-(-(b - a) // s) for a, b, s, _ in bounds), x.dtype
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        start, stop, step = attrs
+        return (0, *start), (size, *stop), (1, *step)
 
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
         start, _, step = node.attrs
@@ -169,6 +186,9 @@ class Flip(Move):
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         return inputs[0].shape, inputs[0].dtype
 
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return (tuple(axis + 1 for axis in attrs[0]),)
+
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
         axes = node.attrs[0]
         flipped = [
@@ -197,6 +217,9 @@ class Concat(Move):
                                  f"axis {axis}; need equal sizes there")  # fmt: skip
         total = sum(node.shape[axis] for node in inputs)
         return (*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return (attrs[0] + 1,)
 
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
         axis = node.attrs[0]
@@ -252,6 +275,9 @@ class Interleave(Move):
                 )
         return tuple(n * s for n, s in zip(first.shape, steps, strict=True)), first.dtype
 
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return ((1, *attrs[0]),)
+
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
         (steps,), source = node.attrs, node.inputs[0].shape
         fine = tuple(n for pair in zip(source, steps, strict=True) for n in pair)
@@ -298,6 +324,10 @@ class Window(Move):
                                  "pad it or use a smaller window")  # fmt: skip
             shape[axis] = (x.shape[axis] - reach) // stride + 1
         return (*shape, *attrs[1]), x.dtype
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        axes, *rest = attrs
+        return tuple(axis + 1 for axis in axes), *rest
 
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
         axes, _, strides, dilations = node.attrs
@@ -411,6 +441,9 @@ class Detach(Move):
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         return inputs[0].shape, inputs[0].dtype
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return attrs
 
     def access(self, node: Node, index: list[Affine], space: Sequence[int]) -> list[Case]:
         return [(0, index, [])]

@@ -37,6 +37,9 @@ class Reduce(Op, abstract=True):
             raise ShapeError(f"{self.name}: axis {axes} of {x.shape} has no elements; need one")
         return tuple(n for a, n in enumerate(x.shape) if a not in axes), self.result or x.dtype
 
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return (tuple(axis + 1 for axis in attrs[0]),)
+
 
 def kept(node: Node, value: Node) -> Node:
     """`value`, shaped like the result of the reduction `node`, expanded to its input's shape."""

@@ -48,6 +48,10 @@ class Scan(Op, abstract=True):
             raise DTypeError(not_accepted(self.name, x.dtype, self.accepts))
         return x.shape, x.dtype
 
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        axis, reverse = attrs
+        return axis + 1, reverse
+
 
 def _ordered(np: Any, function: Any, x: Any, axis: int, reverse: bool) -> Any:
     turned = np.flip(x, axis) if reverse else x

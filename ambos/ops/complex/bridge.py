@@ -31,6 +31,9 @@ class Bridge(Op, abstract=True):
     def infer_dtype(self, z: Node) -> DType:
         return z.dtype.part
 
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        return attrs
+
 
 class Real(Bridge):
     """The real part."""

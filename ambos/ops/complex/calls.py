@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ambos.graph.node import Node
+from ambos.graph.node import Attrs, Node
 from ambos.ops.call import Call, Facts
 from ambos.ops.kinds import op
 
@@ -35,6 +35,12 @@ class CallOnBlocks(Call):
         count = next(i for i, x in enumerate(arguments) if isinstance(x, int))
         arrays, (part, *attrs) = arguments[:count], arguments[count:]
         return cls.host(np, *arrays, *attrs)[part]
+
+    def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
+        part, name, complex_, facts, blocks, *rest = attrs
+        _, *own = op(name).batch_attrs((part, *rest), size)
+        given = tuple(((size, *shape), dtype) for shape, dtype in facts)
+        return part, name, complex_, given, blocks, *own
 
     def title(self, attrs: tuple[Any, ...]) -> str:
         return str(attrs[1])
