@@ -24,7 +24,7 @@ SPELLINGS = {
     "index": "indices", "src": "updates", "source": "updates", "exponent": "y", "ord": "p",
     "fill": "value", "fill_value": "value", "value": "fill_value", "method": "interpolation",
     "weights": "weight", "end": "stop", "steps": "num", "newshape": "shape", "pad_width": "padding",
-    "constant_values": "value",
+    "constant_values": "value", "in_dims": "in_axes", "out_dims": "out_axes",
 }  # fmt: skip
 
 

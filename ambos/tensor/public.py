@@ -50,6 +50,7 @@ from ambos.tensor import (
     sorting,
     splitting,
     transforms,
+    vmap,
     windows,
 )
 from ambos.tensor.handle import Tensor
@@ -59,7 +60,7 @@ from ambos.tensor.special import common
 MODULES = (pointwise, composite, numbers, common, movement, padding, joining, reductions, running,
            soft, norms, missing, quantiles, predicates, histograms, gather, sorting, searching,
            segments, sets, linear, distances, windows, creation, limits, namespace, parts,
-           basic, torch_names, transforms, jit,
+           basic, torch_names, transforms, vmap, jit,
            products, diagonals, splitting, scattering, choosing, calculus, covariance,
            floats, repeating)  # fmt: skip
 

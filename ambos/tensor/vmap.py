@@ -1,0 +1,308 @@
+"""`vmap`: a function of one example becomes a function of many, without a loop."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ambos.autodiff.batch import batched
+from ambos.core import tree
+from ambos.core.dtype import uint32, uint64
+from ambos.core.errors import AmbosError, ArgumentError, ArgumentTypeError, ShapeError, TracingError
+from ambos.graph.node import Node
+from ambos.ops.arithmetic import cast
+from ambos.ops.kinds import repeated
+from ambos.ops.movement import concat, permute, slice_
+from ambos.ops.reductions import any_
+from ambos.ops.sources import argument, iota
+from ambos.tensor.closure import Closure, close
+from ambos.tensor.handle import Tensor, node_of, wrap
+from ambos.tensor.names import public
+from ambos.tensor.operands import SCALARS
+from ambos.tensor.random.basic import fold_in
+from ambos.tensor.refusals import require_false
+from ambos.tensor.tracing import current
+
+RANDOMNESS = ("error", "same", "different")
+ARRAYS = (Tensor, np.ndarray, np.generic)
+
+
+@public
+def vmap(
+    fn: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None = None,
+    randomness: str = "error", chunk_size: int | None = None,
+) -> Callable[..., Any]:  # fmt: skip
+    """A function that does to each of many examples, all at once, what `fn` does to one.
+
+    `fn` sees one example. `in_axes` says along which axis of each positional argument the examples
+    lie (None: the argument is the same for all): an integer, or a tuple with one entry for each
+    argument, which may be a tree like the argument, or the top of one. Keyword arguments have
+    their examples along axis 0. `out_axes` says the same of the results; one that does not depend
+    on the examples is repeated, or stays as it is with None. PyTorch's `in_dims` and `out_dims`
+    are the same. `axis_size` is needed only where nothing is mapped. The result has the bits that a
+    loop over the examples gives.
+
+    `randomness`, for numbers from the global stream: "error"; "same" for every example; or
+    "different": example i draws from `am.random.fold_in(key, i)` where it would draw from `key`
+    alone. Numbers from keys that `fn` is given depend on these keys only.
+
+    `chunk_size` examples at a time take less memory than all at once.
+
+    Errors: ArgumentError where axes do not fit the arguments or the results; ShapeError where
+        arguments disagree on the number of examples; TracingError where `fn` looks at a value that
+        differs between examples, keeps a tensor, or changes one from outside.
+
+    Example:
+        >>> import ambos as am
+        >>> am.vmap(lambda row, scale: scale * row.sum(), in_axes=(0, None))(am.ones(2, 3), 2.0)
+        tensor([6., 6.])
+        >>> am.vmap(am.grad(lambda w, x: (w * x).sum()), in_axes=(None, 0))(am.ones(2), am.eye(2))
+        tensor([[1., 0.],
+                [0., 1.]])
+    """
+    if not callable(fn):
+        raise ArgumentTypeError(f"vmap: got {type(fn).__name__}; need a function or a module: "
+                                "am.vmap(f)(x)")  # fmt: skip
+    if randomness not in RANDOMNESS:
+        raise ArgumentError(f"vmap: randomness is {randomness!r}; need one of {RANDOMNESS}")
+    for name, count, least in (("axis_size", axis_size, 0), ("chunk_size", chunk_size, 1)):
+        if count is not None and (not _is_integer(count) or count < least):
+            raise ArgumentError(f"vmap: {name} is {count!r}; need an integer >= {least}")
+    axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
+
+    @functools.wraps(fn, updated=())
+    def mapped(*args: Any, **kwargs: Any) -> Any:
+        given = _taken_apart(axes, axis_size, args, kwargs)
+        closure = _closure(fn, given, randomness)
+        places = _result_axes(out_axes, closure)
+        examples = dict(zip(closure.arguments, given.examples, strict=True))
+        if randomness == "different":
+            examples |= {key: _keys(key, given.size) for key in closure.hosts if _is_key(key)}
+        return _results(closure, places, examples, given.size, chunk_size or given.size)
+
+    return mapped
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A call's arguments: (args, kwargs) taken apart. `places` are the leaves that are mapped,
+    `examples` their nodes, with the examples along the first axis."""
+
+    leaves: list[Any]
+    structure: tree.Structure
+    places: list[int]
+    examples: list[Node]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How many examples there are, and who says so."""
+
+    size: int
+    source: str
+
+
+def _taken_apart(
+    in_axes: Any, axis_size: int | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Given:
+    found, structure = tree.flatten_with_path((args, dict(kwargs)))
+    axes = _broadcast("in_axes", in_axes, "the arguments", tree.structure(args))
+    axes += [0] * (len(found) - len(axes))
+    extent = None if axis_size is None else Extent(axis_size, f"axis_size is {axis_size}")
+    places, examples = [], []
+    for place, ((path, leaf), axis) in enumerate(zip(found, axes, strict=True)):
+        is_keyword = place >= len(axes) - (len(found) - tree.structure(args).num_leaves)
+        if axis is None or (is_keyword and not isinstance(leaf, (*ARRAYS, *SCALARS))):
+            continue
+        name = ("kwargs" if is_keyword else "args") + str(tree.Path(path[1:]))
+        node = _mapped_node(name, leaf, axis)
+        extent = _agreed(extent, name, node, axis)
+        places.append(place)
+        examples.append(_moved(node, axis % node.rank, 0))
+    if extent is None:
+        raise ArgumentError(f"vmap: no argument is mapped (in_axes is {in_axes!r}); need an axis "
+                            "for one of them, or axis_size=")  # fmt: skip
+    return Given([leaf for _, leaf in found], structure, places, examples, extent.size)
+
+
+def _broadcast(name: str, axes: Any, what: str, structure: tree.Structure) -> list[int | None]:
+    """The axis of each leaf of `structure`."""
+    try:
+        found = tree.broadcast_prefix(axes, structure, lambda x: x is None, (name, what))
+    except ArgumentError as error:
+        raise ArgumentError(f"vmap: {error.message.removeprefix('tree: ')}") from None
+    for axis in found:
+        if axis is not None and not _is_integer(axis):
+            raise ArgumentError(f"vmap: {name} holds {axis!r}; need integers or None")
+    return found
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _mapped_node(name: str, leaf: Any, axis: int) -> Node:
+    if not isinstance(leaf, (*ARRAYS, *SCALARS)):
+        raise ArgumentTypeError(f"vmap: {name} is a {type(leaf).__name__}; need a tensor, or None "
+                                "for it in in_axes")  # fmt: skip
+    node = node_of(leaf)
+    if not node.rank:
+        raise ShapeError(f"vmap: {name} is a scalar, which has no axis {axis} to map; need None "
+                         "for it in in_axes, or functools.partial for a keyword")  # fmt: skip
+    if not -node.rank <= axis < node.rank:
+        raise ShapeError(f"vmap: axis {axis} for {name} of shape {node.shape}; need "
+                         f"{-node.rank} <= axis < {node.rank}")  # fmt: skip
+    return node
+
+
+def _agreed(extent: Extent | None, name: str, node: Node, axis: int) -> Extent:
+    size = node.shape[axis]
+    source = f"{name} of shape {node.shape} has {size} along axis {axis}"
+    if extent is not None and extent.size != size:
+        raise ShapeError(f"vmap: {extent.source}, {source}; need one number of examples: other "
+                         "in_axes, or None for what all examples share")  # fmt: skip
+    return extent or Extent(size, source)
+
+
+def _moved(node: Node, source: int, target: int) -> Node:
+    """`node` with axis `source` at `target`."""
+    if source == target:
+        return node
+    axes = [a for a in range(node.rank) if a != source]
+    axes.insert(target, source)
+    return permute(node, attrs=(tuple(axes),))
+
+
+# --- one example ---------------------------------------------------------------------------------
+
+
+def _closure(fn: Callable[..., Any], given: Given, randomness: str) -> Closure:
+    """What `fn` makes of one example."""
+    arguments = [argument.leaf(x.shape[1:], x.dtype, x.tracked) for x in given.examples]
+
+    def call(tensors: list[Tensor]) -> Any:
+        leaves = list(given.leaves)
+        for place, tensor in zip(given.places, tensors, strict=True):
+            leaves[place] = tensor
+        args, kwargs = tree.unflatten(given.structure, leaves)
+        result = fn(*args, **kwargs)
+        if randomness == "error" and current.trace is not None:
+            _refuse_keys(current.trace.hosts)
+        return result
+
+    return close("vmap", call, arguments)
+
+
+def _is_key(node: Node) -> bool:
+    return node.dtype is uint32 and node.shape == (2,)
+
+
+def _refuse_keys(hosts: Mapping[Node, Any]) -> None:
+    if any(map(_is_key, hosts)):
+        raise TracingError(
+            "vmap: the function draws from the global random stream; need randomness='different' "
+            "(other numbers for each example) or 'same', or keys as an argument: "
+            "am.random.split(key, n)"
+        )
+
+
+def _keys(key: Node, size: int) -> Node:
+    """For each example the key folded with the example's number."""
+    number = argument.leaf((), uint64)
+    own = fold_in(wrap(key), wrap(number))._node
+    numbers = cast(iota(attrs=(size,)), attrs=(uint64,))
+    ((keys, _),) = batched([own], {number: numbers}, size)
+    return keys
+
+
+# --- results -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A result of one example, its name, and the axis that its examples go to."""
+
+    node: Node
+    name: str
+    axis: int | None
+
+
+def _result_axes(out_axes: Any, closure: Closure) -> list[Place]:
+    axes = _broadcast("out_axes", out_axes, "the result", closure.structure)
+    found = []
+    for path, leaf, axis in zip(closure.structure.paths(), closure.leaves, axes, strict=True):
+        name = f"result{path}"
+        if not isinstance(leaf, (*ARRAYS, *SCALARS)):
+            raise ArgumentTypeError(f"vmap: {name} is a {type(leaf).__name__}; need tensors or "
+                                    "numbers as results")  # fmt: skip
+        node = node_of(leaf)
+        if axis is not None and not -node.rank - 1 <= axis <= node.rank:
+            raise ShapeError(f"vmap: axis {axis} in out_axes for {name}, of shape {node.shape} for "
+                             f"one example; need {-node.rank - 1} <= axis <= {node.rank}")  # fmt: skip
+        found.append(Place(node, name, axis))
+    return found
+
+
+def _results(
+    closure: Closure, places: Sequence[Place], examples: Mapping[Node, Node], size: int, step: int
+) -> Any:
+    """The results of all examples, `step` of them at a time."""
+    wanted = [*(place.node for place in places), *(check[0] for check in closure.checks)]
+    parts = [
+        batched(wanted, chunk, min(step, size - start))
+        for start, chunk in _chunks(examples, size, step)
+    ]
+    whole = [
+        (concat(*(node for node, _ in column), attrs=(0,)) if depends and len(column) > 1
+         else column[0][0], depends)
+        for column, depends in ((column, column[0][1]) for column in zip(*parts, strict=True))
+    ]  # fmt: skip
+    for (node, _), (_, error, message) in zip(whole[len(places) :], closure.checks, strict=True):
+        _require_none(node, error, message)
+    found = [
+        wrap(_finished(place, node, depends, size))
+        for place, (node, depends) in zip(places, whole, strict=False)
+    ]
+    return tree.unflatten(closure.structure, found)
+
+
+def _require_none(node: Node, error: type[AmbosError], message: str) -> None:
+    require_false(any_(node, attrs=((0,),)), error, message)
+
+
+def _chunks(
+    examples: Mapping[Node, Node], size: int, step: int
+) -> Iterator[tuple[int, Mapping[Node, Node]]]:
+    """Groups of `step` examples, and where each begins."""
+    if step >= size:
+        yield 0, examples
+        return
+    for start in range(0, size, step):
+        stop = min(start + step, size)
+        yield start, {node: _rows(whole, start, stop) for node, whole in examples.items()}
+
+
+def _rows(x: Node, start: int, stop: int) -> Node:
+    first, last = (start, *(0 for _ in x.shape[1:])), (stop, *x.shape[1:])
+    return slice_(x, attrs=(first, last, (1,) * x.rank))
+
+
+def _finished(place: Place, node: Node, depends: bool, size: int) -> Node:
+    if place.axis is None:
+        if depends:
+            raise ArgumentError(f"vmap: out_axes is None for {place.name}, which differs between "
+                                "the examples; need an axis for it")  # fmt: skip
+        return node
+    whole = node if depends else repeated(node, size)
+    return _moved(whole, 0, place.axis % whole.rank)
+
+
+__all__ = ["vmap"]
