@@ -61,7 +61,8 @@ class Blend(Op):
         picked = gather(x, element_wise(index, shape, axis + 1), attrs=(axis + 1,))
         factor = element_wise(_as(detach(weight), x.dtype.compute), shape, axis + 1)
         parts = (*outer, taps, count, *inner)
-        return _total(*(reshape(n, attrs=(parts,)) for n in (picked, factor)), axis + 1)
+        picked, factor = (reshape(part, attrs=(parts,)) for part in (picked, factor))
+        return _total(picked, factor, axis + 1)
 
     def vjp(self, node: Node, g: Node) -> Grads:
         _, index, weight, back, factor = node.inputs

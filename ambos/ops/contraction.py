@@ -176,11 +176,12 @@ class Contract(Op):
         if is_inner(spec) and spec.contracted:  # rows times one column would round otherwise
             inputs, batched = for_each(inputs, batched, size), (True, True)
         (a, b), shape = inputs, (size, *node.shape)
-        if batched == (True, False) and leads_images(spec):
+        if not batched[1] and leads_images(spec):
             merged = (size * a.shape[1], *a.shape[2:])
             images = contract(reshape(a, attrs=(merged,)), b, attrs=(with_more(spec, size),))
             return reshape(images, attrs=(shape,))
-        return contract(a, b, attrs=(with_examples(spec, *batched, size),))
+        of_a, of_b = batched
+        return contract(a, b, attrs=(with_examples(spec, of_a, of_b, size),))
 
     def vjp(self, node: Node, g: Node) -> Grads:
         (a, b), (spec,) = node.inputs, node.attrs

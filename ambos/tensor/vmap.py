@@ -28,7 +28,7 @@ from ambos.tensor.refusals import require_false
 from ambos.tensor.tracing import current
 
 RANDOMNESS = ("error", "same", "different")
-ARRAYS = (Tensor, np.ndarray, np.generic)
+MAPPABLE = (Tensor, np.ndarray, np.generic, *SCALARS)
 
 
 @public
@@ -115,14 +115,14 @@ def _taken_apart(
 ) -> Given:
     found, structure = tree.flatten_with_path((args, dict(kwargs)))
     axes = _broadcast("in_axes", in_axes, "the arguments", tree.structure(args))
-    axes += [0] * (len(found) - len(axes))
+    count = len(axes)
+    axes += [0 if isinstance(leaf, MAPPABLE) else None for _, leaf in found[count:]]
     extent = None if axis_size is None else Extent(axis_size, f"axis_size is {axis_size}")
     places, examples = [], []
     for place, ((path, leaf), axis) in enumerate(zip(found, axes, strict=True)):
-        is_keyword = place >= len(axes) - (len(found) - tree.structure(args).num_leaves)
-        if axis is None or (is_keyword and not isinstance(leaf, (*ARRAYS, *SCALARS))):
+        if axis is None:
             continue
-        name = ("kwargs" if is_keyword else "args") + str(tree.Path(path[1:]))
+        name = ("args" if place < count else "kwargs") + str(tree.Path(path[1:]))
         node = _mapped_node(name, leaf, axis)
         extent = _agreed(extent, name, node, axis)
         places.append(place)
@@ -150,7 +150,7 @@ def _is_integer(value: object) -> bool:
 
 
 def _mapped_node(name: str, leaf: Any, axis: int) -> Node:
-    if not isinstance(leaf, (*ARRAYS, *SCALARS)):
+    if not isinstance(leaf, MAPPABLE):
         raise ArgumentTypeError(f"vmap: {name} is a {type(leaf).__name__}; need a tensor, or None "
                                 "for it in in_axes")  # fmt: skip
     node = node_of(leaf)
@@ -240,13 +240,13 @@ def _result_axes(out_axes: Any, closure: Closure) -> list[Place]:
     found = []
     for path, leaf, axis in zip(closure.structure.paths(), closure.leaves, axes, strict=True):
         name = f"result{path}"
-        if not isinstance(leaf, (*ARRAYS, *SCALARS)):
+        if not isinstance(leaf, MAPPABLE):
             raise ArgumentTypeError(f"vmap: {name} is a {type(leaf).__name__}; need tensors or "
                                     "numbers as results")  # fmt: skip
         node = node_of(leaf)
         if axis is not None and not -node.rank - 1 <= axis <= node.rank:
-            raise ShapeError(f"vmap: axis {axis} in out_axes for {name}, of shape {node.shape} for "
-                             f"one example; need {-node.rank - 1} <= axis <= {node.rank}")  # fmt: skip
+            raise ShapeError(f"vmap: axis {axis} in out_axes for {name}, of shape {node.shape} "
+                             f"each; need {-node.rank - 1} <= axis <= {node.rank}")  # fmt: skip
         found.append(Place(node, name, axis))
     return found
 
