@@ -459,6 +459,7 @@ class Afresh(Move):
     ref = lambda np, x: x
     infer = Detach.infer
     access = Detach.access
+    batch_attrs = Detach.batch_attrs
 
     def vjp(self, node: Node, g: Node) -> Grads:
         return (g,)
