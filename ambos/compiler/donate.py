@@ -14,6 +14,7 @@ from typing import Any
 
 from ambos.compiler import loops
 from ambos.compiler.group import Group, is_leaf
+from ambos.compiler.inside import ControlKernel
 from ambos.compiler.launches import Step
 from ambos.compiler.layout import Memory, Ref
 from ambos.compiler.stages import passes
@@ -69,12 +70,13 @@ def overwritable(
 ) -> list[tuple[Memory, Memory]]:
     """Those of `pairs` (source, target) where `target` may lie where `source` lies.
 
-    What Python computes may fail: nothing is overwritten before the last of it is done."""
+    What Python computes may fail, and loops may: nothing is overwritten before the last of that is
+    done."""
     uses: dict[int, list[int]] = {}  # id of a memory -> the steps that mention it, in order
     for number, step in enumerate(steps):
         for identity in {id(word.memory) for word in step.words if isinstance(word, Ref)}:
             uses.setdefault(identity, []).append(number)
-    risky = max((n for n, step in enumerate(steps) if isinstance(step.kernel, Host)), default=-1)
+    risky = max((n for n, step in enumerate(steps) if _may_fail(step)), default=-1)
     found = []
     for source, target in pairs:
         alike = (source.dtype, source.shape, source.strides)
@@ -86,6 +88,13 @@ def overwritable(
         if read < writer or (read == writer and _is_elementwise(steps[writer], source, target)):
             found.append((source, target))
     return found
+
+
+def _may_fail(step: Step) -> bool:
+    kernel = step.kernel
+    return isinstance(kernel, Host) or (
+        isinstance(kernel, ControlKernel) and kernel.control.may_fail
+    )
 
 
 def _is_elementwise(step: Step, source: Memory, target: Memory) -> bool:

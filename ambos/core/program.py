@@ -133,6 +133,15 @@ class Program:
         return tuple(found.values())
 
     @property
+    def may_fail(self) -> bool:
+        """Can a run end early: by an error in Python, or an index out of range inside a loop?"""
+        return any(
+            launch.kernel.host is not None
+            or (launch.kernel.control is not None and launch.kernel.control.may_fail)
+            for launch in self.launches
+        )
+
+    @property
     def scratch(self) -> int:
         """Bytes that each thread needs, whatever it computes."""
         inner = (
@@ -188,3 +197,8 @@ class Control:
     length: int = 1
     flag: int = 0
     number: int = 0
+
+    @property
+    def may_fail(self) -> bool:
+        """Can it end early?"""
+        return any(part.check is not None or part.program.may_fail for part in self.parts)

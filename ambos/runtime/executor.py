@@ -36,7 +36,7 @@ class Executable:
         self._slots = struct.Struct(f"={program.num_slots - 2}Q")
         self._tables = Tables(program, addresses, pool)
         self._header, self._hosts = self._tables.header, self._tables.hosts
-        self._may_fail = bool(self._hosts or self._tables.controls)
+        self._may_fail = program.may_fail
 
     def run(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """Compute, given the addresses of the inputs and of memory for the outputs.
