@@ -23,6 +23,8 @@ from ambos.graph.body import Body
 from ambos.graph.node import Node, toposort
 from ambos.ops.control import BranchSpec, LoopSpec, ScanSpec
 
+SHOWN = 3  # launches of a body that a label names
+
 
 def lower_control(group: Group, context: Context) -> list[Step]:
     """Operands are read, and results written, row-major."""
@@ -240,5 +242,7 @@ def renewal_of(moves: Sequence[int], first: int) -> Renewal:
 
 
 def titles(inside: Inside) -> str:
-    """The launches of a body in words."""
-    return ", ".join(launch.kernel.label for launch in inside.program.launches)
+    """The launches of a body in words, the first of many."""
+    labels = [launch.kernel.label for launch in inside.program.launches]
+    more = [f"{len(labels) - SHOWN} more"] if len(labels) > SHOWN else []
+    return ", ".join([*labels[:SHOWN], *more])

@@ -11,6 +11,7 @@ from ambos.core import tree
 from ambos.core.arguments import checked
 from ambos.core.config import config
 from ambos.core.errors import ArgumentError
+from ambos.core.program import Launch
 from ambos.graph.lines import Line, line_of
 from ambos.graph.node import Node, pending
 from ambos.runtime.machine import host_features
@@ -111,12 +112,14 @@ def program_text(number: int, schedule: Schedule, lines: Sequence[Line | None]) 
 def group_text(place: int, group: Explained, lines: Sequence[Line | None]) -> list[str]:
     found = {lines[i] for launch in group.launches for i in launch.work.sources}
     where = places([line for line in found if line])
-    label = group.launches[-1].kernel.label
+    label = clip(group.launches[-1].kernel.label, WIDTH - 22)
     head = clip(where, max(12, WIDTH - 6 - len(label)))
     text = [f"{place:>3}  {label}{head:>{WIDTH - 5 - len(label)}}".rstrip()]
     text += wrapped("fuses", operations(group.computed))
     for launch in group.launches[:-1]:
         text += wrapped("first", launch.kernel.label)
+    for launch in group.launches:
+        text += inside_text(launch, 5)
     for names, buffer in alike(group.buffers).items():
         node, times = buffer.node, f"{len(names)} x " if len(names) > 1 else ""
         what = f"{', '.join(names)} {node.dtype.name}{list(node.shape)}, {times}"
@@ -126,6 +129,24 @@ def group_text(place: int, group: Explained, lines: Sequence[Line | None]) -> li
         reasons.setdefault(why, []).append(str(other + 1))
     for why, others in reasons.items():
         text += wrapped("apart", f"from {', '.join(others)}: {why}")
+    return text
+
+
+PARTS = {"repeat": ("each step",), "until": ("while", "do")}
+
+
+def inside_text(launch: Launch, indent: int) -> list[str]:
+    """What a loop or branch launches, one kernel to a line."""
+    control = launch.kernel.control
+    if control is None:
+        return []
+    text = []
+    numbers = [f"branch {number}" for number in range(len(control.parts))]
+    for title, part in zip(PARTS.get(control.how, numbers), control.parts, strict=True):
+        text.append(f"{' ' * indent}{title}  {size(part.program.arena_bytes)} of arena")
+        for inner in part.program.launches:
+            text.append(clip(f"{' ' * (indent + 7)}{inner.kernel.label}", WIDTH))
+            text += inside_text(inner, indent + 7)
     return text
 
 

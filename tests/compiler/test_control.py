@@ -3,22 +3,31 @@ and bit for bit the same on every way to the machine."""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ambos.compiler.pipeline import compile_graph
+from ambos.core.config import config
 from ambos.core.dtype import DType, as_dtype, float32, int32, int64
+from ambos.core.errors import IndexingError, LinAlgError
+from ambos.core.program import Control, Program
 from ambos.graph import substitute, toposort
 from ambos.graph.body import Body
-from ambos.graph.node import Node
+from ambos.graph.node import Node, pending
 from ambos.ops import registry
+from ambos.ops.contraction import contract
 from ambos.ops.control import BranchSpec, LoopSpec, ScanSpec, branch, scan, while_loop
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.solving import inv
 from ambos.ops.sources import argument, data
-from ambos.tensor.realize import realize
+from ambos.runtime.loader import statistics
+from ambos.runtime.machine import host_features
+from ambos.tensor.handle import wrap
+from ambos.tensor.realize import as_inputs, realize, sign
 from tests.ops.evaluators import EVALUATORS, configured, on_device
 from tests.tensor.test_realize import interpreted
 
@@ -113,8 +122,6 @@ def recurrent(length: int) -> list[Node]:
     weight, bias, start = numbers(8, 8), numbers(8), numbers(4, 8)
 
     def cell(w: Node, b: Node, h: Node, x: Node) -> list[Node]:
-        from ambos.tensor.handle import wrap
-
         new = ((wrap(h) @ wrap(w)) + wrap(b) + wrap(x)).tanh()
         norm = new / new.sum(1, keepdims=True)
         return [new._node, norm._node]
@@ -294,3 +301,169 @@ def on_machine(nodes: Sequence[Node]) -> list[Node]:
         if isinstance(node.value, np.ndarray | np.generic)
     }
     return substitute(nodes, moved)
+
+
+# --- threads, sizes, memory ----------------------------------------------------------------------
+
+
+def test_launches_inside_share_the_threads() -> None:
+    def body(w: Node, c: Node, x: Node) -> list[Node]:
+        product = contract(c, w, attrs=(matmul_spec,))
+        return [op("tanh", op("add", product, x)), op("sum", product, attrs=((1,),))]
+
+    w, c, xs = numbers(192, 192), numbers(192, 192), numbers(3, 192, 192)
+    (like,) = (node for node in toposort([(wrap(w) @ wrap(c))._node]) if node.op is contract)
+    matmul_spec = like.attrs[0]
+    nodes = on_machine(scanned(body, (w,), (c,), (xs,)))
+    program = compiled_program(nodes)
+    (kernel,) = [launch.kernel for launch in program.launches if launch.kernel.control]
+    assert kernel.control is not None
+    assert any(not x.serial and x.items > 1 for x in kernel.control.parts[0].program.launches)
+    one = EVALUATORS["compiled"](nodes)
+    with configured(threads=2):
+        for a, b in zip(one, EVALUATORS["compiled"](nodes), strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+def compiled_program(nodes: Sequence[Node]) -> Program:
+    leaves, _ = sign(pending(nodes))
+    return compile_graph(as_inputs(nodes, leaves, {}), host_features(), config.threads).program
+
+
+def control_of(nodes: Sequence[Node]) -> Control:
+    (found,) = [x.kernel.control for x in compiled_program(nodes).launches if x.kernel.control]
+    return found
+
+
+def test_other_lengths_and_sizes_compile_nothing() -> None:
+    sizes = [(4, 7, 6), (9, 7, 6), (33, 12, 30)]
+
+    def recurrence(length: int, batch: int, width: int) -> list[Node]:
+        parts = numbers(width), numbers(batch, width), numbers(length, batch, width)
+
+        def body(k: Node, h: Node, x: Node) -> list[Node]:
+            spread = op("expand", op("reshape", k, attrs=((1, width),)), attrs=((batch, width),))
+            new = op("tanh", op("add", op("multiply", h, spread), x))
+            return [new, op("sum", new, attrs=((1,),))]
+
+        return list(scanned(body, parts[:1], parts[1:2], parts[2:]))
+
+    EVALUATORS["compiled"](recurrence(*sizes[0]))
+    before = statistics.compiled
+    for size in sizes[1:]:
+        EVALUATORS["compiled"](recurrence(*size))
+    assert statistics.compiled == before
+
+
+def test_a_row_is_written_where_it_lies() -> None:
+    """No step copies the carried table: it is one block, copied once before the first step."""
+    control = control_of(on_machine(writing(6)))
+    assert [nbytes for _, _, nbytes in control.copies] == [6 * 5 * 4]
+    assert control.swaps == ()
+    assert control.parts[0].program.arena_bytes < 6 * 5 * 4
+
+
+def test_carried_values_that_nothing_needs_are_not_computed() -> None:
+    def body(a: Node, b: Node, x: Node) -> list[Node]:
+        return [op("add", a, x), op("exp", b), x, op("negative", a)]
+
+    parts = scanned(body, carry=(numbers(3), numbers(3)), xs=(numbers(4, 3),))
+    (launch,) = control_of(on_machine(parts[:1])).parts[0].program.launches
+    assert launch.kernel.label == "add [3]"
+
+
+def test_a_plan_outlives_its_process() -> None:
+    """Data only, the kernels inside found by their names."""
+    program = compiled_program(on_machine(nested(3)))
+    again = pickle.loads(pickle.dumps(program))
+    assert [k.name for k in again.kernels] == [k.name for k in program.kernels]
+    assert len(program.kernels) >= 3
+    assert repr(nested(3)[0].attrs) == repr(nested(3)[0].attrs)  # the key under which it is kept
+    assert " at 0x" not in repr(nested(3)[0].attrs)
+
+
+# --- what goes wrong inside ----------------------------------------------------------------------
+
+
+def gathering(indices: Sequence[int]) -> tuple[Node, ...]:
+    table, start, where = numbers(5), numbers(1), np.reshape(indices, (-1, 1))
+    xs = data.leaf(where.astype(np.int64), where.shape, int64)
+
+    def body(t: Node, c: Node, i: Node) -> list[Node]:
+        return [op("add", c, op("take", t, i, attrs=(0,)))]
+
+    return scanned(body, (table,), (start,), (xs,))
+
+
+@pytest.mark.parametrize("bad", [[1, 5, 2], [7], [0, 1, -1], [2**40, 0]])
+def test_an_index_out_of_range_ends_the_loop(bad: list[int]) -> None:
+    with pytest.raises(IndexingError, match="take: an index is out of range for axis 0 of size 5"):
+        EVALUATORS["compiled"](gathering(bad))
+    with pytest.raises(IndexingError, match="take: an index is out of range"):
+        interpreted(on_machine(gathering(bad)))
+    EVALUATORS["compiled"](gathering([4, 0, 3]))  # and nothing is left of it
+
+
+def test_an_index_out_of_range_in_a_branch_in_a_while_in_a_scan() -> None:
+    table = numbers(4)
+
+    def outer(t: Node, c: Node, x: Node) -> list[Node]:
+        parts = looped(
+            lambda x, n, s: op("less", n, x), inside,
+            (constant(0, int32), c), (x,), (t,),
+        )  # fmt: skip
+        return [parts[1], parts[0]]
+
+    def inside(t: Node, n: Node, s: Node) -> list[Node]:
+        def reads(t: Node, n: Node, s: Node) -> list[Node]:
+            place = op("reshape", op("cast", n, attrs=(int64,)), attrs=((1,),))
+            return [op("add", s, op("reshape", op("take", t, place, attrs=(0,)), attrs=((),)))]
+
+        number = op("cast", op("greater", n, constant(1, int32)), attrs=(int32,))
+        (new,) = chosen(number, (lambda t, n, s: [s], reads), (t, n, s))
+        return [op("add", n, constant(1, int32)), new]
+
+    for limits, fails in (([1, 3, 4], False), ([4, 5, 1], True)):
+        xs = data.leaf(np.int32(limits), (3,), int32)
+        parts = scanned(outer, (table,), (numbers(),), (xs,))
+        if fails:
+            with pytest.raises(IndexingError, match="take: an index is out of range for axis 0"):
+                EVALUATORS["compiled"](parts)
+        else:
+            EVALUATORS["compiled"](parts)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_in_python_ends_the_loop(threads: int) -> None:
+    good, bad = np.eye(2, dtype="f"), np.zeros((2, 2), "f")
+
+    def summed(*matrices: np.ndarray) -> tuple[Node, ...]:
+        xs = data.leaf(np.stack(matrices), (len(matrices), 2, 2), float32)
+        start = numbers(2, 2)
+        return scanned(
+            lambda c, n, x: [op("add", c, inv.parts(x)[0]), op("add", n, constant(1, int32))],
+            carry=(start, whole(0)), xs=(xs,),
+        )  # fmt: skip
+
+    with configured(threads=threads):
+        with pytest.raises(LinAlgError, match=r"linalg.inv: the matrix is singular"):
+            EVALUATORS["compiled"](summed(good, bad, good))
+        assert EVALUATORS["compiled"](summed(good, good))[1] == 2
+
+
+def test_whatever_is_raised_in_python_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(np: Any, x: Any) -> Any:
+        raise KeyboardInterrupt
+
+    nodes = on_machine(inverses(4))
+    monkeypatch.setattr(type(inv), "host", staticmethod(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        EVALUATORS["compiled"](nodes)
+
+
+def test_a_number_that_no_branch_has_runs_the_nearest() -> None:
+    x = numbers(3)
+    for number, factor in ((-4, 1), (9, -1)):
+        calls = (lambda x: [x], lambda x: [op("negative", x)])
+        (found,) = EVALUATORS["compiled"](chosen(whole(number), calls, (x,)))
+        np.testing.assert_array_equal(found, factor * x.value)
