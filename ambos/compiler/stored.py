@@ -143,8 +143,10 @@ def value_below(node: Node) -> Node:
 def is_in_order(copy: Node) -> bool:
     """Are the elements of `copy` neighbours in a program's input along the last axis?"""
     (source,), space = copy.inputs, Space(copy.shape)
-    if not copy.rank or not is_leaf(moved_base(source)):
-        return not copy.rank
+    if not copy.rank:
+        return True
+    if not is_leaf(moved_base(source)):
+        return False
     builder, _ = build(
         space,
         lambda b: [b.value(source, tuple(b.space.dims))],
