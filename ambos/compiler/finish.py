@@ -170,7 +170,7 @@ class Finisher:
         whole, start = memory.whole or memory, address.offset
         if memory.whole is not None:
             start += memory.start
-        if whole.nbytes < STREAM_BYTES or size * loops.LANES < ALIGNMENT:
+        if whole.nbytes < STREAM_BYTES or not whole.aligned or size * loops.LANES < ALIGNMENT:
             return False
         if len(self.unit_axes) != 1 or start * size % ALIGNMENT:  # a tile has two
             return False

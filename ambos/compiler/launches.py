@@ -61,6 +61,7 @@ class Context:
     homes: dict[Node, tuple[Node, int]]  # nodes computed inside a larger one: its input number
     renewed: Mapping[Node, Node]  # results that may be written over the input they replace
     inside: Callable[[Body, tuple[int, ...], Renewal], Inside]  # compiles results of a body
+    slices: frozenset[Node] = frozenset()  # results of a body, which may lie in larger blocks
     memories: dict[Node, Memory] = field(default_factory=dict)
     places: dict[Node, list[tuple[Shape, Shape]]] = field(default_factory=dict)
 
@@ -81,7 +82,7 @@ class Context:
         """Memory of `node`, with `strides` unless it lies within a larger node."""
         home = self.homes.get(node)
         if home is None:
-            memory = Memory(node.dtype, node.shape, strides)
+            memory = Memory(node.dtype, node.shape, strides, aligned=node not in self.slices)
         else:
             whole, number = home
             part = whole.inputs[number]

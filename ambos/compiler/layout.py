@@ -23,6 +23,7 @@ class Memory:
     elements: int = field(default=-1)
     whole: Memory | None = None
     start: int = 0
+    aligned: bool = True  # does it begin on a cache line?
 
     @property
     def nbytes(self) -> int:

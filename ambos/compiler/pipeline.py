@@ -107,7 +107,10 @@ def lower_graph(
     for _ in range(MAX_RETRIES):
         try:
             rows = [roots[number] for number in blocks]
-            made = schedule(roots, rows, forced, whole, features, threads, reasons, renewal, inside)
+            slices = frozenset(roots if is_body else ())
+            made = schedule(
+                roots, rows, forced, whole, features, threads, reasons, renewal, inside, slices
+            )
             return (roots, *made)
         except NeedsBlock as problem:
             whole |= set(problem.nodes)
@@ -156,7 +159,7 @@ def renewed_inputs(
 def schedule(
     roots: Sequence[Node], rows: Sequence[Node], forced: set[Node], whole: set[Node],
     features: Features, threads: int, reasons: Reasons | None, renewal: Renewal,
-    inside: Callable[[Body, tuple[int, ...], Renewal], Inside],
+    inside: Callable[[Body, tuple[int, ...], Renewal], Inside], slices: frozenset[Node],
 ) -> tuple[list[Step], Context]:  # fmt: skip
     """Fusion, layouts and lowering; `rows` are roots that must come out row-major."""
     groups = fuse(roots, forced, reasons)
@@ -171,7 +174,7 @@ def schedule(
     requests |= {root: list(range(root.rank)) for root in rows}
     context = Context(
         features, threads, forced, needed_nodes(roots, groups), requests,
-        choose_homes(groups, roots, forced | whole), renewed, inside,
+        choose_homes(groups, roots, forced | whole), renewed, inside, slices,
     )  # fmt: skip
     for node in inputs:
         number, strides = node.attrs

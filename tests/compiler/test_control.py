@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ambos.compiler.finish import STREAM_BYTES
 from ambos.compiler.pipeline import compile_graph
 from ambos.core.config import config
 from ambos.core.dtype import DType, as_dtype, float32, int32, int64
@@ -467,3 +468,16 @@ def test_a_number_that_no_branch_has_runs_the_nearest() -> None:
         calls = (lambda x: [x], lambda x: [op("negative", x)])
         (found,) = EVALUATORS["compiled"](chosen(whole(number), calls, (x,)))
         np.testing.assert_array_equal(found, factor * x.value)
+
+
+def test_large_slices_need_not_begin_on_a_cache_line() -> None:
+    """A result beyond STREAM_BYTES is written past the caches only where lines are whole."""
+    count = STREAM_BYTES // 4 + 1
+    start = numbers()
+
+    def body(c: Node) -> list[Node]:
+        return [c, op("expand", op("reshape", c, attrs=((1,),)), attrs=((count,),))]
+
+    (ys,) = EVALUATORS["compiled"](scanned(body, carry=(start,), length=2)[1:])
+    assert ys.shape == (2, count)
+    assert (ys == start.value).all()
