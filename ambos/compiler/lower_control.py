@@ -1,12 +1,13 @@
 """A control group (results of one loop or branch) as one launch that runs other Programs.
 
-Nothing is copied from step to step: a carried value is read from where the last step left it and
-written to another place, or over itself where its Program allows that (compiler.donate).
+What nobody needs is gone by now (compiler.trim). Nothing is copied from step to step: a carried
+value is read from where the last step left it and written to another place, or over itself where
+its Program allows that (compiler.donate).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ambos.compiler.compiled import NOTHING_RENEWED, Renewal
@@ -19,8 +20,6 @@ from ambos.compiler.symbolic import NeedsBuffer
 from ambos.core.dtype import DType, bool_, int32, uint8
 from ambos.core.program import Control, Part
 from ambos.core.shape import Shape, row_major, size_of
-from ambos.graph.body import Body
-from ambos.graph.node import Node, toposort
 from ambos.ops.control import BranchSpec, LoopSpec, ScanSpec
 
 SHOWN = 3  # launches of a body that a label names
@@ -137,32 +136,6 @@ def bytes_of(dtype: DType, shape: Shape) -> int:
     return size_of(shape) * dtype.itemsize
 
 
-# --- what a loop carries -------------------------------------------------------------------------
-
-
-def arguments_of(results: Iterable[Node]) -> set[Node]:
-    """The arguments that `results` depend on."""
-    return {node for node in toposort(list(results)) if node.op.name == "argument"}
-
-
-def carried(body: Body, first: int, count: int, wanted: Iterable[int], read: set[Node]) -> set[int]:
-    """Which of the `count` values that go around, from argument `first` on, have to: those wanted
-    (results of `body`), what computing them takes, and what is `read` besides."""
-    places = {node: n for n, node in enumerate(body.arguments[first : first + count])}
-    needed = {places[node] for node in read if node in places}
-    todo = set(wanted) | needed
-    while todo:
-        below = arguments_of(body.results[number] for number in todo)
-        needed |= {number for number in todo if number < count}
-        todo = {places[node] for node in below if node in places} - needed
-    return needed
-
-
-def still(body: Body, first: int, numbers: Iterable[int]) -> set[int]:
-    """Those of the carried values that a step hands on as they are."""
-    return {n for n in numbers if body.results[n] is body.arguments[first + n]}
-
-
 # --- the ops -------------------------------------------------------------------------------------
 
 
@@ -170,8 +143,7 @@ def _scan(group: Group, context: Context, spec: ScanSpec) -> Step:
     table, body = Table(group, context), spec.body
     inputs, results = table.inputs, table.results
     first, last = spec.num_constants, spec.num_constants + spec.num_carry
-    needed = carried(body, first, spec.num_carry, results, set())
-    moves = sorted(needed - (still(body, first, needed) - results.keys()))
+    moves = range(spec.num_carry)
     ys = sorted(number for number in results if number >= spec.num_carry)
     inside = context.inside(body, (*moves, *ys), renewal_of(moves, first))
     reads = [table.cell(memory) for memory in inputs[:last]]
@@ -194,12 +166,7 @@ def _loop(group: Group, context: Context, spec: LoopSpec) -> Step:
     table, body = Table(group, context), spec.body
     inputs, results = table.inputs, table.results
     first = spec.num_condition + spec.num_body
-    count = len(inputs) - first
-    asked = spec.condition.arguments[spec.num_condition :]
-    below = arguments_of(spec.condition.results)
-    read = {body.arguments[spec.num_body + n] for n, node in enumerate(asked) if node in below}
-    needed = carried(body, spec.num_body, count, results, read)
-    moves = sorted(needed - (still(body, spec.num_body, needed) - results.keys()))
+    moves = range(len(inputs) - first)
     condition = context.inside(spec.condition, (0,), NOTHING_RENEWED)
     inside = context.inside(body, tuple(moves), renewal_of(moves, spec.num_body))
     cells = [table.cell(memory) for memory in inputs]

@@ -12,6 +12,7 @@ and sums do the same with each part.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 from ambos.core.dtype import bool_
@@ -128,12 +129,16 @@ def holds_complex(node: Node) -> bool:
     """Are there complex numbers inside of a loop or branch?"""
     if getattr(node.op, "kind", "") != "control":
         return False
-    return any(
-        inner.dtype.is_complex or holds_complex(inner)
-        for body in node.attrs[1].bodies for inner in (*body.arguments, *toposort(body.results))
-    )  # fmt: skip
+    return any(map(_is_complex_inside, node.attrs[1].bodies))
 
 
+@lru_cache(maxsize=256)  # asked for each result of a loop, on every level around
+def _is_complex_inside(body: Body) -> bool:
+    nodes = (*body.arguments, *toposort(body.results))
+    return any(node.dtype.is_complex or holds_complex(node) for node in nodes)
+
+
+@lru_cache(maxsize=256)
 def body_in_pairs(body: Body) -> Body:
     """The same on blocks: complex arguments and results have one more axis."""
     arguments, given = [], {}
