@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ambos.autodiff.shares import total_of
+from ambos.autodiff.together import control_of, given_parts, parts_together
 from ambos.core.errors import GradientError
 from ambos.graph import lines
 from ambos.graph.node import Node, toposort
@@ -35,19 +36,28 @@ def gradients(
     for output, seed in zip(outputs, seeds, strict=True):
         shares.setdefault(output, []).append(seed)
     total: dict[Node, Node] = {}
+    whole = parts_together(node for node in order if node.tracked)
     try:
         for node in reversed(order):
-            if node not in shares:
+            if node in shares:
+                total[node] = total_of(shares.pop(node))
+            elif node not in whole:
                 continue
-            g = total[node] = total_of(shares.pop(node))
             if node not in leads or not node.inputs:
                 continue
             if not op_of(node).differentiable:
                 continue
             if lines.noting.wanted:
                 lines.differentiate(node)
-            for source, share in zip(node.inputs, shares_of(node, g), strict=True):
-                if share is not None and source in leads and source.tracked:
+            needed = [source in leads and source.tracked for source in node.inputs]
+            if op_of(node).kind != "control":
+                found = shares_of(node, total[node])
+            elif node in whole:
+                found = shares_of_parts(whole[node], total, needed)
+            else:  # all parts at once, when the last of them is met
+                continue
+            for source, share, is_needed in zip(node.inputs, found, needed, strict=True):
+                if is_needed and share is not None:
                     shares.setdefault(source, []).append(share)
     finally:
         lines.differentiate(None)
@@ -66,6 +76,17 @@ def shares_of(node: Node, g: Node) -> Grads:
     if not (op.analytic and g.dtype.is_complex):
         return op.vjp(node, g)
     return tuple(None if share is None else conj(share) for share in op.vjp(node, conj(g)))
+
+
+def shares_of_parts(
+    parts: Sequence[Node], total: dict[Node, Node], needed: Sequence[bool]
+) -> Grads:
+    """The gradients of the inputs of a loop or branch, of which `parts` are results."""
+    given = given_parts(parts, total)
+    if not any(g is not None for g in given):
+        return (None,) * len(needed)
+    first = parts[0]
+    return control_of(first).pull_back(first.inputs, first.attrs[1], given, needed, gradients)
 
 
 def ones_like(node: Node) -> Node:

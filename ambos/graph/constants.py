@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+VARIABLES = ("data", "input", "argument")
+
 
 def is_constant(node: Any) -> bool:
     """Is this a number, or one spread over a shape?
@@ -13,5 +15,4 @@ def is_constant(node: Any) -> bool:
     """
     while node.op.kind == "move" and len(node.inputs) == 1 and not node.tracked:
         node = node.inputs[0]
-    return bool(node.op.kind == "source" and not node.inputs and node.op.name != "data"
-                and node.op.name != "input")  # fmt: skip
+    return node.op.kind == "source" and node.op.name not in VARIABLES and not node.inputs

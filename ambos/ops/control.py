@@ -6,80 +6,33 @@ the second what the loop or branch is. One launch computes all that are wanted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ambos.core.dtype import DType, bool_, int32
-from ambos.core.errors import CompilerError, ShapeError
+from ambos.core.errors import CompilerError, GradientError, ShapeError
 from ambos.core.shape import Shape
-from ambos.graph.body import Body, Facts
+from ambos.graph.body import Facts
 from ambos.graph.node import Attrs, Node
-from ambos.ops.kinds import Op
-
-Change = Callable[[Body], Body]
-
-
-@dataclass(frozen=True, slots=True)
-class ScanSpec:
-    """`length` steps of `body`: (*constants, *carry, *slices of xs) -> (*carry, *slices of ys).
-
-    The node's inputs are (*constants, *initial carry, *xs), its results (*last carry, *ys). xs and
-    ys have the steps along their first axis, visited from the last one if `reverse`.
-    """
-
-    body: Body
-    num_constants: int
-    num_carry: int
-    length: int
-    reverse: bool = False
-
-    @property
-    def bodies(self) -> tuple[Body, ...]:
-        return (self.body,)
-
-    def with_bodies(self, change: Change) -> ScanSpec:
-        """The same loop of other bodies, which take and give the same."""
-        return replace(self, body=change(self.body))
-
-
-@dataclass(frozen=True, slots=True)
-class LoopSpec:
-    """`body` as long as `condition`: inputs are (*constants of the condition, *constants of the
-    body, *initial carry); both take their own constants and the carry; results are the carry."""
-
-    condition: Body
-    body: Body
-    num_condition: int
-    num_body: int
-
-    @property
-    def bodies(self) -> tuple[Body, ...]:
-        return self.condition, self.body
-
-    def with_bodies(self, change: Change) -> LoopSpec:
-        """The same loop of other bodies, which take and give the same."""
-        return replace(self, condition=change(self.condition), body=change(self.body))
-
-
-@dataclass(frozen=True, slots=True)
-class BranchSpec:
-    """One of `branches`, which take the same operands and give results of the same shapes. Inputs
-    are (number of the branch, int32 and within range; *operands)."""
-
-    branches: tuple[Body, ...]
-
-    @property
-    def bodies(self) -> tuple[Body, ...]:
-        return self.branches
-
-    def with_bodies(self, change: Change) -> BranchSpec:
-        """The same branch of other bodies, which take and give the same."""
-        return BranchSpec(tuple(map(change, self.branches)))
+from ambos.ops.branch_rules import branch_examples, branch_gradients, branch_tangents
+from ambos.ops.control_specs import (
+    Batched,
+    BranchSpec,
+    Gradients,
+    LoopSpec,
+    ScanSpec,
+    Tangents,
+)
+from ambos.ops.kinds import Grads, Op
+from ambos.ops.scan_forward import scan_examples, scan_tangents
+from ambos.ops.scan_reverse import scan_gradients
+from ambos.ops.while_rules import while_examples, while_tangents
 
 
 class Control(Op, abstract=True):
-    """Facts: `results(inputs, spec)`, shape and dtype of each."""
+    """Facts: `results(inputs, spec)`, shape and dtype of each; `pull_back`, `push_forward` and
+    `spread`, the rules for all parts at once, each of which is given the pass that asks, to be
+    used on bodies."""
 
     kind: ClassVar[str] = "control"
 
@@ -94,6 +47,32 @@ class Control(Op, abstract=True):
 
     def results(self, inputs: tuple[Node, ...], spec: Any) -> list[Facts]:
         raise NotImplementedError(self.name)
+
+    def pull_back(
+        self, inputs: tuple[Node, ...], spec: Any, given: Sequence[Node | None],
+        needed: Sequence[bool], gradients: Gradients,
+    ) -> Grads:  # fmt: skip
+        """The gradients of the inputs that are `needed`, from those `given` of the results."""
+        raise NotImplementedError(self.name)
+
+    def push_forward(
+        self, inputs: tuple[Node, ...], spec: Any, given: Sequence[Node | None], tangents: Tangents
+    ) -> list[Node | None]:
+        """The tangents of the results, from those `given` of the inputs."""
+        raise NotImplementedError(self.name)
+
+    def spread(
+        self, inputs: tuple[Node, ...], spec: Any, which: Sequence[bool], size: int,
+        batched: Batched,
+    ) -> list[tuple[Node, bool]]:  # fmt: skip
+        """The results for `size` examples, along a new first axis of those that depend on them,
+        and which these are. `which` of the inputs have that axis."""
+        raise NotImplementedError(self.name)
+
+
+def same_parts(node: Node) -> Any:
+    """What the parts of one loop or branch have in common."""
+    return node.op, node.inputs, node.attrs[1]
 
 
 def _facts(nodes: tuple[Node, ...]) -> list[Facts]:
@@ -113,6 +92,10 @@ class Scan(Control):
             raise ShapeError(f"scan: the carry goes in as {body.takes} and comes out as {carry}")
         return [*carry, *(((spec.length, *shape), dtype) for shape, dtype in ys)]
 
+    pull_back = staticmethod(scan_gradients)
+    push_forward = staticmethod(scan_tangents)
+    spread = staticmethod(scan_examples)
+
 
 class While(Control):
     """A loop that ends when its condition does not hold; attrs: (part, LoopSpec)."""
@@ -131,6 +114,20 @@ class While(Control):
                              f"{spec.body.gives}")  # fmt: skip
         return carry
 
+    push_forward = staticmethod(while_tangents)
+    spread = staticmethod(while_examples)
+
+    def pull_back(
+        self, inputs: tuple[Node, ...], spec: LoopSpec, given: Sequence[Node | None],
+        needed: Sequence[bool], gradients: Gradients,
+    ) -> Grads:  # fmt: skip
+        raise GradientError(
+            "while_loop: no gradient leads back through it, since nobody knows how many steps "
+            "would have to be kept; need a number of steps that is known before: am.scan, or "
+            "am.fori_loop with bounds that are Python ints (with am.where for steps that should "
+            "change nothing); or forward mode, am.jvp"
+        )
+
 
 class Branch(Control):
     """One of several bodies; attrs: (part, BranchSpec)."""
@@ -145,5 +142,14 @@ class Branch(Control):
                                  f"{first.gives} differ")  # fmt: skip
         return first.gives
 
+    pull_back = staticmethod(branch_gradients)
+    push_forward = staticmethod(branch_tangents)
+    spread = staticmethod(branch_examples)
+
 
 scan, while_loop, branch = Scan(), While(), Branch()
+
+__all__ = [
+    "Branch", "BranchSpec", "Control", "LoopSpec", "Scan", "ScanSpec", "While", "branch",
+    "same_parts", "scan", "while_loop",
+]  # fmt: skip

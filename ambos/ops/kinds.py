@@ -110,6 +110,11 @@ def op(name: str) -> Any:
     return registry[name]
 
 
+def kind_of(node: Node) -> str:
+    """The kind of the op of `node`."""
+    return registry[node.op.name].kind
+
+
 class Pointwise(Op, abstract=True):
     """One result element from the same element of each input.
 
