@@ -7,9 +7,10 @@ inner product Re(sum(conj(u) * v)) both are transposes of each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ambos.autodiff.reverse import op_of
+from ambos.autodiff.together import control_of, parts_together
 from ambos.core.errors import GradientError
 from ambos.graph import lines
 from ambos.graph.node import Node, toposort
@@ -31,9 +32,13 @@ def tangents(
                 f"{node.dtype.name}{list(node.shape)}, like the input"
             )
         found[node] = tangent
+    order = toposort(outputs, stop=lambda node: node in found or not node.tracked)
+    whole = parts_together(node for node in order if node.tracked and node not in found)
     try:
-        for node in toposort(outputs, stop=lambda node: node in found or not node.tracked):
-            if node not in found:
+        for node in order:
+            if node in whole:
+                found |= zip(whole[node], _tangents_of_parts(whole[node], found), strict=True)
+            elif node not in found:
                 found[node] = _tangent(node, [found.get(source) for source in node.inputs])
     finally:
         lines.differentiate(None)
@@ -47,3 +52,17 @@ def _tangent(node: Node, below: Sequence[Node | None]) -> Node | None:
     if lines.noting.wanted:
         lines.differentiate(node)
     return op.jvp(node, below)
+
+
+def _tangents_of_parts(
+    parts: Sequence[Node], found: Mapping[Node, Node | None]
+) -> Sequence[Node | None]:
+    """The tangents of results of one loop or branch."""
+    first = parts[0]
+    below = [found.get(source) for source in first.inputs]
+    if all(tangent is None for tangent in below):
+        return [None] * len(parts)
+    if lines.noting.wanted:
+        lines.differentiate(first)
+    every = control_of(first).push_forward(first.inputs, first.attrs[1], below, tangents)
+    return [every[node.attrs[0]] for node in parts]

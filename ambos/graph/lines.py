@@ -49,6 +49,7 @@ class Behind(threading.local):
         self.line: Line | None = None
         self.layers: list[Layer] = []
         self.paths: dict[int, str] | None = None
+        self.made: set[Any] | None = None
 
 
 noting = Noting()
@@ -65,8 +66,25 @@ def noted() -> Iterator[None]:
         noting.wanted -= 1
 
 
+@contextmanager
+def collected() -> Iterator[set[Any]]:
+    """The nodes that this thread records meanwhile."""
+    outer = _behind.made
+    made: set[Any] = set()
+    _behind.made = made
+    try:
+        with noted():
+            yield made
+    finally:
+        _behind.made = outer
+        if outer is not None:
+            outer |= made
+
+
 def note(node: Any) -> None:
     """Give `node` its line: the first that recorded it while somebody wanted to know."""
+    if _behind.made is not None:
+        _behind.made.add(node)
     if line_of(node) is not None or is_constant(node):
         return
     if _behind.line is not None:

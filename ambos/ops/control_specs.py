@@ -96,7 +96,7 @@ class Tangents(Protocol):
     """`autodiff.forward.tangents`."""
 
     def __call__(
-        self, outputs: Sequence[Node], inputs: Sequence[Node], tangents: Sequence[Node], /
+        self, outputs: Sequence[Node], inputs: Sequence[Node], moved: Sequence[Node | None], /
     ) -> list[Node | None]: ...
 
 

@@ -15,7 +15,7 @@ from weakref import ref
 
 from ambos.core import tree
 from ambos.core.errors import AmbosError, TracingError
-from ambos.graph.lines import line_of, noted
+from ambos.graph.lines import collected, line_of, noted
 from ambos.graph.node import Node, toposort
 from ambos.tensor import live
 from ambos.tensor.handle import Tensor, wrap
@@ -29,18 +29,31 @@ Check = tuple[Node, type[AmbosError], str]
 class Closure:
     """`leaves` of the result, in the order of `structure`: tensors, and what else the function
     returned. `checks` are bool scalars, dependent on the arguments, that must be False. `hosts` is
-    data that the function took from Python at this call: keys of the global random stream."""
+    data that the function took from Python at this call: keys of the global random stream. `made`
+    is what was recorded meanwhile, if that was asked for."""
 
     arguments: tuple[Node, ...]
     leaves: list[Any]
     structure: tree.Structure
     checks: list[Check]
     hosts: list[Node]
+    undos: list[Callable[[], None]]
+    made: frozenset[Node] = frozenset()
 
     @property
     def results(self) -> list[Node]:
         """The nodes among the leaves."""
         return [leaf._node for leaf in self.leaves if isinstance(leaf, Tensor)]
+
+    def forget(self) -> None:
+        """Let the streams that the function took from go on as if it had not run."""
+        for undo in reversed(self.undos):
+            undo()
+        outer = current.trace
+        if outer is not None:
+            outer.undos[len(outer.undos) - len(self.undos) :] = []
+            for host in self.hosts:
+                outer.hosts.pop(host, None)
 
 
 class Closing(Trace):
@@ -75,8 +88,13 @@ class Closing(Trace):
         return not self.concerns(node) and (self.outer is None or self.outer.may_see(node))
 
 
-def close(op: str, call: Callable[[list[Tensor]], Any], arguments: Sequence[Node]) -> Closure:
+def close(
+    op: str, call: Callable[[list[Tensor]], Any], arguments: Sequence[Node], apart: bool = False
+) -> Closure:
     """Run `call(tensors)` on new tensors that hold `arguments`.
+
+    `apart`: the function may not run at all. So all that it records belongs to it, also what does
+    not depend on the arguments.
 
     Errors: TracingError where a value that depends on the arguments is looked at, a tensor from
         outside is changed, or a tensor is kept otherwise than by returning it. Everything is then
@@ -84,9 +102,11 @@ def close(op: str, call: Callable[[list[Tensor]], Any], arguments: Sequence[Node
     """
     outer = current.trace
     trace = Closing(op, arguments, outer)
+    if apart:
+        trace.scope = trace
     enter(trace)
     try:
-        with noted():
+        with collected() if apart else noted() as made:
             leaves, structure = tree.flatten(call([wrap(node) for node in arguments]))
     except BaseException:
         enter(outer)
@@ -101,7 +121,7 @@ def close(op: str, call: Callable[[list[Tensor]], Any], arguments: Sequence[Node
         raise
     checks = []
     for node, (error, message) in trace.checks.items():
-        if trace.concerns(node):
+        if apart or trace.concerns(node):
             checks.append((node, error, message))
         else:
             require_false(node, error, message)
@@ -109,7 +129,8 @@ def close(op: str, call: Callable[[list[Tensor]], Any], arguments: Sequence[Node
         outer.hosts |= trace.hosts
         outer.constants |= trace.constants
         outer.undos += trace.undos
-    return Closure(tuple(arguments), leaves, structure, checks, list(trace.hosts))
+    return Closure(tuple(arguments), leaves, structure, checks, list(trace.hosts), trace.undos,
+                   frozenset(made or ()))  # fmt: skip
 
 
 def _refuse_changes(trace: Closing) -> None:

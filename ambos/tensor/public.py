@@ -9,6 +9,7 @@ from ambos.core import tree
 from ambos.core.arguments import checked
 from ambos.core.errors import UnknownNameError, suggest
 from ambos.tensor import (
+    branches,
     calculus,
     choosing,
     composite,
@@ -25,6 +26,7 @@ from ambos.tensor import (
     limits,
     linear,
     live,
+    loops,
     methods,
     missing,
     modes,
@@ -60,7 +62,7 @@ from ambos.tensor.special import common
 MODULES = (pointwise, composite, numbers, common, movement, padding, joining, reductions, running,
            soft, norms, missing, quantiles, predicates, histograms, gather, sorting, searching,
            segments, sets, linear, distances, windows, creation, limits, namespace, parts,
-           basic, torch_names, transforms, vmap, jit,
+           basic, torch_names, transforms, vmap, loops, branches, jit,
            products, diagonals, splitting, scattering, choosing, calculus, covariance,
            floats, repeating)  # fmt: skip
 
