@@ -19,6 +19,7 @@ from ambos.ops.kinds import constant, constant_like
 from ambos.tensor.carrying import (
     Packed,
     facts,
+    given_way,
     packed,
     packed_leaves,
     rank_of,
@@ -30,7 +31,6 @@ from ambos.tensor.closure import Closure, close
 from ambos.tensor.handle import Tensor
 from ambos.tensor.loops import require_predicate
 from ambos.tensor.names import public
-from ambos.tensor.operands import convert
 
 
 @public
@@ -154,12 +154,11 @@ def _alike(op: str, sides: Sequence[Side]) -> list[list[Node]]:
     rows: list[list[Node]] = [[] for _ in sides]
     for place in range(len(first.results.nodes)):
         nodes = [side.results.nodes[place] for side in sides]
-        weak = [side.results.weak[place] for side in sides]
-        strong = [node for node, is_weak in zip(nodes, weak, strict=True) if not is_weak] or nodes
-        widest = max(strong, key=lambda node: rank_of(node.dtype)).dtype
-        for row, node, is_weak in zip(rows, nodes, weak, strict=True):
-            gives_way = is_weak and rank_of(node.dtype) <= rank_of(widest)
-            row.append(convert(node, widest) if gives_way else node)
+        numbers = [side.results.numbers[place] for side in sides]
+        fixed = [node for node, number in zip(nodes, numbers, strict=True) if number is None]
+        widest = max(fixed or nodes, key=lambda node: rank_of(node.dtype)).dtype
+        for row, node, number in zip(rows, nodes, numbers, strict=True):
+            row.append(given_way(node, number, widest))
         for row, side in zip(rows, sides, strict=True):
             _require_like(op, first, rows[0][place], side, row[place], place)
     return rows

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ambos.core import tree
-from ambos.core.dtype import DType, bool_, uint32
+from ambos.core.dtype import DType, Number, bool_, uint32
 from ambos.core.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from ambos.core.structure import Structure, difference
 from ambos.graph.node import Node, toposort
@@ -20,7 +20,7 @@ from ambos.ops.kinds import constant
 from ambos.ops.steps import Carried
 from ambos.tensor.closure import Check, Closure, close
 from ambos.tensor.handle import Tensor, node_of, wrap
-from ambos.tensor.operands import convert
+from ambos.tensor.operands import scalar
 from ambos.tensor.random.basic import fold_in
 from ambos.tensor.refusals import require_false
 
@@ -30,11 +30,12 @@ VALUES = (Tensor, np.ndarray, np.generic, bool, *NUMBERS)
 
 @dataclass(frozen=True)
 class Packed:
-    """A tree taken apart. Leaves that are `weak` were Python numbers: their dtype gives way."""
+    """A tree taken apart. Leaves with one of `numbers` were this in Python: their dtype gives
+    way."""
 
     names: list[str]
     nodes: list[Node]
-    weak: list[bool]
+    numbers: list[Number | None]
     structure: Structure
 
     def build(self, nodes: Sequence[Node]) -> Any:
@@ -58,9 +59,11 @@ def packed_leaves(op: str, name: str, leaves: Sequence[Any], structure: Structur
         if not isinstance(leaf, VALUES):
             raise ArgumentTypeError(f"{op}: {one} is a {type(leaf).__name__}; need tensors or "
                                     "numbers")  # fmt: skip
-    weak = [isinstance(leaf, NUMBERS) and not isinstance(leaf, bool | np.generic)
-            for leaf in leaves]  # fmt: skip
-    return Packed(names, [node_of(leaf) for leaf in leaves], weak, structure)
+    numbers = [
+        leaf if isinstance(leaf, NUMBERS) and not isinstance(leaf, bool) else None
+        for leaf in leaves
+    ]
+    return Packed(names, [node_of(leaf) for leaf in leaves], numbers, structure)
 
 
 def facts(node: Node) -> str:
@@ -119,12 +122,8 @@ def traced_step(
             found = packed_leaves(op, "carry", leaves, structure)
             wider = _widened(carry, found)
             if wider is None:
-                ends = [
-                    _fitting(op, name, start, end, weak)
-                    for name, start, end, weak in zip(
-                        carry.names, carry.nodes, found.nodes, found.weak, strict=True
-                    )
-                ]
+                rows = zip(carry.names, carry.nodes, found.nodes, found.numbers, strict=True)
+                ends = [_fitting(op, *row) for row in rows]
                 return Step(closure, carry, arguments, ends, rest)
         except BaseException:
             closure.forget()
@@ -135,17 +134,23 @@ def traced_step(
 
 def _widened(carry: Packed, found: Packed) -> Packed | None:
     """The carry with the dtypes that come out for Python numbers; None where nothing changes."""
-    nodes = []
-    for node, weak, end in zip(carry.nodes, carry.weak, found.nodes, strict=True):
-        grows = weak and rank_of(end.dtype) >= rank_of(node.dtype)
-        nodes.append(convert(node, end.dtype) if grows else node)
+    nodes = [
+        given_way(node, number, end.dtype)
+        for node, number, end in zip(carry.nodes, carry.numbers, found.nodes, strict=True)
+    ]
     return None if nodes == carry.nodes else replace(carry, nodes=nodes)
 
 
-def _fitting(op: str, name: str, start: Node, end: Node, weak: bool) -> Node:
+def given_way(node: Node, number: Number | None, dtype: DType) -> Node:
+    """`node`, which may have been a Python number, as `dtype` if that holds such numbers."""
+    if number is None or rank_of(dtype) < rank_of(node.dtype):
+        return node
+    return scalar(number, dtype)
+
+
+def _fitting(op: str, name: str, start: Node, end: Node, number: Number | None) -> Node:
     """`end`, which replaces `start` in the carry."""
-    if weak and rank_of(end.dtype) <= rank_of(start.dtype):
-        end = convert(end, start.dtype)
+    end = given_way(end, number, start.dtype)
     if end.shape != start.shape:
         raise ShapeError(f"{op}: {name} goes in as {facts(start)} and comes out as {facts(end)}; "
                          "need one shape at every step: start with the shape that comes out, or "
