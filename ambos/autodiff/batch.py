@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ambos.autodiff.reverse import op_of
+from ambos.autodiff.together import control_of, parts_together
 from ambos.graph import lines
 from ambos.graph.node import Node, toposort, tracking
 
@@ -21,6 +22,7 @@ def batched(
     """
     new = dict(examples)
     order = toposort(results, stop=lambda node: node in new or node.value is not None)
+    whole = parts_together(node for node in order if node not in new)
     enabled = tracking.enabled
     try:
         for node in order:
@@ -31,8 +33,22 @@ def batched(
                 inputs = tuple(new.get(source, source) for source in node.inputs)
                 tracking.enabled = node.tracked
                 lines.repeat(node)
-                new[node] = op_of(node).batch(node, inputs, which, size)
+                if op_of(node).kind != "control":
+                    new[node] = op_of(node).batch(node, inputs, which, size)
+                elif node in whole:
+                    new |= _parts(whole[node], inputs, which, size)
     finally:
         tracking.enabled = enabled
         lines.repeat(None)
     return [(new.get(node, node), node in new) for node in results]
+
+
+def _parts(
+    parts: Sequence[Node], inputs: tuple[Node, ...], which: Sequence[bool], size: int
+) -> dict[Node, Node]:
+    """Of `parts`, results of one loop or branch, those that depend on the examples."""
+    first = parts[0]
+    tracking.enabled = any(node.tracked for node in parts)
+    every = control_of(first).spread(inputs, first.attrs[1], which, size, batched)
+    found = {node: every[node.attrs[0]] for node in parts}
+    return {node: new for node, (new, depends) in found.items() if depends}

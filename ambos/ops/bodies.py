@@ -120,8 +120,3 @@ def shifted(first: Node, stack: Node, reverse: bool) -> Node:
 def swapped(node: Node) -> Node:
     """The first two axes exchanged: examples and steps."""
     return permute(node, attrs=((1, 0, *range(2, node.rank)),))
-
-
-def repeated(node: Node, size: int) -> Node:
-    """`node` for each of `size` examples."""
-    return expand(as_row(node), attrs=((size, *node.shape),))

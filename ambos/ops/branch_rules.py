@@ -8,9 +8,9 @@ from ambos.core.dtype import int32
 from ambos.graph.body import Body
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import equal, where
-from ambos.ops.bodies import argument_like, filled, pruned, repeated
+from ambos.ops.bodies import argument_like, filled, pruned
 from ambos.ops.control_specs import Batched, BranchSpec, Gradients, Tangents
-from ambos.ops.kinds import Grads, constant, op
+from ambos.ops.kinds import Grads, constant, op, repeated
 from ambos.ops.movement import expand, reshape
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ambos.graph.node import Node
-from ambos.ops.bodies import argument_like, filled, repeated, swapped
+from ambos.ops.bodies import argument_like, filled, swapped
 from ambos.ops.control_specs import Batched, ScanSpec, Tangents
+from ambos.ops.kinds import repeated
 from ambos.ops.steps import Carried, scanned
 
 

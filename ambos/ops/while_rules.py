@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from ambos.graph.node import Node
 from ambos.graph.rewrite import substitute
 from ambos.ops.arithmetic import bitwise_and, where
-from ambos.ops.bodies import argument_like, depending, enclose, filled, repeated
+from ambos.ops.bodies import argument_like, depending, enclose, filled
 from ambos.ops.control_specs import Batched, LoopSpec, Tangents
-from ambos.ops.kinds import op
+from ambos.ops.kinds import op, repeated
 from ambos.ops.movement import expand, reshape
 from ambos.ops.reductions import any_
 from ambos.ops.steps import Carried
