@@ -77,12 +77,18 @@ class Closing(Trace):
                 depends[inner] = any(depends[source] for source in inner.inputs)
         return depends[node]
 
+    def is_inside(self, handle: Handle) -> bool:
+        """Was `handle` made by the function?"""
+        return id(handle) in self.made or any(inner() is handle for inner in self.pending)
+
     def note_move(self, handle: Handle) -> None:
-        number = id(handle)
-        is_new = number not in self.moved and number not in self.made
-        if is_new and all(reference() is not handle for reference in self.pending):
-            self.changed[number] = handle, handle._node
+        if id(handle) not in self.moved and not self.is_inside(handle):
+            self.changed[id(handle)] = handle, handle._node
         super().note_move(handle)
+
+    def note_gradient(self, handle: Handle, sets: bool) -> None:
+        if id(handle) in self.changed or not self.is_inside(handle):
+            super().note_gradient(handle, sets)
 
     def may_see(self, node: Node) -> bool:
         return not self.concerns(node) and (self.outer is None or self.outer.may_see(node))

@@ -223,7 +223,7 @@ def refuse_size(op: str, fix: str) -> None:
     trace = current.trace
     if trace is not None:
         raise TracingError(
-            f"{trace.op}: {op} inside the jitted function: how large its result is depends on "
+            f"{trace.op}: {op} inside the traced function: how large its result is depends on "
             "values, and the graph is recorded once, before there are values; need sizes that are "
             f"known: {fix}, or use {op} outside and pass the result in"
         )

@@ -376,3 +376,23 @@ def test_values_that_an_op_refuses() -> None:
     assert same(jitted(weights.abs()), found)
     with pytest.raises(ArgumentError, match="negative"):
         jitted(weights)
+
+
+def test_backward_inside() -> None:
+    """In PyTorch's way, on a leaf that the function makes."""
+
+    def slope(a: am.Tensor) -> am.Tensor:
+        leaf = a.detach().requires_grad_()
+        (leaf**3).sum().backward()
+        return leaf.grad
+
+    assert same(am.vmap(slope)(X), looped(slope, X))
+    outside = am.ones(4, requires_grad=True)
+    with pytest.raises(TracingError, match=r"sets \.grad of a tensor from outside"):
+        am.vmap(lambda a: (a * outside).sum().backward() or a)(X)
+    assert outside.grad is None
+
+
+def test_a_jitted_function_inside() -> None:
+    jitted = am.jit(lambda a: (a * 2).sum())
+    assert same(am.vmap(jitted)(X), looped(jitted, X))
