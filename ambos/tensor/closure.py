@@ -78,17 +78,15 @@ class Closing(Trace):
         return depends[node]
 
     def is_inside(self, handle: Handle) -> bool:
-        """Was `handle` made by the function?"""
-        return id(handle) in self.made or any(inner() is handle for inner in self.pending)
+        number = id(handle)
+        return number in self.made or (
+            number not in self.changed and any(inner() is handle for inner in self.pending)
+        )
 
     def note_move(self, handle: Handle) -> None:
-        if id(handle) not in self.moved and not self.is_inside(handle):
+        if id(handle) not in self.changed and not self.is_inside(handle):
             self.changed[id(handle)] = handle, handle._node
         super().note_move(handle)
-
-    def note_gradient(self, handle: Handle, sets: bool) -> None:
-        if id(handle) in self.changed or not self.is_inside(handle):
-            super().note_gradient(handle, sets)
 
     def may_see(self, node: Node) -> bool:
         return not self.concerns(node) and (self.outer is None or self.outer.may_see(node))

@@ -106,13 +106,17 @@ class Trace:
         self.made.add(id(handle))
         self.kept.append(handle)
 
+    def is_inside(self, handle: Handle) -> bool:
+        """Was `handle` made inside?"""
+        number = id(handle)
+        return number in self.made or (handle._node.value is None and number not in self.moved)
+
     def note_gradient(self, handle: Handle, sets: bool) -> None:
         """`.grad` of `handle` is about to be read or set."""
         number = id(handle)
-        inside = number in self.made or (handle._node.value is None and number not in self.moved)
         touched = self.gradients.get(number)
         if touched is None:
-            if inside:
+            if self.is_inside(handle):
                 return
             alone = has_gradient_alone(handle)
             touched = self.gradients[number] = Touched(handle, handle._grad, alone)
