@@ -31,12 +31,12 @@ if TYPE_CHECKING:  # the function, which hides the room of the same name
 # Rooms and names that are imported when they are first used.
 ROOMS = ("autograd", "nn", "optim", "data", "distributed", "export", "serve", "hub", "viz",
          "testing", "train", "random", "special", "tree", "errors", "masked", "linalg",
-         "fft", "signal")  # fmt: skip
+         "fft", "signal", "func")  # fmt: skip
 PLACES = {
     "autograd": "ambos.tensor.autograd", "random": "ambos.tensor.random",
     "special": "ambos.tensor.special", "fft": "ambos.tensor.fft", "linalg": "ambos.tensor.linalg",
     "tree": "ambos.core.tree", "errors": "ambos.core.errors", "masked": "ambos.tensor.masked",
-    "signal": "ambos.tensor.signal",
+    "signal": "ambos.tensor.signal", "func": "ambos.nn.func",
 }  # fmt: skip
 LINEAR_ALGEBRA = (
     "chain_matmul", "cholesky", "cholesky_inverse", "cholesky_solve", "det", "geqrf", "ger",
@@ -49,7 +49,8 @@ NAMES = {
     "Callback": "ambos.train", "EarlyStopping": "ambos.train", "ModelCheckpoint": "ambos.train",
     "History": "ambos.train", "profile": "ambos.tensor.profile",
     "explain": "ambos.tensor.explain", "forecast": "ambos.tensor.forecast",
-    "debug": "ambos.tensor.debugging",
+    "debug": "ambos.tensor.debugging", "compilations": "ambos.tensor.ledger",
+    "functional_call": "ambos.nn.calls", "stack_modules": "ambos.nn.calls",
     **dict.fromkeys(LINEAR_ALGEBRA, "ambos.tensor.linalg.older"),
     "pca_lowrank": "ambos.tensor.linalg.lowrank", "svd_lowrank": "ambos.tensor.linalg.lowrank",
     **dict.fromkeys(WINDOWS, "ambos.tensor.signal.older"),

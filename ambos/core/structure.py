@@ -17,9 +17,13 @@ class Structure:
     container's type, or None for a leaf; `template` is what building takes besides and comparing
     does not look at."""
 
-    __slots__ = ("_hash", "aux", "children", "has_state", "keys", "kind", "num_leaves", "template")
+    __slots__ = (
+        "_hash", "aux", "children", "has_state", "has_template", "keys", "kind", "num_leaves",
+        "template",
+    )  # fmt: skip
     num_leaves: int
     has_state: bool  # something below is kept, but not trained
+    has_template: bool
 
     def __init__(
         self, kind: type | None, keys: tuple[Any, ...] = (), children: tuple[Structure, ...] = (),
@@ -29,6 +33,7 @@ class Structure:
         self.aux, self.template = aux, template
         self.num_leaves = 1 if kind is None else sum([child.num_leaves for child in children])
         self.has_state = any(child.has_state for child in children)
+        self.has_template = template is not None or any(child.has_template for child in children)
         try:
             self._hash = hash((kind, keys, aux, children))
         except TypeError as error:
@@ -90,6 +95,13 @@ class Structure:
         ]
         return self.container.build(self, children)
 
+    def templates(self) -> Iterator[Any]:
+        """What building takes besides, of all nodes that have such a thing."""
+        if self.template is not None:
+            yield self.template
+        for child in self.children:
+            yield from child.templates()
+
     def states(self) -> list[bool]:
         """For each leaf: is it what a module keeps but does not train?"""
         if not self.has_state:
@@ -142,6 +154,24 @@ def difference(
         if found:
             return found
     return ""
+
+
+def first_difference(one: Structure, other: Structure, at: Path = ROOT) -> Path | None:
+    """The way to the first nodes that consist of different things."""
+    if not alike(one, other):
+        return at
+    for (key, child), counterpart in zip(one.steps(), other.children, strict=True):
+        found = first_difference(child, counterpart, at.to(key))
+        if found is not None:
+            return found
+    return None
+
+
+def below(node: Structure, path: Path) -> Structure:
+    """What `path` leads to."""
+    for key in path:
+        node = dict(node.steps())[key]
+    return node
 
 
 def alike(one: Structure, other: Structure) -> bool:

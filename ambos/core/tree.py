@@ -21,7 +21,7 @@ from ambos.core.containers import (
     is_unregistered,
     register,
 )
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, TracingError
 from ambos.core.paths import (
     DictKey,
     FlattenedIndexKey,
@@ -31,7 +31,17 @@ from ambos.core.paths import (
     SequenceKey,
     StateKey,
 )
-from ambos.core.structure import LEAF, IsLeaf, Structure, alike, described, difference, take_apart
+from ambos.core.structure import (
+    LEAF,
+    IsLeaf,
+    Structure,
+    alike,
+    below,
+    described,
+    difference,
+    first_difference,
+    take_apart,
+)
 
 Kind = TypeVar("Kind", bound=type)
 MISSING = object()
@@ -199,10 +209,10 @@ def transpose(outer: Structure, inner: Structure | None, tree: Any) -> Any:
         >>> transpose(structure({"a": 0, "b": 0}), structure((0, 0)), pairs)
         ({'a': 1, 'b': 3}, {'a': 2, 'b': 4})
     """
-    below = _up_to("transpose", outer, tree)
+    parts = _up_to("transpose", outer, tree)
     if inner is None:
-        inner = structure(below[0]) if below else LEAF
-    rows = [_up_to("transpose", inner, part) for part in below]
+        inner = structure(parts[0]) if parts else LEAF
+    rows = [_up_to("transpose", inner, part) for part in parts]
     columns = [[row[place] for row in rows] for place in range(inner.num_leaves)]
     return inner.build(iter([outer.build(iter(column)) for column in columns]))
 
@@ -235,7 +245,7 @@ def _matches(shape: Structure, tree: Any, found: list[Any]) -> bool:
         return False
     children = [*children]
     return len(children) == len(shape.children) and builtins.all(
-        _matches(below, child, found) for below, child in zip(shape.children, children, strict=True)
+        _matches(part, child, found) for part, child in zip(shape.children, children, strict=True)
     )
 
 
@@ -276,10 +286,10 @@ def _spread(top: Structure, full: Structure) -> list[int] | None:
         return None
     counts: list[int] = []
     for child, counterpart in zip(top.children, full.children, strict=True):
-        below = _spread(child, counterpart)
-        if below is None:
+        part = _spread(child, counterpart)
+        if part is None:
             return None
-        counts += below
+        counts += part
     return counts
 
 
@@ -360,6 +370,33 @@ def register_dataclass(
     return kind
 
 
+def is_object(node: Any) -> bool:
+    """Is `node` a module as its constructor made it: itself, where one built from leaves is their
+    container?"""
+    return getattr(node, "_is_value", True) is False
+
+
+def refuse_changes(
+    op: str, structure: Structure, leaves: Sequence[Any], now: Any,
+    name: Callable[[Path], str] = "argument{}".format,
+) -> None:  # fmt: skip
+    """Raise where a function has changed the containers that it was given, which are built for it:
+    nobody outside would see it. `structure` and `leaves` are what `now` was built from."""
+    found, after = flatten(now, is_object)
+    if after == structure and builtins.all(a is b for a, b in zip(found, leaves, strict=True)):
+        return
+    path, words = first_difference(structure, after), "another value"
+    if path is None:
+        paths = zip(structure.paths(), found, leaves, strict=True)
+        path = next(path for path, new, old in paths if new is not old)
+    else:
+        words = f"{described(below(after, path))}, and was {described(below(structure, path))}"
+    raise TracingError(
+        f"{op}: the function changes {name(path)} in place, now {words}; it runs on a copy of its "
+        "arguments, so nobody outside would see that; need the new value among its results"
+    )
+
+
 def refuse_unregistered(op: str, leaf: Any, where: str) -> None:
     """Raise for a dataclass that is not registered: what it holds would go unseen."""
     if is_unregistered(leaf):
@@ -379,7 +416,7 @@ checked_all(PUBLIC, globals())
 __all__ = [
     "LEAF", "DictKey", "FlattenedIndexKey", "GetAttrKey", "IsLeaf", "Key", "Path", "SequenceKey",
     "StateKey", "Structure", "all", "broadcast_prefix", "described", "difference", "flatten",
-    "flatten_with_path", "leaves", "leaves_with_path", "map", "map_with_path", "reduce",
-    "refuse_unregistered", "register_dataclass", "register_node", "structure", "transpose",
-    "unflatten",
+    "flatten_with_path", "is_object", "leaves", "leaves_with_path", "map", "map_with_path",
+    "reduce", "refuse_changes", "refuse_unregistered", "register_dataclass", "register_node",
+    "structure", "transpose", "unflatten",
 ]  # fmt: skip

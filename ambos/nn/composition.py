@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ambos.tensor.guards import Same, exactly
 
 TABLES = ("_parameters", "_buffers", "_modules")
-APART = (*TABLES, "_hooks", "_transient", "_made_with")
+APART = (*TABLES, "_hooks", "_transient", "_made_with", "_is_value")
 
 
 class Module(Protocol):

@@ -13,6 +13,7 @@ from ambos.nn import state
 from ambos.nn.composition import Composition
 from ambos.nn.parameter import Parameter, UninitializedParameter, assign
 from ambos.nn.paths import blame
+from ambos.nn.trees import register_modules
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.tensor.names import check_device
@@ -91,6 +92,7 @@ class Module(metaclass=ModuleType):
 
     _made_with: tuple[type, tuple[Any, ...], dict[str, Any]] | None = None
     _hooks: dict[int, Hook]
+    _is_value = False  # built from leaves by a transform (`nn/trees.py`)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Here, not in __init__, so that a class that forgets super().__init__() works all the same.
@@ -375,3 +377,6 @@ class Module(metaclass=ModuleType):
             return f"{type(self).__name__}({extra})"
         body = "\n".join([f"  {extra}"] * bool(extra) + lines)
         return f"{type(self).__name__}(\n{body}\n)"
+
+
+register_modules(Module)

@@ -214,6 +214,8 @@ class Optimizer(metaclass=Checked):
                 self.state[parameter] = state
                 changed += [parameter, *_rebound(old, state)]
         self._guard()
+        if current.trace is not None:
+            current.trace.note_lasting(self._tensors())
         return changed
 
     def _updated(

@@ -88,6 +88,10 @@ class Closing(Trace):
             self.changed[id(handle)] = handle, handle._node
         super().note_move(handle)
 
+    def forget_move(self, handle: Handle) -> None:
+        super().forget_move(handle)
+        self.changed.pop(id(handle), None)
+
     def may_see(self, node: Node) -> bool:
         return not self.concerns(node) and (self.outer is None or self.outer.may_see(node))
 

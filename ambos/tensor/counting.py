@@ -10,7 +10,11 @@ import gc
 import sys
 from collections.abc import Collection, Sequence
 from sys import getrefcount
+from types import FrameType
 from typing import Any
+
+from ambos.core.containers import container_of
+from ambos.core.tree import is_object
 
 
 class _Sample:
@@ -70,19 +74,44 @@ def has_gradient_alone(owner: Any) -> bool:
 
 
 def holders(objects: Sequence[Any], known: Collection[Any]) -> list[Any]:
-    """What refers to `objects` beside variables and `known`. A plain container that only variables
-    hold is left out: so is the tuple in which Python passes arguments."""
+    """What refers to `objects` beside variables and `known`. A container (of a tree) that only
+    variables hold, or other such containers, is left out: so is the tuple in which Python passes
+    arguments."""
     if not objects:
         return []
-    ours = {id(objects), *map(id, known)}
+    ours = {id(objects), id(known), *map(id, known)}
     found = [holder for holder in gc.get_referrers(*objects) if id(holder) not in ours]
-    plain = [holder for holder in found if type(holder) in (tuple, list, dict)]
-    ours |= {id(found), id(plain)}
-    held: set[int] = set()
-    for holder in gc.get_referrers(*plain) if plain else ():
-        if id(holder) not in ours:
-            held.update(map(id, gc.get_referents(holder)))
-    return [h for h in found if type(h) not in (tuple, list, dict) or id(h) in held]
+    ours.add(id(found))
+    level = [holder for holder in found if _is_container(holder)]
+    inside: dict[int, list[int]] = {id(holder): [] for holder in level}  # and what holds it
+    held: list[int] = []
+    while level:
+        ours.add(id(level))
+        above = []
+        for holder in gc.get_referrers(*level):
+            if id(holder) in ours or type(holder) is FrameType:
+                continue
+            holds = [number for item in gc.get_referents(holder) if (number := id(item)) in inside]
+            if not _is_container(holder):
+                held += holds
+                continue
+            if id(holder) not in inside:
+                inside[id(holder)] = []
+                above.append(holder)
+            inside[id(holder)] += holds
+        level = above
+    seen: set[int] = set()
+    while held:
+        number = held.pop()
+        if number not in seen:
+            seen.add(number)
+            held += inside[number]
+    return [h for h in found if not _is_container(h) or id(h) in seen]
+
+
+def _is_container(holder: Any) -> bool:
+    """Does it hold its parts only: no module that is itself?"""
+    return container_of(type(holder)) is not None and not is_object(holder)
 
 
 def instances(kind: type) -> list[Any]:

@@ -12,7 +12,7 @@ import functools
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,19 +20,35 @@ import numpy as np
 from ambos.core import tree
 from ambos.core.collector import held_off
 from ambos.core.config import config
-from ambos.core.containers import container_of
-from ambos.core.errors import ArgumentError, RecordingWarning, depth_of_user
+from ambos.core.errors import (
+    ArgumentError,
+    RecordingWarning,
+    TracingError,
+    depth_of_user,
+    user_line,
+)
 from ambos.graph.node import tracking
 from ambos.tensor import live
-from ambos.tensor.guards import difference
 from ambos.tensor.handle import Tensor
+from ambos.tensor.ledger import ledger
 from ambos.tensor.names import public
 from ambos.tensor.recording import Recording
+from ambos.tensor.signature import (
+    Layout,
+    Statics,
+    argument_name,
+    built,
+    fixed_key,
+    flattened,
+    laid_out,
+    layout_key,
+    tensor_key,
+    unmarked,
+)
 from ambos.tensor.tracing import current
 
 MAX_SIGNATURES = 256  # of arguments, for one function; the one used longest ago makes room
 MANY = 8  # recordings that differ in a fixed value only: likely there will be one for every call
-FIRST = 4  # parts of a signature before those of the arguments
 MAX_VARIANTS = 16  # of one signature: modes of modules, gradients found, other handles
 MAX_UNSETTLED = 2  # calls in a row may make state (a first step does) before that is an error
 
@@ -40,9 +56,15 @@ MAX_UNSETTLED = 2  # calls in a row may make state (a first step does) before th
 class Jitted:
     """What `jit` returns: called like the function."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], strict: bool = False,
+        static_argnums: int | Iterable[int] | None = None,
+        static_argnames: str | Iterable[str] | None = None,
+    ) -> None:  # fmt: skip
         functools.update_wrapper(self, fn, updated=())
         self._fn = fn
+        self._strict = strict
+        self._statics = Statics(fn, static_argnums, static_argnames)
         self._lock = threading.RLock()
         self._unsettled = 0  # calls in a row that made tensors which stay
         self._recordings: dict[tuple[Any, ...], Recordings] = {}
@@ -58,7 +80,11 @@ class Jitted:
         if found is not None and found[0]() is instance:
             return found[1]
         # Kept as long as its object lives, so it must not keep the object.
-        method = Jitted(self._fn.__get__(weakref.proxy(instance), owner))
+        method = Jitted(
+            self._fn.__get__(weakref.proxy(instance), owner), self._strict,
+            [number - 1 for number in self._statics.numbers if number],  # there without self
+            self._statics.names - {"self"},
+        )  # fmt: skip
         methods, number = self._methods, id(instance)
         methods[number] = weakref.ref(instance, lambda _: methods.pop(number, None)), method
         return method
@@ -66,16 +92,17 @@ class Jitted:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current.trace is not None or not config.fuse:
             return self._fn(*args, **kwargs)
-        leaves, structure = tree.flatten((args, kwargs)) if kwargs else _positional(args)
+        given = self._statics.wrapped(args, kwargs) if self._statics else (args, kwargs)
+        leaves, layout = flattened(*given)
         tensors: list[Tensor] = []
-        key: list[Any] = [structure, tracking.enabled, config.threads, config.cpu]  # FIRST
+        key: list[Any] = [layout_key(layout), tracking.enabled, config.threads, config.cpu]
         for place, leaf in enumerate(leaves):
             if not isinstance(leaf, (Tensor, type)) and hasattr(leaf, "__array__"):
                 leaf = leaves[place] = Tensor(np.asarray(leaf))
             if not isinstance(leaf, Tensor):
-                key.append(_static(leaf))
+                key.append(fixed_key(leaf))
                 continue
-            known = _signature(leaf, tensors)
+            known = tensor_key(leaf, tensors)
             if known is None:  # differentiated from outside: part of that graph
                 return self._fn(*args, **kwargs)
             key.append(known)
@@ -91,27 +118,32 @@ class Jitted:
                         recordings.remove(recording)
                         recordings.insert(0, recording)
                     return recording.run(tensors)
-            if structure.__class__ is int:
-                structure = tree.flatten((args, kwargs))[1]
-            return self._first_call(structure, leaves, tensors, signature, (args, kwargs))
+            return self._first_call(layout, leaves, tensors, signature, (args, kwargs, *given))
 
     def _first_call(
-        self, structure: tree.Structure, leaves: Sequence[Any], tensors: Sequence[Tensor],
+        self, layout: Layout, leaves: Sequence[Any], tensors: Sequence[Tensor],
         signature: tuple[Any, ...], call: tuple[Any, ...],
     ) -> Any:  # fmt: skip
         """Record, and run what was recorded."""
         # The compiler is loaded when it is first needed.
+        from ambos.tensor.causes import cause_of
         from ambos.tensor.recorder import Recorder, arguments_met
 
         if len(self._recordings) > MAX_SIGNATURES:
             self._recordings.pop(min(self._recordings, key=lambda key: self._recordings[key].used))
         recordings = self._recordings[signature]
-        self._warn_of(self._repeated(signature))
+        known = [key for key, found in self._recordings.items() if found]
+        cause = cause_of(self._fn, signature, recordings, tensors, known)
+        if self._strict and known and not cause.is_bound:
+            raise self._refusal(cause.text)
+        self._warn_of(cause.text if cause.is_fixed else "")
         live.flush()
         met = arguments_met(tensors, (leaves, *call))
-        args, kwargs = tree.unflatten(structure, leaves)
-        recorder = Recorder(lambda: self._traced(*args, **kwargs), tensors, met)
-        with held_off():
+        structure = laid_out(layout)
+        places = zip(leaves, structure.paths(), strict=True)
+        paths = [path for leaf, path in places if isinstance(leaf, Tensor)]
+        recorder = Recorder(lambda: self._traced(structure, leaves), tensors, met, paths)
+        with ledger.recording(self._name, cause.text, user_line()) as entry, held_off():
             recorder.trace()
             try:
                 recording = recorder.finish()
@@ -122,53 +154,54 @@ class Jitted:
             self._unsettled += 1
             if self._unsettled > MAX_UNSETTLED:
                 raise recorder.refuse()
+            entry.cause += "; it makes tensors that stay, so the next call is recorded"
             return recorder.run_once()
         self._unsettled = 0
-        for known in recordings:
-            if recording.agrees(known):
-                if known.bound:  # to arguments that made no difference
-                    recordings.remove(known)
+        for other in recordings:
+            if recording.agrees(other):
+                if other.bound:  # to arguments that made no difference
+                    recordings.remove(other)
                 break
+        else:
+            if self._strict and recordings:
+                recorder.undo()
+                raise self._refusal(cause.text)
         recordings.insert(0, recording)
         del recordings[MAX_VARIANTS:]
         del recorder  # and the graph with it, so that this call too may write in place
         return recording.run(tensors, first=True)
 
-    def _traced(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function; a recording of a module's method holds as long as the module stays."""
+    @property
+    def _name(self) -> str:
+        return getattr(self._fn, "__qualname__", type(self._fn).__name__)
+
+    def _traced(self, structure: tree.Structure, leaves: Sequence[Any]) -> Any:
+        """Call the function on containers of its own, which it has to leave as they are; a
+        recording of a module's method holds as long as the module stays."""
         guard_owner = getattr(getattr(self._fn, "__self__", None), "_guard_recording", None)
         if guard_owner is not None:
             guard_owner()
-        return self._fn(*args, **kwargs)
+        given = built(structure, leaves)
+        args, kwargs = unmarked(*given)
+        result = self._fn(*args, **kwargs)
+        name = lambda path: "argument " + argument_name(self._fn, path)
+        tree.refuse_changes("jit", structure, leaves, given, name)
+        return result
 
-    def _repeated(self, signature: tuple[Any, ...]) -> str:
-        """Which fixed value has changed since an earlier recording that is otherwise like the one
-        to be made; nothing where there is none."""
-        for recording in self._recordings[signature]:
-            guards = recording.guards.structural + recording.guards.volatile
-            found = [text for look, before in guards if (text := difference(look, before))]
-            if found:
-                return found[0]
-        for other, recordings in self._recordings.items():
-            if other is not signature and recordings and len(other) == len(signature):
-                pairs = zip(other[FIRST:], signature[FIRST:], strict=True)
-                apart = [(n, a, b) for n, (a, b) in enumerate(pairs) if a != b]
-                if other[:FIRST] == signature[:FIRST] and apart and all(
-                    isinstance(a, Fixed) and isinstance(b, Fixed) for _, a, b in apart
-                ):  # fmt: skip
-                    number, was, now = apart[0]
-                    return f"argument {number} is {now[1]!r} and was {was[1]!r}"
-        return ""
+    def _refusal(self, cause: str) -> TracingError:
+        return TracingError(
+            f"jit: {self._name} would be recorded again: {cause}; strict=True allows one "
+            "recording; need calls alike, or strict=False (am.compilations() lists recordings)"
+        )
 
     def _warn_of(self, reason: str) -> None:
         """Once, when it is clear that the function will be recorded again and again."""
         self._repeats += bool(reason)
         if reason and self._repeats == MANY:
-            name = getattr(self._fn, "__qualname__", type(self._fn).__name__)
             warnings.warn(
-                f"jit: {name} is recorded for the {MANY + 1}th time: {reason}; every recording "
-                "takes as long as a first call; need what changes from call to call as a tensor: "
-                "an argument, a buffer of the module, the optimizer's lr",
+                f"jit: {self._name} is recorded for the {MANY + 1}th time: {reason}; every "
+                "recording takes as long as a first call; need what changes from call to call as a "
+                "tensor: an argument, a buffer of the module, the optimizer's lr",
                 RecordingWarning,
                 stacklevel=depth_of_user(),
             )
@@ -181,63 +214,25 @@ class Recordings(list[Recording]):
     used: int
 
 
-class Fixed(tuple[type, Hashable]):
-    """An argument that is no tensor: its type and what is equal for equal bits."""
-
-    __slots__ = ()
-
-
-def _positional(args: tuple[Any, ...]) -> tuple[list[Any], Any]:
-    """The leaves of plain arguments, and their number for a structure; else as `flatten`."""
-    for arg in args:
-        if container_of(arg.__class__) is not None:
-            return tree.flatten((args, {}))
-    return list(args), len(args)
-
-
-def _signature(tensor: Tensor, before: Sequence[Tensor]) -> Any:
-    """What a recording fixes of an argument, or None where it belongs to an outer graph."""
-    node = tensor._node
-    if node.value is None:
-        if node.tracked:
-            return None
-        live.evaluate([tensor])
-        node = tensor._node
-        if node.value is None:
-            return None
-    if node.tracked and node.inputs:
-        return None
-    value = node.value
-    same = next((n for n, other in enumerate(before) if other is tensor), None)
-    return node.shape, node.dtype.name, value.strides, node.tracked, same
-
-
-def _static(leaf: Any) -> Fixed:
-    """An argument that is no tensor: part of the recording's identity."""
-    tree.refuse_unregistered("jit", leaf, "an argument")
-    try:
-        hash(leaf)
-    except TypeError:
-        raise ArgumentError(
-            f"jit: an argument is {type(leaf).__name__}, which is neither a tensor nor hashable; "
-            "need tensors, arrays, and fixed values such as numbers and strings"
-        ) from None
-    kind = type(leaf)
-    return Fixed((kind, repr(leaf) if kind in (float, complex) else leaf))
-
-
 @public
-def jit(fn: Callable[..., Any] | None = None) -> Callable[..., Any]:
+def jit(
+    fn: Callable[..., Any] | None = None, *, strict: bool = False,
+    static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Sequence[str] | None = None,
+) -> Callable[..., Any]:  # fmt: skip
     """`fn` as one Program: recorded at the first call, afterwards one native call each time.
 
-    Arguments and results are tensors, nests of them, and fixed hashable values, for each of which
-    there is a recording of its own. Tensors from outside are read by handle, and handles that `fn`
+    Arguments and results are trees of tensors and fixed hashable values, for each of which there is
+    a recording of its own; `static_argnums` and `static_argnames` are fixed as a whole, tuples
+    and other containers too. Tensors from outside are read by handle, and handles that `fn`
     rebinds are rebound at every call: a whole training step with `backward()` and
     `optimizer.step()` works as it stands. Python's own side effects happen at recording only.
     Results do not carry gradients out; `.grad` of a parameter that `fn` updates is used up.
+    With `strict`, a call that would have to record again is an error that says why.
 
-    Errors: TracingError where a value is looked at inside, or a tensor made inside is kept
-        otherwise than by returning it; ArgumentError for arguments that cannot be hashed.
+    Errors: TracingError where a value is looked at inside, a tensor made inside is kept otherwise
+        than by returning it, or containers among the arguments are changed; ArgumentError for
+        arguments that cannot be hashed.
 
     Example:
         >>> import ambos as am
@@ -253,11 +248,16 @@ def jit(fn: Callable[..., Any] | None = None) -> Callable[..., Any]:
         >>> [step(am.zeros(2)).item() for _ in range(3)]
         [5.0, 1.25, 0.3125]
     """
-    if fn is None:  # @am.jit()
-        return Jitted
+    options: dict[str, Any] = {"strict": strict, "static_argnums": static_argnums,
+               "static_argnames": static_argnames}  # fmt: skip
+    if fn is None:  # @am.jit(...)
+        return functools.partial(jit, **options)
     if not callable(fn):
         raise ArgumentError(f"jit: got {type(fn).__name__}; need a function: am.jit(f)")
-    return fn if isinstance(fn, Jitted) else Jitted(fn)
+    if not isinstance(fn, Jitted):
+        return Jitted(fn, strict, static_argnums, static_argnames)
+    has_options = strict or static_argnums is not None or static_argnames is not None
+    return jit(fn._fn, **options) if has_options else fn
 
 
 __all__ = ["jit"]

@@ -15,7 +15,7 @@ from typing import Any
 from ambos.compiler.compiled import Compiled, Renewal
 from ambos.core.collector import held_off
 from ambos.core.config import config
-from ambos.core.errors import IndexingError, OutOfMemoryError
+from ambos.core.errors import IndexingError, OutOfMemoryError, user_line
 from ambos.core.program import TextMissing
 from ambos.core.shape import Shape
 from ambos.graph import Node, substitute
@@ -32,6 +32,7 @@ from ambos.tensor import watch
 from ambos.tensor.array import Array
 from ambos.tensor.failures import HostFailure, located
 from ambos.tensor.filters import lay_out_filters, misplaced
+from ambos.tensor.ledger import ledger
 from ambos.tensor.plans import recall
 from ambos.tensor.room import room_for, told
 from ambos.tensor.tracing import relay, renewals
@@ -117,7 +118,7 @@ def find_plan(
     if plan is None and lay_out_filters(order, stay):
         leaves, signature = sign(order)
         plan = _plans.get((signature, *rest))
-    if plan is None and settle_layouts(wanted, leaves, renewal, (signature, *rest)):
+    if plan is None and settle_layouts(wanted, leaves, renewal, (signature, *rest), stay):
         leaves, signature = sign(order)
         plan = _plans.get((signature, *rest))
     for watcher in watch.watchers:
@@ -134,19 +135,23 @@ def find_plan(
 
 
 def settle_layouts(
-    wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal, key: Any
-) -> bool:
+    wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal, key: Any,
+    stay: Collection[Node] = (),
+) -> bool:  # fmt: skip
     """Lay out what is renewed for the first time as the kernel that renews it would write it, so
     that the first step of a training loop is the same program as all others. Did any move?"""
     # No list of the values: it would keep the memory of those that move.
     if not any(
         not leaves[leaf].value.settled and leaves[leaf].value.has_layouts()
         for _, leaf in renewal.pairs
+        if leaves[leaf] not in stay
     ):
         return False
     strides = recall("layouts", key, lambda: best_layouts(wanted, leaves, renewal))
     moved = False
     for (_, leaf), wish in zip(renewal.pairs, strides, strict=True):
+        if leaves[leaf] in stay:
+            continue
         old = leaves[leaf].value
         if wish is not None and not old.settled and wish != old.strides:
             relay(leaves[leaf], wish)
@@ -207,20 +212,26 @@ def prepare(
 ) -> Plan:  # fmt: skip
     """Compile the graph with numbered inputs in place of its data."""
     start = time.perf_counter()
+    how = "disk"
 
     def compile_now() -> Compiled:
         from ambos.compiler.pipeline import compile_graph  # what is on disk needs no compiler
 
+        nonlocal how
+        how = "made"
         with held_off():
             roots = as_inputs(wanted, leaves, trail)
             return compile_graph(roots, host_features(), config.threads, trail, renewal)
 
-    compiled = recall("program", key, compile_now)
-    try:
-        plan = Plan(compiled, Executable(compiled.program))
-    except TextMissing:  # the plan was stored, but machine code that it needs is gone
-        compiled = recall("program", key, compile_now, anew=True)
-        plan = Plan(compiled, Executable(compiled.program))
+    with ledger.planning(key[0], user_line()) as entry:
+        compiled = recall("program", key, compile_now)
+        try:
+            plan = Plan(compiled, Executable(compiled.program))
+        except TextMissing:  # the plan was stored, but machine code that it needs is gone
+            compiled = recall("program", key, compile_now, anew=True)
+            plan = Plan(compiled, Executable(compiled.program))
+        entry.plan = how
+        entry.kernels += len({kernel.name for kernel in compiled.program.kernels})
     end = time.perf_counter()
     planning.programs += 1
     planning.seconds += end - start

@@ -11,6 +11,7 @@ from typing import Any
 
 from ambos.core import tree
 from ambos.core.errors import IndexingError, TracingError
+from ambos.core.paths import Path
 from ambos.graph.lines import line_of, noted
 from ambos.graph.node import Node, pending
 from ambos.ops.bounds import message_for, out_of_range
@@ -55,9 +56,10 @@ class Recorder:
     `met` may be known to it otherwise, too."""
 
     def __init__(
-        self, call: Callable[[], Any], tensors: Sequence[Tensor], met: Collection[int]
-    ) -> None:
-        self.call, self.tensors, self.met = call, tensors, met
+        self, call: Callable[[], Any], tensors: Sequence[Tensor], met: Collection[int],
+        paths: Sequence[Path] = (),
+    ) -> None:  # fmt: skip
+        self.call, self.tensors, self.met, self.paths = call, tensors, met, paths
         self.argument_of = {id(tensor): n for n, tensor in enumerate(tensors)}
         self.trace_: Trace = Trace("jit")
         self.captured: dict[Node, Captured] = {}  # shared by the Program and the check before it
@@ -107,8 +109,11 @@ class Recorder:
 
     def sort_out(self, result: Any) -> None:
         """Results, moved handles with their old and new nodes, gradients."""
-        self.leaves, self.structure = tree.flatten(result)
+        self.leaves, self.structure = tree.flatten(result, tree.is_object)
         trace = self.trace_
+        for leaf, path in zip(self.leaves, self.structure.paths(), strict=True):
+            tree.refuse_unregistered("jit", leaf, f"result{path}")
+        self.settled = trace.lasting | set(trace.moved)  # state: it may stay
         self.own = {id(leaf) for leaf in self.leaves if id(leaf) in trace.made}
         self.own |= {id(touched.handle._grad) for touched in trace.gradients.values()
                      if id(touched.handle._grad) in trace.made}  # fmt: skip
@@ -176,14 +181,21 @@ class Recorder:
         return tree.unflatten(self.structure, found)
 
     def refuse(self) -> TracingError:
-        """The error for a function that keeps tensors at every call."""
-        shapes = ", ".join(str(handle.shape) for handle in self.strays()[:3])
+        """The error for a function that keeps tensors that it makes."""
+        found = [f"{handle.dtype.name}{list(handle.shape)}{_made_at(handle._node)}"
+                 for handle in self.strays()[:3]]  # fmt: skip
         self.undo()
         return TracingError(
-            f"jit: the function keeps tensors that it makes (shapes {shapes}) other than by "
-            "returning them, for example in a list; a recorded call cannot do that again; need "
-            "them among its results"
+            f"jit: the function keeps tensors that it makes ({'; '.join(found)}) other than by "
+            "returning them: in a list, an attribute or a global; a recorded call cannot do that "
+            "again; need them among its results"
         )
+
+    def leaks(self) -> bool:
+        """Is a stray made of arguments, and no state that later calls go on with?"""
+        made = [handle for handle in self.strays() if id(handle) not in self.settled]
+        below = pending([handle._node for handle in made])
+        return any(node in self.arguments for node in below)
 
     # --- the recording ---------------------------------------------------------------------------
 
@@ -192,6 +204,8 @@ class Recorder:
         tensors that stay (a first call often makes state): then the next call is recorded."""
         if self.strays():
             gc.collect()  # a reference cycle may have kept them
+            if self.leaks():
+                raise self.refuse()
             if self.strays():
                 return None
         results = [leaf._node for leaf in self.leaves if isinstance(leaf, Tensor)]
@@ -215,7 +229,8 @@ class Recorder:
         }  # fmt: skip
         order = pending([*wanted, *late])
         lay_out_vectors(order, {*self.arguments, *renewed.values()})
-        plan, leaves = find_plan(order, [*wanted, *late], renewed, self.arguments)
+        followed = self.followed() | renewed
+        plan, leaves = find_plan(order, [*wanted, *late], followed, self.arguments)
         main = Bound(plan, self.sources(leaves), [line_of(node) for node in order])
         check = self.value_check(early)  # layouts have settled
         rebound = self.rebound(main, number, renewed)
@@ -227,6 +242,26 @@ class Recorder:
             main, check, late_checks, hosts, self.trace_.guards, rebound, self.gradients, template,
             [(n, self.tensors[n]) for n in sorted(self.met)],
         )  # fmt: skip
+
+    def followed(self) -> dict[Node, Node]:
+        """Results, and the argument in whose layout each comes out: one of its shape at the same
+        place of a tree, since it is likely to be that argument in the next call."""
+        free: dict[Any, list[Node]] = {}
+        for node, path in zip(self.arguments, self.paths, strict=False):
+            free.setdefault((path[2:], node.shape, node.dtype), []).append(node)
+        found: dict[Node, Node] = {}
+        for leaf, path in zip(self.leaves, self.structure.paths(), strict=True):
+            if not isinstance(leaf, Tensor):
+                continue
+            node = leaf._node
+            if node in found or node.rank < 2 or node in self.arguments:
+                continue
+            for tail in (path, path[1:]):
+                same = free.get((tail, node.shape, node.dtype))
+                if same:
+                    found[node] = same.pop(0)
+                    break
+        return found
 
     def look_at_gradients(self, wanted: Sequence[Node]) -> None:
         """What the recording expects in `.grad`, where the function has looked: a tensor that it
@@ -334,6 +369,11 @@ class Recorder:
                 output if output == over else None, is_gradient,
             ))  # fmt: skip
         return found
+
+
+def _made_at(node: Node) -> str:
+    line = line_of(node)
+    return f", made at {line}" if line else ""
 
 
 def _kind_and_name(node: Node) -> tuple[str, str]:

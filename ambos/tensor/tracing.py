@@ -8,7 +8,7 @@ that raises half-way leaves every handle as it was.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -87,6 +87,7 @@ class Trace:
         self.scope: object = object()  # see graph.node.Tracking; nodes live on, notes do not
         self.moved: dict[int, tuple[Any, Node]] = {}  # handles, and the node each had before
         self.made: set[int] = set()  # ids of handles made inside around data
+        self.lasting: set[int] = set()  # ids of handles made inside to stay: an optimizer's state
         self.hosts: dict[Node, HostValue] = {}
         self.constants: set[Node] = set()  # data made inside from what Python holds
         self.gradients: dict[int, Touched] = {}
@@ -101,6 +102,10 @@ class Trace:
         """`handle` is about to be rebound."""
         self.moved.setdefault(id(handle), (handle, handle._node))
 
+    def forget_move(self, handle: Handle) -> None:
+        """`handle`, of which there was no note, holds again what it held."""
+        self.moved.pop(id(handle), None)
+
     def note_made(self, handle: Handle) -> None:
         """`handle` is new and has a value."""
         self.made.add(id(handle))
@@ -110,6 +115,15 @@ class Trace:
         """Was `handle` made inside?"""
         number = id(handle)
         return number in self.made or (handle._node.value is None and number not in self.moved)
+
+    def note_built(self, of: Any) -> None:
+        """`of` was built inside from what has a guard, and needs none."""
+        number, guarded = id(of), self.guarded
+        guarded[number] = ref(of, lambda _: guarded.pop(number, None))
+
+    def note_lasting(self, handles: Iterable[Handle]) -> None:
+        """`handles` go on from call to call."""
+        self.lasting |= set(map(id, handles))
 
     def note_gradient(self, handle: Handle, sets: bool) -> None:
         """`.grad` of `handle` is about to be read or set."""

@@ -46,9 +46,9 @@ def value_and_grad(
         inner, variables, structures = list(args), [], []
         for place in (_place(n, len(args)) for n in numbers):
             leaves, structure = tree.flatten(args[place])
-            fresh = [alias(node) for node in _differentiable(leaves, structure, place)]
-            inner[place] = tree.unflatten(structure, [wrap(node) for node in fresh])
-            variables += fresh
+            fresh = [*_inner(leaves, structure, place)]
+            inner[place] = structure.build(iter(fresh))
+            variables += [tensor._node for tensor in fresh]
             structures.append(structure)
         recording = tracking.enabled
         with enable_grad():
@@ -102,10 +102,14 @@ def _place(number: int, count: int) -> int:
     return number % count
 
 
-def _differentiable(
-    leaves: Sequence[Any], structure: tree.Structure, place: int
-) -> Iterator[Node]:  # fmt: skip
-    for given, path in zip(leaves, structure.paths(), strict=True):
+def _inner(leaves: Sequence[Any], structure: tree.Structure, place: int) -> Iterator[Tensor]:
+    """What the function sees of an argument: aliases, but for the buffers of modules, which are
+    constants, and are renewed as always."""
+    found = zip(leaves, structure.paths(), structure.states(), strict=True)
+    for given, path, is_state in found:
+        if is_state:
+            yield given
+            continue
         where = f"argument {place}{path}"
         tree.refuse_unregistered("grad", given, where)
         if isinstance(given, str):
@@ -114,7 +118,7 @@ def _differentiable(
         if not node.dtype.is_inexact:
             raise GradientError(f"grad: {where} is {node.dtype.name}; need a floating dtype: use "
                                 "x.float(), or argnums= for another argument")  # fmt: skip
-        yield node
+        yield wrap(alias(node))
 
 
 def alias(node: Node) -> Node:

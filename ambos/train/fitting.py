@@ -8,6 +8,7 @@ from typing import Any
 from ambos.core.arguments import positive, share
 from ambos.core.errors import ArgumentError
 from ambos.data.dataset import as_rows
+from ambos.tensor.ledger import ledger
 from ambos.train.callbacks import Callback
 from ambos.train.history import History
 from ambos.train.interrupt import Interrupt
@@ -84,7 +85,7 @@ class Fit:
     # Running
 
     def __call__(self, batches: Batches, validation: Batches | None) -> History:
-        model, training = self.model, self.model.training
+        model, training, start = self.model, self.model.training, ledger.count
         if not self.plan.optimizer.param_groups:
             self.plan.optimizer.attach(model.parameters())
         object.__setattr__(model, "stop_training", False)
@@ -107,6 +108,7 @@ class Fit:
         finally:
             self.progress.close()
             model.train(training)
+            self.history.compilations = ledger.since(start)
         self._tell("on_train_end")
         return self.history
 

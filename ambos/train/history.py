@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ambos.tensor.ledger import Compilation
+
 
 @dataclass
 class History:
     """One entry an epoch: `history["loss"]`, `history["val_accuracy"]`, ...
 
-    `interrupted` says that Ctrl-C ended the training; the epochs before it are all here.
+    `compilations` are the ledger's entries of the run (`am.compilations`). `interrupted` says that
+    Ctrl-C ended the training; the epochs before it are all here.
 
     Example:
         >>> history = History()
@@ -22,6 +25,7 @@ class History:
     history: dict[str, list[float]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
     interrupted: bool = False
+    compilations: list[Compilation] = field(default_factory=list, repr=False)
 
     def add(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Append the numbers of an epoch."""

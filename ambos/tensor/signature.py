@@ -1,0 +1,160 @@
+"""What tells one call of a jitted function from another: its arguments without their values."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+from ambos.core import tree
+from ambos.core.arguments import integer
+from ambos.core.containers import container_of
+from ambos.core.errors import ArgumentError
+from ambos.core.paths import Path, SequenceKey
+from ambos.tensor import live
+from ambos.tensor.handle import Tensor
+
+FIRST = 4  # parts of a signature before those of the arguments
+Layout = Any  # a Structure, or the number of plain arguments
+
+
+class Fixed(tuple[type, Hashable]):
+    """An argument that is no tensor: its type and what is equal for equal bits."""
+
+    __slots__ = ()
+
+
+class Static:
+    """An argument that was said to be static."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Statics:
+    """Which arguments of `fn` are static, by number or by name; each counts under both."""
+
+    def __init__(
+        self, fn: Callable[..., Any], argnums: int | Iterable[int] | None,
+        argnames: str | Iterable[str] | None,
+    ) -> None:  # fmt: skip
+        numbers = () if argnums is None else (argnums,) if isinstance(argnums, int) else argnums
+        names = () if argnames is None else (argnames,) if isinstance(argnames, str) else argnames
+        self.numbers, self.names = {*numbers}, {*names}
+        positional = positional_names(fn) if self else []
+        if positional:
+            count = len(positional)
+            for number in self.numbers:
+                if not -count <= integer("jit: static_argnums", number) < count:
+                    raise ArgumentError(
+                        f"jit: static_argnums names argument {number!r}; need numbers of "
+                        f"{', '.join(positional)}"
+                    )
+            self.numbers = {number % count for number in self.numbers}
+            self.names |= {positional[number] for number in self.numbers}
+            self.numbers |= {n for n, name in enumerate(positional) if name in self.names}
+
+    def __bool__(self) -> bool:
+        return len(self.numbers) + len(self.names) > 0
+
+    def wrapped(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments, with static ones marked."""
+        return (
+            tuple([Static(arg) if n in self.numbers else arg for n, arg in enumerate(args)]),
+            {k: Static(value) if k in self.names else value for k, value in kwargs.items()},
+        )
+
+
+def flattened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Layout]:
+    """The leaves of all arguments, and their structure: of plain ones merely their number."""
+    if not kwargs:
+        for arg in args:
+            if container_of(arg.__class__) is not None:
+                break
+        else:
+            return list(args), len(args)
+    return tree.flatten((args, kwargs), tree.is_object)
+
+
+def laid_out(layout: Layout) -> tree.Structure:
+    """The structure of (args, kwargs)."""
+    if isinstance(layout, tree.Structure):
+        return layout
+    return tree.structure(((0,) * layout, {}))
+
+
+def layout_key(layout: Layout) -> Hashable:
+    """What is equal for arguments that are nested alike; modules that are values count with all
+    that they consist of."""
+    if isinstance(layout, tree.Structure) and layout.has_template:
+        return layout, *(template.makeup for template in layout.templates())
+    return layout
+
+
+def built(structure: tree.Structure, leaves: Sequence[Any]) -> Any:
+    """(args, kwargs) of new containers; static ones are still marked."""
+    return structure.build(iter(leaves))
+
+
+def unmarked(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments as the function wants them."""
+    plain = lambda value: value.value if isinstance(value, Static) else value
+    return [plain(arg) for arg in args], {name: plain(value) for name, value in kwargs.items()}
+
+
+def tensor_key(tensor: Tensor, before: Sequence[Tensor]) -> Any:
+    """What a recording fixes of an argument, or None where it belongs to an outer graph."""
+    node = tensor._node
+    if node.value is None:
+        if node.tracked:
+            return None
+        live.evaluate([tensor])
+        node = tensor._node
+        if node.value is None:
+            return None
+    if node.tracked and node.inputs:
+        return None
+    value = node.value
+    same = next((n for n, other in enumerate(before) if other is tensor), None)
+    return node.shape, node.dtype.name, value.strides, node.tracked, same
+
+
+def fixed_key(leaf: Any) -> Fixed:
+    """An argument that is no tensor: part of the recording's identity."""
+    value = leaf.value if isinstance(leaf, Static) else leaf
+    if value is leaf:
+        tree.refuse_unregistered("jit", leaf, "an argument")
+    try:
+        hash(value)
+    except TypeError:
+        which = "static and " if value is not leaf else ""
+        raise ArgumentError(
+            f"jit: an argument is {which}{type(value).__name__}, which is neither a tensor nor "
+            "hashable; need tensors, arrays, and fixed values such as numbers and strings; a class "
+            "of your own is registered by am.tree.register_node"
+        ) from None
+    kind = type(value)
+    return Fixed((kind, repr(value) if kind in (float, complex) else value))
+
+
+def positional_names(fn: Callable[..., Any]) -> list[str]:
+    """Names of the parameters that positional arguments fill."""
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def argument_name(fn: Callable[..., Any], path: Path) -> str:
+    """How a message calls the leaf of (args, kwargs) at `path`."""
+    first, rest = path[1], Path(path[2:])
+    if path[0] != SequenceKey(0):
+        return f"{first.key}{rest}"  # type: ignore[union-attr]
+    number = first.idx  # type: ignore[union-attr]
+    names = positional_names(fn)
+    return f"{names[number] if number < len(names) else number}{rest}"
