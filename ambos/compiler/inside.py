@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ambos.core.dtype import int32
-from ambos.core.program import Control, Program
+from ambos.core.program import Complaint, Control, Program
 from ambos.core.shape import row_major
 from ambos.graph.body import Body
 from ambos.graph.node import Node, toposort
-from ambos.graph.rewrite import substitute
+from ambos.graph.rewrite import Trail, substitute
 from ambos.ops.arithmetic import where
 from ambos.ops.bounds import message_for, out_of_range
 from ambos.ops.kinds import constant
@@ -38,15 +38,20 @@ class Inside:
     steps: tuple[object, ...]
     outputs: tuple[int, ...]
     check: int | None
-    complaints: tuple[str, ...]
+    complaints: tuple[Complaint, ...]
 
 
-def graph_of(body: Body, wanted: Sequence[int]) -> tuple[list[Node], tuple[str, ...]]:
+def graph_of(
+    body: Body, wanted: Sequence[int], trail: Trail
+) -> tuple[list[Node], tuple[Complaint, ...]]:
     """Results `wanted` of a body whose arguments are numbered inputs, and one more if indices are
     to be checked: the number of the first complaint, from 1, or 0."""
     roots = [body.results[number] for number in wanted]
     checks = out_of_range(toposort(roots))
-    complaints = tuple(message_for(node) for node in checks.values())
+    complaints = tuple(
+        Complaint(message_for(node), (trail[node],) if node in trail else ())
+        for node in checks.values()
+    )
     if checks:
         due = constant(0, int32)
         for number, check in reversed(list(enumerate(checks, 1))):
@@ -56,7 +61,7 @@ def graph_of(body: Body, wanted: Sequence[int]) -> tuple[list[Node], tuple[str, 
         node: input_.leaf(number, row_major(node.shape), node.shape, node.dtype)
         for number, node in enumerate(body.arguments)
     }
-    return substitute(roots, leaves), complaints
+    return substitute(roots, leaves, trail), complaints
 
 
 def apart(roots: Sequence[Node]) -> list[Node]:

@@ -97,11 +97,12 @@ def lower_graph(
     forced: set[Node] = set()
     whole: set[Node] = set()
     insides: dict[Any, Inside] = {}  # every attempt asks again
+    places = {} if trail is None else trail
 
     def inside(body: Body, wanted: tuple[int, ...], renewal: Renewal) -> Inside:
         key = body, wanted, renewal
         if key not in insides:
-            insides[key] = compile_inside(body, wanted, features, threads, renewal)
+            insides[key] = compile_inside(body, wanted, features, threads, places, renewal)
         return insides[key]
 
     for _ in range(MAX_RETRIES):
@@ -120,12 +121,15 @@ def lower_graph(
 
 
 def compile_inside(
-    body: Body, wanted: tuple[int, ...], features: Features, threads: int, renewal: Renewal
-) -> Inside:
+    body: Body, wanted: tuple[int, ...], features: Features, threads: int, trail: Trail,
+    renewal: Renewal,
+) -> Inside:  # fmt: skip
     """Results `wanted` of a body as a Program."""
-    roots, complaints = graph_of(body, wanted)
-    graph, steps, context = lower_graph(roots, features, threads, renewal=renewal, is_body=True)
-    compiled = assemble_program(graph, steps, context, {})
+    roots, complaints = graph_of(body, wanted, trail)
+    graph, steps, context = lower_graph(
+        roots, features, threads, trail, renewal=renewal, is_body=True
+    )
+    compiled = assemble_program(graph, steps, context, trail)
     if any(result.output is None or not context.memories[root].is_row_major
            for root, result in zip(graph, compiled.results, strict=True)):  # fmt: skip
         raise CompilerError("compile: a result of a body has no row-major block of its own")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from ambos.compiler import loops
@@ -26,6 +27,9 @@ ARITHMETIC = ("add", "mul", "max", "min")  # folds that cost an operation an ele
 def work_of(step: Step, sources: tuple[int, ...] = ()) -> Work:
     """Arithmetic and unique bytes of `step`."""
     flops, read, written = COUNTERS[type(step.kernel)](step.kernel, step)
+    if isinstance(step.kernel, ControlKernel):
+        inside = (x.work.sources for p in step.kernel.control.parts for x in p.program.launches)
+        sources = tuple(sorted({*sources, *chain.from_iterable(inside)}))
     return Work(flops, read, written, sources)
 
 

@@ -155,6 +155,13 @@ class Program:
 # --- loops and branches --------------------------------------------------------------------------
 
 
+class Complaint(NamedTuple):
+    """What to say when a check finds something, and what it looks at (as `Work.sources`)."""
+
+    text: str
+    sources: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A Program inside a loop or branch. Its memory is that of cells of a table which all parts
@@ -169,7 +176,7 @@ class Part:
     cells: tuple[int, ...]
     moving: frozenset[int] = frozenset()
     check: int | None = None
-    complaints: tuple[str, ...] = ()
+    complaints: tuple[Complaint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

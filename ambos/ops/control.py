@@ -13,7 +13,7 @@ from ambos.core.dtype import DType, bool_, int32
 from ambos.core.errors import CompilerError, GradientError, ShapeError
 from ambos.core.shape import Shape
 from ambos.graph.body import Facts
-from ambos.graph.node import Attrs, Node
+from ambos.graph.node import Attrs, Node, toposort
 from ambos.ops.branch_rules import branch_examples, branch_gradients, branch_tangents
 from ambos.ops.control_specs import (
     Batched,
@@ -149,7 +149,20 @@ class Branch(Control):
 
 scan, while_loop, branch = Scan(), While(), Branch()
 
+
+def with_insides(order: Sequence[Node]) -> list[Node]:
+    """`order`, and behind it the nodes in the bodies of its loops and branches."""
+    found = list(order)
+    seen: set[Any] = set()
+    for node in found:  # which grows meanwhile
+        if isinstance(node.op, Control) and node.attrs[1] not in seen:
+            seen.add(node.attrs[1])
+            for body in node.attrs[1].bodies:
+                found += toposort(body.results)
+    return found
+
+
 __all__ = [
     "Branch", "BranchSpec", "Control", "LoopSpec", "Scan", "ScanSpec", "While", "branch",
-    "same_parts", "scan", "while_loop",
+    "same_parts", "scan", "while_loop", "with_insides",
 ]  # fmt: skip

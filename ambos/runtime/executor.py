@@ -66,7 +66,7 @@ class Executable:
                     with self._pool.lending():
                         host.run()
                 except AmbosError as error:
-                    raise HostFailure(self.program.launches[number].work, error) from error
+                    raise HostFailure(host.sources, error) from error
                 first = number + 1
         self._native(slots, first, last)
 
@@ -79,11 +79,14 @@ class Executable:
 
     def _raise(self, failure: int) -> None:
         for number, loop in self._tables.controls:
-            error = loop.error(failure)
-            if isinstance(error, AmbosError):
-                raise HostFailure(self.program.launches[number].work, error) from error
-            if error is not None:
+            found = loop.error(failure)
+            if found is None:
+                continue
+            sources, error = found
+            if not isinstance(error, AmbosError):
                 raise error
+            around = self.program.launches[number].work.sources
+            raise HostFailure(sources or around, error) from error
         raise CompilerError(f"executor: a launch failed, and no loop knows of it ({failure})")
 
     def profile(self, inputs: Sequence[int], outputs: Sequence[int]) -> list[tuple[float, float]]:

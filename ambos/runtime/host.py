@@ -13,7 +13,7 @@ import numpy as np
 
 from ambos.core.dtype import DType
 from ambos.core.errors import CompilerError, LinAlgError
-from ambos.core.program import Block, Host, Launch, Work
+from ambos.core.program import Block, Host, Launch
 from ambos.core.shape import Shape, size_of
 from ambos.ops.kinds import op
 
@@ -21,11 +21,12 @@ Values = np.ndarray[Any, Any]
 
 
 class HostFailure(Exception):
-    """A host rule gave up: `error` says why, `work.sources` which nodes it was computing."""
+    """A host rule gave up, or a loop met an index out of range: `error` says why, `sources` which
+    nodes were being computed (`core.program.Work`)."""
 
-    def __init__(self, work: Work, error: Exception) -> None:
+    def __init__(self, sources: tuple[int, ...], error: Exception) -> None:
         super().__init__(str(error))
-        self.work, self.error = work, error
+        self.sources, self.error = sources, error
 
 
 class HostLaunch:
@@ -33,6 +34,7 @@ class HostLaunch:
 
     def __init__(self, launch: Launch, host: Host, args: int) -> None:
         self.host, self.rule = host, op(host.op).host
+        self.sources = launch.work.sources
         self.words = (ctypes.c_int64 * len(launch.words)).from_address(args)
         self.operands = [(b.word, _extents(launch, b), _type(b.dtype)) for b in host.operands]
         self.results = [

@@ -155,28 +155,30 @@ class LoopTables:
         """Of the arguments for native code."""
         return self._loop.address
 
-    def error(self, failure: int) -> BaseException | None:
-        """What went wrong in this loop or one inside, if it was one of these. `failure` is the
-        address of the loop whose check complained, where none of Python's functions gave up."""
+    def error(self, failure: int) -> tuple[tuple[int, ...], BaseException] | None:
+        """What went wrong in this loop or one inside, if it was one of these, and which nodes were
+        being computed. `failure` is the address of the loop whose check complained, where none of
+        Python's functions gave up."""
         if failure == self.address:
             return self._complaint()
         for tables in self.parts:
             for call in tables.calls:
                 error, call.error = call.error, None
                 if error is not None:
-                    return error
+                    return call.host.sources, error
             for _, loop in tables.controls:
-                error = loop.error(failure)
-                if error is not None:
-                    return error
+                found = loop.error(failure)
+                if found is not None:
+                    return found
         return None
 
-    def _complaint(self) -> AmbosError:
+    def _complaint(self) -> tuple[tuple[int, ...], AmbosError]:
         part = self.control.parts[self.fields.failed_part]
         assert part.check is not None
         cells = (ctypes.c_int64 * self.control.num_cells).from_address(self._cells.address)
         number = ctypes.c_int32.from_address(cells[part.check]).value
-        return IndexingError(part.complaints[number - 1])
+        complaint = part.complaints[number - 1]
+        return complaint.sources, IndexingError(complaint.text)
 
 
 class Consultation:

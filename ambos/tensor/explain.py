@@ -14,6 +14,7 @@ from ambos.core.errors import ArgumentError
 from ambos.core.program import Launch
 from ambos.graph.lines import Line, line_of
 from ambos.graph.node import Node, pending
+from ambos.ops.control import with_insides
 from ambos.runtime.machine import host_features
 from ambos.tensor import live
 from ambos.tensor.handle import Tensor
@@ -44,7 +45,7 @@ class Listener(Watcher):
         self.stops = False  # instead of computing
 
     def pending(self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal) -> None:
-        order = pending(wanted)
+        order = with_insides(pending(wanted))
         trail = {node: i for i, node in enumerate(order)}
         roots = as_inputs(wanted, leaves, trail)
         schedule = explain_graph(roots, host_features(), config.threads, trail)

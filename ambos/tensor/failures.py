@@ -12,7 +12,7 @@ from ambos.runtime.host import HostFailure
 def located(failure: HostFailure, lines: Sequence[Line | None]) -> Exception:
     """The error of a failed call; `lines[i]` is where number i of its sources was recorded."""
     error = failure.error
-    known = [line for number in failure.work.sources if (line := lines[number]) is not None]
+    known = [line for number in failure.sources if (line := lines[number]) is not None]
     if known and isinstance(error, AmbosError):
         line = known[-1]
         return error.at(f"{line}, in layer {line.layer!r}" if line.layer else line)

@@ -15,6 +15,7 @@ from ambos.core.errors import ArgumentError
 from ambos.core.shape import Shape, row_major
 from ambos.graph.lines import Line, line_of
 from ambos.graph.node import Node, pending
+from ambos.ops.control import with_insides
 from ambos.ops.sources import data
 from ambos.runtime.machine import host_features
 from ambos.runtime.memory import available, in_words
@@ -42,7 +43,7 @@ class Listener(Watcher):
     """Stops at the first graph that would be computed, and keeps it."""
 
     def pending(self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal) -> None:
-        order = pending(wanted)
+        order = with_insides(pending(wanted))
         trail = {node: i for i, node in enumerate(order)}
         with held_off():
             roots = as_inputs(wanted, leaves, trail)

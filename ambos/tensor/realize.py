@@ -23,6 +23,7 @@ from ambos.graph.constants import is_constant
 from ambos.graph.lines import Line, line_of
 from ambos.graph.node import exact, pending
 from ambos.ops.bounds import message_for, out_of_range
+from ambos.ops.control import with_insides
 from ambos.ops.indexing import Index
 from ambos.ops.sources import input_
 from ambos.runtime.executor import Executable
@@ -124,8 +125,9 @@ def find_plan(
     for watcher in watch.watchers:
         watcher.pending(wanted, leaves, renewal)
     if plan is None:
+        trail = {node: i for i, node in enumerate(with_insides(order))}
         plan = _plans[signature, *rest] = prepare(
-            wanted, leaves, number, renewal, (signature, *rest)
+            wanted, leaves, trail, renewal, (signature, *rest)
         )
         if len(_plans) > MAX_PROGRAMS:
             _plans.popitem(last=False)
@@ -247,15 +249,15 @@ def execute(plan: Plan, leaves: Sequence[Node], order: Sequence[Node]) -> list[A
         outputs = [Storage(nbytes) for nbytes in plan.compiled.program.output_bytes]
         addresses = [storage.address for storage in outputs]
         if watch.watchers:
-            watch.run(plan.executable, inputs, addresses, [line_of(node) for node in order])
+            watch.run(plan.executable, inputs, addresses, lines_of(order))
         else:
             plan.executable.run(inputs, addresses)
     except HostFailure as failure:
-        raise located(failure, [line_of(node) for node in order]) from None
+        raise located(failure, lines_of(order)) from None
     except OutOfMemoryError as error:
         # Data that needs no gradient is what examples are.
         given = [("state" if node.tracked else "argument", node.value) for node in leaves]
-        lines = [line_near(node) for node in order]
+        lines = [line_near(node) for node in with_insides(order)]
         raise told(error, room_for(plan.compiled, given, lines)) from None
     return [
         Array(outputs[r.output], 0, r.shape, r.strides, r.dtype)
@@ -273,6 +275,12 @@ def report(node: Node) -> None:
     values = index.value.numpy()
     bad = values[(values < 0) | (values >= extent)].reshape(-1)[0]
     raise IndexingError(message_for(node, f"index {bad}"), place_of(node))
+
+
+def lines_of(order: Sequence[Node]) -> list[Line | None]:
+    """Where the nodes were recorded that `Work.sources` counts: those of `order`, then those inside
+    of its loops and branches."""
+    return [line_of(node) for node in with_insides(order)]
 
 
 def line_near(node: Node) -> Line | None:

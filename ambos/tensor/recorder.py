@@ -12,7 +12,7 @@ from typing import Any
 from ambos.core import tree
 from ambos.core.errors import IndexingError, TracingError
 from ambos.core.paths import Path
-from ambos.graph.lines import line_of, noted
+from ambos.graph.lines import noted
 from ambos.graph.node import Node, pending
 from ambos.ops.bounds import message_for, out_of_range
 from ambos.ops.indexing import Index
@@ -22,7 +22,7 @@ from ambos.tensor.captured import Captured, Found, Target
 from ambos.tensor.counting import holders, instances
 from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
-from ambos.tensor.realize import find_plan, place_of
+from ambos.tensor.realize import find_plan, lines_of, place_of
 from ambos.tensor.recording import (
     Bound,
     Complaint,
@@ -231,7 +231,7 @@ class Recorder:
         lay_out_vectors(order, {*self.arguments, *renewed.values()})
         followed = self.followed() | renewed
         plan, leaves = find_plan(order, [*wanted, *late], followed, self.arguments)
-        main = Bound(plan, self.sources(leaves), [line_of(node) for node in order])
+        main = Bound(plan, self.sources(leaves), lines_of(order))
         check = self.value_check(early)  # layouts have settled
         rebound = self.rebound(main, number, renewed)
         hosts = [(node.value, value) for node, value in self.trace_.hosts.items()]
@@ -306,7 +306,7 @@ class Recorder:
             return None
         order = pending(checks)
         plan, leaves = find_plan(order, list(checks), {}, self.arguments)
-        bound = Bound(plan, self.sources(leaves), [line_of(node) for node in order])
+        bound = Bound(plan, self.sources(leaves), lines_of(order))
         return ValueCheck(bound, list(checks.values()))
 
     def sources(self, leaves: Sequence[Node]) -> Sources:

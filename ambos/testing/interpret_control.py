@@ -107,7 +107,7 @@ class Interpreted:
         if part.check is not None:
             complaint = self.cells[part.check].number("int32")
             if complaint:
-                raise IndexingError(part.complaints[complaint - 1])
+                raise IndexingError(part.complaints[complaint - 1].text)
 
     def typed(self, part: Part, symbolic: object, pointer: Pointer) -> np.ndarray[Any, Any]:
         """What a pointer of a part's launch points to, up to the end of its block of memory."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,87 +12,30 @@ import pytest
 from ambos.compiler.finish import STREAM_BYTES
 from ambos.compiler.pipeline import compile_graph
 from ambos.core.config import config
-from ambos.core.dtype import DType, as_dtype, float32, int32, int64
-from ambos.core.errors import IndexingError, LinAlgError
+from ambos.core.dtype import as_dtype, float32, int32, int64
 from ambos.core.program import Control, Program
-from ambos.graph import substitute, toposort
-from ambos.graph.body import Body
+from ambos.graph import toposort
 from ambos.graph.node import Node, pending
-from ambos.ops import registry
 from ambos.ops.contraction import contract
-from ambos.ops.control import BranchSpec, LoopSpec, ScanSpec, branch, scan, while_loop
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.solving import inv
-from ambos.ops.sources import argument, data
+from ambos.ops.sources import data
 from ambos.runtime.loader import statistics
 from ambos.runtime.machine import host_features
 from ambos.tensor.handle import wrap
 from ambos.tensor.realize import as_inputs, realize, sign
-from tests.ops.evaluators import EVALUATORS, configured, on_device
+from tests.compiler.control import (
+    RNG,
+    chosen,
+    looped,
+    numbers,
+    on_machine,
+    op,
+    scanned,
+    whole,
+)
+from tests.ops.evaluators import EVALUATORS, configured
 from tests.tensor.test_realize import interpreted
-
-RNG = np.random.default_rng(5)
-
-
-def op(name: str, *inputs: Node, attrs: tuple[Any, ...] = ()) -> Node:
-    return registry[name](*inputs, attrs=attrs)
-
-
-def numbers(*shape: int, dtype: str = "float32") -> Node:
-    """Data of the graph, as NumPy."""
-    if dtype.startswith("complex"):
-        values = RNG.uniform(-1, 1, shape) + 1j * RNG.uniform(-1, 1, shape)
-    elif dtype == "bool":
-        values = RNG.random(shape) < 0.5
-    else:
-        values = RNG.uniform(-1, 1, shape) * (1 if dtype.startswith("float") else 100)
-    values = np.asarray(values).astype(dtype)
-    return data.leaf(values, shape, as_dtype(dtype))
-
-
-def function(
-    call: Callable[..., Sequence[Node]], *facts: tuple[tuple[int, ...], DType | str]
-) -> Body:
-    """The body of a Python function of nodes."""
-    arguments = [argument.leaf(shape, as_dtype(dtype)) for shape, dtype in facts]
-    return Body(arguments, call(*arguments))
-
-
-def scanned(
-    call: Callable[..., Sequence[Node]], constants: Sequence[Node] = (),
-    carry: Sequence[Node] = (), xs: Sequence[Node] = (), length: int | None = None,
-    reverse: bool = False,
-) -> tuple[Node, ...]:  # fmt: skip
-    length = xs[0].shape[0] if length is None else length
-    facts = [(n.shape, n.dtype) for n in (*constants, *carry)]
-    body = function(call, *facts, *((x.shape[1:], x.dtype) for x in xs))
-    spec = ScanSpec(body, len(constants), len(carry), length, reverse)
-    return scan.parts(*constants, *carry, *xs, spec=spec)
-
-
-def looped(
-    condition: Callable[..., Node], call: Callable[..., Sequence[Node]], carry: Sequence[Node],
-    asked: Sequence[Node] = (), constants: Sequence[Node] = (),
-) -> tuple[Node, ...]:  # fmt: skip
-    facts, own, more = ([(n.shape, n.dtype) for n in nodes] for nodes in (carry, asked, constants))
-    spec = LoopSpec(
-        function(lambda *x: [condition(*x)], *own, *facts), function(call, *more, *facts),
-        len(own), len(more),
-    )  # fmt: skip
-    return while_loop.parts(*asked, *constants, *carry, spec=spec)
-
-
-def chosen(
-    number: Node, calls: Sequence[Callable[..., Sequence[Node]]], operands: Sequence[Node]
-) -> tuple[Node, ...]:
-    facts = [(n.shape, n.dtype) for n in operands]
-    spec = BranchSpec(tuple(function(call, *facts) for call in calls))
-    return branch.parts(number, *operands, spec=spec)
-
-
-def whole(value: int) -> Node:
-    return data.leaf(np.asarray(value, np.int32), (), int32)
-
 
 # --- cases ---------------------------------------------------------------------------------------
 
@@ -294,16 +236,6 @@ def test_machine_equals_interpreter(name: str) -> None:
         assert node.value.numpy().tobytes() == bits
 
 
-def on_machine(nodes: Sequence[Node]) -> list[Node]:
-    """The same graph on data of the runtime."""
-    moved = {
-        node: data.leaf(on_device(node.value, node), node.shape, node.dtype)
-        for node in toposort(nodes)
-        if isinstance(node.value, np.ndarray | np.generic)
-    }
-    return substitute(nodes, moved)
-
-
 # --- threads, sizes, memory ----------------------------------------------------------------------
 
 
@@ -381,93 +313,6 @@ def test_a_plan_outlives_its_process() -> None:
     assert len(program.kernels) >= 3
     assert repr(nested(3)[0].attrs) == repr(nested(3)[0].attrs)  # the key under which it is kept
     assert " at 0x" not in repr(nested(3)[0].attrs)
-
-
-# --- what goes wrong inside ----------------------------------------------------------------------
-
-
-def gathering(indices: Sequence[int]) -> tuple[Node, ...]:
-    table, start, where = numbers(5), numbers(1), np.reshape(indices, (-1, 1))
-    xs = data.leaf(where.astype(np.int64), where.shape, int64)
-
-    def body(t: Node, c: Node, i: Node) -> list[Node]:
-        return [op("add", c, op("take", t, i, attrs=(0,)))]
-
-    return scanned(body, (table,), (start,), (xs,))
-
-
-@pytest.mark.parametrize("bad", [[1, 5, 2], [7], [0, 1, -1], [2**40, 0]])
-def test_an_index_out_of_range_ends_the_loop(bad: list[int]) -> None:
-    with pytest.raises(IndexingError, match="take: an index is out of range for axis 0 of size 5"):
-        EVALUATORS["compiled"](gathering(bad))
-    with pytest.raises(IndexingError, match="take: an index is out of range"):
-        interpreted(on_machine(gathering(bad)))
-    EVALUATORS["compiled"](gathering([4, 0, 3]))  # and nothing is left of it
-
-
-def test_an_index_out_of_range_in_a_branch_in_a_while_in_a_scan() -> None:
-    table = numbers(4)
-
-    def outer(t: Node, c: Node, x: Node) -> list[Node]:
-        parts = looped(
-            lambda x, n, s: op("less", n, x), inside,
-            (constant(0, int32), c), (x,), (t,),
-        )  # fmt: skip
-        return [parts[1], parts[0]]
-
-    def inside(t: Node, n: Node, s: Node) -> list[Node]:
-        def reads(t: Node, n: Node, s: Node) -> list[Node]:
-            place = op("reshape", op("cast", n, attrs=(int64,)), attrs=((1,),))
-            return [op("add", s, op("reshape", op("take", t, place, attrs=(0,)), attrs=((),)))]
-
-        number = op("cast", op("greater", n, constant(1, int32)), attrs=(int32,))
-        (new,) = chosen(number, (lambda t, n, s: [s], reads), (t, n, s))
-        return [op("add", n, constant(1, int32)), new]
-
-    for limits, fails in (([1, 3, 4], False), ([4, 5, 1], True)):
-        xs = data.leaf(np.int32(limits), (3,), int32)
-        parts = scanned(outer, (table,), (numbers(),), (xs,))
-        if fails:
-            with pytest.raises(IndexingError, match="take: an index is out of range for axis 0"):
-                EVALUATORS["compiled"](parts)
-        else:
-            EVALUATORS["compiled"](parts)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_an_error_in_python_ends_the_loop(threads: int) -> None:
-    good, bad = np.eye(2, dtype="f"), np.zeros((2, 2), "f")
-
-    def summed(*matrices: np.ndarray) -> tuple[Node, ...]:
-        xs = data.leaf(np.stack(matrices), (len(matrices), 2, 2), float32)
-        start = numbers(2, 2)
-        return scanned(
-            lambda c, n, x: [op("add", c, inv.parts(x)[0]), op("add", n, constant(1, int32))],
-            carry=(start, whole(0)), xs=(xs,),
-        )  # fmt: skip
-
-    with configured(threads=threads):
-        with pytest.raises(LinAlgError, match=r"linalg.inv: the matrix is singular"):
-            EVALUATORS["compiled"](summed(good, bad, good))
-        assert EVALUATORS["compiled"](summed(good, good))[1] == 2
-
-
-def test_whatever_is_raised_in_python_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(np: Any, x: Any) -> Any:
-        raise KeyboardInterrupt
-
-    nodes = on_machine(inverses(4))
-    monkeypatch.setattr(type(inv), "host", staticmethod(interrupted))
-    with pytest.raises(KeyboardInterrupt):
-        EVALUATORS["compiled"](nodes)
-
-
-def test_a_number_that_no_branch_has_runs_the_nearest() -> None:
-    x = numbers(3)
-    for number, factor in ((-4, 1), (9, -1)):
-        calls = (lambda x: [x], lambda x: [op("negative", x)])
-        (found,) = EVALUATORS["compiled"](chosen(whole(number), calls, (x,)))
-        np.testing.assert_array_equal(found, factor * x.value)
 
 
 def test_large_slices_need_not_begin_on_a_cache_line() -> None:

@@ -13,7 +13,7 @@ from ambos.graph.rewrite import rewrite
 from ambos.ops.kinds import constant
 from ambos.ops.simplify import SIMPLIFICATIONS
 from ambos.testing import reference
-from tests.compiler.test_control import chosen, looped, numbers, op, scanned, whole
+from tests.compiler.control import chosen, looped, numbers, op, scanned, whole
 
 
 def trimmed(*nodes: Node) -> list[Node]:
