@@ -14,7 +14,7 @@ from typing import Any
 from ambos.graph.body import Body
 from ambos.graph.node import Node, make, toposort
 from ambos.graph.rewrite import Trail, carry, rebuild
-from ambos.ops.control import BranchSpec, LoopSpec, ScanSpec
+from ambos.ops.control import BranchSpec, LoopSpec, ScanSpec, same_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ def trim(roots: Sequence[Node], trail: Trail | None = None) -> list[Node]:
         wanted: dict[Any, set[int]] = {}
         for node in order:
             if _is_control(node):
-                wanted.setdefault(_whole(node), set()).add(node.attrs[0])
+                wanted.setdefault(same_parts(node), set()).add(node.attrs[0])
         found = {whole: trimmed(whole[2], numbers) for whole, numbers in wanted.items()}
         if all(after is None for after in found.values()):
             return list(roots)
         new: dict[Node, Node] = {}
         for node in order:
-            after = found[_whole(node)] if _is_control(node) else None
+            after = found[same_parts(node)] if _is_control(node) else None
             if after is None:
                 new[node] = rebuild(node, tuple(new[source] for source in node.inputs))
             else:
@@ -52,11 +52,6 @@ def trim(roots: Sequence[Node], trail: Trail | None = None) -> list[Node]:
 
 def _is_control(node: Node) -> bool:
     return getattr(node.op, "kind", "") == "control"
-
-
-def _whole(node: Node) -> tuple[Any, ...]:
-    """What the parts of one loop or branch share."""
-    return node.op.name, node.inputs, node.attrs[1]
 
 
 def trimmed(spec: Any, wanted: set[int]) -> Trimmed | None:
