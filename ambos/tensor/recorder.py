@@ -12,7 +12,7 @@ from typing import Any
 from ambos.core import tree
 from ambos.core.errors import IndexingError, TracingError
 from ambos.core.paths import Path
-from ambos.graph.lines import noted
+from ambos.graph.lines import line_of, noted
 from ambos.graph.node import Node, pending
 from ambos.ops.bounds import message_for, out_of_range
 from ambos.ops.indexing import Index
