@@ -50,6 +50,7 @@ from ambos.graph import Node, show, substitute, toposort, verify
 from ambos.graph.body import Body
 from ambos.graph.rewrite import Trail
 from ambos.ops.complex.pairs import in_pairs, interleaved_strides
+from ambos.ops.control import with_insides
 from ambos.ops.kinds import op as find_op
 from ambos.ops.movement import detach
 
@@ -90,6 +91,7 @@ def lower_graph(
     """The graph that is computed in the end, and its kernels with symbolic addresses. Of a body
     each root has a row-major block of its own."""
     blocks = [number for number, root in enumerate(roots) if is_body or root.dtype.is_complex]
+    places = places_inside(roots, trail or {})
     roots = prepare(in_pairs(roots, trail), trail)
     roots = apart(roots) if is_body else roots
     verify(roots, "prepare")
@@ -97,7 +99,6 @@ def lower_graph(
     forced: set[Node] = set()
     whole: set[Node] = set()
     insides: dict[Any, Inside] = {}  # every attempt asks again
-    places = {} if trail is None else trail
 
     def inside(body: Body, wanted: tuple[int, ...], renewal: Renewal) -> Inside:
         key = body, wanted, renewal
@@ -265,6 +266,13 @@ def as_asked(compiled: Compiled, wanted: Sequence[Node]) -> Compiled:
     return replace(compiled, results=results)
 
 
+def places_inside(roots: Sequence[Node], trail: Trail) -> dict[Node, int]:
+    """What `trail` says of the nodes inside loops and branches. It is all that compiling these may
+    keep: the trail holds data, which has to go when its handles do."""
+    order = toposort(roots)
+    return {node: trail[node] for node in with_insides(order)[len(order) :] if node in trail}
+
+
 def numbered(roots: Sequence[Node], trail: Trail) -> dict[Node, int]:
     """The numbers in `trail`; what rules have put in belongs to what it is for."""
     known = dict(trail)
@@ -287,20 +295,22 @@ def places_of(steps: Sequence[Step], known: Mapping[Node, int]) -> dict[int, tup
 
 @lru_cache(maxsize=4096)
 def kernel_name(kernel: AnyKernel) -> str:
-    said: Any = kernel
-    if isinstance(kernel, ControlKernel):  # however many steps: as its parts' kernels
-        programs = [part.program for part in kernel.control.parts]
-        said = kernel.control.how, [[x.kernel.name for x in p.launches] for p in programs]
-    return "k" + hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest()
+    return digest(repr(kernel))
+
+
+def digest(text: str) -> str:
+    return "k" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
     """The machine-code function of a loop IR kernel; its text is written only if needed."""
+    if isinstance(kernel, ControlKernel):  # however many steps: as its parts' kernels
+        control = kernel.control
+        names = [[x.kernel.name for x in part.program.launches] for part in control.parts]
+        return Kernel(digest(f"{control.how} {names}"), no_text, label, control=control)
     name = kernel_name(kernel)
     if isinstance(kernel, Host):
         return Kernel(name, no_text, label, kernel)
-    if isinstance(kernel, ControlKernel):
-        return Kernel(name, no_text, label, control=kernel.control)
 
     def emit() -> str:
         trace(4, lambda: f"{name} {label}\n{kernel}")

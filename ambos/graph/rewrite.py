@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from ambos.core.errors import CompilerError
+from ambos.graph.lines import line_of
 from ambos.graph.node import Node, make, toposort
 
 Rule = Callable[[Node], Node | None]
@@ -14,10 +15,15 @@ MAX_STEPS = 64  # a node that still changes after so many rules means that two r
 
 
 def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
-    """`node` on other inputs of the same shapes and dtypes. Where gradients stopped, they stop."""
+    """`node` on other inputs of the same shapes and dtypes. Where gradients stopped, they stop; it
+    was recorded where `node` was."""
     if inputs == node.inputs:
         return node
-    return make(node.op, inputs, node.attrs, False if stops_gradients(node) else None)
+    new = make(node.op, inputs, node.attrs, False if stops_gradients(node) else None)
+    line = line_of(node)
+    if line is not None:
+        new.line = line
+    return new
 
 
 def stops_gradients(node: Node) -> bool:
