@@ -50,6 +50,8 @@ NAMES = {
     "History": "ambos.train", "profile": "ambos.tensor.profile",
     "explain": "ambos.tensor.explain", "forecast": "ambos.tensor.forecast",
     "debug": "ambos.tensor.debugging", "compilations": "ambos.tensor.ledger",
+    "ShapeDtype": "ambos.tensor.dry", "ShapeDtypeStruct": "ambos.tensor.dry",
+    "eval_shape": "ambos.tensor.dry", "make_graph": "ambos.tensor.dry",
     "functional_call": "ambos.nn.calls", "stack_modules": "ambos.nn.calls",
     **dict.fromkeys(LINEAR_ALGEBRA, "ambos.tensor.linalg.older"),
     "pca_lowrank": "ambos.tensor.linalg.lowrank", "svd_lowrank": "ambos.tensor.linalg.lowrank",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import linecache
 import os
 import sys
 from collections.abc import Iterable
@@ -136,6 +137,14 @@ def user_line() -> str:
     """`file.py:12` of the innermost caller outside this package, or ""."""
     frame = user_frame()
     return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}" if frame else ""
+
+
+def user_text() -> str:
+    """The text of that line, where its file can be read, or ""."""
+    frame = user_frame()
+    if frame is None:
+        return ""
+    return linecache.getline(frame.f_code.co_filename, frame.f_lineno, frame.f_globals).strip()
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

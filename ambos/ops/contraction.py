@@ -41,6 +41,15 @@ class Spec:
     extents: tuple[tuple[Label, int], ...]
     before: tuple[int, ...] = ()
 
+    def __str__(self) -> str:
+        """Labels, as in an einsum; a dimension that is a window reads a sum of them."""
+        terms = [
+            "+".join(label if step == 1 else f"{step}*{label}" for label, step in dim)
+            for dim in self.a
+        ]
+        padding = f" with {self.before} zeros in front" if self.before else ""
+        return f"({' '.join(terms)}, {' '.join(self.b)} -> {' '.join(self.out)}){padding}"
+
     def sizes(self) -> dict[Label, int]:
         return dict(self.extents)
 

@@ -123,7 +123,7 @@ def close(
     enter(outer)
     try:
         _refuse_changes(trace)
-        _refuse_strays(trace, leaves)
+        refuse_strays(trace, leaves)
     except TracingError:
         trace.roll_back()
         raise
@@ -159,7 +159,7 @@ def _refuse_changes(trace: Closing) -> None:
             )
 
 
-def _refuse_strays(trace: Closing, leaves: Sequence[Any]) -> None:
+def refuse_strays(trace: Closing, leaves: Sequence[Any]) -> None:
     """No tensor that depends on the arguments may stay but the results. Others that are pending go
     on waiting outside."""
     made = [ref(handle) for handle in trace.kept]

@@ -17,13 +17,14 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from ambos.core.dtype import DType, as_dtype
-from ambos.core.errors import AmbosError, TracingError
+from ambos.core.errors import AmbosError, TracingError, user_text
 from ambos.core.shape import Shape
 from ambos.graph.lines import line_of
 from ambos.graph.node import Node, tracking
 from ambos.ops.sources import data
 from ambos.tensor.array import Array
 from ambos.tensor.counting import has_gradient_alone
+from ambos.tensor.rewrites import rewritten
 
 HostValue = Callable[[], "int | float"]
 Look = Callable[[], Any]  # at something outside; what it gives can be compared
@@ -230,9 +231,7 @@ def look_outside(node: Node) -> AbstractContextManager[None]:
     raise TracingError(
         f"{trace.op}: the value of {node.dtype.name}{list(node.shape)}{made} is looked at inside "
         "the traced function (if, print, .item(), float, bool, .numpy()); its graph is recorded "
-        "once, before there are values; need tensor operations: am.where(condition, a, b) or "
-        "am.cond(condition, lambda: a, lambda: b) in place of if; or return the value and look at "
-        "it outside"
+        f"once, before there are values; {rewritten(user_text())}"
     )
 
 
