@@ -258,3 +258,49 @@ def test_another_thread_is_told(net):
     thread.join()
     assert not problems
     assert am.functional_call(net, params, am.rand(5, 3)).shape == (5, 4)
+
+
+def test_an_ensemble_by_vmap_is_a_loop_over_its_members():
+    am.manual_seed(0)
+    nets = [nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 2))
+            for _ in range(4)]  # fmt: skip
+    x = am.evaluate(am.rand(6, 3))
+    state = am.stack_modules(nets)
+    call = lambda state: am.functional_call(nets[0], state, x, return_buffers=True)
+    own = state_of(nets[0])
+    out, new = am.vmap(call)(state)
+    assert state_of(nets[0]) == own
+    for number, one in enumerate(nets):
+        assert out[number].numpy().tobytes() == one(x).numpy().tobytes()
+        for name, buffer in one.named_buffers():
+            assert new[name][number].numpy().tobytes() == buffer.numpy().tobytes()
+
+
+def test_per_example_gradients_of_a_module(net):
+    net.eval()
+    x, y = am.evaluate(am.rand(5, 3), am.rand(5, 4))
+    params = dict(net.named_parameters())
+
+    def loss(params, x, y):
+        return ((am.functional_call(net, params, x[None]) - y) ** 2).sum()
+
+    each = am.vmap(am.grad(loss), in_axes=(None, 0, 0))(params, x, y)
+    for row in range(5):
+        one = am.grad(loss)(params, x[row], y[row])
+        for name, gradient in one.items():
+            assert each[name][row].numpy().tobytes() == gradient.numpy().tobytes(), name
+
+
+def test_modules_as_trees_under_vmap(net):
+    net.eval()
+    x = am.evaluate(am.rand(5, 3))
+    nets = [net, am.tree.map(lambda t: t * 2, net)]
+    stacked = am.tree.map(lambda *ts: am.stack(ts), *nets)
+    out = am.vmap(lambda net, x: net(x), in_axes=(0, None))(stacked, x)
+    for number, one in enumerate(nets):
+        assert out[number].numpy().tobytes() == one(x).numpy().tobytes()
+    grads = am.vmap(am.grad(lambda net, x: net(x[None]).sum()), in_axes=(None, 0))(net, x)
+    one = am.grad(lambda net, x: net(x[None]).sum())(net, x[2])
+    found = zip(grads.named_parameters(), one.named_parameters(), strict=True)
+    for (name, each), (_, single) in found:
+        assert each[2].numpy().tobytes() == single.numpy().tobytes(), name
