@@ -11,6 +11,7 @@ from ambos.nn import calls
 from ambos.nn.calls import stack_modules as stack_module_state
 from ambos.nn.module import Module
 from ambos.tensor.transforms import grad, value_and_grad
+from ambos.tensor.vmap import vmap
 
 
 @checked
@@ -59,5 +60,5 @@ def grad_and_value(
     return turned
 
 
-__all__ = ["functional_call", "grad", "grad_and_value", "stack_module_state"]
+__all__ = ["functional_call", "grad", "grad_and_value", "stack_module_state", "vmap"]
 __getattr__ = answering("ambos.func", __all__)

@@ -12,7 +12,7 @@ STREAM = {  # of the global stream, under PyTorch's names; each has a neighbour 
     "normal_", "uniform_",
 }  # fmt: skip
 SETTINGS = {"Generator", "default_generator", "manual_seed", "seed"}
-LOGITS = am.tensor([[0.1, 1.0, -2.0], [0.5, 0.5, 0.0]])
+LOGITS = am.tensor([[0.1, 1.0, -2.0], [0.5, 0.5, 0.0]] * 8)
 SAMPLERS = {
     "bernoulli": lambda key: am.random.bernoulli(key, 0.3, (4, 5)),
     "beta": lambda key: am.random.beta(key, 2.0, 0.5, (7,)),
