@@ -57,3 +57,11 @@ class Compiled:
     program: Program
     results: tuple[Result, ...]
     held: tuple[Held, ...] = ()
+
+    @property
+    def own_bytes(self) -> int:
+        """What temporaries and results take that are not written over inputs."""
+        over = {output for output, _ in self.program.donated}
+        outputs = enumerate(self.program.output_bytes)
+        results = sum(nbytes for output, nbytes in outputs if output not in over)
+        return self.program.arena_bytes + results

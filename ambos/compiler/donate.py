@@ -9,7 +9,7 @@ and what a kernel really does is looked at here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ambos.compiler import loops
@@ -32,37 +32,6 @@ def readers(groups: Sequence[Group], leaves: set[Node]) -> dict[Node, set[Group]
             if is_leaf(node) and node in leaves:
                 found[node].add(group)
     return found
-
-
-def last_after_readers(groups: Sequence[Group], renewed: Mapping[Node, Node]) -> list[Group]:
-    """The same groups in an order that also lets whoever reads an input run before the group that
-    renews it, where dependencies allow."""
-    read_by = readers(groups, set(renewed.values()))
-    group_of = {member: group for group in groups for member in group.members}
-    awaited: dict[Group, set[Group]] = {}
-    for root, leaf in renewed.items():
-        writer = group_of.get(root)
-        if writer is not None:
-            awaited.setdefault(writer, set()).update(read_by[leaf] - {writer})
-    needs = {group: {group_of[s] for s in group.inputs} - {group} for group in groups}
-    result: list[Group] = []
-    placed: set[Group] = set()
-    waiting = list(groups)
-    while waiting:
-        held_back = []
-        for group in waiting:
-            if needs[group] <= placed and awaited.get(group, placed) <= placed:
-                result.append(group)
-                placed.add(group)
-            else:
-                held_back.append(group)
-        if len(held_back) == len(waiting):  # readers that need the renewed value itself
-            first = next(group for group in waiting if needs[group] <= placed)
-            result.append(first)
-            placed.add(first)
-            held_back.remove(first)
-        waiting = held_back
-    return result
 
 
 def overwritable(

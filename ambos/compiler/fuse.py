@@ -428,28 +428,7 @@ class Fusion:
                     waiting.append(group)
             assert len(waiting) < len(pending), "fusion made a cycle"
             pending = waiting
-        return self.as_late_as_possible(result) if self.remade else result
-
-    def as_late_as_possible(self, groups: Sequence[Group]) -> list[Group]:
-        """What is computed again right before what needs it first."""
-        result: dict[Group, None] = {}
-
-        def place(group: Group) -> None:
-            stack = [group]
-            while stack:
-                last = stack[-1]
-                needs = {self.group_of[s] for s in last.inputs} - {last}
-                ahead = [g for g in groups if g in needs and g not in result]
-                if ahead:
-                    stack += ahead[::-1]
-                else:
-                    result[stack.pop()] = None
-
-        at_once = [group for group in groups if not self.remade.issuperset(group.members)]
-        for group in [*at_once, *groups]:  # the rest are results themselves
-            if group not in result:
-                place(group)
-        return list(result)
+        return result
 
 
 def fuse(

@@ -11,9 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 from ambos.compiler import loops
+from ambos.compiler.arrange import arrange
 from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
 from ambos.compiler.compiled import NOTHING_RENEWED, Compiled, Renewal, Result
-from ambos.compiler.donate import last_after_readers, overwritable
+from ambos.compiler.donate import overwritable
 from ambos.compiler.emit import emit_loop
 from ambos.compiler.emit_attention import emit_attention
 from ambos.compiler.emit_attention_gradient import emit_attention_gradient
@@ -39,6 +40,7 @@ from ambos.compiler.parts import choose_homes, lower_parts
 from ambos.compiler.plan import plan_memory, resolve
 from ambos.compiler.prepare import layout_requests, prepare
 from ambos.compiler.reasons import Reasons
+from ambos.compiler.recompute import Halves, within
 from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
 from ambos.compiler.work import work_of
 from ambos.core.config import config
@@ -70,16 +72,26 @@ MAX_RETRIES = 200
 
 def compile_graph(
     roots: Sequence[Node], features: Features, threads: int, trail: Trail | None = None,
-    renewal: Renewal = NOTHING_RENEWED,
+    renewal: Renewal = NOTHING_RENEWED, budget: int | None = None,
 ) -> Compiled:  # fmt: skip
     """The Program that computes `roots`, whose leaves are `input` nodes numbered from 0.
 
-    `trail` numbers nodes; launches say which of these numbers they compute."""
+    `trail` numbers nodes; launches say which of these numbers they compute. With a `budget` for
+    temporaries and results, in bytes, what lies idle is computed again where it has to be; the
+    Program is the smallest that was found if none keeps to it."""
     start = time.perf_counter()
     trail = {} if trail is None else trail
-    wanted = roots
-    roots, steps, context = lower_graph(roots, features, threads, trail, renewal=renewal)
-    compiled = as_asked(assemble_program(roots, steps, context, trail), wanted)
+    wanted, blocks, places = roots, row_major_roots(roots), places_inside(roots, trail)
+    lowered = lower_graph(roots, features, threads, trail, renewal=renewal)
+    compiled = assemble_program(*lowered, trail)
+
+    def attempt(roots: list[Node]) -> Compiled:
+        lowered = lower_prepared(roots, blocks, features, threads, places, trail, renewal=renewal)
+        return assemble_program(*lowered, trail)
+
+    if budget is not None and compiled.own_bytes > budget:
+        compiled = within(Halves(*lowered), compiled, budget, attempt, trail)
+    compiled = as_asked(compiled, wanted)
     trace(1, lambda: summary(compiled.program, time.perf_counter() - start))
     return compiled
 
@@ -90,10 +102,27 @@ def lower_graph(
 ) -> tuple[list[Node], list[Step], Context]:  # fmt: skip
     """The graph that is computed in the end, and its kernels with symbolic addresses. Of a body
     each root has a row-major block of its own."""
-    blocks = [number for number, root in enumerate(roots) if is_body or root.dtype.is_complex]
+    blocks = range(len(roots)) if is_body else row_major_roots(roots)
     places = places_inside(roots, trail or {})
     roots = prepare(in_pairs(roots, trail), trail)
     roots = apart(roots) if is_body else roots
+    return lower_prepared(
+        roots, blocks, features, threads, places, trail, reasons, renewal, is_body
+    )
+
+
+def row_major_roots(roots: Sequence[Node]) -> list[int]:
+    """Numbers of the roots that must come out row-major: complex ones, as pairs."""
+    return [number for number, root in enumerate(roots) if root.dtype.is_complex]
+
+
+def lower_prepared(
+    roots: list[Node], blocks: Sequence[int], features: Features, threads: int, places: Trail,
+    trail: Trail | None = None, reasons: Reasons | None = None,
+    renewal: Renewal = NOTHING_RENEWED, is_body: bool = False,
+) -> tuple[list[Node], list[Step], Context]:  # fmt: skip
+    """The same of a graph in its last form; roots of numbers `blocks` come out row-major. `places`
+    numbers the nodes inside loops and branches."""
     verify(roots, "prepare")
     trace(3, lambda: show(roots))
     forced: set[Node] = set()
@@ -170,8 +199,7 @@ def schedule(
     groups = fuse(roots, forced, reasons)
     inputs = input_nodes(roots)
     renewed = renewed_inputs(roots, inputs, renewal)
-    if renewed:
-        groups = last_after_readers(groups, renewed)
+    groups = arrange(groups, roots, renewed)
     trace(3, lambda: "\n".join(describe(group) for group in groups))
     requests = layout_requests(roots)
     if renewal.keep_layouts:

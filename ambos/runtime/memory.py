@@ -260,13 +260,16 @@ def release() -> int:
 
 @lru_cache(4096)
 def size_class(nbytes: int) -> int:
-    """`nbytes` rounded up to a size with three significant bits: at most a quarter is unused.
+    """`nbytes` rounded up to a size with three significant bits, or by at most HUGE: a block that
+    is reused for others of about its size leaves at most a quarter unused.
 
     Example:
         >>> [size_class(n) for n in (0, 1, 64, 65, 300, 1000, 5000)]
         [64, 64, 64, 128, 320, 1024, 5120]
+        >>> size_class(500 << 20) >> 20
+        500
     """
-    step = max(ALIGNMENT, 1 << max(0, (nbytes - 1).bit_length() - 3))
+    step = max(ALIGNMENT, min(HUGE, 1 << max(0, (nbytes - 1).bit_length() - 3)))
     return max(ALIGNMENT, -(-nbytes // step) * step)
 
 

@@ -44,7 +44,10 @@ class Listener(Watcher):
         self.found: list[tuple[Schedule, list[Line | None]]] = []
         self.stops = False  # instead of computing
 
-    def pending(self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal) -> None:
+    def pending(
+        self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal,
+        budget: int | None,
+    ) -> None:  # fmt: skip
         order = with_insides(pending(wanted))
         trail = {node: i for i, node in enumerate(order)}
         roots = as_inputs(wanted, leaves, trail)

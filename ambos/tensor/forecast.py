@@ -42,12 +42,15 @@ class Planned(BaseException):
 class Listener(Watcher):
     """Stops at the first graph that would be computed, and keeps it."""
 
-    def pending(self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal) -> None:
+    def pending(
+        self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal,
+        budget: int | None,
+    ) -> None:  # fmt: skip
         order = with_insides(pending(wanted))
         trail = {node: i for i, node in enumerate(order)}
         with held_off():
             roots = as_inputs(wanted, leaves, trail)
-            compiled = compile_graph(roots, host_features(), config.threads, trail, renewal)
+            compiled = compile_graph(roots, host_features(), config.threads, trail, renewal, budget)
         self.compiled: Compiled = compiled
         self.leaves = list(leaves)
         self.lines: list[Line | None] = [line_of(node) for node in order]
@@ -60,9 +63,11 @@ class Forecast:
     Units: bytes; `flops` are floating-point operations, a product and its sum counted as two.
     """
 
-    def __init__(self, step: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> None:
-        self._step, self._args, self._kwargs = step, args, kwargs
-        self.room, compiled = _plan(step, args, kwargs)
+    def __init__(
+        self, step: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, budget: int | None
+    ) -> None:
+        self._step, self._args, self._kwargs, self._budget = step, args, kwargs, budget
+        self.room, compiled = _plan(step, args, kwargs, budget)
         work = [launch.work for launch in compiled.program.launches]
         self.kernels = len(work)
         self.flops = sum(each.flops for each in work)
@@ -110,7 +115,7 @@ class Forecast:
             return leaf
 
         args, kwargs = tree.map(resized, (self._args, self._kwargs))
-        return _plan(self._step, args, kwargs)[0].peak_bytes
+        return _plan(self._step, args, kwargs, self._budget)[0].peak_bytes
 
     def __repr__(self) -> str:
         room = self.room
@@ -133,13 +138,14 @@ class Forecast:
 
 
 def _plan(
-    step: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    step: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], budget: int | None
 ) -> tuple[Room, Compiled]:
     """The Program of one call, and the room it takes; everything stays as it was."""
     tensors = [leaf for leaf in tree.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     live.evaluate(tensors)
     live.flush()
-    recorder = Recorder(lambda: step(*args, **kwargs), list(dict.fromkeys(tensors)), ())
+    tensors = list({id(tensor): tensor for tensor in tensors}.values())
+    recorder = Recorder(lambda: step(*args, **kwargs), tensors, (), budget=budget)
     listener = Listener()
     with held_off(), watching(listener):
         recorder.trace()
@@ -150,8 +156,7 @@ def _plan(
             pass
         finally:
             recorder.undo()
-    roles = [("argument" if leaf in recorder.arguments else "state", leaf.value)
-             for leaf in listener.leaves]  # fmt: skip
+    roles = recorder.roles(listener.leaves)
     return room_for(listener.compiled, roles, listener.lines), listener.compiled
 
 
@@ -178,7 +183,8 @@ def forecast(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Forecast:
     traffic. `step` is planned as `am.jit` would, with nothing computed or allocated; tensors, the
     optimizer's state and the random stream stay as they are.
 
-    Arguments are tensors, or shapes in their place: (64, 784) of float32, ((64,), "int64").
+    Arguments are tensors, or shapes in their place: (64, 784) of float32, ((64,), "int64"). Of a
+    step jitted with a `memory_budget` it says what that comes to.
 
     Errors: TracingError where `step` looks at values, as for `am.jit`.
 
@@ -192,7 +198,9 @@ def forecast(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Forecast:
         raise ArgumentError(f"forecast: got {type(step).__name__}; need a function and its "
                             "arguments: am.forecast(step, (64, 784))")  # fmt: skip
     given = tuple(map(_argument, args)), {key: _argument(value) for key, value in kwargs.items()}
-    return Forecast(step._fn if isinstance(step, Jitted) else step, *given)
+    if isinstance(step, Jitted):
+        return Forecast(step._fn, *given, step._budget)
+    return Forecast(step, *given, None)
 
 
 __all__ = ["forecast"]

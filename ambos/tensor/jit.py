@@ -27,6 +27,7 @@ from ambos.core.errors import (
     depth_of_user,
     user_line,
 )
+from ambos.core.sizes import bytes_in
 from ambos.graph.node import tracking
 from ambos.tensor import live
 from ambos.tensor.handle import Tensor
@@ -60,10 +61,12 @@ class Jitted:
         self, fn: Callable[..., Any], strict: bool = False,
         static_argnums: int | Iterable[int] | None = None,
         static_argnames: str | Iterable[str] | None = None,
+        memory_budget: int | None = None,
     ) -> None:  # fmt: skip
         functools.update_wrapper(self, fn, updated=())
         self._fn = fn
         self._strict = strict
+        self._budget = memory_budget
         self._statics = Statics(fn, static_argnums, static_argnames)
         self._lock = threading.RLock()
         self._unsettled = 0  # calls in a row that made tensors which stay
@@ -83,7 +86,7 @@ class Jitted:
         method = Jitted(
             self._fn.__get__(weakref.proxy(instance), owner), self._strict,
             [number - 1 for number in self._statics.numbers if number],  # there without self
-            self._statics.names - {"self"},
+            self._statics.names - {"self"}, self._budget,
         )  # fmt: skip
         methods, number = self._methods, id(instance)
         methods[number] = weakref.ref(instance, lambda _: methods.pop(number, None)), method
@@ -142,7 +145,9 @@ class Jitted:
         structure = laid_out(layout)
         places = zip(leaves, structure.paths(), strict=True)
         paths = [path for leaf, path in places if isinstance(leaf, Tensor)]
-        recorder = Recorder(lambda: self._traced(structure, leaves), tensors, met, paths)
+        recorder = Recorder(
+            lambda: self._traced(structure, leaves), tensors, met, paths, self._budget
+        )
         with ledger.recording(self._name, cause.text, user_line()) as entry, held_off():
             recorder.trace()
             try:
@@ -219,6 +224,7 @@ def jit(
     fn: Callable[..., Any] | None = None, *, strict: bool = False,
     static_argnums: int | Sequence[int] | None = None,
     static_argnames: str | Sequence[str] | None = None,
+    memory_budget: int | str | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
     """`fn` as one Program: recorded at the first call, afterwards one native call each time.
 
@@ -228,11 +234,13 @@ def jit(
     rebinds are rebound at every call: a whole training step with `backward()` and
     `optimizer.step()` works as it stands. Python's own side effects happen at recording only.
     Results do not carry gradients out; `.grad` of a parameter that `fn` updates is used up.
-    With `strict`, a call that would have to record again is an error that says why.
+    With `strict`, a call that would have to record again is an error that says why. With a
+    `memory_budget` ("2GiB"), as much is computed again as it takes for a call to need no more
+    than that, arguments and state included; `am.forecast` of the result says what it takes.
 
     Errors: TracingError where a value is looked at inside, a tensor made inside is kept otherwise
         than by returning it, or containers among the arguments are changed; ArgumentError for
-        arguments that cannot be hashed.
+        arguments that cannot be hashed; OutOfMemoryError for a budget that is out of reach.
 
     Example:
         >>> import ambos as am
@@ -248,16 +256,19 @@ def jit(
         >>> [step(am.zeros(2)).item() for _ in range(3)]
         [5.0, 1.25, 0.3125]
     """
-    options: dict[str, Any] = {"strict": strict, "static_argnums": static_argnums,
-               "static_argnames": static_argnames}  # fmt: skip
+    options: dict[str, Any] = {
+        "strict": strict, "static_argnums": static_argnums, "static_argnames": static_argnames,
+        "memory_budget": memory_budget,
+    }  # fmt: skip
     if fn is None:  # @am.jit(...)
         return functools.partial(jit, **options)
     if not callable(fn):
         raise ArgumentError(f"jit: got {type(fn).__name__}; need a function: am.jit(f)")
     if not isinstance(fn, Jitted):
-        return Jitted(fn, strict, static_argnums, static_argnames)
-    has_options = strict or static_argnums is not None or static_argnames is not None
-    return jit(fn._fn, **options) if has_options else fn
+        budget = None if memory_budget is None else bytes_in("jit", memory_budget)
+        return Jitted(fn, strict, static_argnums, static_argnames, budget)
+    asked = any(option not in (None, False) for option in options.values())
+    return jit(fn._fn, **options) if asked else fn
 
 
 __all__ = ["jit"]

@@ -28,7 +28,7 @@ from ambos.ops.indexing import Index
 from ambos.ops.sources import input_
 from ambos.runtime.executor import Executable
 from ambos.runtime.machine import host_features
-from ambos.runtime.memory import Storage
+from ambos.runtime.memory import Storage, size_class
 from ambos.tensor import watch
 from ambos.tensor.array import Array
 from ambos.tensor.failures import HostFailure, located
@@ -101,11 +101,12 @@ def compute(roots: Sequence[Node]) -> None:
 
 def find_plan(
     order: Sequence[Node], wanted: Sequence[Node], renewed: Mapping[Node, Node],
-    stay: Collection[Node] = (),
+    stay: Collection[Node] = (), budget: int | None = None,
 ) -> tuple[Plan, list[Node]]:  # fmt: skip
     """The plan that computes `wanted`, and the leaves that are its inputs. `order` is all pending
     nodes below; `renewed` says of some wanted nodes which leaf they replace. Leaves that `stay`
-    are left in the layout that they have."""
+    are left in the layout that they have. The plan takes no more than `budget` bytes, inputs
+    included, if one was found that does."""
     leaves, signature = sign(order)
     number = {node: i for i, node in enumerate(order)}
     place = {leaf: i for i, leaf in enumerate(leaves)}
@@ -114,7 +115,10 @@ def find_plan(
     renewal = Renewal(tuple((root, leaf) for leaf, root in pairs.items()))
     # A graph whose filters stay is told from one whose filters would move.
     staying = tuple(sorted({place[f] for f, _ in misplaced(order) if f in stay})) if stay else ()
-    rest = tuple(number[node] for node in wanted), renewal, config.threads, config.cpu, staying
+    own = None if budget is None else left_of(budget, leaves, [renewed[n] for n in renewed
+                                                               if renewed[n] in stay])  # fmt: skip
+    rest = (tuple(number[node] for node in wanted), renewal, config.threads, config.cpu, staying,
+            own)  # fmt: skip
     plan = _plans.get((signature, *rest))
     if plan is None and lay_out_filters(order, stay):
         leaves, signature = sign(order)
@@ -123,17 +127,26 @@ def find_plan(
         leaves, signature = sign(order)
         plan = _plans.get((signature, *rest))
     for watcher in watch.watchers:
-        watcher.pending(wanted, leaves, renewal)
+        watcher.pending(wanted, leaves, renewal, own)
     if plan is None:
         trail = {node: i for i, node in enumerate(with_insides(order))}
         plan = _plans[signature, *rest] = prepare(
-            wanted, leaves, trail, renewal, (signature, *rest)
+            wanted, leaves, trail, renewal, own, (signature, *rest)
         )
         if len(_plans) > MAX_PROGRAMS:
             _plans.popitem(last=False)
     else:
         _plans.move_to_end((signature, *rest))
     return plan, leaves
+
+
+def left_of(budget: int, leaves: Sequence[Node], held: Sequence[Node]) -> int:
+    """What a budget leaves to temporaries and to results that may take the place of a leaf, for
+    which those that are `held` give none. Blocks come in certain sizes."""
+    storages = {id(leaf.value.storage): leaf.value.storage.nbytes for leaf in leaves}
+    beside = [leaf.value.storage.nbytes for leaf in held]
+    left = max(0, budget - sum(map(size_class, [*storages.values(), *beside])))
+    return max(0, 2 * left - size_class(left))
 
 
 def settle_layouts(
@@ -210,7 +223,7 @@ def as_inputs(wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, 
 
 def prepare(
     wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, int], renewal: Renewal,
-    key: Any,
+    budget: int | None, key: Any,
 ) -> Plan:  # fmt: skip
     """Compile the graph with numbered inputs in place of its data."""
     start = time.perf_counter()
@@ -223,7 +236,7 @@ def prepare(
         how = "made"
         with held_off():
             roots = as_inputs(wanted, leaves, trail)
-            return compile_graph(roots, host_features(), config.threads, trail, renewal)
+            return compile_graph(roots, host_features(), config.threads, trail, renewal, budget)
 
     with ledger.planning(key[0], user_line()) as entry:
         compiled = recall("program", key, compile_now)

@@ -10,14 +10,16 @@ from functools import partial
 from typing import Any
 
 from ambos.core import tree
-from ambos.core.errors import IndexingError, TracingError
+from ambos.core.errors import IndexingError, OutOfMemoryError, TracingError
 from ambos.core.paths import Path
 from ambos.graph.lines import line_of, noted
 from ambos.graph.node import Node, pending
 from ambos.ops.bounds import message_for, out_of_range
 from ambos.ops.indexing import Index
 from ambos.ops.sources import data
+from ambos.runtime.memory import in_words
 from ambos.tensor import live
+from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target
 from ambos.tensor.counting import holders, instances
 from ambos.tensor.filters import lay_out_vectors
@@ -33,6 +35,7 @@ from ambos.tensor.recording import (
     Template,
     ValueCheck,
 )
+from ambos.tensor.room import Room, room_for, told
 from ambos.tensor.spent import SPENT, SpentGradient
 from ambos.tensor.tracing import Touched, Trace, enter
 
@@ -53,13 +56,14 @@ def arguments_met(tensors: Sequence[Tensor], call: Sequence[Any]) -> set[int]:
 
 class Recorder:
     """One attempt to record `call`, whose tensor arguments are `tensors`; those of the numbers
-    `met` may be known to it otherwise, too."""
+    `met` may be known to it otherwise, too. A call may take `budget` bytes, all in all."""
 
     def __init__(
         self, call: Callable[[], Any], tensors: Sequence[Tensor], met: Collection[int],
-        paths: Sequence[Path] = (),
+        paths: Sequence[Path] = (), budget: int | None = None,
     ) -> None:  # fmt: skip
         self.call, self.tensors, self.met, self.paths = call, tensors, met, paths
+        self.budget = budget
         self.argument_of = {id(tensor): n for n, tensor in enumerate(tensors)}
         self.trace_: Trace = Trace("jit")
         self.captured: dict[Node, Captured] = {}  # shared by the Program and the check before it
@@ -230,8 +234,10 @@ class Recorder:
         order = pending([*wanted, *late])
         lay_out_vectors(order, {*self.arguments, *renewed.values()})
         followed = self.followed() | renewed
-        plan, leaves = find_plan(order, [*wanted, *late], followed, self.arguments)
+        plan, leaves = find_plan(order, [*wanted, *late], followed, self.arguments, self.budget)
         main = Bound(plan, self.sources(leaves), lines_of(order))
+        if self.budget is not None:
+            self.keep_to_budget(room_for(plan.compiled, self.roles(leaves), main.lines))
         check = self.value_check(early)  # layouts have settled
         rebound = self.rebound(main, number, renewed)
         hosts = [(node.value, value) for node, value in self.trace_.hosts.items()]
@@ -262,6 +268,18 @@ class Recorder:
                     found[node] = same.pop(0)
                     break
         return found
+
+    def roles(self, leaves: Sequence[Node]) -> list[tuple[str, Array]]:
+        """What the inputs of the Program are."""
+        return [("argument" if leaf in self.arguments else "state", leaf.value) for leaf in leaves]
+
+    def keep_to_budget(self, room: Room) -> None:
+        """Errors: OutOfMemoryError where no plan was found that is small enough."""
+        if self.budget is not None and room.peak_bytes > self.budget:
+            raise told(OutOfMemoryError(
+                f"jit: memory_budget is {in_words(self.budget)}; computing again what can be "
+                f"takes {in_words(room.peak_bytes)} still"
+            ), room, self.budget)  # fmt: skip
 
     def look_at_gradients(self, wanted: Sequence[Node]) -> None:
         """What the recording expects in `.grad`, where the function has looked: a tensor that it

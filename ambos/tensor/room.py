@@ -82,7 +82,8 @@ def room_for(
     inputs = {id(array.storage): (role, array) for role, array in leaves}
     holdings = [Holding(role, array.storage.nbytes, array.dtype, array.shape, None)
                 for role, array in inputs.values()]  # fmt: skip
-    in_place = {output for output, _ in program.donated}
+    # A tensor that the caller holds is never written over.
+    in_place = {output for output, place in program.donated if leaves[place][0] == "state"}
     for held in compiled.held:
         if held.output not in in_place:
             role = "temporary" if held.output is None else "result"
@@ -97,11 +98,13 @@ def room_for(
     return Room(tuple(holdings), temporary, lasting + temporary, batch)
 
 
-def told(error: OutOfMemoryError, room: Room) -> OutOfMemoryError:
-    """The same error with the largest blocks, where they were recorded, and what would fit."""
+def told(error: OutOfMemoryError, room: Room, limit: int | None = None) -> OutOfMemoryError:
+    """The same error with the largest blocks, where they were recorded, and how many examples would
+    fit into `limit` bytes (what is free)."""
     blocks = "; ".join(map(str, room.largest(SHOWN)))
-    free = memory.available() + room.bytes_of("argument") + room.bytes_of("state")
-    fit = room.examples_within(free)
+    if limit is None:
+        limit = memory.available() + room.bytes_of("argument") + room.bytes_of("state")
+    fit = room.examples_within(limit)
     examples = f"; of {room.batch} examples about {fit} would fit" if 0 < fit < room.batch else ""
     error.message += f"; {in_words(room.peak_bytes)} in all, the largest are {blocks}{examples}"
     return error.at(user_line())

@@ -37,8 +37,12 @@ class Run:
 class Watcher:
     """What can be heard. All times are those of `time.perf_counter`."""
 
-    def pending(self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal) -> None:
-        """The graph from `leaves` (with data) to `wanted` is about to be computed."""
+    def pending(
+        self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal,
+        budget: int | None,
+    ) -> None:  # fmt: skip
+        """The graph from `leaves` (with data) to `wanted` is about to be computed,
+        with at most `budget` bytes for temporaries and results."""
 
     def computed(self, node: Node) -> None:
         """One node has its value: only where each is computed alone (`config.fuse` is off)."""

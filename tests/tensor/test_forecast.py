@@ -36,15 +36,13 @@ def step(x, y):
     optimizer.step()
     return loss
 
-warm = am.jit(lambda x: (x * 2).sum())
-warm(am.ones(3)).item()
-am.forecast(step, {x}, ((64,), "int64"))  # loads the compiler; its own memory is not the step's
+jitted = am.jit(step)
+jitted(am.rand(2, *{x}[1:]), am.zeros(2, dtype="int64")).item()  # LLVM's memory is not the step's
 memory.release()
 memory.statistics.peak_bytes = 0
 Path("/proc/self/clear_refs").write_text("5")  # the high water mark starts anew
 before = high_water() - memory.statistics.owned_bytes
 found = am.forecast(step, {x}, ((64,), "int64"))
-jitted = am.jit(step)
 for _ in range(3):
     jitted(am.rand(*{x}), am.zeros(64, dtype="int64")).item()
 print(found.peak_bytes, memory.statistics.peak_bytes, high_water() - before)
@@ -177,3 +175,47 @@ def test_a_jitted_step_holds_parameters_and_moments_once():
     step(x).item()
     added = memory.statistics.live_bytes - before
     assert added < 3 * sum(p.nbytes for p in layer.parameters())  # two moments, and no more
+
+
+def deep():
+    layers = [part for _ in range(10) for part in (nn.Linear(64, 64), nn.GELU())]
+    net = nn.Sequential(*layers)
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+
+    def step(x):
+        loss = (net(x) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def test_a_memory_budget_is_kept_with_the_same_bits():
+    x = am.rand(4096, 64)
+    am.manual_seed(0)
+    plain = deep()
+    usual = am.forecast(plain, x)
+    wanted = [am.jit(plain)(x).item() for _ in range(3)]
+    am.manual_seed(0)
+    saving = am.jit(deep(), memory_budget=f"{usual.peak_bytes // 2 >> 10} KiB")
+    found = am.forecast(saving, x)
+    assert found.peak_bytes <= usual.peak_bytes // 2
+    assert usual.flops < found.flops < 1.4 * usual.flops
+    memory.release()
+    before = memory.statistics.live_bytes
+    memory.statistics.peak_bytes = memory.statistics.owned_bytes
+    assert [saving(x).item() for _ in range(3)] == wanted
+    added = memory.statistics.peak_bytes - before
+    assert added <= 1.1 * found.room.bytes_of("temporary")
+
+
+def test_a_budget_out_of_reach():
+    step = am.jit(deep(), memory_budget="4 MiB")
+    x = am.rand(4096, 64)
+    with pytest.raises(OutOfMemoryError, match=r"memory_budget is 4.0 MiB.*of 4096 examples about"):
+        step(x)
+    assert np.isfinite(am.jit(deep())(x).item())
+    with pytest.raises(ArgumentError, match="need a number above 0"):
+        am.jit(deep(), memory_budget="much")
