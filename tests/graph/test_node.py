@@ -13,12 +13,14 @@ import pytest
 from ambos.core.dtype import float32, float64, int32
 from ambos.core.errors import ShapeError
 from ambos.graph import consumers, make, show, toposort
+from ambos.graph.body import Body
 from ambos.graph.node import Node, forget_computed
 from ambos.ops import registry
 from ambos.ops.arithmetic import add, multiply, negative
+from ambos.ops.control import BranchSpec, ScanSpec, branch, scan
 from ambos.ops.kinds import constant
 from ambos.ops.movement import permute, reshape
-from ambos.ops.sources import data
+from ambos.ops.sources import argument, data
 from ambos.testing.reference import evaluate
 
 
@@ -200,3 +202,25 @@ def test_forgetting_bears_the_collector() -> None:
         gc.set_threshold(*before)
         gc.enable()
     assert negative(kept[0].inputs[0]) is kept[0]  # without a value: still known
+
+
+def test_show_lists_what_is_inside() -> None:
+    c, x = argument.leaf((), float32), argument.leaf((), float32)
+    inside = Body([c], [registry["negative"](c)])
+    calls = BranchSpec((inside, Body([c], [c])))
+    (chosen,) = branch.parts(constant(1, int32), x, spec=calls)
+    body = Body([c, x], [chosen, x])
+    parts = scan.parts(constant(0.0, float32), constant(1.0, float32, (3,)),
+                       spec=ScanSpec(body, 0, 1, 3))  # fmt: skip
+    assert show(parts).splitlines()[4:] == [
+        "%4* = scan(%0, %3) 0 ScanSpec(num_constants=0, num_carry=1, length=3, reverse=False)"
+        "  float32[]",
+        "    (%a0: float32[], %a1: float32[]) -> (%2, %a1)",
+        "    %0 = constant() 1 ambos.int32  int32[]",
+        "    %2* = branch(%0, %a1) 0 BranchSpec()  float32[]",
+        "        (%a0: float32[]) -> (%1)",
+        "        %1* = negative(%a0)  float32[]",
+        "        (%a0: float32[]) -> (%a0)",
+        "%5* = scan(%0, %3) 1 ScanSpec(num_constants=0, num_carry=1, length=3, reverse=False)"
+        "  float32[3]",
+    ]
