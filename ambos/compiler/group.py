@@ -128,6 +128,13 @@ def view_base(node: Node) -> Node:
     return node
 
 
+def reshaped(node: Node) -> Node:
+    """What a chain of reshapes shows in another shape: row-major, it is the same memory."""
+    while node.op.name == "reshape":
+        node = node.inputs[0]
+    return node
+
+
 def within_unit_axes(node: Node) -> tuple[Node, list[int]]:
     """What `node` is but for axes of size 1 that it adds (or `node` itself), and which axes of
     `node` that has."""

@@ -20,6 +20,7 @@ from ambos.compiler.symbolic import NeedsBuffer
 from ambos.core.dtype import DType, bool_, int32, uint8
 from ambos.core.program import Control, Part
 from ambos.core.shape import Shape, row_major, size_of
+from ambos.graph.node import Node
 from ambos.ops.control import BranchSpec, LoopSpec, ScanSpec
 
 SHOWN = 3  # launches of a body that a label names
@@ -28,9 +29,10 @@ SHOWN = 3  # launches of a body that a label names
 def lower_control(group: Group, context: Context) -> list[Step]:
     """Operands are read, and results written, row-major."""
     first = group.members[0]
-    for source in first.inputs:
-        if not context.memories[source].is_row_major:
-            raise NeedsBuffer(source)
+    bases = dict.fromkeys(stored_below(source, context) for source in first.inputs)
+    missing = [base for base in bases if not context.memories[base].is_row_major]
+    if missing:
+        raise NeedsBuffer(*missing)
     for node in group.members:
         context.allocate(node, row_major(node.shape))
     spec = first.attrs[1]
@@ -40,6 +42,24 @@ def lower_control(group: Group, context: Context) -> list[Step]:
         return [_loop(group, context, spec)]
     assert isinstance(spec, BranchSpec)
     return [_branch(group, context, spec)]
+
+
+def stored_below(node: Node, context: Context) -> Node:
+    """What holds the elements of an operand: itself, or what it reshapes."""
+    while not context.is_stored(node):
+        (node,) = node.inputs
+    return node
+
+
+def operand(node: Node, context: Context) -> Memory:
+    """Memory of an operand, in its shape."""
+    base = stored_below(node, context)
+    memory = context.memories[base]
+    if base is node:
+        return memory
+    whole = memory if memory.whole is None else memory.whole
+    strides = row_major(node.shape)
+    return Memory(node.dtype, node.shape, strides, whole=whole, start=memory.start)
 
 
 @dataclass(slots=True)
@@ -60,7 +80,7 @@ class Table:
     @property
     def inputs(self) -> list[Memory]:
         """Memory of the operands."""
-        return [self.context.memories[node] for node in self.group.members[0].inputs]
+        return [operand(node, self.context) for node in self.group.members[0].inputs]
 
     @property
     def results(self) -> dict[int, Memory]:

@@ -11,6 +11,7 @@ from ambos.compiler.group import (
     is_leaf,
     kind_of,
     moved_base,
+    reshaped,
     view_base,
     within_unit_axes,
 )
@@ -65,6 +66,7 @@ class Stored:
                 self.keep(node, KINDS.get(kind, f"a {node.op.name}"))
             if kind in OWN_KERNELS:
                 for source in node.inputs:
+                    source = reshaped(source) if kind == "control" else source
                     self.store_operand(source, f"operand of a {node.op.name}", kind in WHOLE)
             if node.op.name == "fma":
                 self.store_operand(moved_base(node.inputs[0]), "read for each tap", exact=True)

@@ -326,3 +326,23 @@ def test_large_slices_need_not_begin_on_a_cache_line() -> None:
     (ys,) = EVALUATORS["compiled"](scanned(body, carry=(start,), length=2)[1:])
     assert ys.shape == (2, count)
     assert (ys == start.value).all()
+
+
+def test_a_reshaped_operand_is_read_where_it_lies() -> None:
+    x, start = numbers(6, 4), numbers(4)
+    three = op("reshape", op("reshape", x, attrs=((24,),)), attrs=((3, 2, 4),))
+
+    def body(c: Node, rows: Node) -> list[Node]:
+        return [op("add", op("sum", rows, attrs=((0,),)), c)]
+
+    nodes = on_machine(scanned(body, carry=(start,), xs=(three,)))
+    assert len(compiled_program(nodes).launches) == 1
+    (found,) = EVALUATORS["compiled"](nodes)
+    np.testing.assert_allclose(found, x.value.sum(0) + start.value, rtol=1e-5)
+    turned = op("permute", x, attrs=((1, 0),))  # has to be laid out first
+    nodes = on_machine(
+        scanned(body, carry=(start,), xs=(op("reshape", turned, attrs=((3, 2, 4),)),))
+    )
+    (found,) = EVALUATORS["compiled"](nodes)
+    expected = x.value.T.reshape(6, 4).sum(0) + start.value
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
