@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,15 @@ import numpy as np
 from ambos.autodiff.batch import batched
 from ambos.core import tree
 from ambos.core.dtype import uint32, uint64
-from ambos.core.errors import AmbosError, ArgumentError, ArgumentTypeError, ShapeError, TracingError
+from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError, TracingError
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import cast
+from ambos.ops.bodies import argument_like, part_of
 from ambos.ops.kinds import repeated
-from ambos.ops.movement import concat, permute, slice_
+from ambos.ops.movement import concat, permute, reshape
 from ambos.ops.reductions import any_
 from ambos.ops.sources import argument, iota
+from ambos.ops.steps import scanned
 from ambos.tensor.closure import Closure, close
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.names import public
@@ -78,11 +80,15 @@ def vmap(
     def mapped(*args: Any, **kwargs: Any) -> Any:
         given = _taken_apart(axes, axis_size, args, kwargs)
         closure = _closure(fn, given, randomness)
-        places = _result_axes(out_axes, closure)
-        examples = dict(zip(closure.arguments, given.examples, strict=True))
-        if randomness == "different":
-            examples |= {key: _keys(key, given.size) for key in closure.hosts if _is_key(key)}
-        return _results(closure, places, examples, given.size, chunk_size or given.size)
+        try:
+            places = _result_axes(out_axes, closure)
+            examples = dict(zip(closure.arguments, given.examples, strict=True))
+            if randomness == "different":
+                examples |= {key: _keys(key, given.size) for key in closure.hosts if _is_key(key)}
+            return _results(closure, places, examples, given.size, chunk_size)
+        except BaseException:
+            closure.forget()
+            raise
 
     return mapped
 
@@ -252,21 +258,17 @@ def _result_axes(out_axes: Any, closure: Closure) -> list[Place]:
 
 
 def _results(
-    closure: Closure, places: Sequence[Place], examples: Mapping[Node, Node], size: int, step: int
-) -> Any:
-    """The results of all examples, `step` of them at a time."""
+    closure: Closure, places: Sequence[Place], examples: Mapping[Node, Node], size: int,
+    chunk: int | None,
+) -> Any:  # fmt: skip
+    """The results of all examples."""
     wanted = [*(place.node for place in places), *(check[0] for check in closure.checks)]
-    parts = [
-        batched(wanted, chunk, min(step, size - start))
-        for start, chunk in _chunks(examples, size, step)
-    ]
-    whole = [
-        (concat(*(node for node, _ in column), attrs=(0,)) if depends and len(column) > 1
-         else column[0][0], depends)
-        for column, depends in ((column, column[0][1]) for column in zip(*parts, strict=True))
-    ]  # fmt: skip
+    if chunk is None or chunk >= size:
+        whole = batched(wanted, examples, size)
+    else:
+        whole = _in_chunks(wanted, examples, size, chunk)
     for (node, _), (_, error, message) in zip(whole[len(places) :], closure.checks, strict=True):
-        _require_none(node, error, message)
+        require_false(any_(node, attrs=((0,),)), error, message)
     found = [
         wrap(_finished(place, node, depends, size))
         for place, (node, depends) in zip(places, whole, strict=False)
@@ -274,25 +276,25 @@ def _results(
     return tree.unflatten(closure.structure, found)
 
 
-def _require_none(node: Node, error: type[AmbosError], message: str) -> None:
-    require_false(any_(node, attrs=((0,),)), error, message)
-
-
-def _chunks(
-    examples: Mapping[Node, Node], size: int, step: int
-) -> Iterator[tuple[int, Mapping[Node, Node]]]:
-    """Groups of `step` examples, and where each begins."""
-    if step >= size:
-        yield 0, examples
-        return
-    for start in range(0, size, step):
-        stop = min(start + step, size)
-        yield start, {node: _rows(whole, start, stop) for node, whole in examples.items()}
-
-
-def _rows(x: Node, start: int, stop: int) -> Node:
-    first, last = (start, *(0 for _ in x.shape[1:])), (stop, *x.shape[1:])
-    return slice_(x, attrs=(first, last, (1,) * x.rank))
+def _in_chunks(
+    wanted: Sequence[Node], examples: Mapping[Node, Node], size: int, chunk: int
+) -> list[tuple[Node, bool]]:
+    """`batched`, so many examples at a time: a loop, and what is left over."""
+    full = size // chunk
+    some = {node: argument_like(x, (chunk, *x.shape[1:])) for node, x in examples.items()}
+    found = batched(wanted, some, chunk)
+    stacks = {
+        some[node]: reshape(part_of(x, 0, full * chunk), attrs=((full, chunk, *x.shape[1:]),))
+        for node, x in examples.items()
+    }
+    _, parts = scanned([], stacks, [node for node, depends in found if depends], full)
+    rows = [reshape(x, attrs=((full * chunk, *x.shape[2:]),)) for x in parts]
+    if full * chunk < size:
+        left = {node: part_of(x, full * chunk, size) for node, x in examples.items()}
+        rest = [node for node, depends in batched(wanted, left, size - full * chunk) if depends]
+        rows = [concat(*pair, attrs=(0,)) for pair in zip(rows, rest, strict=True)]
+    whole = iter(rows)
+    return [(next(whole), True) if depends else (node, False) for node, depends in found]
 
 
 def _finished(place: Place, node: Node, depends: bool, size: int) -> Node:

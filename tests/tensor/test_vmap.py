@@ -1,4 +1,4 @@
-"""`am.vmap` against loops (bit for bit), JAX and PyTorch."""
+"""`am.vmap` against loops, bit for bit, and NumPy. (JAX: tests/parity.)"""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 import torch
@@ -23,8 +22,6 @@ from ambos.core.errors import (
     ShapeError,
     TracingError,
 )
-
-RNG = np.random.default_rng(0)
 
 
 def numbers(*shape: int) -> am.Tensor:
@@ -52,10 +49,9 @@ def looped(fn: Callable[..., Any], *columns: Any) -> Any:
 @pytest.mark.parametrize("out_axis", [0, 1, 2, -1, -3])
 def test_axes(in_axis: int, out_axis: int) -> None:
     x = numbers(2, 3, 4)
-    found = am.vmap(lambda row: row * 2 + row.sum(), in_axis, out_axis)(x)
-    expected = jax.vmap(lambda row: row * 2 + row.sum(), in_axis, out_axis)(x.numpy())
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+    found = am.vmap(lambda row: row.T * 2 - 1, in_axis, out_axis)(x)
+    rows = [row.T * 2 - 1 for row in np.moveaxis(x.numpy(), in_axis, 0)]
+    np.testing.assert_array_equal(found.numpy(), np.stack(rows, out_axis))
 
 
 def test_torch_spelling() -> None:
@@ -115,6 +111,21 @@ def test_chunks(chunk: int) -> None:
     assert same(am.vmap(fn, chunk_size=chunk)(x), am.vmap(fn)(x))
 
 
+def test_chunks_and_gradients() -> None:
+    x, y = numbers(7, 5), am.tensor([0, 2, 1, 2, 1, 0, 0])
+    per = lambda chunk: am.vmap(am.grad(loss), (None, 0, 0), chunk_size=chunk)
+    assert same(per(3)(PARAMS, x, y), per(None)(PARAMS, x, y))
+    assert same(am.jit(per(3))(PARAMS, x, y), per(None)(PARAMS, x, y))
+    total = lambda chunk: am.grad(
+        lambda params: am.vmap(loss, (None, 0, 0), chunk_size=chunk)(params, x, y).sum()
+    )(PARAMS)
+    for a, b in zip(tree.leaves(total(2)), tree.leaves(total(None)), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
+    kept, number = am.vmap(lambda a: (PARAMS["b"], a.sum()), 0, (None, 0), chunk_size=2)(x)
+    assert kept.shape == (6,)
+    assert same(number, am.vmap(lambda a: a.sum())(x))
+
+
 # --- nests ---------------------------------------------------------------------------------------
 
 
@@ -123,11 +134,9 @@ def test_nested() -> None:
     fn = lambda a, b: (a * b).sum() + a.max()
     found = am.vmap(am.vmap(fn, (None, 0)), (0, None))(x, y)
     assert same(found, am.stack([am.stack([fn(a, b) for b in y]) for a in x]))
-    deep = am.vmap(am.vmap(am.vmap(lambda a: a.exp().cumsum(0), 1), 0), 2)(numbers(2, 3, 4, 5))
-    expected = jax.vmap(jax.vmap(jax.vmap(lambda a: jax.numpy.cumsum(jax.numpy.exp(a)), 1), 0), 2)(
-        numbers(2, 3, 4, 5).numpy()
-    )
-    np.testing.assert_allclose(deep.numpy(), expected, rtol=1e-5)
+    cube = numbers(2, 3, 4, 5)
+    deep = am.vmap(am.vmap(am.vmap(lambda a: a.flip(0), 1), 0), 2)(cube)  # axes 2, 0, 3; 1 is left
+    np.testing.assert_array_equal(deep.numpy(), cube.numpy().transpose(2, 0, 3, 1)[..., ::-1])
 
 
 def loss(params: Any, x: Any, y: Any) -> Any:
@@ -145,16 +154,13 @@ def test_gradients_of_each_example() -> None:
     values, _ = am.vmap(am.value_and_grad(loss), (None, 0, 0))(PARAMS, x, y)
     assert same(values, looped(lambda a, b: loss(PARAMS, a, b), x, y))
 
-    def torch_loss(params: Any, x: Any, y: Any) -> Any:
-        hidden = torch.relu(torch.nn.functional.linear(x, params["w"], params["b"]))
-        return torch.nn.functional.cross_entropy(torch.nn.functional.linear(hidden, params["v"]), y)
-
-    theirs = {k: torch.from_numpy(v.numpy().copy()) for k, v in PARAMS.items()}
-    expected = torch.func.vmap(torch.func.grad(torch_loss), (None, 0, 0))(
-        theirs, torch.from_numpy(x.numpy().copy()), torch.from_numpy(y.numpy().copy())
-    )
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name].numpy(), value.numpy(), rtol=1e-4, atol=1e-6)
+    for i in range(4):
+        theirs = {k: torch.tensor(v.numpy(), requires_grad=True) for k, v in PARAMS.items()}
+        hidden = torch.relu(torch.tensor(x[i].numpy()) @ theirs["w"].T + theirs["b"])
+        scores, target = theirs["v"] @ hidden, torch.tensor(y[i].numpy())
+        torch.nn.functional.cross_entropy(scores, target).backward()
+        for name, value in theirs.items():
+            np.testing.assert_allclose(found[name][i].numpy(), value.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_gradient_of_many_examples() -> None:
@@ -166,22 +172,17 @@ def test_gradient_of_many_examples() -> None:
 
 
 def test_gradients_within_gradients() -> None:
-    """grad of vmap of grad, and the rows of a Hessian."""
+    """grad of vmap of grad, and the rows of a Hessian, by hand: the value is sin(w x).sum()."""
     x, w = numbers(4, 3), numbers(3)
-    value = lambda w, x: (am.sin(w * x)).sum() ** 2
+    value = lambda w, x: am.sin(w * x).sum()
     penalty = lambda w: (am.vmap(am.grad(value), (None, 0))(w, x) ** 2).sum()
-    jnp = jax.numpy
-    theirs = lambda w, x: (jnp.sin(w * x)).sum() ** 2
-    expected = jax.grad(lambda w: (jax.vmap(jax.grad(theirs), (None, 0))(w, x.numpy()) ** 2).sum())
-    np.testing.assert_allclose(
-        am.grad(penalty)(w).numpy(), expected(w.numpy()), rtol=1e-3, atol=1e-4
-    )
-    hessian = am.vmap(lambda v: am.grad(lambda w: (am.grad(value)(w, x[0]) * v).sum())(w))(
-        am.eye(3)
-    )
-    np.testing.assert_allclose(
-        hessian.numpy(), jax.hessian(theirs)(w.numpy(), x[0].numpy()), rtol=1e-3, atol=1e-4
-    )
+    a, b = x.numpy().astype("float64"), w.numpy().astype("float64")
+    expected = -2 * (a**3 * np.sin(a * b) * np.cos(a * b)).sum(0)
+    np.testing.assert_allclose(am.grad(penalty)(w).numpy(), expected, rtol=1e-4, atol=1e-5)
+    slope = lambda w, v: (am.grad(value)(w, x[0]) * v).sum()
+    hessian = am.vmap(lambda v: am.grad(slope)(w, v))(am.eye(3))
+    expected = np.diag(-(a[0] ** 2) * np.sin(a[0] * b))
+    np.testing.assert_allclose(hessian.numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_gradients_reach_leaves_outside() -> None:
@@ -295,6 +296,15 @@ def test_a_refused_draw_takes_no_key() -> None:
     am.manual_seed(1)
     with pytest.raises(TracingError, match="randomness='different'"):
         am.vmap(lambda a: a + am.rand(3))(am.zeros(2, 3))
+    assert same(am.rand(2), expected)
+
+
+def test_a_call_that_fails_takes_no_key() -> None:
+    am.manual_seed(1)
+    expected = am.rand(2)
+    am.manual_seed(1)
+    with pytest.raises(ArgumentError, match="out_axes"):
+        am.vmap(lambda a: a + am.rand(3), 0, (0, 0), randomness="same")(am.zeros(2, 3))
     assert same(am.rand(2), expected)
 
 
