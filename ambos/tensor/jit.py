@@ -98,6 +98,7 @@ class Jitted:
         given = self._statics.wrapped(args, kwargs) if self._statics else (args, kwargs)
         leaves, layout = flattened(*given)
         tensors: list[Tensor] = []
+        numbers: dict[int, int] = {}  # by the id of a tensor
         key: list[Any] = [layout_key(layout), tracking.enabled, config.threads, config.cpu]
         for place, leaf in enumerate(leaves):
             if not isinstance(leaf, (Tensor, type)) and hasattr(leaf, "__array__"):
@@ -105,7 +106,9 @@ class Jitted:
             if not isinstance(leaf, Tensor):
                 key.append(fixed_key(leaf))
                 continue
-            known = tensor_key(leaf, tensors)
+            number = len(tensors)
+            first = numbers.setdefault(id(leaf), number)
+            known = tensor_key(leaf, first if first != number else None)
             if known is None:  # differentiated from outside: part of that graph
                 return self._fn(*args, **kwargs)
             key.append(known)

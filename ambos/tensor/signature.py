@@ -106,8 +106,9 @@ def unmarked(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], di
     return [plain(arg) for arg in args], {name: plain(value) for name, value in kwargs.items()}
 
 
-def tensor_key(tensor: Tensor, before: Sequence[Tensor]) -> Any:
-    """What a recording fixes of an argument, or None where it belongs to an outer graph."""
+def tensor_key(tensor: Tensor, same: int | None) -> Any:
+    """What a recording fixes of an argument, or None where it belongs to an outer graph. `same` is
+    the number of the tensor where it is an argument already."""
     node = tensor._node
     if node.value is None:
         if node.tracked:
@@ -119,7 +120,6 @@ def tensor_key(tensor: Tensor, before: Sequence[Tensor]) -> Any:
     if node.tracked and node.inputs:
         return None
     value = node.value
-    same = next((n for n, other in enumerate(before) if other is tensor), None)
     return node.shape, node.dtype.name, value.strides, node.tracked, same
 
 
