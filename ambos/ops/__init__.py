@@ -10,6 +10,7 @@ from ambos.ops import (
     complex,
     contraction,
     control,
+    custom,
     folding,
     fourier,
     functions,
@@ -31,7 +32,8 @@ from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
     "Op", "Pointwise", "arithmetic", "attempts", "attention", "bessel", "bits", "blend",
-    "complex", "constant", "constant_like", "contraction", "control", "folding", "fourier",
-    "functions", "indefinite", "indexing", "movement", "op", "random", "reductions", "reflections",
+    "complex", "constant", "constant_like", "contraction", "control", "custom", "folding",
+    "fourier", "functions", "indefinite", "indexing", "movement", "op", "random", "reductions",
+    "reflections",
     "registry", "sampling", "scan", "solving", "sources", "special", "spectral", "triangles",
 ]  # fmt: skip

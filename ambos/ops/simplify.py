@@ -17,6 +17,7 @@ from ambos.graph.node import Node
 from ambos.graph.rewrite import Rule
 from ambos.ops import simplify_control
 from ambos.ops.arithmetic import add, cast, multiply, negative, subtract, where
+from ambos.ops.custom import plain
 from ambos.ops.kinds import constant, registry
 from ambos.ops.movement import concat, expand, flip, pad, permute, reshape, slice_
 
@@ -388,6 +389,7 @@ REDUCTIONS = ("sum", "prod", "max", "min", "amax", "amin", "argmax", "argmin", "
 _RULES: dict[str, tuple[Rule, ...]] = {
     "constant": (one_spelling,),
     "detach": (detach_is_done,),
+    "custom": (plain,),
     "reshape": (moves_nothing, move_of_constant, reshape_of_reshape),
     "permute": (permute_of_permute, move_of_constant),
     "expand": (moves_nothing, move_of_constant, expand_of_expand),

@@ -1,6 +1,7 @@
 """`am.autograd`: PyTorch's names for gradients and grad modes."""
 
 from ambos.tensor.backward import backward, grad
+from ambos.tensor.functions import Function
 from ambos.tensor.modes import (
     enable_grad,
     inference_mode,
@@ -10,6 +11,6 @@ from ambos.tensor.modes import (
 )
 
 __all__ = [
-    "backward", "enable_grad", "grad", "inference_mode", "is_grad_enabled", "no_grad",
+    "Function", "backward", "enable_grad", "grad", "inference_mode", "is_grad_enabled", "no_grad",
     "set_grad_enabled",
 ]  # fmt: skip

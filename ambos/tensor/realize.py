@@ -24,6 +24,7 @@ from ambos.graph.lines import Line, line_of
 from ambos.graph.node import exact, pending
 from ambos.ops.bounds import message_for, out_of_range
 from ambos.ops.control import with_insides
+from ambos.ops.custom import custom, plain, without_rules
 from ambos.ops.indexing import Index
 from ambos.ops.sources import input_
 from ambos.runtime.executor import Executable
@@ -201,6 +202,9 @@ def sign(order: Sequence[Node]) -> tuple[list[Node], tuple[Any, ...]]:
     for i, node in enumerate(order):
         number[node] = i
         value = node.value
+        if value is None and node.op is custom:  # a rule of one's own makes no other program
+            number[node] = number[plain(node)]
+            continue
         if value is not None:
             leaves.append(node)
             signature.append((value.dtype.name, value.shape, value.strides))
@@ -218,7 +222,7 @@ def as_inputs(wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, 
         node: input_.leaf(i, node.value.strides, node.shape, node.dtype)
         for i, node in enumerate(leaves)
     }
-    return substitute(wanted, replacement, trail)
+    return without_rules(substitute(wanted, replacement, trail), trail=trail)
 
 
 def prepare(

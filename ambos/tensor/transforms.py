@@ -1,4 +1,4 @@
-"""Transforms on functions: `grad`, `value_and_grad`.
+"""Gradients of functions: `grad`, `value_and_grad`, `hvp`; `stop_gradient`.
 
 Arguments are trees of tensors. Gradients of gradients work: results of a transformed function are
 recorded like any others, and may be differentiated by an outer transform.
@@ -7,18 +7,24 @@ recorded like any others, and may be differentiated by an outer transform.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ambos.autodiff.reverse import gradients, ones_like
 from ambos.core import tree
 from ambos.core.errors import ArgumentError, GradientError
-from ambos.graph.node import Node, leaf, toposort, tracking
-from ambos.ops.movement import reshape
-from ambos.tensor.handle import Tensor, node_of, wrap
+from ambos.graph.node import Node
+from ambos.tensor.handle import Tensor
 from ambos.tensor.modes import enable_grad, set_grad_enabled
 from ambos.tensor.names import public
-from ambos.tensor.operands import SCALARS, scalar
+from ambos.tensor.variables import (
+    Variables,
+    detached,
+    finished,
+    keeps,
+    require_function,
+    split,
+)
 
 
 @public
@@ -28,7 +34,9 @@ def value_and_grad(
     """A function that returns (fn's value, gradients by arguments `argnums`).
 
     `fn` returns a scalar (with `has_aux` a pair: scalar, anything else). Each gradient has the
-    structure of its argument. Every other tensor counts as a constant unless it requires grad.
+    structure of its argument: a tensor, a tree, a module (whose buffers count as constants).
+    Keyword arguments are passed on. Every other tensor counts as a constant unless it requires
+    grad. By a complex argument x + iy the gradient is d/dx + i d/dy, as in PyTorch.
 
     Errors: GradientError when the value is no floating scalar or an argument is not floating.
 
@@ -37,33 +45,7 @@ def value_and_grad(
         >>> am.value_and_grad(lambda x: (x**2).sum())(am.tensor([1.0, 2.0]))
         (tensor(5.), tensor([2., 4.]))
     """
-    _require_function("value_and_grad", fn)
-    single = isinstance(argnums, int)
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-
-    @functools.wraps(fn)
-    def transformed(*args: Any, **kwargs: Any) -> Any:
-        inner, variables, structures = list(args), [], []
-        for place in (_place(n, len(args)) for n in numbers):
-            leaves, structure = tree.flatten(args[place])
-            fresh = [*_inner(leaves, structure, place)]
-            inner[place] = structure.build(iter(fresh))
-            variables += [tensor._node for tensor in fresh]
-            structures.append(structure)
-        recording = tracking.enabled
-        with enable_grad():
-            result = fn(*inner, **kwargs)
-        value, aux = result if has_aux else (result, None)
-        node = _scalar_value(value)
-        keep = recording and _has_other_ends(node, set(variables))
-        found = _derive(node, variables, keep)
-        grads = _packed(found, structures)
-        shown = value if keep else value.detach()
-        if has_aux:
-            shown = (shown, aux if keep else tree.map(_detached, aux))
-        return shown, grads[0] if single else tuple(grads)
-
-    return transformed
+    return _value_and_grad("value_and_grad", fn, argnums, has_aux)
 
 
 @public
@@ -78,10 +60,9 @@ def grad(
         >>> am.grad(am.grad(lambda x: x**3))(am.tensor(2.0)).item()
         12.0
     """
-    _require_function("grad", fn)
-    both = value_and_grad(fn, argnums, has_aux)
+    both = _value_and_grad("grad", fn, argnums, has_aux)
 
-    @functools.wraps(fn)
+    @functools.wraps(fn, updated=())
     def transformed(*args: Any, **kwargs: Any) -> Any:
         value, grads = both(*args, **kwargs)
         return (grads, value[1]) if has_aux else grads
@@ -89,86 +70,87 @@ def grad(
     return transformed
 
 
-def _require_function(op: str, fn: Any) -> None:
-    if not callable(fn):
-        raise ArgumentError(f"{op}: got {type(fn).__name__}; need a function: am.{op}(f)(x), or "
-                            "y.backward() for a tensor")  # fmt: skip
+@public
+def stop_gradient(x: Any) -> Any:
+    """The tensors of a tree as constants to every derivative.
 
-
-def _place(number: int, count: int) -> int:
-    if not -count <= number < count:
-        raise ArgumentError(f"grad: argnums names argument {number} of {count}; need "
-                            f"{-count} <= argnums < {count} (keywords do not count)")  # fmt: skip
-    return number % count
-
-
-def _inner(leaves: Sequence[Any], structure: tree.Structure, place: int) -> Iterator[Tensor]:
-    """What the function sees of an argument: aliases, but for the buffers of modules, which are
-    constants, and are renewed as always."""
-    found = zip(leaves, structure.paths(), structure.states(), strict=True)
-    for given, path, is_state in found:
-        if is_state:
-            yield given
-            continue
-        where = f"argument {place}{path}"
-        tree.refuse_unregistered("grad", given, where)
-        if isinstance(given, str):
-            raise GradientError(f"grad: {where} is {given!r}; need tensors or numbers")
-        node = Tensor(given)._node if isinstance(given, SCALARS) else node_of(given)
-        if not node.dtype.is_inexact:
-            raise GradientError(f"grad: {where} is {node.dtype.name}; need a floating dtype: use "
-                                "x.float(), or argnums= for another argument")  # fmt: skip
-        yield wrap(alias(node))
-
-
-def alias(node: Node) -> Node:
-    """A node of its own identity with the value of `node`, through which gradients flow on.
-
-    Differentiating by the alias leaves out what reaches `node` by other ways (a closure, another
-    argument that is the same tensor), and an outer transform sees through it.
+    Example:
+        >>> import ambos as am
+        >>> am.grad(lambda x: x * am.stop_gradient(x))(am.tensor(3.0)).item()
+        3.0
     """
-    fresh = leaf(reshape, (node.shape,), node.shape, node.dtype, True, None)
-    fresh.inputs = (node,)
-    return fresh
+    return tree.map(detached, x)
+
+
+def _value_and_grad(
+    op: str, fn: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool
+) -> Callable[..., Any]:
+    require_function(op, fn, f"am.{op}(f)(x), or y.backward() for a tensor")
+
+    @functools.wraps(fn, updated=())
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        places = places_of("grad", argnums, len(args))
+        variables = Variables("grad", {f"argument {n}": args[n] for n in places})
+        inner = put(args, places, variables.arguments())
+        with enable_grad():
+            value, aux = split(op, fn(*inner, **kwargs), has_aux)
+        node = _scalar_value(value)
+        keep = keeps([node], variables)
+        found = variables.trees(_derive(node, variables.nodes, keep))
+        value, aux, *found = finished([value, aux, *found], variables, keep)
+        grads = found[0] if isinstance(argnums, int) else tuple(found)
+        return ((value, aux) if has_aux else value), grads
+
+    return transformed
+
+
+def places_of(op: str, argnums: int | Sequence[int], count: int) -> list[int]:
+    """The arguments, of `count` positional ones, that are differentiated by."""
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for number in numbers:
+        if not -count <= number < count:
+            raise ArgumentError(
+                f"{op}: argnums names argument {number!r} of {count}; need "
+                f"{-count} <= argnums < {count} (keywords do not count)"
+            )
+    places = [number % count for number in numbers]
+    if len({*places}) < len(places):
+        raise ArgumentError(f"{op}: argnums {argnums} names an argument twice; need each once")
+    return places
+
+
+def put(args: Sequence[Any], places: Sequence[int], new: Sequence[Any]) -> list[Any]:
+    """`args` with other ones at some places."""
+    found = list(args)
+    for place, value in zip(places, new, strict=True):
+        found[place] = value
+    return found
 
 
 def _scalar_value(value: Any) -> Node:
+    if isinstance(value, Tensor) and value.numel() == 1 and value.dtype.is_complex:
+        raise GradientError(
+            f"grad: the function returned {value.dtype.name}; need a real scalar: .abs(), .real or "
+            ".imag of it; the derivative of a holomorphic function is "
+            "am.jvp(f, (z,), (am.ones_like(z),))[1]"
+        )
     if not isinstance(value, Tensor) or value.numel() != 1 or not value.dtype.is_floating:
         what = repr(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        fix = "reduce it with .sum() or .mean(), or say has_aux=True"
+        if value is None:
+            fix = "is a return missing?"
+        elif isinstance(value, Tensor) and value.numel() == 1:
+            what, fix = value.dtype.name, "whole numbers have no derivative: use x.float()"
         raise GradientError(f"grad: the function returned {what}; need a floating scalar tensor: "
-                            "reduce it with .sum() or .mean(), or say has_aux=True")  # fmt: skip
+                            f"{fix}")  # fmt: skip
     return value._node
 
 
-def _has_other_ends(node: Node, variables: set[Node]) -> bool:
-    """Do gradients flow beyond `variables`: to an outer transform's or to a leaf's?"""
-    for inner in toposort([node], stop=lambda n: not n.tracked):
-        is_end = inner.tracked and not any(source.tracked for source in inner.inputs)
-        if is_end and inner not in variables:
-            return True
-    return False
-
-
-def _derive(node: Node, wanted: list[Node], keep: bool) -> list[Node]:
+def _derive(node: Node, wanted: list[Node], keep: bool) -> list[Node | None]:
+    if not node.tracked:
+        return [None] * len(wanted)
     with set_grad_enabled(keep):
-        found = gradients([node], [ones_like(node)], wanted) if node.tracked else []
-    zeros = [scalar(0, w.dtype, w.shape) for w in wanted]
-    if not found:
-        return zeros
-    return [z if g is None else g for g, z in zip(found, zeros, strict=True)]
+        return gradients([node], [ones_like(node)], wanted)
 
 
-def _detached(leaf: Any) -> Any:
-    return leaf.detach() if isinstance(leaf, Tensor) else leaf
-
-
-def _packed(nodes: list[Node], structures: list[tree.Structure]) -> list[Any]:
-    grads, start = [], 0
-    for structure in structures:
-        stop = start + structure.num_leaves
-        grads.append(tree.unflatten(structure, [wrap(node) for node in nodes[start:stop]]))
-        start = stop
-    return grads
-
-
-__all__ = ["grad", "value_and_grad"]
+__all__ = ["grad", "stop_gradient", "value_and_grad"]

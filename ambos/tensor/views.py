@@ -6,9 +6,21 @@ from collections.abc import Sequence
 
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
+from ambos.ops.custom import custom, plain
 from ambos.tensor.array import Array
 
-OPS = ("reshape", "permute", "expand", "slice", "flip", "detach", "afresh", "real", "imag")
+OPS = (
+    "reshape",
+    "permute",
+    "expand",
+    "slice",
+    "flip",
+    "detach",
+    "afresh",
+    "real",
+    "imag",
+    "custom",
+)
 
 
 def as_view(node: Node) -> Array | None:
@@ -17,7 +29,7 @@ def as_view(node: Node) -> Array | None:
     base = node
     while base.value is None and base.op.name in OPS:
         chain.append(base)
-        base = base.inputs[0]
+        base = plain(base) if base.op is custom else base.inputs[0]
     value: Array | None = base.value
     for step in reversed(chain):
         if value is None:

@@ -82,6 +82,7 @@ PAIRS: dict[str, Rule] = {
     "conj": lambda node, z: Pair(z.real, negative(z.imag)),
     "complex": lambda node, x, y: Pair(x, y),
     "cast": _cast,
+    "custom": lambda node, *operands: operands[node.attrs[0]],
     **dict.fromkeys(("add", "subtract", "negative", "where"), part_by_part),
     "multiply": lambda node, z, w: product(z, w),
     "contract": lambda node, z, w: product(z, w, lambda a, b: contract(a, b, attrs=node.attrs)),

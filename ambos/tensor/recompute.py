@@ -1,0 +1,93 @@
+"""`checkpoint`: less memory for the backward pass, for computing a part of the forward again."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ambos.autodiff.forward import tangents
+from ambos.autodiff.reverse import gradients
+from ambos.graph.node import Node, tracking
+from ambos.graph.rewrite import substitute
+from ambos.ops.custom import Rule
+from ambos.ops.kinds import Grads
+from ambos.ops.movement import afresh
+from ambos.ops.sources import argument
+from ambos.tensor.modes import enable_grad
+from ambos.tensor.names import public
+from ambos.tensor.own_rules import ForExamples, attach, taken_apart
+from ambos.tensor.variables import alias, constants_of, require_function
+
+
+@public
+def checkpoint(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn`, a function or a module, but what it computes on the way to its results is not kept for
+    the backward pass: that computes it again from the arguments, when it is there.
+
+    Results and gradients have the same bits as without. Memory falls where `fn` makes much on the
+    way to little: wrap the blocks of a deep network, each of which then keeps its input only.
+
+    Example:
+        >>> import ambos as am
+        >>> am.grad(am.checkpoint(lambda x: am.sin(am.sin(x))))(am.tensor(0.0))
+        tensor(1.)
+    """
+    require_function("checkpoint", fn, "am.checkpoint(f)(x)")
+
+    @functools.wraps(fn, updated=())
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        if not tracking.enabled:
+            return fn(*args, **kwargs)
+        given, layout = taken_apart((list(args), kwargs))
+        starts = [alias(node, node.tracked) for node in given]
+        inner_args, inner_kwargs = layout.on(starts)
+        found = fn(*inner_args, **inner_kwargs)
+        results, value = taken_apart(found)
+        outside = constants_of(results, starts)
+        if not any(node.tracked for node in results):
+            return found
+        arguments = [argument.leaf(x.shape, x.dtype, x.tracked) for x in (*starts, *outside)]
+        template = substitute(results, dict(zip((*starts, *outside), arguments, strict=True)))
+        rule = Again(tuple(arguments), tuple(template))
+        return attach(results, value, [*given, *outside], rule)
+
+    return transformed
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Again:
+    """The rule: `results` as a function of `arguments`."""
+
+    arguments: tuple[Node, ...]
+    results: tuple[Node, ...]
+    is_spent: bool = False
+
+    def on(self, operands: Sequence[Node]) -> list[Node]:
+        """The results, computed from `operands`."""
+        with enable_grad():
+            new = dict(zip(self.arguments, operands, strict=True))
+            return substitute(self.results, new)
+
+    def pull_back(
+        self, operands: Sequence[Node], given: Sequence[Node | None], needed: Sequence[bool],
+        results: Sequence[Node],
+    ) -> Grads:  # fmt: skip
+        variables = [alias(afresh(x), x.tracked) for x in operands]
+        again = self.on(variables)
+        pairs = [(y, g) for y, g in zip(again, given, strict=True) if g is not None and y.tracked]
+        found = gradients([y for y, _ in pairs], [g for _, g in pairs], variables)
+        return tuple(g if wanted else None for g, wanted in zip(found, needed, strict=True))
+
+    def push_forward(
+        self, operands: Sequence[Node], given: Sequence[Node | None], results: Sequence[Node]
+    ) -> list[Node | None]:  # fmt: skip
+        variables = [alias(x, x.tracked) for x in operands]
+        return tangents(self.on(variables), variables, given)
+
+    def for_examples(self, which: Sequence[bool], operands: Sequence[Node], size: int) -> Rule:
+        return ForExamples(self, which, size, self.is_spent)
+
+
+__all__ = ["checkpoint"]
