@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from ambos.graph.body import Facts
+from ambos.graph.body import Body, Facts
 from ambos.graph.node import Node
 from ambos.graph.rewrite import Trail, rewrite
 from ambos.ops.control import Control
@@ -46,6 +46,7 @@ class CustomSpec:
 
     count: int
     rule: Rule
+    bodies: ClassVar[tuple[Body, ...]] = ()
 
 
 class Custom(Control):
