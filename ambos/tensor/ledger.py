@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, overload
 
+from ambos.core.arguments import checked
 from ambos.runtime.loader import statistics
 
 MOST_ENTRIES = 1000
@@ -174,6 +175,7 @@ def _counts() -> tuple[int, int, float]:
 ledger = Ledger()
 
 
+@checked
 def compilations() -> Compilations:
     """Print what was recorded, planned and compiled so far, and return the entries: function,
     cause, line, seconds, and where plan and kernels came from. The last 1000 are kept.

@@ -22,7 +22,7 @@ from tests.public.recipes import functions, recipe
 
 WINDOWS = 4
 BYTES_A_CALL = 24.0  # less is no object
-PRINTS = ("explain",)
+PRINTS = ("explain", "compilations")
 
 
 def resident() -> int:

@@ -247,6 +247,8 @@ Arguments = tuple[list[Any], dict[str, Any]]
 IMAGES = lambda: [reals(1, 2, 4, 4)]
 BY_HAND: dict[str, Callable[[], Arguments]] = {
     "cartesian_prod": lambda: ([reals(2), reals(3)], {}),
+    "functional_call": lambda: ([am.nn.Linear(4, 4), {"bias": reals(4)}, reals(4, 4)], {}),
+    "stack_modules": lambda: ([[am.nn.Linear(4, 4), am.nn.Linear(4, 4)]], {}),
     "cross": lambda: ([reals(4, 3), reals(4, 3)], {"axis": 1}),
     "linalg.cross": lambda: ([reals(4, 3), reals(4, 3)], {"axis": 1}),
     "einsum": lambda: (["ij,jk->ik", reals(4, 4), reals(4, 4)], {}),
