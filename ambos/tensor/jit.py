@@ -13,6 +13,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,8 @@ from ambos.tensor.ledger import ledger
 from ambos.tensor.names import public
 from ambos.tensor.recording import Recording
 from ambos.tensor.signature import (
+    Chosen,
     Layout,
-    Statics,
     argument_name,
     built,
     fixed_key,
@@ -54,20 +55,27 @@ MAX_VARIANTS = 16  # of one signature: modes of modules, gradients found, other 
 MAX_UNSETTLED = 2  # calls in a row may make state (a first step does) before that is an error
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `jit` was asked for beside the function; the budget in bytes."""
+
+    strict: bool = False
+    static_argnums: int | Iterable[int] | None = None
+    static_argnames: str | Iterable[str] | None = None
+    donate_argnums: int | Iterable[int] | None = None
+    donate_argnames: str | Iterable[str] | None = None
+    memory_budget: int | None = None
+
+
 class Jitted:
     """What `jit` returns: called like the function."""
 
-    def __init__(
-        self, fn: Callable[..., Any], strict: bool = False,
-        static_argnums: int | Iterable[int] | None = None,
-        static_argnames: str | Iterable[str] | None = None,
-        memory_budget: int | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, fn: Callable[..., Any], options: Options = Options()) -> None:
         functools.update_wrapper(self, fn, updated=())
-        self._fn = fn
-        self._strict = strict
-        self._budget = memory_budget
-        self._statics = Statics(fn, static_argnums, static_argnames)
+        self._fn, self._options = fn, options
+        self._strict, self._budget = options.strict, options.memory_budget
+        self._statics = Chosen(fn, "static", options.static_argnums, options.static_argnames)
+        self._donated = Chosen(fn, "donate", options.donate_argnums, options.donate_argnames)
         self._lock = threading.RLock()
         self._unsettled = 0  # calls in a row that made tensors which stay
         self._recordings: dict[tuple[Any, ...], Recordings] = {}
@@ -82,12 +90,13 @@ class Jitted:
         found = self._methods.get(id(instance))
         if found is not None and found[0]() is instance:
             return found[1]
-        # Kept as long as its object lives, so it must not keep the object.
-        method = Jitted(
-            self._fn.__get__(weakref.proxy(instance), owner), self._strict,
-            [number - 1 for number in self._statics.numbers if number],  # there without self
-            self._statics.names - {"self"}, self._budget,
+        statics, donated = self._statics.of_method(), self._donated.of_method()
+        options = replace(
+            self._options, static_argnums=statics[0], static_argnames=statics[1],
+            donate_argnums=donated[0], donate_argnames=donated[1],
         )  # fmt: skip
+        # Kept as long as its object lives, so it must not keep the object.
+        method = Jitted(self._fn.__get__(weakref.proxy(instance), owner), options)
         methods, number = self._methods, id(instance)
         methods[number] = weakref.ref(instance, lambda _: methods.pop(number, None)), method
         return method
@@ -148,8 +157,9 @@ class Jitted:
         structure = laid_out(layout)
         places = zip(leaves, structure.paths(), strict=True)
         paths = [path for leaf, path in places if isinstance(leaf, Tensor)]
+        donated = [n for n, path in enumerate(paths) if self._donated and self._donated.has(path)]
         recorder = Recorder(
-            lambda: self._traced(structure, leaves), tensors, met, paths, self._budget
+            lambda: self._traced(structure, leaves), tensors, met, paths, self._budget, donated
         )
         with ledger.recording(self._name, cause.text, user_line()) as entry, held_off():
             recorder.trace()
@@ -174,6 +184,7 @@ class Jitted:
             if self._strict and recordings:
                 recorder.undo()
                 raise self._refusal(cause.text)
+        recording.function = self._name
         recordings.insert(0, recording)
         del recordings[MAX_VARIANTS:]
         del recorder  # and the graph with it, so that this call too may write in place
@@ -227,6 +238,8 @@ def jit(
     fn: Callable[..., Any] | None = None, *, strict: bool = False,
     static_argnums: int | Sequence[int] | None = None,
     static_argnames: str | Sequence[str] | None = None,
+    donate_argnums: int | Sequence[int] | None = None,
+    donate_argnames: str | Sequence[str] | None = None,
     memory_budget: int | str | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
     """`fn` as one Program: recorded at the first call, afterwards one native call each time.
@@ -237,9 +250,11 @@ def jit(
     rebinds are rebound at every call: a whole training step with `backward()` and
     `optimizer.step()` works as it stands. Python's own side effects happen at recording only.
     Results do not carry gradients out; `.grad` of a parameter that `fn` updates is used up.
-    With `strict`, a call that would have to record again is an error that says why. With a
-    `memory_budget` ("2GiB"), as much is computed again as it takes for a call to need no more
-    than that, arguments and state included; `am.forecast` of the result says what it takes.
+    Arguments that are donated are used up: results are written over them where nobody else holds
+    them, and whoever reads them afterwards is told so. With `strict`, a call that would have to
+    record again is an error that says why. With a `memory_budget` ("2GiB"), as much is computed
+    again as it takes for a call to need no more than that, arguments and state included;
+    `am.forecast` of the result says what it takes.
 
     Errors: TracingError where a value is looked at inside, a tensor made inside is kept otherwise
         than by returning it, or containers among the arguments are changed; ArgumentError for
@@ -261,17 +276,19 @@ def jit(
     """
     options: dict[str, Any] = {
         "strict": strict, "static_argnums": static_argnums, "static_argnames": static_argnames,
+        "donate_argnums": donate_argnums, "donate_argnames": donate_argnames,
         "memory_budget": memory_budget,
     }  # fmt: skip
     if fn is None:  # @am.jit(...)
         return functools.partial(jit, **options)
     if not callable(fn):
         raise ArgumentError(f"jit: got {type(fn).__name__}; need a function: am.jit(f)")
-    if not isinstance(fn, Jitted):
-        budget = None if memory_budget is None else bytes_in("jit", memory_budget)
-        return Jitted(fn, strict, static_argnums, static_argnames, budget)
-    asked = any(option not in (None, False) for option in options.values())
-    return jit(fn._fn, **options) if asked else fn
+    if isinstance(fn, Jitted):
+        asked = any(option not in (None, False) for option in options.values())
+        return jit(fn._fn, **options) if asked else fn
+    if memory_budget is not None:
+        options["memory_budget"] = bytes_in("jit", memory_budget)
+    return Jitted(fn, Options(**options))
 
 
 __all__ = ["jit"]

@@ -182,6 +182,8 @@ def _connected(roots: Sequence[Node]) -> list[Handle]:
         if node.op.name in CONSTANTS:
             state[node] = APART
         elif node.op.name in VALUELESS and node.value is None:
+            if node.attrs:  # which say where the value went
+                raise TracingError(f"evaluate: {node.attrs[0]}")
             raise TracingError(
                 f"evaluate: {node.dtype.name}{list(node.shape)} depends on the arguments of a "
                 "function that is or was being traced, and has no value; need tensor operations "

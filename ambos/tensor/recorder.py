@@ -22,9 +22,10 @@ from ambos.tensor import live
 from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target
 from ambos.tensor.counting import holders, instances
+from ambos.tensor.donations import Donations
 from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
-from ambos.tensor.realize import find_plan, lines_of, place_of
+from ambos.tensor.realize import Plan, find_plan, lines_of, place_of
 from ambos.tensor.recording import (
     Bound,
     Complaint,
@@ -56,14 +57,15 @@ def arguments_met(tensors: Sequence[Tensor], call: Sequence[Any]) -> set[int]:
 
 class Recorder:
     """One attempt to record `call`, whose tensor arguments are `tensors`; those of the numbers
-    `met` may be known to it otherwise, too. A call may take `budget` bytes, all in all."""
+    `met` may be known to it otherwise, too, and those `donated` are used up. A call may take
+    `budget` bytes, all in all."""
 
     def __init__(
         self, call: Callable[[], Any], tensors: Sequence[Tensor], met: Collection[int],
-        paths: Sequence[Path] = (), budget: int | None = None,
+        paths: Sequence[Path] = (), budget: int | None = None, donated: Collection[int] = (),
     ) -> None:  # fmt: skip
         self.call, self.tensors, self.met, self.paths = call, tensors, met, paths
-        self.budget = budget
+        self.budget, self.donated = budget, donated
         self.argument_of = {id(tensor): n for n, tensor in enumerate(tensors)}
         self.trace_: Trace = Trace("jit")
         self.captured: dict[Node, Captured] = {}  # shared by the Program and the check before it
@@ -247,20 +249,41 @@ class Recorder:
         return Recording(
             main, check, late_checks, hosts, self.trace_.guards, rebound, self.gradients, template,
             [(n, self.tensors[n]) for n in sorted(self.met)],
+            self.donations(plan, leaves, bool(late)),
         )  # fmt: skip
+
+    def donations(self, plan: Plan, leaves: Sequence[Node], is_late: bool) -> Donations | None:
+        """Which results may be written over which arguments: not if a check comes later, and not
+        over what is returned as it is, or was given twice."""
+        if not self.donated:
+            return None
+        program, results = plan.compiled.program, plan.compiled.results
+        shared = Counter(result.output for result in results)
+        stays = {result.input for result in results if result.output is None}
+        given = Counter(map(id, self.tensors))
+        places = []
+        for output, place in () if is_late else program.donated:
+            number = self.arguments.get(leaves[place], -1)
+            is_free = shared[output] == 1 and place not in stays
+            if number in self.donated and is_free and given[id(self.tensors[number])] == 1:
+                slot = output + program.num_inputs
+                places.append((number, slot, program.output_bytes[output]))
+        return Donations(self.donated, places)
 
     def followed(self) -> dict[Node, Node]:
         """Results, and the argument in whose layout each comes out: one of its shape at the same
         place of a tree, since it is likely to be that argument in the next call."""
         free: dict[Any, list[Node]] = {}
         for node, path in zip(self.arguments, self.paths, strict=False):
+            if node.rank < 2 and self.arguments[node] not in self.donated:
+                continue  # there is one layout only
             free.setdefault((path[2:], node.shape, node.dtype), []).append(node)
         found: dict[Node, Node] = {}
         for leaf, path in zip(self.leaves, self.structure.paths(), strict=True):
             if not isinstance(leaf, Tensor):
                 continue
             node = leaf._node
-            if node in found or node.rank < 2 or node in self.arguments:
+            if node in found or node in self.arguments:
                 continue
             for tail in (path, path[1:]):
                 same = free.get((tail, node.shape, node.dtype))

@@ -28,6 +28,7 @@ from ambos.tensor import live, watch
 from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target, pick
 from ambos.tensor.counting import is_alone
+from ambos.tensor.donations import Donations
 from ambos.tensor.failures import HostFailure, located
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.room import Room, room_for, told
@@ -132,8 +133,9 @@ class Recording:
         self, main: Bound, check: ValueCheck | None, late_checks: Sequence[tuple[int, Complaint]],
         hosts: Sequence[tuple[Array, HostValue]], guards: Guards,
         rebound: Sequence[Rebound], gradients: Gradients, template: Template,
-        bound: Sequence[tuple[int, Tensor]],
+        bound: Sequence[tuple[int, Tensor]], donations: Donations | None = None,
     ) -> None:  # fmt: skip
+        self.donations, self.function = donations, ""
         self.main, self.check, self.late_checks = main, check, late_checks
         self.hosts = [(_cell(array, value), value) for array, value in hosts]
         self.guards, self.version = guards, guards.version
@@ -259,7 +261,12 @@ class Recording:
         for number, (error, message) in self.late_checks:
             if self._array(number, outputs, tensors).is_true():
                 raise error(message)
-        return self._hand_out(outputs, tensors)
+        if self.donations is None:
+            return self._hand_out(outputs, tensors)
+        given = self.donations.held(tensors)
+        result = self._hand_out(outputs, tensors)
+        self.donations.spend(given, self.function)
+        return result
 
     def room(self, tensors: Sequence[Tensor]) -> Room:
         """The memory that a call takes."""
@@ -280,6 +287,11 @@ class Recording:
                 captured.is_exclusive(tensors) if handle is None else is_alone(handle)
             ):
                 slots[slot] = captured.address
+                taken.add(slot)
+        if self.donations is not None:
+            for slot, storage in self.donations.storages(tensors):
+                fresh[slot] = storage
+                slots[slot] = storage.address
                 taken.add(slot)
         for slot, nbytes in self.output_bytes:
             if slot not in taken:

@@ -10,7 +10,7 @@ from ambos.core import tree
 from ambos.core.arguments import integer
 from ambos.core.containers import container_of
 from ambos.core.errors import ArgumentError
-from ambos.core.paths import Path, SequenceKey
+from ambos.core.paths import DictKey, Path, SequenceKey
 from ambos.tensor import live
 from ambos.tensor.handle import Tensor
 
@@ -33,23 +33,25 @@ class Static:
         self.value = value
 
 
-class Statics:
-    """Which arguments of `fn` are static, by number or by name; each counts under both."""
+class Chosen:
+    """Some arguments of `fn` (the `kind` static or donate), by number or by name; each counts under
+    both."""
 
     def __init__(
-        self, fn: Callable[..., Any], argnums: int | Iterable[int] | None,
+        self, fn: Callable[..., Any], kind: str, argnums: int | Iterable[int] | None,
         argnames: str | Iterable[str] | None,
     ) -> None:  # fmt: skip
         numbers = () if argnums is None else (argnums,) if isinstance(argnums, int) else argnums
         names = () if argnames is None else (argnames,) if isinstance(argnames, str) else argnames
         self.numbers, self.names = {*numbers}, {*names}
         positional = positional_names(fn) if self else []
+        self.places = {name: number for number, name in enumerate(positional)}
         if positional:
             count = len(positional)
             for number in self.numbers:
-                if not -count <= integer("jit: static_argnums", number) < count:
+                if not -count <= integer(f"jit: {kind}_argnums", number) < count:
                     raise ArgumentError(
-                        f"jit: static_argnums names argument {number!r}; need numbers of "
+                        f"jit: {kind}_argnums names argument {number!r}; need numbers of "
                         f"{', '.join(positional)}"
                     )
             self.numbers = {number % count for number in self.numbers}
@@ -58,6 +60,18 @@ class Statics:
 
     def __bool__(self) -> bool:
         return len(self.numbers) + len(self.names) > 0
+
+    def has(self, path: Path) -> bool:
+        """Does `path`, of a leaf of (args, kwargs), lead into one of them?"""
+        first = path[1]
+        if isinstance(first, SequenceKey):
+            return first.idx in self.numbers
+        return isinstance(first, DictKey) and first.key in self.names
+
+    def of_method(self) -> tuple[list[int], set[str]]:
+        """The same numbers and names where argument number 0 is given."""
+        first = {name for name, number in self.places.items() if number == 0}
+        return [number - 1 for number in self.numbers if number], self.names - first
 
     def wrapped(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -1,0 +1,56 @@
+"""Arguments that a jitted function may use up: results are written over them where they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from weakref import ref
+
+from ambos.core.program import ALIGNMENT
+from ambos.graph.node import leaf
+from ambos.ops.sources import argument
+from ambos.runtime.memory import Storage
+from ambos.tensor.array import Array
+from ambos.tensor.counting import is_alone
+from ambos.tensor.handle import Tensor
+
+
+@dataclass(slots=True)
+class Donations:
+    """`numbers` of the arguments that are given away; `places`, those which a result may be written
+    over: (number, slot of the result, its bytes)."""
+
+    numbers: Collection[int]
+    places: Sequence[tuple[int, int, int]]
+
+    def storages(self, tensors: Sequence[Tensor]) -> Iterator[tuple[int, Storage]]:
+        """Slots, and the memory of an argument that nobody else holds."""
+        arrays = [tensors[number]._node.value for number, _, _ in self.places]
+        for place, (number, slot, nbytes) in enumerate(self.places):
+            # Nothing else may refer to what is counted here but that list.
+            if is_alone(tensors[number]) and _is_whole(arrays[place], nbytes):
+                yield slot, arrays[place].storage
+
+    def held(self, tensors: Sequence[Tensor]) -> list[tuple[Tensor, ref[object]]]:
+        """The arguments, with what they hold now."""
+        return [(tensors[number], ref(tensors[number]._node)) for number in self.numbers]
+
+    def spend(self, held: Sequence[tuple[Tensor, ref[object]]], function: str) -> None:
+        """Their values are gone, unless the function has given them others."""
+        for tensor, node in held:
+            old = tensor._node
+            if node() is old:
+                what = (
+                    f"{old.dtype.name}{list(old.shape)} was donated to the jitted function "
+                    f"{function}, which has written its results there; need those results, or "
+                    "no donate_argnums for it"
+                )
+                tensor._node = leaf(argument, (what,), old.shape, old.dtype, False, None)
+
+
+def _is_whole(array: Array, nbytes: int) -> bool:
+    """Is it all of a memory of its own, which is as large as the result?"""
+    storage = array.storage
+    is_own = storage._owner is None and not storage.readonly
+    fits = array.address == storage.address and storage.nbytes == nbytes
+    return is_own and fits and storage.address % ALIGNMENT == 0
