@@ -87,13 +87,14 @@ def pruned(operands: Sequence[Node], bodies: Sequence[Body]) -> tuple[list[Node]
     ]
 
 
-def part_of(node: Node, start: int, stop: int) -> Node:
-    """Rows `start` to `stop` of the first axis."""
+def part_of(node: Node, start: int, stop: int, step: int = 1) -> Node:
+    """Rows `start`, `start` + `step`, ... below `stop` of the first axis."""
     shape = node.shape
-    if (start, stop) == (0, shape[0]):
+    if (start, stop, step) == (0, shape[0], 1):
         return node
     zeros = (0,) * (node.rank - 1)
-    return slice_(node, attrs=((start, *zeros), (stop, *shape[1:]), (1,) * node.rank))
+    steps = (step, *(1,) * (node.rank - 1))
+    return slice_(node, attrs=((start, *zeros), (stop, *shape[1:]), steps))
 
 
 def row_of(node: Node, place: int) -> Node:

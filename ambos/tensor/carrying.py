@@ -42,6 +42,10 @@ class Packed:
         """The same tree around other nodes."""
         return tree.unflatten(self.structure, [wrap(node) for node in nodes])
 
+    def around(self, nodes: Sequence[Node]) -> Packed:
+        """The same names and structure for other nodes."""
+        return replace(self, nodes=list(nodes))
+
 
 def packed(op: str, name: str, value: Any) -> Packed:
     """`value`, which `op` calls `name`, taken apart.
@@ -138,7 +142,7 @@ def _widened(carry: Packed, found: Packed) -> Packed | None:
         given_way(node, number, end.dtype)
         for node, number, end in zip(carry.nodes, carry.numbers, found.nodes, strict=True)
     ]
-    return None if nodes == carry.nodes else replace(carry, nodes=nodes)
+    return None if nodes == carry.nodes else carry.around(nodes)
 
 
 def given_way(node: Node, number: Number | None, dtype: DType) -> Node:

@@ -83,7 +83,7 @@ def scan(
             refuse_extra("scan", "f", result)
         return tuple(result)
 
-    return run_scan("scan", call, carry, rows, _length(rows, length), reverse)
+    return run_scan("scan", call, carry, rows, agreed_length("scan", rows, length), reverse)
 
 
 def run_scan(
@@ -114,31 +114,31 @@ def run_scan(
     return step.carry.build(lasts[:count]), rest.build(ys)
 
 
-def _length(rows: Packed, length: Any) -> int:
+def agreed_length(op: str, rows: Packed, length: Any) -> int:
     """How many steps there are, on which all agree."""
     found, source = None, ""
     if length is not None:
-        found, source = _whole(length), "length"
+        found, source = whole_number(length), "length"
         if found is None or found < 0:
-            raise ArgumentError(f"scan: length is {length!r}; need an integer >= 0")
+            raise ArgumentError(f"{op}: length is {length!r}; need an integer >= 0")
     for name, node in zip(rows.names, rows.nodes, strict=True):
         if not node.rank:
-            raise ShapeError(f"scan: {name} is a {node.dtype.name} scalar; need a first axis with "
+            raise ShapeError(f"{op}: {name} is a {node.dtype.name} scalar; need a first axis with "
                              "a row for each step: what is the same at each belongs outside of "
                              "f or into the carry")  # fmt: skip
         if found is None:
             found, source = node.shape[0], name
         elif node.shape[0] != found:
             has = f"is {found}" if source == "length" else f"has {found} rows"
-            raise ArgumentError(f"scan: {source} {has}, {name} of shape {node.shape} has "
+            raise ArgumentError(f"{op}: {source} {has}, {name} of shape {node.shape} has "
                                 f"{node.shape[0]}; need one number of steps")  # fmt: skip
     if found is None:
-        raise ArgumentError("scan: got neither xs nor length; need one of them to say how many "
-                            "steps there are")  # fmt: skip
+        raise ArgumentError(f"{op}: got neither xs nor length; need one of them to say how "
+                            "many steps there are")  # fmt: skip
     return found
 
 
-def _whole(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """A Python integer, if `value` is one."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return operator.index(value)
@@ -146,7 +146,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _require_unroll(op: str, unroll: Any) -> None:
-    count = _whole(unroll)
+    count = whole_number(unroll)
     if not isinstance(unroll, bool) and (count is None or count < 1):
         raise ArgumentError(f"{op}: unroll is {unroll!r}; need a bool or an integer >= 1")
 
@@ -277,7 +277,7 @@ def fori_loop(
     if unroll is not None:
         _require_unroll("fori_loop", unroll)
     carry = packed("fori_loop", "carry", init_val)
-    known = [_whole(bound) for bound in (lower, upper)]
+    known = [whole_number(bound) for bound in (lower, upper)]
     returned = "what body_fun returns"
 
     def call(tensors: list[Tensor]) -> Any:

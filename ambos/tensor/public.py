@@ -31,6 +31,7 @@ from ambos.tensor import (
     linearization,
     live,
     loops,
+    mapping,
     methods,
     missing,
     modes,
@@ -68,7 +69,7 @@ MODULES = (pointwise, composite, numbers, common, movement, padding, joining, re
            soft, norms, missing, quantiles, predicates, histograms, gather, sorting, searching,
            segments, sets, linear, distances, windows, creation, limits, namespace, parts,
            basic, torch_names, transforms, linearization, jacobians, custom_gradients,
-           custom_tangents, recompute, vmap, loops, branches, jit,
+           custom_tangents, recompute, vmap, loops, branches, mapping, jit,
            products, diagonals, splitting, scattering, choosing, calculus, covariance,
            floats, repeating)  # fmt: skip
 

@@ -299,6 +299,8 @@ BY_HAND: dict[str, Callable[[], Arguments]] = {
     ),
     "scan": lambda: ([am.broadcast_tensors, reals(2), reals(3, 2)], {}),
     "while_loop": lambda: ([am.signbit, am.neg, am.tensor(-1.0)], {}),
+    "map": lambda: ([am.sin, reals(3, 2)], {"batch_size": 2}),
+    "associative_scan": lambda: ([am.add, reals(4, 2)], {}),
     "fori_loop": lambda: ([0, 3, am.add, am.tensor(0)], {}),
     "cond": lambda: ([am.tensor(True), am.sin, am.cos, reals(2)], {}),
     "switch": lambda: ([am.tensor(1), [am.sin, am.cos], reals(2)], {}),
