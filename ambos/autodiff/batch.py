@@ -9,6 +9,7 @@ from ambos.autodiff.reverse import op_of
 from ambos.autodiff.together import control_of, parts_together
 from ambos.graph import lines
 from ambos.graph.node import Node, toposort, tracking
+from ambos.graph.rewrite import rebuild
 
 
 def batched(
@@ -21,6 +22,7 @@ def batched(
     stop where they stopped.
     """
     new = dict(examples)
+    same: dict[Node, Node] = {}  # of loops over examples, what does not depend on them
     order = toposort(results, stop=lambda node: node in new or node.value is not None)
     whole = parts_together(node for node in order if node not in new)
     enabled = tracking.enabled
@@ -29,26 +31,30 @@ def batched(
             if node in new:
                 continue
             which = tuple(source in new for source in node.inputs)
-            if any(which):
-                inputs = tuple(new.get(source, source) for source in node.inputs)
-                tracking.enabled = node.tracked
+            inputs = tuple(new.get(s) or same.get(s, s) for s in node.inputs)
+            tracking.enabled = node.tracked
+            if not any(which):
+                if inputs != node.inputs:
+                    same[node] = rebuild(node, inputs)
+            else:
                 lines.repeat(node)
                 if op_of(node).kind != "control":
                     new[node] = op_of(node).batch(node, inputs, which, size)
                 elif node in whole:
-                    new |= _parts(whole[node], inputs, which, size)
+                    for part, (found, depends) in _parts(whole[node], inputs, which, size):
+                        (new if depends else same)[part] = found
     finally:
         tracking.enabled = enabled
         lines.repeat(None)
-    return [(new.get(node, node), node in new) for node in results]
+    return [(new.get(node) or same.get(node, node), node in new) for node in results]
 
 
 def _parts(
     parts: Sequence[Node], inputs: tuple[Node, ...], which: Sequence[bool], size: int
-) -> dict[Node, Node]:
-    """Of `parts`, results of one loop or branch, those that depend on the examples."""
+) -> list[tuple[Node, tuple[Node, bool]]]:
+    """Each of `parts`, results of one loop or branch, with what it is of one for all examples, and
+    whether it depends on them."""
     first = parts[0]
     tracking.enabled = any(node.tracked for node in parts)
     every = control_of(first).spread(inputs, first.attrs[1], which, size, batched)
-    found = {node: every[node.attrs[0]] for node in parts}
-    return {node: new for node, (new, depends) in found.items() if depends}
+    return [(node, every[node.attrs[0]]) for node in parts]
