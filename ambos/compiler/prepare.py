@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ambos.compiler.group import moved_base, view_base
 from ambos.compiler.trim import trim
+from ambos.compiler.unite import unite
 from ambos.core.shape import size_of
 from ambos.graph import Node, make, rewrite, toposort
 from ambos.graph.rewrite import Table, Trail
@@ -21,7 +22,7 @@ from ambos.ops.simplify import SIMPLIFICATIONS
 
 def prepare(roots: Sequence[Node], trail: Trail | None = None) -> list[Node]:
     """The graph that fusion sees: same roots, same bits, fewer nodes."""
-    roots = trim(rewrite(roots, SIMPLIFICATIONS, trail), trail)
+    roots = trim(unite(rewrite(roots, SIMPLIFICATIONS, trail), trail), trail)
     return rewrite(roots, EXPLICIT, trail)
 
 

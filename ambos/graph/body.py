@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ambos.core.dtype import DType
@@ -53,10 +53,19 @@ class Body:
         return substitute(self.results, dict(zip(self.arguments, values, strict=True)))
 
 
-def _key(arguments: Sequence[Node], results: Sequence[Node]) -> tuple[Any, ...]:
+def work(arguments: Sequence[Node], results: Sequence[Node]) -> tuple[Any, ...]:
+    """What two graphs share if they compute the same, whether gradients flow through or not."""
+    return _key(arguments, results, is_tracked=lambda node: False)
+
+
+def _key(
+    arguments: Sequence[Node],
+    results: Sequence[Node],
+    is_tracked: Callable[[Node], bool] = lambda node: node.tracked,
+) -> tuple[Any, ...]:
     """What two bodies share if they compute the same: the graph, its nodes numbered."""
     number = {node: place for place, node in enumerate(arguments)}
-    lines: list[Any] = [(node.dtype.name, node.shape, node.tracked) for node in arguments]
+    lines: list[Any] = [(node.dtype.name, node.shape, is_tracked(node)) for node in arguments]
     for node in toposort(results, stop=number.__contains__):
         if node in number:
             continue
@@ -64,5 +73,5 @@ def _key(arguments: Sequence[Node], results: Sequence[Node]) -> tuple[Any, ...]:
             raise CompilerError("body: data inside; need it as an argument")
         number[node] = len(number)
         operands = [number[source] for source in node.inputs]
-        lines.append((node.op.name, node.attrs, exact(node.attrs), node.tracked, *operands))
+        lines.append((node.op.name, node.attrs, exact(node.attrs), is_tracked(node), *operands))
     return (len(arguments), *lines, tuple(number[node] for node in results))
