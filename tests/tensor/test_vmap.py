@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -319,6 +320,12 @@ def test_jitted_draws_go_on() -> None:
 
 # --- mistakes ------------------------------------------------------------------------------------
 
+
+@dataclass
+class Unknown:
+    x: Any
+
+
 X = am.ones(3, 4)
 MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: am.vmap(3), ArgumentTypeError, "got int; need a function"),
@@ -329,6 +336,8 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: am.vmap(abs, in_axes=(0, 0))(X), ArgumentError, "in_axes has a tuple of 2"),
     (lambda: am.vmap(abs, in_axes=None)(X), ArgumentError, "no argument is mapped"),
     (lambda: am.vmap(abs)(2.0), ShapeError, r"args\[0\] is a scalar"),
+    (lambda: am.vmap(abs)(Unknown(X)), ArgumentError, r"args\[0\] is Unknown, a dataclass that"),
+    (lambda: am.vmap(Unknown)(X), ArgumentError, "result is Unknown, a dataclass that"),
     (lambda: am.vmap(abs)("text"), ArgumentTypeError, r"args\[0\] is a str; need a tensor"),
     (
         lambda: am.vmap(lambda p, q: 0)({"a": X}, am.ones(4)),
