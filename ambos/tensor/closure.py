@@ -116,6 +116,8 @@ def close(
     try:
         with collected() if apart else noted() as made:
             leaves, structure = tree.flatten(call([wrap(node) for node in arguments]))
+            for path, leaf in zip(structure.paths(), leaves, strict=True):
+                tree.refuse_unregistered(op, leaf, f"result{path}")
     except BaseException:
         enter(outer)
         trace.roll_back()

@@ -247,7 +247,6 @@ def _result_axes(out_axes: Any, closure: Closure) -> list[Place]:
     found = []
     for path, leaf, axis in zip(closure.structure.paths(), closure.leaves, axes, strict=True):
         name = f"result{path}"
-        tree.refuse_unregistered("vmap", leaf, name)
         if not isinstance(leaf, MAPPABLE):
             raise ArgumentTypeError(f"vmap: {name} is a {type(leaf).__name__}; need tensors or "
                                     "numbers as results")  # fmt: skip
