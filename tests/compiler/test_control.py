@@ -16,6 +16,7 @@ from ambos.core.dtype import as_dtype, float32, int32, int64
 from ambos.core.program import Control, Program
 from ambos.graph import toposort
 from ambos.graph.node import Node, pending
+from ambos.ops import registry
 from ambos.ops.contraction import contract
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.solving import inv
@@ -346,3 +347,23 @@ def test_a_reshaped_operand_is_read_where_it_lies() -> None:
     (found,) = EVALUATORS["compiled"](nodes)
     expected = x.value.T.reshape(6, 4).sum(0) + start.value
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_python_inside_computes_as_outside(flush: bool) -> None:
+    """Subnormal numbers are flushed by machine code only, before and after it as well."""
+    tiny = data.leaf(np.float32([[1e-40, 3e-40, 0, 0]]), (1, 4), float32)
+    call = registry["fft.rfft"]
+    (outside,) = call.parts(op("reshape", tiny, attrs=((4,),)), attrs=((0,), "none"))
+
+    def body(x: Node) -> list[Node]:
+        (found,) = call.parts(x, attrs=((0,), "none"))
+        return [op("real", found), op("add", x, x)]
+
+    inside = scanned(body, xs=(tiny,))
+    with configured(flush_denormal=flush):
+        (expected,) = EVALUATORS["compiled"]([op("real", outside)])
+        found, doubled = EVALUATORS["compiled"](inside)
+    assert expected.any()
+    np.testing.assert_array_equal(found[0], expected)
+    assert doubled.any() != flush
