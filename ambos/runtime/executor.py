@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import struct
 import time
@@ -12,6 +13,7 @@ from ambos.core.program import Program
 from ambos.runtime.host import HostFailure
 from ambos.runtime.loader import load
 from ambos.runtime.machine import host_features
+from ambos.runtime.native_control import INTERRUPTED
 from ambos.runtime.pool import Pool, pool
 from ambos.runtime.tables import Tables
 
@@ -87,7 +89,9 @@ class Executable:
                 raise error
             around = self.program.launches[number].work.sources
             raise HostFailure(sources or around, error) from error
-        raise CompilerError(f"executor: a launch failed, and no loop knows of it ({failure})")
+        if failure == INTERRUPTED:
+            _thread.interrupt_main()  # what Ctrl-C does is the user's affair; at least it ends this
+        raise KeyboardInterrupt
 
     def profile(self, inputs: Sequence[int], outputs: Sequence[int]) -> list[tuple[float, float]]:
         """Compute launch by launch; when each began (perf_counter) and the seconds it took, less

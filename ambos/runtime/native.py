@@ -29,62 +29,10 @@ from hashlib import blake2b
 
 from ambos.core.program import Kernel
 from ambos.runtime import denormal, native_control
+from ambos.runtime.native_state import Control, Header, Line
 
 CHUNKS_PER_THREAD = 8  # enough to even out threads of unequal speed
 POLLS_PER_YIELD = 256  # a power of two
-WORD = ctypes.c_int64
-
-
-class Control(ctypes.Structure):
-    """The pool's shared state. What different threads write lies on different cache lines."""
-
-    _fields_ = (
-        ("done", WORD),  # chunks that workers have finished
-        ("line0", WORD * 15),
-        ("epoch", ctypes.c_int32),  # the futex
-        ("sleepers", ctypes.c_int32),
-        ("line1", WORD * 15),
-        ("threads", WORD),  # settings, which change only while nothing runs
-        ("lines", WORD),
-        ("spins", WORD),
-        ("stop", WORD),
-        ("scratch", WORD),
-        ("scratch_stride", WORD),
-        ("arena", WORD),
-        ("mode", WORD),  # what becomes of subnormal numbers (runtime.denormal)
-        ("line2", WORD * 8),
-        ("failed", WORD),  # not 0: what runs gives up (native_control)
-        ("outside", WORD),  # the mode in which the run in progress was called
-        ("line3", WORD * 14),
-    )
-
-
-class Line(ctypes.Structure):
-    """One thread's range of a launch. Two cache lines, since processors fetch them in pairs."""
-
-    _fields_ = (
-        ("tickets", WORD),
-        ("high", WORD),  # end of the range
-        ("function", WORD),
-        ("args", WORD),
-        ("items", WORD),
-        ("chunk", WORD),  # items in a chunk
-        ("rest", WORD * 10),
-    )
-
-
-class Header(ctypes.Structure):
-    """A Program for `execute`."""
-
-    _fields_ = (
-        ("control", WORD),
-        ("arena", WORD),  # where the arena was when its pointers were last filled in
-        ("arena_patches", WORD),  # (address of the word, offset) ...
-        ("num_arena_patches", WORD),
-        ("patches", WORD),  # (address of the word, slot, offset) ...
-        ("num_patches", WORD),
-        ("records", WORD),  # (function, args, items, serial) per launch
-    )
 
 
 ENTRIES = ("worker", "execute", "wake", "spin", *native_control.ENTRIES)
@@ -136,7 +84,7 @@ def _text(triple: str, futex: bool) -> str:
     )
     sleep, wake = (SLEEP_FUTEX, WAKE_FUTEX) if futex else (SLEEP_NAP, WAKE_NOBODY)
     modes = denormal.text(triple, _offset("mode"), _offset("outside"))
-    loops = native_control.text(_offset("failed"), _offset("outside"))
+    loops = native_control.text(windows)
     parts = (HEAD, modes, WORKER, sleep, DRAIN, EXECUTE, loops, wake, SPIN, pause, system)
     text = "\n".join(parts)
     for key, value in {

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ctypes
 
-WORD = ctypes.c_int64
+from ambos.runtime.native_state import WORD, Control
+
 NO_CELL = -1
 
 
@@ -58,6 +59,7 @@ class Call(ctypes.Structure):
 
 
 ENTRIES = ("repeat", "until", "choose", "consult")
+INTERRUPTED = 2  # why what runs gives up: 1 is Python's error, other numbers are loops
 
 
 def field(structure: type[ctypes.Structure], name: str, base: str, kind: str = "i64") -> str:
@@ -156,6 +158,7 @@ entry:
 {field(Inside, "check", "part")}
   call void @walk(ptr %header, ptr %cells, i64 0, i64 %launches)
   %control = load ptr, ptr %header
+  call void @attend(ptr %control)
   %failed_at = getelementptr i8, ptr %control, i64 $FAILED
   %failed = load i64, ptr %failed_at
   %gave_up = icmp ne i64 %failed, 0
@@ -250,35 +253,78 @@ define internal void @choose(ptr %loop, i64 %begin, i64 %end, ptr %scratch) noun
 }}
 """
 
-# Python, in the floating-point mode in which the Program was called.
+# Ends the loops where the user has pressed Ctrl-C: asked once a second, since Python may be busy.
+ATTEND = """
+define internal void @attend(ptr %control) nounwind {
+  %second_at = getelementptr i8, ptr %control, i64 $SECOND
+  %seen = load i64, ptr %second_at
+  %now = call i64 @$TIME(ptr null)
+  %same = icmp eq i64 %seen, %now
+  br i1 %same, label %end_, label %ask
+ask:
+  store i64 %now, ptr %second_at
+  %lock_at = getelementptr i8, ptr %control, i64 $LOCK
+  %interrupted_at = getelementptr i8, ptr %control, i64 $INTERRUPTED
+  %unlock_at = getelementptr i8, ptr %control, i64 $UNLOCK
+  %lock = load ptr, ptr %lock_at
+  %interrupted = load ptr, ptr %interrupted_at
+  %unlock = load ptr, ptr %unlock_at
+  %state = call i32 %lock()
+  %arrived = call i32 %interrupted()
+  call void %unlock(i32 %state)
+  %enough = icmp ne i32 %arrived, 0
+  br i1 %enough, label %stop, label %end_
+stop:
+  %failed_at = getelementptr i8, ptr %control, i64 $FAILED
+  store i64 $WHY, ptr %failed_at
+  br label %end_
+end_:
+  ret void
+}
+declare i64 @$TIME(ptr)
+"""
+
+# Python, in the floating-point mode in which the Program was called. It has failed unless it says
+# that it has not: an exception that comes before its first line (Ctrl-C) gets lost on the way.
 CONSULT = f"""
 define internal void @consult(ptr %call, i64 %begin, i64 %end, ptr %scratch) nounwind {{
 {field(Call, "function", "call", "ptr")}{field(Call, "control", "call", "ptr")}
   %outside_at = getelementptr i8, ptr %control, i64 $OUTSIDE
   %outside = load i64, ptr %outside_at
+  %answered_at = getelementptr i8, ptr %control, i64 $ANSWERED
+  store i64 0, ptr %answered_at
   call void @return_mode(i64 %outside)
   call void %function()
   %mode = call i64 @adopt_mode(ptr %control)
+  %answered = load i64, ptr %answered_at
+  %good = icmp ne i64 %answered, 0
+  br i1 %good, label %end_, label %bad
+bad:
+  %failed_at = getelementptr i8, ptr %control, i64 $FAILED
+  store i64 1, ptr %failed_at
+  br label %end_
+end_:
   ret void
 }}
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """
 
 
-def text(failed: int, outside: int) -> str:
-    """The functions ENTRIES. `failed` is the offset in the pool's state of a word that is not 0
-    once something has gone wrong, `outside` of the floating-point mode outside."""
+def text(windows: bool) -> str:
+    """The functions ENTRIES."""
     parts = (
         _each("begin_cells", "begins", 3, BEGIN),
         _each("copy_first", "copies", 3, COPY),
         _each("slide_cells", "slides", 2, SLIDE),
         _each("swap_cells", "swaps", 4, SWAP),
         _each("settle_cells", "settles", 3, SETTLE),
-        PART, LOOPS, CONSULT,
+        PART, LOOPS, ATTEND, CONSULT,
     )  # fmt: skip
     found = "\n".join(parts)
-    for key, number in (
-        ("$INSIDE", ctypes.sizeof(Inside)), ("$FAILED", failed), ("$OUTSIDE", outside)
-    ):  # fmt: skip
-        found = found.replace(key, str(number))
+    found = found.replace("$TIME", "_time64" if windows else "time")
+    numbers = {"INSIDE": ctypes.sizeof(Inside), "WHY": INTERRUPTED}
+    for name in ("failed", "outside", "second", "lock", "interrupted", "unlock", "answered"):
+        numbers[name.upper()] = getattr(Control, name).offset
+    for key, number in numbers.items():
+        found = found.replace(f"${key}", str(number))
     return found

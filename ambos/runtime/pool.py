@@ -13,13 +13,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ambos.core.config import config
 from ambos.core.program import ALIGNMENT
 from ambos.runtime import denormal, loader
 from ambos.runtime.machine import host_features, num_cores
 from ambos.runtime.memory import Storage
-from ambos.runtime.native import ENTRIES, Control, Line, engine, has_futex
+from ambos.runtime.native import ENTRIES, engine, has_futex
+from ambos.runtime.native_state import Control, Line
 
 SPIN_SECONDS = 100e-6  # how long an idle worker polls before it sleeps
 CROWDED_SPIN_SECONDS = 1e-6  # the same when there are more threads than cores
@@ -42,6 +44,9 @@ class Pool:
         self._memory = Storage(ctypes.sizeof(Control))
         ctypes.memset(self._memory.address, 0, self._memory.nbytes)
         self._control = Control.from_address(self._memory.address)
+        self._control.lock = _address(ctypes.pythonapi.PyGILState_Ensure)
+        self._control.interrupted = _address(ctypes.pythonapi.PyOS_InterruptOccurred)
+        self._control.unlock = _address(ctypes.pythonapi.PyGILState_Release)
         self._arena = Storage(0)
         self._scratch = Storage(0)
         self._lines = Storage(0)
@@ -93,9 +98,9 @@ class Pool:
             self._arena, self.arena_bytes = held
             self._control.arena = self._arena.address
 
-    def fail(self) -> None:
-        """What runs is to end after the launch in progress."""
-        self._control.failed = 1
+    def answer(self, good: bool) -> None:
+        """Has Python computed what native code asked of it?"""
+        self._control.answered = int(good)
 
     def take_failure(self) -> int:
         """What has made the last run end early (0: nothing)."""
@@ -168,6 +173,10 @@ class Pool:
                 self._workers.pop().join(None if timeout < 0 else timeout)
         finally:
             self.lock.release()
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 pool = Pool()

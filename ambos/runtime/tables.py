@@ -17,8 +17,8 @@ from ambos.core.errors import AmbosError, CompilerError, IndexingError
 from ambos.core.program import ARENA, TABLES, Control, Launch, Part, Pointer, Program
 from ambos.runtime.host import HostLaunch
 from ambos.runtime.memory import Storage
-from ambos.runtime.native import Header
 from ambos.runtime.native_control import NO_CELL, Call, Inside, Loop
+from ambos.runtime.native_state import Header
 from ambos.runtime.pool import Pool
 
 _MASK = (1 << 64) - 1
@@ -205,7 +205,7 @@ class Consultation:
                 self.host.run()
         except BaseException as error:  # raised again by Executable, whatever it is
             self.error = error
-            self.pool.fail()
+        self.pool.answer(self.error is None)
 
 
 def _check(program: Program, pointer: Pointer) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -132,3 +136,38 @@ def test_a_number_that_no_branch_has_runs_the_nearest() -> None:
         calls = (lambda x: [x], lambda x: [op("negative", x)])
         (found,) = EVALUATORS["compiled"](chosen(whole(number), calls, (x,)))
         np.testing.assert_array_equal(found, factor * x.value)
+
+
+def test_control_c_ends_a_loop() -> None:
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.3, interrupt)
+    endless = looped(
+        lambda n: op("less", n, constant(2**29, int32)),  # some seconds
+        lambda n: [op("add", n, constant(1, int32))], (whole(0),),
+    )  # fmt: skip
+    EVALUATORS["compiled"](looped_once := looped(
+        lambda n: op("less", n, constant(1, int32)),
+        lambda n: [op("add", n, constant(1, int32))], (whole(0),),
+    ))  # fmt: skip
+    timer.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        EVALUATORS["compiled"](endless)
+    assert time.perf_counter() - start < 4
+    assert EVALUATORS["compiled"](looped_once) == [1]
+
+
+def test_control_c_while_python_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal that arrives between two calls is raised before the first line of the next one,
+    where nobody can catch it; the loop ends all the same."""
+
+    def interrupted(np: Any, x: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+
+    xs, start = numbers(6, 2, 2), numbers(2, 2)
+    nodes = scanned(lambda c, x: [op("add", c, inv.parts(x)[0])], carry=(start,), xs=(xs,))
+    monkeypatch.setattr(type(inv), "host", staticmethod(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        EVALUATORS["compiled"](nodes)
