@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ambos.core import tree
-from ambos.core.dtype import DType, Number, bool_, uint32
+from ambos.core.dtype import DType, Number, bool_
 from ambos.core.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from ambos.core.structure import Structure, difference
 from ambos.graph.node import Node, toposort
@@ -18,7 +18,7 @@ from ambos.ops.arithmetic import bitwise_or
 from ambos.ops.bodies import argument_like
 from ambos.ops.kinds import constant
 from ambos.ops.steps import Carried
-from ambos.tensor.closure import Check, Closure, close
+from ambos.tensor.closure import Check, Closure, close, is_key
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.operands import scalar
 from ambos.tensor.random.basic import fold_in
@@ -168,7 +168,7 @@ def _fitting(op: str, name: str, start: Node, end: Node, number: Number | None) 
 
 def has_keys(closure: Closure, results: Sequence[Node]) -> list[Node]:
     """The keys of the global random stream that `results` draw from."""
-    keys = {host for host in closure.hosts if host.dtype is uint32 and host.shape == (2,)}
+    keys = set(filter(is_key, closure.hosts))
     return [node for node in toposort(results) if node in keys] if keys else []
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from weakref import ref
 
 from ambos.core import tree
+from ambos.core.dtype import uint32
 from ambos.core.errors import AmbosError, TracingError
 from ambos.graph.lines import collected, line_of, noted
 from ambos.graph.node import Node, toposort
@@ -54,6 +55,11 @@ class Closure:
             outer.undos[len(outer.undos) - len(self.undos) :] = []
             for host in self.hosts:
                 outer.hosts.pop(host, None)
+
+
+def is_key(host: Node) -> bool:
+    """Is it a key of the global random stream?"""
+    return host.dtype is uint32 and host.shape == (2,)
 
 
 class Closing(Trace):
@@ -193,4 +199,4 @@ def refuse_strays(trace: Closing, leaves: Sequence[Any]) -> None:
                 trace.outer.note_made(handle)
 
 
-__all__ = ["Closing", "Closure", "close"]
+__all__ = ["Closing", "Closure", "close", "is_key"]

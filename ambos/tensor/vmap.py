@@ -11,7 +11,7 @@ import numpy as np
 
 from ambos.autodiff.batch import batched
 from ambos.core import tree
-from ambos.core.dtype import uint32, uint64
+from ambos.core.dtype import uint64
 from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError, TracingError
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import cast
@@ -21,7 +21,7 @@ from ambos.ops.movement import concat, permute, reshape
 from ambos.ops.reductions import any_
 from ambos.ops.sources import argument, iota
 from ambos.ops.steps import scanned
-from ambos.tensor.closure import Closure, close
+from ambos.tensor.closure import Closure, close, is_key
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.names import public
 from ambos.tensor.operands import SCALARS
@@ -84,7 +84,7 @@ def vmap(
             places = _result_axes(out_axes, closure)
             examples = dict(zip(closure.arguments, given.examples, strict=True))
             if randomness == "different":
-                examples |= {key: _keys(key, given.size) for key in closure.hosts if _is_key(key)}
+                examples |= {key: _keys(key, given.size) for key in closure.hosts if is_key(key)}
             return _results(closure, places, examples, given.size, chunk_size)
         except BaseException:
             closure.forget()
@@ -208,12 +208,8 @@ def _closure(fn: Callable[..., Any], given: Given, randomness: str) -> Closure:
     return close("vmap", call, arguments)
 
 
-def _is_key(node: Node) -> bool:
-    return node.dtype is uint32 and node.shape == (2,)
-
-
 def _refuse_keys(hosts: Mapping[Node, Any]) -> None:
-    if any(map(_is_key, hosts)):
+    if any(map(is_key, hosts)):
         raise TracingError(
             "vmap: the function draws from the global random stream; need randomness='different' "
             "(other numbers for each example) or 'same', or keys as an argument: "
