@@ -24,7 +24,7 @@ from ambos.graph.lines import Line, line_of
 from ambos.graph.node import exact, pending
 from ambos.ops.bounds import message_for, out_of_range
 from ambos.ops.control import with_insides
-from ambos.ops.custom import custom, plain, without_rules
+from ambos.ops.custom import custom, plain, plain_attrs, without_rules
 from ambos.ops.indexing import Index
 from ambos.ops.sources import input_
 from ambos.runtime.executor import Executable
@@ -202,14 +202,16 @@ def sign(order: Sequence[Node]) -> tuple[list[Node], tuple[Any, ...]]:
     for i, node in enumerate(order):
         number[node] = i
         value = node.value
-        if value is None and node.op is custom:  # a rule of one's own makes no other program
-            number[node] = number[plain(node)]
-            continue
+        attrs = node.attrs
+        if value is None and node.op.kind == "control":  # rules of one's own make no other program
+            if node.op is custom:
+                number[node] = number[plain(node)]
+                continue
+            attrs = plain_attrs(attrs)
         if value is not None:
             leaves.append(node)
             signature.append((value.dtype.name, value.shape, value.strides))
         else:
-            attrs = node.attrs
             signature.append((
                 node.op.name, attrs, exact(attrs), *[number[source] for source in node.inputs],
             ))  # fmt: skip
