@@ -63,7 +63,8 @@ class Custom(Control):
         needed: Sequence[bool], gradients: Gradients,
     ) -> Grads:  # fmt: skip
         count = spec.count
-        found = spec.rule.pull_back(inputs[count:], given, needed[count:], inputs[:count])
+        results = self.parts(*inputs, spec=spec)
+        found = spec.rule.pull_back(inputs[count:], given, needed[count:], results)
         return (*[None] * count, *found)
 
     def push_forward(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ambos.core.errors import ArgumentTypeError, GradientError
@@ -109,9 +109,17 @@ class Function:
         if not results:
             raise GradientError(f"{cls.__name__}: forward returned {type(output).__name__}; need a "
                                 "tensor or a tuple of tensors")  # fmt: skip
-        saved, kept = taken_apart(ctx.saved_tensors)
-        constant = {id(tensor) for tensor in ctx.non_differentiable}
         leaves = output if isinstance(output, tuple) else (output,)
+        number = {id(leaf): n for n, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
+        kept = Kept(len(ctx.saved_tensors))
+        saved = []
+        for place, tensor in enumerate(ctx.saved_tensors):
+            if id(tensor) in number:
+                kept.results[place] = number[id(tensor)]
+            elif tensor is not None:
+                kept.operands.append(place)
+                saved.append(tensor._node)
+        constant = {id(tensor) for tensor in ctx.non_differentiable}
         is_constant = [id(leaf) in constant for leaf in leaves if isinstance(leaf, Tensor)]
         notes = {
             name: own for name, own in vars(ctx).items()
@@ -128,6 +136,16 @@ class Function:
         ])  # fmt: skip
 
 
+@dataclass(slots=True)
+class Kept:
+    """Where the tensors that `save_for_backward` was given are: among the operands, in order, or
+    among the results."""
+
+    count: int
+    operands: list[int] = field(default_factory=list)
+    results: dict[int, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Method:
     """The rule of one call of a Function."""
@@ -135,15 +153,22 @@ class Method:
     cls: type[Function]
     notes: dict[str, Any]  # attributes of the context
     arguments: Layout
-    kept: Layout
+    kept: Kept
     value: Layout
     is_spent: bool = False
 
-    def context(self, operands: Sequence[Node], needed: Sequence[bool] | None) -> FunctionContext:
+    def context(
+        self, operands: Sequence[Node], results: Sequence[Node], needed: Sequence[bool] | None
+    ) -> FunctionContext:
         """The context that `forward` left, with the tensors as they are now."""
         ctx = FunctionContext()
         vars(ctx).update(self.notes)
-        ctx.saved_tensors = self.kept.on(operands[len(self.arguments) :])
+        saved: list[Tensor | None] = [None] * self.kept.count
+        for place, node in zip(self.kept.operands, operands[len(self.arguments) :], strict=True):
+            saved[place] = wrap(node)
+        for place, number in self.kept.results.items():
+            saved[place] = wrap(results[self.value.places.index(number)])
+        ctx.saved_tensors = tuple(saved)
         if needed is not None:
             each = dict(zip(self.arguments.places, needed, strict=False))
             count = len(self.arguments.leaves)
@@ -154,7 +179,7 @@ class Method:
         self, operands: Sequence[Node], given: Sequence[Node | None], needed: Sequence[bool],
         results: Sequence[Node],
     ) -> Grads:  # fmt: skip
-        ctx, count = self.context(operands, needed), len(self.arguments)
+        ctx, count = self.context(operands, results, needed), len(self.arguments)
         grads: list[Tensor | None] = [None] * len(self.value.leaves)
         for place, g, y in zip(self.value.places, given, results, strict=True):
             if g is not None or ctx.materialize_grads:
@@ -188,7 +213,7 @@ class Method:
         tangents: list[Tensor | None] = [None] * len(self.arguments.leaves)
         for place, t in zip(self.arguments.places, given, strict=False):
             tangents[place] = None if t is None else wrap(t)
-        found = self.cls.jvp(self.context(operands, None), *tangents)
+        found = self.cls.jvp(self.context(operands, results, None), *tangents)
         each = found if isinstance(found, tuple) else (found,)
         return [
             self._moved(each[place] if place < len(each) else None, place, y)
