@@ -10,6 +10,8 @@ from ambos.core.errors import ArgumentError
 from ambos.nn import calls
 from ambos.nn.calls import stack_modules as stack_module_state
 from ambos.nn.module import Module
+from ambos.tensor.jacobians import hessian, jacfwd, jacrev
+from ambos.tensor.linearization import jvp, linearize, vjp
 from ambos.tensor.transforms import grad, value_and_grad
 from ambos.tensor.vmap import vmap
 
@@ -60,5 +62,8 @@ def grad_and_value(
     return turned
 
 
-__all__ = ["functional_call", "grad", "grad_and_value", "stack_module_state", "vmap"]
+__all__ = [
+    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
+    "stack_module_state", "vjp", "vmap",
+]  # fmt: skip
 __getattr__ = answering("ambos.func", __all__)
