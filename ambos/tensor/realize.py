@@ -23,7 +23,7 @@ from ambos.graph.constants import is_constant
 from ambos.graph.lines import Line, line_of
 from ambos.graph.node import exact, pending
 from ambos.ops.bounds import message_for, out_of_range
-from ambos.ops.control import with_insides
+from ambos.ops.control import Control, with_insides
 from ambos.ops.custom import custom, plain, plain_attrs, without_rules
 from ambos.ops.indexing import Index
 from ambos.ops.sources import input_
@@ -203,7 +203,9 @@ def sign(order: Sequence[Node]) -> tuple[list[Node], tuple[Any, ...]]:
         number[node] = i
         value = node.value
         attrs = node.attrs
-        if value is None and node.op.kind == "control":  # rules of one's own make no other program
+        if value is None and isinstance(
+            node.op, Control
+        ):  # rules of one's own make no other program
             if node.op is custom:
                 number[node] = number[plain(node)]
                 continue
