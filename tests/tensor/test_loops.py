@@ -124,6 +124,64 @@ def test_modules_in_a_loop_get_the_gradients_of_the_unrolled_one() -> None:
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
+def test_the_gradient_of_ten_thousand_steps() -> None:
+    xs = np.random.default_rng(0).standard_normal(10_000)
+
+    def loss(w: am.Tensor) -> am.Tensor:
+        return am.scan(lambda s, x: (s * w + x, s), xs[0] * 0, am.tensor(xs))[1].sum()
+
+    s = slope = total = 0.0
+    for x in xs:  # s' = w s + x, so ds'/dw = s + w ds/dw
+        total += slope
+        s, slope = 0.9 * s + x, s + 0.9 * slope
+    found = am.grad(loss)(am.tensor(0.9, dtype=am.float64))
+    np.testing.assert_allclose(found.item(), total, rtol=1e-9)
+
+
+def test_bits_are_those_of_a_loop_lazily_jitted_and_of_examples() -> None:
+    random = np.random.default_rng(0)
+    w = am.tensor(random.standard_normal((5, 5)).astype(np.float32) * 0.5)
+    xs = am.tensor(random.standard_normal((3, 6, 5)).astype(np.float32))
+
+    def last(w: am.Tensor, x: am.Tensor) -> am.Tensor:
+        return am.scan(lambda h, row: (am.tanh(w @ h + row), None), am.zeros(5), x)[0]
+
+    def slope(w: am.Tensor, x: am.Tensor) -> am.Tensor:
+        return am.grad(lambda w, x: (last(w, x) ** 2).sum(), argnums=(0, 1))(w, x)[1]
+
+    h = am.zeros(5)
+    for row in xs[0]:
+        h = am.tanh(w @ h + row)
+    assert am.array_equal(last(w, xs[0]), h)
+    for function in (last, slope):
+        looped = am.stack([function(w, x) for x in xs])
+        many = am.vmap(function, in_axes=(None, 0))
+        assert am.array_equal(many(w, xs), looped)
+        assert am.array_equal(am.jit(many)(w, xs), looped)
+        assert am.array_equal(am.jit(function)(w, xs[1]), looped[1])
+
+
+def test_examples_of_a_while_stop_by_themselves() -> None:
+    def collatz(n: am.Tensor) -> tuple[am.Tensor, am.Tensor]:
+        def step(state: tuple[am.Tensor, am.Tensor]) -> tuple[am.Tensor, am.Tensor]:
+            n, count = state
+            return am.where(n % 2 == 0, n // 2, 3 * n + 1), count + 1
+
+        return am.while_loop(lambda state: state[0] > 1, step, (n, 0))
+
+    assert am.vmap(collatz)(am.tensor([1, 6, 7, 27]))[1].tolist() == [0, 8, 16, 111]
+
+
+def test_tangents_go_through_a_while() -> None:
+    def grown(x: am.Tensor) -> am.Tensor:
+        return am.while_loop(lambda y: y < 50, lambda y: y * x, x)
+
+    value, tangent = am.jvp(grown, (am.tensor(3.0),), (am.tensor(1.0),))
+    assert (value.item(), tangent.item()) == (81, 4 * 27)  # x**4
+    # 7 -> 49 -> 343 = x**3
+    assert am.vmap(am.jacfwd(grown))(am.tensor([3.0, 7.0])).tolist() == [4 * 27, 3 * 49]
+
+
 def test_gradients_stop_where_they_were_stopped() -> None:
     def loss(x: am.Tensor) -> am.Tensor:
         return am.scan(lambda s, _: (s * x.detach() + x, None), 1.0, None, length=2)[0]
