@@ -51,7 +51,8 @@ def trim(roots: Sequence[Node], trail: Trail | None = None) -> list[Node]:
 
 
 def _is_control(node: Node) -> bool:
-    return getattr(node.op, "kind", "") == "control"
+    """Has the node insides? (One with derivatives of its own, in a body, is only what it shows.)"""
+    return bool(getattr(node.op, "kind", "") == "control" and node.attrs[1].bodies)
 
 
 def trimmed(spec: Any, wanted: set[int]) -> Trimmed | None:

@@ -20,7 +20,7 @@ from ambos.ops.bodies import argument_like, depending, filled, shifted, zeros_li
 from ambos.ops.contraction import Spec, contract, make_spec
 from ambos.ops.control_specs import Gradients, ScanSpec
 from ambos.ops.kinds import Grads, kind_of, op
-from ambos.ops.movement import permute, reshape
+from ambos.ops.movement import afresh, permute, reshape
 from ambos.ops.steps import Carried, scanned
 
 CHEAP = ("pointwise", "move", "random", "source", "complex", "index")
@@ -225,9 +225,10 @@ def _save(
 
 def _needed(spec: ScanSpec, results: Sequence[Node], later: set[Node]) -> list[Node]:
     """What `results` read of the forward step: arguments, results, and what costs too much to be
-    computed again."""
+    computed again (unless it is what `am.checkpoint` computes again)."""
     _, carry, xs = spec.split(spec.body.arguments)
     varying = depending([*carry, *xs], results) - later
+    again = depending([node for node in varying if node.op is afresh], results)
     found: dict[Node, None] = {}
     seen: set[Node] = set()
     stack = list(reversed(results))
@@ -236,8 +237,8 @@ def _needed(spec: ScanSpec, results: Sequence[Node], later: set[Node]) -> list[N
         if node in seen or not (node in varying or node in later):
             continue
         seen.add(node)
-        is_known = not node.inputs or node in spec.body.results or kind_of(node) not in CHEAP
-        if node in varying and is_known:
+        is_dear = kind_of(node) not in CHEAP and node not in again
+        if node in varying and (is_dear or not node.inputs or node in spec.body.results):
             found[node] = None
         else:
             stack += reversed(node.inputs)

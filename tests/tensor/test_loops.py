@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from ambos.core.errors import (
     TracingError,
 )
 from ambos.graph import toposort
+from ambos.tensor import realize
 
 
 def test_a_running_sum() -> None:
@@ -192,6 +194,31 @@ def test_gradients_stop_where_they_were_stopped() -> None:
         assert not am.scan(lambda s, x: (s + x, s), 0.0, am.ones(2, requires_grad=True))[
             0
         ].requires_grad
+
+
+def test_checkpoint_inside_keeps_the_carry_only_and_plans_once() -> None:
+    w, xs = am.eye(4) * 0.5, am.ones(6, 2, 4)
+
+    def slope(inner: Callable[..., am.Tensor]) -> am.Tensor:
+        def loss(x: am.Tensor) -> am.Tensor:
+            h, _ = am.scan(lambda h, row: (inner(h, row), None), am.zeros(2, 4), x)
+            return (h * h).sum()
+
+        return am.grad(loss)(xs)
+
+    def inner(h: am.Tensor, x: am.Tensor) -> am.Tensor:
+        return am.tanh(am.tanh(h @ w + x) @ w)
+
+    def kept(gradient: am.Tensor) -> int:
+        nodes = toposort([gradient._node])
+        return max(len(n.attrs[1].body.results) for n in nodes if n.op.name == "scan")
+
+    every, again = slope(inner), slope(am.checkpoint(inner))
+    assert (kept(every), kept(again)) == (3, 2)
+    assert am.array_equal(every, again)
+    plans = len(realize._plans)
+    assert am.array_equal(every, slope(am.checkpoint(inner)))
+    assert len(realize._plans) == plans
 
 
 def test_every_step_draws_anew_and_jit_draws_the_same() -> None:
