@@ -6,14 +6,14 @@ Such a node is one of its inputs, and is gone before anything is computed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Protocol
 
 from ambos.graph.body import Body, Facts
 from ambos.graph.node import Attrs, Node, make
-from ambos.graph.rewrite import Table, Trail, rewrite
+from ambos.graph.rewrite import Trail, rewrite
 from ambos.ops.control import Control, branch, scan, while_loop
 from ambos.ops.control_specs import Batched, Gradients, Tangents
 from ambos.ops.kinds import Grads, repeated
@@ -48,6 +48,9 @@ class CustomSpec:
     count: int
     rule: Rule
     bodies: ClassVar[tuple[Body, ...]] = ()
+
+
+Rules = frozenset[CustomSpec] | None  # None: all
 
 
 class Custom(Control):
@@ -100,40 +103,33 @@ def plain(node: Node) -> Node:
 
 
 def without_rules(
-    roots: Sequence[Node], of: Collection[CustomSpec] | None = None, trail: Trail | None = None
+    roots: Sequence[Node], of: Rules = None, trail: Trail | None = None
 ) -> list[Node]:
-    """`roots` with the plain results in place of custom nodes (`of` these rules, or all, those
-    inside loops and branches as well)."""
+    """`roots` with the plain results in place of custom nodes (`of` these rules, or all), those
+    inside loops and branches as well."""
 
     def drop(node: Node) -> Node | None:
         return plain(node) if of is None or node.attrs[1] in of else None
 
-    table: Table = {"custom": (drop,)}
-    if of is None:
-        table = {
-            **dict.fromkeys((op.name for op in (scan, while_loop, branch)), (_inside,)),
-            **table,
-        }
-    return rewrite(roots, table, trail)
+    def inside(node: Node) -> Node | None:
+        attrs = plain_attrs(node.attrs, of)
+        return None if attrs is node.attrs else make(node.op, node.inputs, attrs, node.tracked)
+
+    loops = dict.fromkeys((op.name for op in (scan, while_loop, branch)), (inside,))
+    return rewrite(roots, {"custom": (drop,), **loops}, trail)
 
 
-def _inside(node: Node) -> Node | None:
-    """A loop or branch without rules in its bodies."""
-    attrs = plain_attrs(node.attrs)
-    return None if attrs is node.attrs else make(node.op, node.inputs, attrs, node.tracked)
-
-
-def plain_attrs(attrs: Attrs) -> Attrs:
-    """The attributes of a loop or branch, without rules in its bodies: what tells what it
+def plain_attrs(attrs: Attrs, of: Rules = None) -> Attrs:
+    """The attributes of a loop or branch without rules in its bodies: what tells what it
     computes."""
     part, spec = attrs
-    if all(plain_body(body) is body for body in spec.bodies):
+    if all(plain_body(body, of) is body for body in spec.bodies):
         return attrs
-    return part, spec.with_bodies(plain_body)
+    return part, spec.with_bodies(lambda body: plain_body(body, of))
 
 
 @lru_cache(maxsize=512)
-def plain_body(body: Body) -> Body:
+def plain_body(body: Body, of: Rules = None) -> Body:
     """The body without rules (itself, where it has none)."""
-    results = without_rules(body.results)
+    results = without_rules(body.results, of)
     return body if tuple(results) == body.results else Body(body.arguments, results)

@@ -14,7 +14,8 @@ from ambos.core import tree
 from ambos.core.errors import ArgumentError, ArgumentTypeError, GradientError
 from ambos.graph.constants import is_constant
 from ambos.graph.node import Node, leaf, toposort, tracking
-from ambos.ops.custom import custom, without_rules
+from ambos.ops.control import Control, with_insides
+from ambos.ops.custom import CustomSpec, custom, without_rules
 from ambos.ops.movement import reshape
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.modes import enable_grad
@@ -237,21 +238,22 @@ def finished(parts: Sequence[Any], variables: Variables, keep: bool) -> list[Any
     return found
 
 
-def _spent_rules(nodes: Sequence[Node], variables: Variables) -> set[Any]:
+def _spent_rules(nodes: Sequence[Node], variables: Variables) -> frozenset[CustomSpec]:
     """The rules of one's own that were asked for derivatives by `variables` and that an outer
     transform does not ask again: it differentiates what they consist of, as in JAX."""
     order = toposort(nodes, stop=lambda node: not node.tracked)
-    if not any(node.op is custom and node.attrs[1].rule.is_spent for node in order):
-        return set()
+    if not any(isinstance(node.op, Control) for node in order):
+        return frozenset()
     depends = set(variables.nodes)
     for node in order:
         if any(source in depends for source in node.inputs):
             depends.add(node)
-    return {
+    asked = [node for node in order if isinstance(node.op, Control) and node in depends]
+    return frozenset(
         node.attrs[1]
-        for node in order
-        if node.op is custom and node in depends and node.attrs[1].rule.is_spent
-    }
+        for node in with_insides(asked)
+        if node.op is custom and node.attrs[1].rule.is_spent
+    )
 
 
 def detached(found: Any) -> Any:

@@ -392,6 +392,35 @@ def _nested(n: Any) -> Any:
     return lambda x: f(x) * x
 
 
+def looped(n: Any, f: Any) -> Any:
+    """f again and again, in a loop: its value at the end."""
+    return lambda x, ys: n.scan(lambda c, y: (f(c, y), c), x, ys)[0]
+
+
+for _name, _rule in RULES.items():
+    CASES[f"{_name}: grad of a loop"] = lambda n, r=_rule: n.grad(looped(n, r(n)), (0, 1))(
+        n.array(0.3), n.array(POINT)
+    )
+
+CASES |= {
+    "custom_vjp: grad of grad of a loop": lambda n: n.grad(n.grad(looped(n, scaled_rule(n))))(
+        n.array(0.3), n.array(POINT)),
+    "custom_vjp raw: grad of grad of a loop": lambda n: n.grad(n.grad(looped(
+        n, scaled_rule(n, wraps=False))))(n.array(0.3), n.array(POINT)),
+    "custom_vjp raw: jvp of grad of a loop": lambda n: n.jvp(
+        n.grad(looped(n, scaled_rule(n, wraps=False))), (n.array(0.3), n.array(POINT)),
+        (n.array(1.0), n.array(OTHER))),
+    "custom_jvp: jvp of a loop": lambda n: n.jvp(looped(n, scaled_tangent(n)),
+        (n.array(0.3), n.array(POINT)), (n.array(1.0), n.array(OTHER))),
+    "custom_vjp: vmap of grad of a loop": lambda n: n.vmap(
+        n.grad(looped(n, scaled_rule(n))), in_axes=(0, None))(n.array(OTHER), n.array(POINT)),
+    "hessian of a loop of checkpoints": lambda n: n.hessian(looped(
+        n, n.checkpoint(lambda c, y: n.sin(c * y) + c)), (0, 1))(n.array(0.3), n.array(POINT)),
+    "grad of a checkpointed loop": lambda n: n.grad(n.checkpoint(looped(
+        n, lambda c, y: n.sin(c * y) + c)), (0, 1))(n.array(0.3), n.array(POINT)),
+}  # fmt: skip
+
+
 @case("custom_vjp of trees, None for an argument")
 def _(n: Any) -> Any:
     @n.custom_vjp

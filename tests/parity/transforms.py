@@ -35,6 +35,7 @@ def namespace(name: str) -> SimpleNamespace:
         setattr(found, shared, getattr(am if ours else jax, shared))
     found.tree = am.tree if ours else jax.tree
     found.array = (lambda x: am.tensor(np.asarray(x))) if ours else jnp.asarray
+    found.scan = am.scan if ours else jax.lax.scan
     found.stop_gradient = am.stop_gradient if ours else jax.lax.stop_gradient
     found.sigmoid = am.sigmoid if ours else jax.nn.sigmoid
     found.softmax = functools.partial(am.softmax if ours else jax.nn.softmax, axis=-1)

@@ -297,6 +297,7 @@ BY_HAND: dict[str, Callable[[], Arguments]] = {
         ],
         {},
     ),
+    "jvp": lambda: ([am.sin, (reals(2),), (reals(2),)], {}),
     "scan": lambda: ([am.broadcast_tensors, reals(2), reals(3, 2)], {}),
     "while_loop": lambda: ([am.signbit, am.neg, am.tensor(-1.0)], {}),
     "map": lambda: ([am.sin, reals(3, 2)], {"batch_size": 2}),
