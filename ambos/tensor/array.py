@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ambos.core.dtype import DType, as_dtype, bfloat16
+from ambos.core.errors import TracingError
 from ambos.core.shape import Shape, row_major
 from ambos.runtime.memory import Storage
 
@@ -92,6 +93,10 @@ class Array:
         strides = tuple(s * kind.itemsize for s in self.strides)
         return self.storage.numpy(kind, self.shape, strides, self.offset, readonly)
 
+    def looked_at(self) -> Array:
+        """Itself, for whoever wants the values."""
+        return self
+
     def numpy(self) -> npt.NDArray[Any]:
         """A read-only view (bfloat16, which NumPy lacks: a float32 copy)."""
         raw = self.raw()
@@ -110,9 +115,21 @@ class Array:
 
 
 class Imagined(Array):
-    """Zeros that lie nowhere, for what is planned and not run."""
+    """Zeros that lie nowhere, for what is planned and not run. Whoever has kept what was made of
+    them meanwhile is told when it is looked at."""
 
     __slots__ = ()
+
+    def looked_at(self) -> Array:
+        kind = f"{self.dtype.name}{list(self.shape)}"
+        raise TracingError(
+            f"evaluate: {kind} was given to am.forecast as a shape and has no values; a tensor "
+            "made of it was kept, in a list, an attribute or a global; need it among the results"
+        )
+
+    @property
+    def address(self) -> int:
+        return self.looked_at().address
 
     def __init__(self, shape: Shape, strides: Shape, dtype: DType) -> None:
         count = max(1, math.prod(shape))

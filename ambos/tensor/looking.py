@@ -108,7 +108,7 @@ class Looking:
             if self._node.value is None:
                 evaluate((self,))
             value: Array = self._node.value
-            return value
+            return value.looked_at()
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A NumPy array with a copy of the values (bfloat16 as float32)."""

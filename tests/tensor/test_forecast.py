@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -219,3 +220,19 @@ def test_a_budget_out_of_reach():
     assert np.isfinite(am.jit(deep())(x).item())
     with pytest.raises(ArgumentError, match="need a number above 0"):
         am.jit(deep(), memory_budget="much")
+
+
+@pytest.mark.parametrize("leak", [lambda x: x, lambda x: x * 2])
+def test_what_was_kept_of_a_forecast_has_no_value(leak):
+    kept = []
+
+    def keeps(x):
+        kept.append(leak(x))
+        return x.sum()
+
+    with suppress(TracingError):  # a pending tensor that stays is refused at once
+        am.forecast(keeps, (2,))
+    for look in (lambda: kept[0].numpy(), lambda: (kept[0] + 1).sum().item()):
+        with pytest.raises(TracingError, match=r"was given to am\.forecast"):
+            look()
+    assert am.ones(2).sum().item() == 2
