@@ -8,7 +8,9 @@ from ambos.core.shape import Shape
 from ambos.graph.body import Body
 from ambos.graph.constants import is_constant
 from ambos.graph.node import Node, toposort, tracking
-from ambos.graph.rewrite import substitute
+from ambos.graph.rewrite import rebuild, substitute
+from ambos.ops.arithmetic import where
+from ambos.ops.indexing import Index
 from ambos.ops.kinds import constant
 from ambos.ops.movement import concat, expand, permute, reshape, slice_
 from ambos.ops.sources import argument
@@ -85,6 +87,20 @@ def pruned(operands: Sequence[Node], bodies: Sequence[Body]) -> tuple[list[Node]
         Body([node for node, keep in zip(body.arguments, kept, strict=True) if keep], body.results)
         for body in bodies
     ]
+
+
+def guarded(results: Sequence[Node], holds: Node) -> list[Node]:
+    """`results` that look up position 0 while the bool scalar `holds` is False: what nobody gets to
+    see must not be refused for a position out of range."""
+    new: dict[Node, Node] = {}
+    for node in toposort(results):
+        inputs = tuple(new[source] for source in node.inputs)
+        if isinstance(node.op, Index) and node.op.bounds(node)[1]:
+            x, index, *rest = inputs
+            flag = expand(reshape(holds, attrs=((1,) * index.rank,)), attrs=(index.shape,))
+            inputs = (x, where(flag, index, constant(0, index.dtype, index.shape)), *rest)
+        new[node] = rebuild(node, inputs)
+    return [new[node] for node in results]
 
 
 def part_of(node: Node, start: int, stop: int, step: int = 1) -> Node:

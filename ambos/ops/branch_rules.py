@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ambos.core.dtype import int32
+from ambos.core.dtype import bool_, int32
 from ambos.graph.body import Body
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import equal, where
-from ambos.ops.bodies import argument_like, filled, pruned
+from ambos.ops.bodies import argument_like, filled, guarded, pruned
 from ambos.ops.control_specs import Batched, BranchSpec, Gradients, Tangents
-from ambos.ops.kinds import Grads, constant, op, repeated
+from ambos.ops.kinds import Grads, constant, constant_like, op, repeated
 from ambos.ops.movement import expand, reshape
+from ambos.ops.sources import argument
 
 
 def branched(number: Node, operands: Sequence[Node], bodies: Sequence[Body]) -> tuple[Node, ...]:
@@ -93,8 +94,11 @@ def branch_examples(
             body.arguments[place]: argument_like(body.arguments[place], operands[place].shape)
             for place in places
         }
-        found = batched(body.results, examples, size)
+        taken, by_whom = argument.leaf((), bool_), argument.leaf((size,), bool_)
+        results = guarded(body.results, taken) if which[0] else body.results
+        found = batched(results, examples | {taken: by_whom}, size)
         arguments = [examples.get(node, node) for node in body.arguments]
+        arguments += [by_whom] if which[0] else []
         bodies.append((arguments, [end for end, _ in found]))
         flags.append([has for _, has in found])
     has_any = [which[0] or any(column) for column in zip(*flags, strict=True)]
@@ -107,7 +111,8 @@ def branch_examples(
     ]  # fmt: skip
     if not which[0]:
         return list(zip(branched(number, operands, closed), has_any, strict=True))
-    rows = [body.on(operands) for body in closed]
+    rows = [body.on([*operands, equal(number, constant_like(number, branch))])
+            for branch, body in enumerate(closed)]  # fmt: skip
     return [(_chosen(number, column), True) for column in zip(*rows, strict=True)]
 
 

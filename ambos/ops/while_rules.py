@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ambos.core.dtype import bool_
 from ambos.graph.node import Node
 from ambos.graph.rewrite import substitute
 from ambos.ops.arithmetic import bitwise_and, where
-from ambos.ops.bodies import argument_like, depending, enclose, filled
+from ambos.ops.bodies import argument_like, depending, enclose, filled, guarded
 from ambos.ops.control_specs import Batched, LoopSpec, Tangents
 from ambos.ops.kinds import op, repeated
 from ambos.ops.movement import expand, reshape
 from ambos.ops.reductions import any_
+from ambos.ops.sources import argument
 from ambos.ops.steps import Carried
 
 Values = Mapping[Node, Node]
@@ -81,6 +83,8 @@ def while_examples(
     condition, body = spec.condition, spec.body
     of_test, of_body, of_carry = (list(flags) for flags in spec.split(which))
 
+    active, each_active = argument.leaf((), bool_), argument.leaf((size,), bool_)
+
     def run(
         flags: Sequence[bool], arguments: Sequence[Node], results: Sequence[Node]
     ) -> tuple[list[Node], list[tuple[Node, bool]]]:
@@ -88,13 +92,14 @@ def while_examples(
             node: argument_like(node, (size, *node.shape))
             for node, has in zip(arguments, flags, strict=True)
             if has
-        }
+        } | {active: each_active}
         return [examples.get(node, node) for node in arguments], batched(results, examples, size)
 
     while True:
         asked, [(goes_on, differs)] = run([*of_test, *of_carry], condition.arguments,
                                           condition.results)  # fmt: skip
-        arguments, found = run([*of_body, *of_carry], body.arguments, body.results)
+        results = guarded(body.results, active) if differs else body.results
+        arguments, found = run([*of_body, *of_carry], body.arguments, results)
         wider = [has or differs or more for has, (_, more) in zip(of_carry, found, strict=True)]
         if wider == of_carry:
             break
@@ -114,23 +119,23 @@ def while_examples(
     outside_test = dict(zip(asked, test, strict=False))
     asked = asked[spec.num_condition :]
     if differs:
-        return _until_all(carried, asked, goes_on, outside, outside_test)
+        return _until_all(carried, asked, goes_on, outside, outside_test, each_active)
     lasts = looped(carried, asked, goes_on, outside, outside_test)
     return list(zip(lasts, of_carry, strict=True))
 
 
 def _until_all(
     carried: Sequence[Carried], asked: Sequence[Node], goes_on: Node, outside: Values,
-    outside_test: Values,
+    outside_test: Values, active: Node,
 ) -> list[tuple[Node, bool]]:  # fmt: skip
-    """The loop over examples with a condition each, which becomes part of the carry."""
+    """The loop over examples with a condition each, which becomes part of the carry, as
+    `active`."""
 
     def condition(values: Sequence[Node]) -> Node:
         (found,) = substitute([goes_on], dict(zip(asked, values, strict=True)) | dict(outside_test))
         return found
 
     first = condition([carry.start for carry in carried])
-    active = argument_like(first)
     ends = [where(_spread(active, c.end), c.end, c.argument) for c in carried]
     still = bitwise_and(active, condition(ends))
     questions = [argument_like(carry.argument) for carry in carried]

@@ -153,11 +153,14 @@ def _refuse_changes(trace: Closing) -> None:
     """A tensor from outside must not have been changed: there is no one value for it."""
     for handle, old in trace.changed.values():
         if handle._node is not old:
+            line = line_of(handle._node)
+            where = f" (at {line}{f', in layer {line.layer!r}' * bool(line.layer)})" if line else ""
             raise TracingError(
-                f"{trace.op}: the function changes a tensor from outside, {old.dtype.name}"
-                f"{list(old.shape)}, in place; it runs once for all examples or steps, so there is "
-                "no one value to leave there; need the new value among its results, assigned "
-                "outside"
+                f"{trace.op}: the function changes a tensor from outside in place, {old.dtype.name}"
+                f"{list(old.shape)}{where}; it runs once for all examples or steps, so there is no "
+                "one value to leave there; need the new value among its results, assigned outside; "
+                "of a module's running statistics: am.functional_call(module, params, x, "
+                "return_buffers=True), or module.eval()"
             )
     for touched in trace.gradients.values():
         if touched.is_set and touched.handle._grad is not touched.start:
