@@ -201,11 +201,9 @@ def sign(order: Sequence[Node]) -> tuple[list[Node], tuple[Any, ...]]:
     signature: list[Any] = []
     for i, node in enumerate(order):
         number[node] = i
-        value = node.value
-        attrs = node.attrs
-        if value is None and isinstance(
-            node.op, Control
-        ):  # rules of one's own make no other program
+        value, attrs = node.value, node.attrs
+        if value is None and isinstance(node.op, Control):
+            # Rules of one's own make no other program.
             if node.op is custom:
                 number[node] = number[plain(node)]
                 continue
