@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar, Protocol
 
 from ambos.graph.body import Body, Facts
-from ambos.graph.node import Attrs, Node, make
+from ambos.graph.node import Attrs, Node, make, toposort
 from ambos.graph.rewrite import Trail, rewrite
 from ambos.ops.control import Control, branch, scan, while_loop
 from ambos.ops.control_specs import Batched, Gradients, Tangents
@@ -128,8 +127,27 @@ def plain_attrs(attrs: Attrs, of: Rules = None) -> Attrs:
     return part, spec.with_bodies(lambda body: plain_body(body, of))
 
 
-@lru_cache(maxsize=512)
 def plain_body(body: Body, of: Rules = None) -> Body:
     """The body without rules (itself, where it has none)."""
+    if not _has_rules(body):
+        return body
     results = without_rules(body.results, of)
     return body if tuple(results) == body.results else Body(body.arguments, results)
+
+
+MAX_PLAIN = 512
+_plain: set[Body] = set()  # bodies without rules; others would keep the user's functions alive
+
+
+def _has_rules(body: Body) -> bool:
+    if body in _plain:
+        return False
+    for node in toposort(body.results):
+        if node.op is custom:
+            return True
+        if isinstance(node.op, Control) and any(map(_has_rules, node.attrs[1].bodies)):
+            return True
+    if len(_plain) >= MAX_PLAIN:
+        _plain.clear()
+    _plain.add(body)
+    return False

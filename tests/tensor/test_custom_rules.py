@@ -3,6 +3,8 @@ tests/parity/test_transforms_jax.py."""
 
 from __future__ import annotations
 
+import gc
+import weakref
 from functools import partial
 
 import numpy as np
@@ -151,6 +153,25 @@ def test_a_rule_that_looks_at_values_under_vmap_says_so():
     with pytest.raises(TracingError, match="looked at inside"):
         am.grad(lambda x: am.vmap(f)(x).sum())(X)
     assert total(f).tolist() == [1, 1]
+
+
+def test_nothing_keeps_a_rule_alive():
+    """What a user's rule holds (a model, a data set) goes when he lets go of it."""
+
+    class Held:
+        pass
+
+    def step():
+        held = Held()
+        f = ruled(lambda x, g, held=held: (g * am.cos(x),), am.sin)
+        looped = am.scan(lambda c, _: (f(c), None), X, None, length=3)
+        am.evaluate(looped[0], am.grad(lambda x: f(x).sum())(X))
+        am.grad(lambda x: am.scan(lambda c, _: (f(c), None), x, None, length=3)[0].sum())(X).numpy()
+        return weakref.ref(held)
+
+    reference = step()
+    gc.collect()
+    assert reference() is None
 
 
 # --- autograd.Function ---------------------------------------------------------------------------
