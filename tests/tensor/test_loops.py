@@ -242,12 +242,66 @@ def test_keys_that_are_given_are_the_users() -> None:
     assert am.array_equal(drawn, apart)
 
 
-def test_numbers_that_are_refused_inside_are_refused_outside() -> None:
-    def step(s: am.Tensor, x: am.Tensor) -> tuple[am.Tensor, None]:
-        return s + am.linalg.cholesky(x).sum(), None
+def test_streams_inside_branches_loops_and_layers() -> None:
+    am.manual_seed(0)
+    dropout = nn.Dropout(0.5)
 
-    good = am.eye(2) * am.tensor([1.0, 2.0, 3.0])[:, None, None]
+    def noise(x: am.Tensor) -> am.Tensor:
+        inner = am.scan(lambda u, _: (u, am.rand(())), 0, None, length=2)[1]
+        return am.cond(x > 0, lambda: am.rand(2), lambda: am.zeros(2)) + inner
+
+    drawn = am.scan(lambda s, x: (s, noise(x)), 0, am.ones(3))[1]
+    assert len(set(drawn.numpy().ravel().tolist())) == 6
+    masks = am.scan(lambda s, x: (s, dropout(x)), 0, am.ones(3, 16))[1].numpy()
+    assert len({row.tobytes() for row in masks}) == 3
+    count = am.while_loop(lambda n: n < am.rand(()) * 10, lambda n: n + 1, 0).item()
+    assert 0 <= count < 10
+
+
+def test_a_second_try_takes_no_second_key() -> None:
+    def noisy(x: am.Tensor) -> am.Tensor:  # an int that becomes a float: f is traced twice
+        return am.scan(lambda s, row: (s + row.sum() + am.rand(()), None), 0, x)[0] + am.rand(())
+
+    am.manual_seed(7)
+    lazily = [noisy(am.ones(3, 2)).item() for _ in range(3)]
+    assert am.random.default_generator.get_state() == (7, 6)
+    am.manual_seed(7)
+    jitted = am.jit(noisy)
+    assert [jitted(am.ones(3, 2)).item() for _ in range(3)] == lazily
+
+
+def test_what_is_refused_at_one_step_is_refused() -> None:
+    x = am.arange(6.0).reshape(2, 3) ** 2
+
+    def step(s: am.Tensor, weights: am.Tensor) -> tuple[am.Tensor, None]:
+        return s + am.cov(x, aweights=weights).sum(), None
+
+    good = am.tensor([[1.0, 2.0, 1.0], [3.0, 1.0, 1.0], [1.0, 1.0, 1.0]]) * 1
+    bad = good - am.tensor([[0.0], [2.0], [0.0]])
     assert am.scan(step, 0.0, good)[0].item() > 0
+
+    def by_number(rows: am.Tensor) -> am.Tensor:
+        def more(state: tuple[am.Tensor, am.Tensor]) -> tuple[am.Tensor, am.Tensor]:
+            n, s = state
+            return n + 1, step(s, rows[n])[0]
+
+        return am.while_loop(lambda state: state[0] < 3, more, (0, 0.0))[1]
+
+    def nested(rows: am.Tensor) -> am.Tensor:
+        return am.map(
+            lambda row: am.cond(row[0] > -9, lambda: step(0.0, row)[0], lambda: 0.0), rows
+        )
+
+    for function in (lambda rows: am.scan(step, 0.0, rows), by_number, nested):
+        function(good)
+        with pytest.raises(ArgumentError, match=r"cov: .* \[test_loops.py:"):
+            function(bad)
+    with pytest.raises(ArgumentError, match="cov"):
+        am.vmap(lambda rows: am.scan(step, 0.0, rows)[0])(am.stack([good, bad]))
+    skipped = am.map(
+        lambda row: am.cond((row >= 0).all(), lambda: step(0.0, row)[0], lambda: 0.0), bad
+    )
+    assert (skipped == 0).tolist() == [False, True, False]
 
 
 # --- misuse --------------------------------------------------------------------------------------
