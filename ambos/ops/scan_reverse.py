@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ambos.graph.body import Body
-from ambos.graph.node import Node, make, toposort
+from ambos.graph.node import Node, consumers, make, toposort
 from ambos.graph.rewrite import substitute
 from ambos.ops.arithmetic import add
 from ambos.ops.bodies import argument_like, depending, filled, shifted, zeros_like
@@ -229,17 +229,41 @@ def _needed(spec: ScanSpec, results: Sequence[Node], later: set[Node]) -> list[N
     _, carry, xs = spec.split(spec.body.arguments)
     varying = depending([*carry, *xs], results) - later
     again = depending([node for node in varying if node.op is afresh], results)
-    found: dict[Node, None] = {}
-    seen: set[Node] = set()
-    stack = list(reversed(results))
-    while stack:
-        node = stack.pop()
-        if node in seen or not (node in varying or node in later):
+    known = {
+        node
+        for node in varying
+        if not node.inputs
+        or node in spec.body.results
+        or (kind_of(node) not in CHEAP and node not in again)
+    }
+    order = [n for n in toposort(results, known.__contains__) if n in varying | later]
+    while True:
+        found = [node for node in order if node in known]
+        shorter = _combined(spec, order, known)
+        if shorter is None:
+            return found
+        known |= {shorter}
+        order = [n for n in toposort(results, known.__contains__) if n in varying | later]
+
+
+def _combined(spec: ScanSpec, order: Sequence[Node], known: set[Node]) -> Node | None:
+    """A node by element of `order` that takes no more memory than the known nodes that are read
+    for nothing else: two contractions that are added, one that goes through tanh."""
+    readers = consumers(order)
+    ends, forward = set(spec.body.results), set(toposort(spec.body.results))
+    for node in order:
+        if node in known or node not in forward or kind_of(node) != "pointwise":
             continue
-        seen.add(node)
-        is_dear = kind_of(node) not in CHEAP and node not in again
-        if node in varying and (is_dear or not node.inputs or node in spec.body.results):
-            found[node] = None
-        else:
-            stack += reversed(node.inputs)
-    return list(found)
+        own = {
+            source
+            for source in node.inputs
+            if source in known and source.inputs and source not in ends
+            and all(reader is node for reader in readers[source])
+        }  # fmt: skip
+        if own and num_bytes(node) <= sum(num_bytes(source) for source in own):
+            return node
+    return None
+
+
+def num_bytes(node: Node) -> int:
+    return node.size * node.dtype.itemsize

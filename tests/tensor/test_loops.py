@@ -221,6 +221,27 @@ def test_checkpoint_inside_keeps_the_carry_only_and_plans_once() -> None:
     assert len(realize._plans) == plans
 
 
+def test_of_a_sum_of_contractions_the_sum_is_kept() -> None:
+    w, u, bias = am.ones(4, 16) * 0.1, am.ones(3, 16) * 0.2, am.zeros(16)
+
+    def cell(
+        state: tuple[am.Tensor, am.Tensor], x: am.Tensor
+    ) -> tuple[tuple[am.Tensor, am.Tensor], None]:
+        h, c = state
+        i, f, g, o = am.chunk(h @ w + x @ u + bias, 4, dim=1)
+        c = am.sigmoid(f) * c + am.sigmoid(i) * am.tanh(g)
+        return (am.sigmoid(o) * am.tanh(c), c), None
+
+    def loss(x: am.Tensor) -> am.Tensor:
+        return (am.scan(cell, (am.zeros(2, 4), am.zeros(2, 4)), x)[0][0] ** 2).sum()
+
+    nodes = toposort([am.grad(loss)(am.ones(6, 2, 3))._node])
+    scans = [node.attrs[1].body for node in nodes if node.op.name == "scan"]
+    kept = [(node.op.name, node.shape) for body in scans for node in body.results[2:]]
+    assert ("add", (2, 16)) in kept  # the gates before they open
+    assert not [name for name, shape in kept if name == "contract" and shape == (2, 16)]
+
+
 def test_every_step_draws_anew_and_jit_draws_the_same() -> None:
     def noisy(start: am.Tensor) -> tuple[am.Tensor, am.Tensor]:
         return am.scan(lambda s, _: (s, s + am.rand(2)), start, None, length=3)
