@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from sys import getrefcount
 from types import FrameType
 from typing import Any
@@ -73,40 +73,62 @@ def has_gradient_alone(owner: Any) -> bool:
     return getrefcount(owner._grad) == _GRADIENT
 
 
-def holders(objects: Sequence[Any], known: Collection[Any]) -> list[Any]:
-    """What refers to `objects` beside variables and `known`. A container (of a tree) that only
-    variables hold, or other such containers, is left out: so is the tuple in which Python passes
-    arguments."""
+def held(objects: Sequence[Any], known: Sequence[Any]) -> set[int]:
+    """Ids of those of `objects` that somebody holds beside variables and the containers `known`.
+
+    A container (of a tree) that only variables hold, or other such containers, is nobody: so is the
+    tuple in which Python passes arguments. Every step up goes through the whole heap, so the
+    containers within `known` are taken together with the objects.
+    """
     if not objects:
-        return []
+        return set()
+    level = [*objects, *_containers_in(known)]
+    contents: dict[int, list[int]] = {id(item): [] for item in level}
     ours = {id(objects), id(known), *map(id, known)}
-    found = [holder for holder in gc.get_referrers(*objects) if id(holder) not in ours]
-    ours.add(id(found))
-    level = [holder for holder in found if _is_container(holder)]
-    inside: dict[int, list[int]] = {id(holder): [] for holder in level}  # and what holds it
-    held: list[int] = []
+    found: set[int] = set()
     while level:
         ours.add(id(level))
         above = []
         for holder in gc.get_referrers(*level):
-            if id(holder) in ours or type(holder) is FrameType:
+            number = id(holder)
+            if number in ours or type(holder) is FrameType:
                 continue
-            holds = [number for item in gc.get_referents(holder) if (number := id(item)) in inside]
+            holds = [id(item) for item in gc.get_referents(holder) if id(item) in contents]
             if not _is_container(holder):
-                held += holds
+                _add_below(holds, contents, found)
                 continue
-            if id(holder) not in inside:
-                inside[id(holder)] = []
+            if number not in contents and not found.issuperset(holds):
                 above.append(holder)
-            inside[id(holder)] += holds
+            contents.setdefault(number, []).extend(holds)
+            if number in found:
+                _add_below(holds, contents, found)
         level = above
-    seen: set[int] = set()
-    while held:
-        number = held.pop()
-        if number not in seen:
-            seen.add(number)
-            held += inside[number]
-    return [h for h in found if not _is_container(h) or id(h) in seen]
+    return found
+
+
+def _add_below(numbers: Iterable[int], contents: dict[int, list[int]], found: set[int]) -> None:
+    """`numbers` and all that they contain are found."""
+    stack = [*numbers]
+    while stack:
+        number = stack.pop()
+        if number not in found:
+            found.add(number)
+            stack += contents[number]
+
+
+def _containers_in(known: Sequence[Any]) -> list[Any]:
+    """Plain containers within those known, at any depth."""
+    found: dict[int, Any] = {}
+    stack = list(known)
+    while stack:
+        outer = stack.pop()
+        for item in outer.values() if isinstance(outer, dict) else outer:
+            if isinstance(item, (list, tuple, dict)) and id(item) not in found:
+                found[id(item)] = item
+                stack.append(item)
+    for item in known:
+        found.pop(id(item), None)
+    return list(found.values())
 
 
 def _is_container(holder: Any) -> bool:

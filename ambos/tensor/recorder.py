@@ -21,7 +21,7 @@ from ambos.runtime.memory import in_words
 from ambos.tensor import live
 from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target
-from ambos.tensor.counting import holders, instances
+from ambos.tensor.counting import held, instances
 from ambos.tensor.donations import Donations
 from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
@@ -48,11 +48,8 @@ DEAR = ("contract", "sort", "reduce", "scatter_add", "scatter_elements", "scatte
 def arguments_met(tensors: Sequence[Tensor], call: Sequence[Any]) -> set[int]:
     """Numbers of the arguments that somebody holds beside `call` and variables of its callers: the
     function may meet those by another way as well."""
-    numbers = {id(tensor): n for n, tensor in enumerate(tensors)}
-    found: set[int] = set()
-    for holder in holders(tensors, (tensors, *call)):
-        found |= {numbers[id(item)] for item in gc.get_referents(holder) if id(item) in numbers}
-    return found
+    found = held(tensors, call)
+    return {number for number, tensor in enumerate(tensors) if id(tensor) in found}
 
 
 class Recorder:
