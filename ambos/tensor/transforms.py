@@ -91,9 +91,11 @@ def _value_and_grad(
     def transformed(*args: Any, **kwargs: Any) -> Any:
         places = places_of("grad", argnums, len(args))
         variables = Variables("grad", {f"argument {n}": args[n] for n in places})
-        inner = put(args, places, variables.arguments())
+        built = variables.arguments()
+        inner = put(args, places, built)
         with enable_grad():
             value, aux = split(op, fn(*inner, **kwargs), has_aux)
+        variables.refuse_changes(built)
         node = _scalar_value(value)
         keep = keeps([node], variables)
         found = variables.trees(_derive(node, variables.nodes, keep))

@@ -58,7 +58,7 @@ class Variables:
     and the function sees them themselves: it may renew them."""
 
     def __init__(self, op: str, arguments: Mapping[str, Any]) -> None:
-        self.op = op
+        self.op, self.names = op, list(arguments)
         self.structures: list[tree.Structure] = []
         self.given: list[Node] = []
         self.nodes: list[Node] = []  # stand for those given
@@ -86,11 +86,20 @@ class Variables:
 
     def arguments(self) -> list[Any]:
         """The arguments with what stands for their leaves."""
-        inner = [
+        self.inner = [
             self.buffers[n] if n in self.buffers else wrap(node)
             for n, node in enumerate(self.nodes)
         ]
-        return self._packed(inner)
+        return self._packed(self.inner)
+
+    def refuse_changes(self, built: Sequence[Any]) -> None:
+        """Raise where the function has changed containers among the arguments `built` for it."""
+        start = 0
+        for name, structure, now in zip(self.names, self.structures, built, strict=True):
+            stop = start + structure.num_leaves
+            leaves = self.inner[start:stop]
+            tree.refuse_changes(self.op, structure, leaves, now, f"{name}{{}}".format)
+            start = stop
 
     def trees(self, nodes: Sequence[Node | None]) -> list[Any]:
         """A tree for each argument, from a node for each leaf (None: zeros)."""

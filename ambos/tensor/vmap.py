@@ -27,6 +27,7 @@ from ambos.tensor.names import public
 from ambos.tensor.operands import SCALARS
 from ambos.tensor.random.basic import fold_in
 from ambos.tensor.refusals import require_false
+from ambos.tensor.signature import argument_name
 from ambos.tensor.tracing import current
 
 RANDOMNESS = ("error", "same", "different")
@@ -201,6 +202,8 @@ def _closure(fn: Callable[..., Any], given: Given, randomness: str) -> Closure:
             leaves[place] = tensor
         args, kwargs = tree.unflatten(given.structure, leaves)
         result = fn(*args, **kwargs)
+        name = lambda path: "argument " + argument_name(fn, path)
+        tree.refuse_changes("vmap", given.structure, leaves, (args, kwargs), name)
         if randomness == "error" and current.trace is not None:
             _refuse_keys(current.trace.hosts)
         return result

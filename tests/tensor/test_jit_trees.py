@@ -131,6 +131,21 @@ def test_changed_containers_are_refused_with_their_path(change, says):
     assert am.jit(lambda t: t["xs"][0] + 1)(argument).tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("transform", [am.grad, am.vmap, lambda f: lambda p: am.eval_shape(f, p)])
+def test_every_transform_refuses_changes(transform):
+    def function(params):
+        params["hidden"] = [params["w"] * 2]
+        return params["w"].sum()
+
+    params = {"w": am.ones(3)}
+    with pytest.raises(TracingError, match=(
+        r"changes argument (0|params) in place, now a dict with the keys 'hidden', 'w', and was"
+    )):  # fmt: skip
+        transform(function)(params)
+    assert params.keys() == {"w"}
+    assert am.grad(lambda p: p["w"].sum())(params)["w"].tolist() == [1, 1, 1]
+
+
 LEAKED: list = []
 
 
