@@ -96,6 +96,7 @@ def families() -> list[str]:
         "attention",
         "index",
         "steps",
+        "transforms",
         "inference",
     ]
     return [name for name in order if name in found] + sorted(found - set(order))

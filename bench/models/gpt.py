@@ -21,11 +21,11 @@ HEAD = WIDTH // HEADS
 Attend = Callable[[int, Any, Any, Any], Any]
 
 
-def weights() -> Weights:
+def weights(layers: int = LAYERS) -> Weights:
     weights = Weights()
     weights.normal("words.weight", (WORDS, WIDTH))
     weights.normal("places.weight", (TOKENS, WIDTH))
-    for i in range(LAYERS):
+    for i in range(layers):
         name = f"blocks.{i}"
         weights.norm(f"{name}.norm1", WIDTH, running=False)
         weights.linear(f"{name}.qkv", WIDTH, 3 * WIDTH)
@@ -38,9 +38,9 @@ def weights() -> Weights:
     return weights
 
 
-def step_data(batch: int, batches: int = 2) -> Data:
+def step_data(batch: int, batches: int = 2, layers: int = LAYERS) -> Data:
     tokens = np.random.default_rng(1).integers(0, WORDS, (batches, batch, TOKENS + 1))
-    return weights().data(x=tokens[..., :-1].copy(), y=tokens[..., 1:].copy())
+    return weights(layers).data(x=tokens[..., :-1].copy(), y=tokens[..., 1:].copy())
 
 
 def infer_data() -> Data:
@@ -54,15 +54,15 @@ def infer_data() -> Data:
     )
 
 
-def matrix_weights() -> int:
+def matrix_weights(layers: int = LAYERS) -> int:
     """Weights that multiply something (embeddings are looked up)."""
-    return LAYERS * 12 * WIDTH * WIDTH + WIDTH * WORDS
+    return layers * 12 * WIDTH * WIDTH + WIDTH * WORDS
 
 
-def step_flops(batch: int) -> float:
+def step_flops(batch: int, layers: int = LAYERS) -> float:
     """Three passes; attention counts the half of the scores that the causal mask leaves."""
-    attention = LAYERS * HEADS * 2 * HEAD * TOKENS * (TOKENS + 1) // 2
-    return 3 * 2.0 * batch * (TOKENS * matrix_weights() + attention)
+    attention = layers * HEADS * 2 * HEAD * TOKENS * (TOKENS + 1) // 2
+    return 3 * 2.0 * batch * (TOKENS * matrix_weights(layers) + attention)
 
 
 def infer_flops(position: int) -> float:
@@ -89,7 +89,7 @@ def _attention(q: Any, k: Any, v: Any, attn_mask: Any = None, is_causal: bool = 
     return am.where(attn_mask, scores, -np.inf).softmax(-1) @ v
 
 
-def module(nn: Any, F: Any) -> Any:
+def module(nn: Any, F: Any, layers: int = LAYERS) -> Any:
     """The network in PyTorch's words, which are those of ambos too."""
 
     class Block(nn.Module):
@@ -118,7 +118,7 @@ def module(nn: Any, F: Any) -> Any:
             super().__init__()
             self.words = nn.Embedding(WORDS, WIDTH)
             self.places = nn.Embedding(TOKENS, WIDTH)
-            self.blocks = nn.ModuleList([Block(i) for i in range(LAYERS)])
+            self.blocks = nn.ModuleList([Block(i) for i in range(layers)])
             self.norm = nn.LayerNorm(WIDTH)
             self.head = nn.Linear(WIDTH, WORDS, bias=False)
 
@@ -138,7 +138,9 @@ def module(nn: Any, F: Any) -> Any:
     return GPT()
 
 
-def forward(kit: Any, tokens: Any, place: Any = None, attend: Attend | None = None) -> Any:
+def forward(
+    kit: Any, tokens: Any, place: Any = None, attend: Attend | None = None, layers: int = LAYERS
+) -> Any:
     """The network as a function of its weights."""
     batch, length = tokens.shape
 
@@ -149,7 +151,7 @@ def forward(kit: Any, tokens: Any, place: Any = None, attend: Attend | None = No
     x = kit.take(kit["words.weight"], tokens) + (
         places if place is None else kit.take(places, place)
     )
-    for i in range(LAYERS):
+    for i in range(layers):
         name = f"blocks.{i}"
         parts = kit.split(kit.linear(f"{name}.qkv", kit.layer_norm(f"{name}.norm1", x)), 3)
         mixed = (attend or kit.causal)(i, *map(heads, parts))
