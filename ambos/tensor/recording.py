@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
+from operator import attrgetter, call
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -27,7 +27,7 @@ from ambos.runtime.memory import Storage
 from ambos.tensor import live, watch
 from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target, pick
-from ambos.tensor.counting import is_alone
+from ambos.tensor.counting import are_alone, is_alone
 from ambos.tensor.donations import Donations
 from ambos.tensor.failures import HostFailure, located
 from ambos.tensor.handle import Tensor, wrap
@@ -149,12 +149,22 @@ class Recording:
              r.output + main.num_inputs)
             for r in rebound if r.captured is not None and r.output is not None
         ]  # fmt: skip
+        written = {slot for _, _, slot in self.overwriting}
+        # Usually all of these are written in place, which is asked of all at once.
+        self.alone = [handle for _, handle, _ in self.overwriting if handle is not None]
+        self.in_place = False  # all were, and their slots say so
+        self.fresh_bytes = [pair for pair in self.output_bytes if pair[0] not in written]
+        places = [self.results[r.result].output for r in self.rebound]
+        self.moving = [r for r, output in zip(self.rebound, places, strict=True)
+                       if output is None or output + main.num_inputs not in written]  # fmt: skip
         bounds = [main] if check is None else [main, check.bound]
         # What only the check looks at counts as well; what both do is one object, met once.
         self.captured = list(dict.fromkeys(
             captured for bound in bounds for _, captured in bound.sources.captured
         ))  # fmt: skip
         holders = [(h, captured) for captured in self.captured for h in captured.handles]
+        first = set(map(id, self.alone))
+        holders.sort(key=lambda holder: id(holder[0]) not in first)
         self.handles = [handle for handle, _ in holders]
         self.owned = [captured for captured in self.captured if captured.owner is not None]
         self.readers = [*(captured for _, captured in holders), *self.owned]
@@ -166,6 +176,11 @@ class Recording:
             *self.handles,
         ]
         self.expected = [captured.reference for captured in self.readers]
+        self.dropped = [
+            ([t for t in targets if isinstance(t, int)],
+             [t for t in targets if not isinstance(t, int)], grad)
+            for targets, grad in ((gradients.cleared, None), (gradients.spent, SPENT))
+        ]  # fmt: skip
         self.outside = frozenset(id(t) for t in targets if not isinstance(t, int))
         self.bound = [(n, ref(tensor)) for n, tensor in bound]
         # What the Program reads, held while it runs: handles may be rebound by other threads.
@@ -191,7 +206,7 @@ class Recording:
                 return False
             handles = [*handles, *grads]
         nodes = list(map(_node, handles))
-        if list(map(ref, nodes)) != self.expected:  # objects used again, so compared by identity
+        if list(map(call, self.expected)) != nodes:
             return self._renew(tensors)
         self.alive = list(map(_value, nodes))
         return self.version == makeup.version or self._renew(tensors)
@@ -239,6 +254,7 @@ class Recording:
         )  # fmt: skip
 
     def connect(self) -> None:
+        self.in_place = False
         self.expected = [captured.reference for captured in self.readers]
         self.main.connect()
         if self.check is not None:
@@ -253,7 +269,7 @@ class Recording:
         if self.check is not None:
             self.check.run(tensors)
         try:
-            outputs = self._outputs(tensors)
+            outputs = self._outputs(tensors, alive)
             self.main.run(tensors)
         except OutOfMemoryError as refused:
             raise told(refused, self.room(tensors)) from None
@@ -277,9 +293,14 @@ class Recording:
         leaves += [("state", array) for _, array in sources.fixed]
         return room_for(self.main.plan.compiled, leaves, self.main.lines)
 
-    def _outputs(self, tensors: Sequence[Tensor]) -> dict[int, Storage]:
-        """Memory for the results, and their slots filled in."""
+    def _outputs(self, tensors: Sequence[Tensor], alive: Sequence[Array]) -> dict[int, Storage]:
+        """Memory for the results, and their slots filled in. `alive` is what the Program reads."""
         slots, fresh = self.main.slots, {}
+        if self.in_place and are_alone(self.alone, alive):
+            for slot, nbytes in self.fresh_bytes:
+                fresh[slot] = storage = Storage(nbytes)
+                slots[slot] = storage.address
+            return fresh
         taken = set()
         for captured, handle, slot in self.overwriting:
             # A handle is looked at here: there are hundreds, and a call takes as long as the look.
@@ -297,6 +318,7 @@ class Recording:
             if slot not in taken:
                 fresh[slot] = storage = Storage(nbytes)
                 slots[slot] = storage.address
+        self.in_place = bool(taken) and len(taken) == len(self.overwriting) == len(self.alone)
         return fresh
 
     def _array(self, number: int, outputs: dict[int, Storage], tensors: Sequence[Tensor]) -> Array:
@@ -334,7 +356,7 @@ class Recording:
         returned = [wrap(leaf(number)) if number is not None else fixed
                     for number, fixed in self.template.leaves]  # fmt: skip
         moved = []
-        for rebound in self.rebound:
+        for rebound in self.moving if self.in_place else self.rebound:
             output = self.results[rebound.result].output
             if output is not None and output + self.main.num_inputs not in outputs:
                 continue  # written in place
@@ -356,9 +378,11 @@ class Recording:
                 captured.hold(node)
         if moved:
             self.connect()
-        for targets, grad in (self.gradients.cleared, None), (self.gradients.spent, SPENT):
-            for target in targets:
-                (tensors[target] if isinstance(target, int) else target)._grad = grad
+        for numbers, handles, grad in self.dropped:
+            for handle in handles:
+                handle._grad = grad
+            for number in numbers:
+                tensors[number]._grad = grad
         template = self.template
         if template.structure is tree.LEAF:
             return returned[0]

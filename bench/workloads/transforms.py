@@ -123,7 +123,7 @@ def perceptron(kit: Any, p: Mapping[str, Any], x: Any) -> Any:
     return x
 
 
-def perceptron_weights(*widths: int, **others: np.ndarray) -> Data:
+def perceptron_weights(*widths: int, **others: np.ndarray) -> dict[str, np.ndarray]:
     weights = {}
     for i, (inputs, outputs) in enumerate(pairwise(widths)):
         weights[f"w{i}"] = normal(i, inputs, outputs, scale=inputs**-0.5)
@@ -335,9 +335,9 @@ class Overhead(Case):
 
         @am.jit
         def step() -> Any:
-            loss = sum((p * p).sum() for p in params)
+            loss: Any = sum((p * p).sum() for p in params)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[union-attr]
+            loss.backward()
             optimizer.step()
             return loss
 
