@@ -19,7 +19,6 @@ from typing import Any
 from ambos.core.containers import container_of
 from ambos.core.tree import is_object
 
-
 _node, _storage = attrgetter("_node"), attrgetter("storage")
 
 

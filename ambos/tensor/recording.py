@@ -153,7 +153,7 @@ class Recording:
         # Usually all of these are written in place, which is asked of all at once.
         self.alone = [handle for _, handle, _ in self.overwriting if handle is not None]
         self.in_place = False  # all were, and their slots say so
-        self.fresh_bytes = [pair for pair in self.output_bytes if pair[0] not in written]
+        self.missing = self.output_bytes  # those that need memory
         places = [self.results[r.result].output for r in self.rebound]
         self.moving = [r for r, output in zip(self.rebound, places, strict=True)
                        if output is None or output + main.num_inputs not in written]  # fmt: skip
@@ -296,30 +296,30 @@ class Recording:
     def _outputs(self, tensors: Sequence[Tensor], alive: Sequence[Array]) -> dict[int, Storage]:
         """Memory for the results, and their slots filled in. `alive` is what the Program reads."""
         slots, fresh = self.main.slots, {}
-        if self.in_place and are_alone(self.alone, alive):
-            for slot, nbytes in self.fresh_bytes:
+        if not (self.in_place and are_alone(self.alone, alive)):
+            self._overwrite(tensors)
+        if self.donations is not None:
+            for slot, storage in self.donations.storages(tensors):
+                fresh[slot] = storage
+                slots[slot] = storage.address
+        for slot, nbytes in self.missing:
+            if slot not in fresh:
                 fresh[slot] = storage = Storage(nbytes)
                 slots[slot] = storage.address
-            return fresh
+        return fresh
+
+    def _overwrite(self, tensors: Sequence[Tensor]) -> None:
+        """Write captured tensors in place where that may be; other results need memory."""
         taken = set()
         for captured, handle, slot in self.overwriting:
             # A handle is looked at here: there are hundreds, and a call takes as long as the look.
             if captured.is_own and (
                 captured.is_exclusive(tensors) if handle is None else is_alone(handle)
             ):
-                slots[slot] = captured.address
+                self.main.slots[slot] = captured.address
                 taken.add(slot)
-        if self.donations is not None:
-            for slot, storage in self.donations.storages(tensors):
-                fresh[slot] = storage
-                slots[slot] = storage.address
-                taken.add(slot)
-        for slot, nbytes in self.output_bytes:
-            if slot not in taken:
-                fresh[slot] = storage = Storage(nbytes)
-                slots[slot] = storage.address
+        self.missing = [pair for pair in self.output_bytes if pair[0] not in taken]
         self.in_place = bool(taken) and len(taken) == len(self.overwriting) == len(self.alone)
-        return fresh
 
     def _array(self, number: int, outputs: dict[int, Storage], tensors: Sequence[Tensor]) -> Array:
         """Result `number` of the Program."""
