@@ -139,7 +139,7 @@ class Looking:
         if self.numel() != 1:
             raise ShapeError(f"item: {self.shape} has {self.numel()} elements; need exactly one: "
                              "reduce it first or use tolist()")  # fmt: skip
-        return self.numpy().item()
+        return self._array().item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""

@@ -7,7 +7,7 @@ import pytest
 
 import ambos as am
 from ambos import optim
-from ambos.core.dtype import float32
+from ambos.core.dtype import ALL, bfloat16, float32
 from ambos.core.shape import row_major
 from ambos.tensor.array import BLOCK, Array
 
@@ -70,3 +70,14 @@ def test_moments_that_begin_as_zeros_step_alike_in_every_layout(rule):
         return [*losses, *(np.asarray(state[k]).tobytes() for k in ("exp_avg", "exp_avg_sq"))]
 
     assert train(True) == train(False)
+
+
+@pytest.mark.parametrize("dtype", [d for d in ALL if d is not bfloat16], ids=str)
+def test_a_single_number_is_read_as_numpy_reads_it(dtype):
+    values = [0, 1, 100, -7.5 if dtype.is_inexact else 3]
+    numbers = np.array([*values, *([np.inf, np.nan, -0.0] if dtype.is_inexact else [])], dtype.name)
+    whole = am.tensor(numbers)
+    for place, expected in enumerate(numbers):
+        found = whole[place].item()
+        assert type(found) is type(expected.item())
+        assert np.array(found, dtype.name).tobytes() == expected.tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -120,6 +121,54 @@ def test_several_recordings_of_the_same_parameters_stay_in_place() -> None:
         jitted(x, y)
         infer(x)
     assert [p._node.value.address for p in net.parameters()] == addresses
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda p: p.detach(),
+        lambda p: np.from_dlpack(p.detach()),
+        lambda p: p._node,
+        lambda p: p._node.value,
+        lambda p: p._node.value.storage,
+    ],
+    ids=["tensor", "numpy", "node", "array", "storage"],
+)
+def test_one_parameter_of_many_that_is_held_elsewhere_is_not_overwritten(hold) -> None:
+    params = [am.full(3, i + 1.0).requires_grad_() for i in range(4)]
+    optimizer = am.optim.SGD(params, lr=0.25)
+
+    @am.jit
+    def step():
+        loss = sum((p * p).sum() for p in params)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def values() -> list[float]:
+        return [p[0].item() for p in params]
+
+    addresses = lambda: [p._node.value.address for p in params]
+    for _ in range(3):
+        step()
+    before, places = values(), addresses()
+    step()
+    assert addresses() == places
+    halves = [value / 2 for value in before]
+    assert values() == halves
+    kept = hold(params[2])
+    step()
+    moved = [old != new for old, new in zip(places, addresses(), strict=True)]
+    assert moved == [False, False, True, False]
+    assert ctypes.c_float.from_address(places[2]).value == halves[2]
+    assert values() == [value / 2 for value in halves]
+    del kept
+    step()
+    places = addresses()
+    step()
+    assert addresses() == places
+    assert values() == [value / 8 for value in halves]
 
 
 def test_a_changed_module_is_recorded_again() -> None:
