@@ -15,7 +15,7 @@ from ambos.core.shape import Shape, row_major
 from ambos.runtime.memory import Storage
 
 # How a single number is read without NumPy, which takes ten times as long.
-NUMBERS = {
+NUMBERS: dict[str, Any] = {
     "bool": ctypes.c_bool, "float32": ctypes.c_float, "float64": ctypes.c_double,
     "int8": ctypes.c_int8, "int16": ctypes.c_int16, "int32": ctypes.c_int32,
     "int64": ctypes.c_int64, "uint8": ctypes.c_uint8, "uint16": ctypes.c_uint16,
