@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import ref
 
 from ambos.core.program import ALIGNMENT
-from ambos.graph.node import leaf
+from ambos.graph.node import Node, leaf
 from ambos.ops.sources import argument
 from ambos.runtime.memory import Storage
 from ambos.tensor.array import Array
@@ -22,6 +22,7 @@ class Donations:
 
     numbers: Collection[int]
     places: Sequence[tuple[int, int, int]]
+    gone: dict[int, Node] = field(default_factory=dict)  # what then stands for each
 
     def storages(self, tensors: Sequence[Tensor]) -> Iterator[tuple[int, Storage]]:
         """Slots, and the memory of an argument that nobody else holds."""
@@ -31,21 +32,28 @@ class Donations:
             if is_alone(tensors[number]) and _is_whole(arrays[place], nbytes):
                 yield slot, arrays[place].storage
 
-    def held(self, tensors: Sequence[Tensor]) -> list[tuple[Tensor, ref[object]]]:
+    def held(self, tensors: Sequence[Tensor]) -> list[tuple[int, Tensor, ref[Node]]]:
         """The arguments, with what they hold now."""
-        return [(tensors[number], ref(tensors[number]._node)) for number in self.numbers]
+        return [(n, tensors[n], ref(tensors[n]._node)) for n in self.numbers]
 
-    def spend(self, held: Sequence[tuple[Tensor, ref[object]]], function: str) -> None:
+    def spend(self, held: Sequence[tuple[int, Tensor, ref[Node]]], function: str) -> None:
         """Their values are gone, unless the function has given them others."""
-        for tensor, node in held:
+        for number, tensor, node in held:
             old = tensor._node
             if node() is old:
-                what = (
-                    f"{old.dtype.name}{list(old.shape)} was donated to the jitted function "
-                    f"{function}, which has written its results there; need those results, or "
-                    "no donate_argnums for it"
-                )
-                tensor._node = leaf(argument, (what,), old.shape, old.dtype, False, None)
+                gone = self.gone.get(number)
+                if gone is None:
+                    gone = self.gone[number] = _gone(old, function)
+                tensor._node = gone
+
+
+def _gone(node: Node, function: str) -> Node:
+    """What stands for a value that `function` has used up: it says so."""
+    what = (
+        f"{node.dtype.name}{list(node.shape)} was donated to the jitted function {function}, "
+        "which has written its results there; need those results, or no donate_argnums for it"
+    )
+    return leaf(argument, (what,), node.shape, node.dtype, False, None)
 
 
 def _is_whole(array: Array, nbytes: int) -> bool:

@@ -74,7 +74,8 @@ class Transform(Case):
         import ambos as am
 
         inputs = {name: am.tensor(array) for name, array in data.items()}
-        return self._calls(am.jit(partial(self.expression, am)), inputs)
+        run = am.jit(partial(self.expression, am), donate_argnums=0 if self.trains else ())
+        return self._calls(run, inputs)
 
     def with_jax(self, data: Data) -> Call:
         import jax
@@ -346,7 +347,7 @@ class Overhead(Case):
     def with_ambos_functional(self, data: Data) -> Call:
         import ambos as am
 
-        run = am.jit(partial(self._step, am.value_and_grad))
+        run = am.jit(partial(self._step, am.value_and_grad), donate_argnums=0)
         return self._calls(run, {name: am.tensor(array) for name, array in data.items()})
 
     def with_jax(self, data: Data) -> Call:
