@@ -238,6 +238,23 @@ def recurrence(m, w, x):
     return m.associative_scan(combine, (x, x * w), reverse=True)
 
 
+def until(m, w, x):
+    def step(state):
+        n, s = state
+        return n + 1, s * 0.7 * m.np.cos(s * x[0]) + w * 0.1
+
+    def goes_on(state):
+        n, s = state
+        return (n < 9) & ((s * s).sum() > x[1, 1] ** 2)
+
+    return m.while_loop(goes_on, step, (m.array(np.int64(0)), w * 3))
+
+
+def until_by_number(m, w, x):
+    count = m.np.astype(m.np.abs(x).sum(), "int64")
+    return m.fori_loop(m.array(np.int64(0)), count, lambda i, s: m.np.tanh(s * w) + i, x[0])
+
+
 PROGRAMS = [
     cell, weights, backwards, powers, no_results, swapped, handed_on, only_results, constants,
     two_deep, three_deep, branch_inside, switch_inside, counted, newton, masked, structures,
@@ -330,6 +347,10 @@ def examples_of_tangents_of_gradients(m, program):
     return lambda w, x: m.vmap(inner, (None, 0))(w, x + rows(m))
 
 
+def examples_of_tangents(m, program):
+    return lambda w, x: m.vmap(tangents(m, program), (None, 0))(w, x + rows(m))
+
+
 CASES = [
     *[(program, values) for program in PROGRAMS],
     *[(program, gradients) for program in PROGRAMS],
@@ -343,6 +364,10 @@ CASES = [
 
 
 LIVE = [(two_deep, values), (choice_of_trees, gradients)]
+OPEN = [
+    (program, way) for program in (until, until_by_number)
+    for way in (values, tangents, examples, examples_of_tangents)
+]  # fmt: skip
 EXPECTED = Path(__file__).with_name("control_jax.npz")
 
 
@@ -386,6 +411,13 @@ def test_as_in_jax(case: tuple[Any, Any]) -> None:
     w, x = point()
     stored = [array for key, array in expected().items() if key.split("/")[0] == name_of(case)]
     agree(way(OURS, program)(am.tensor(w), am.tensor(x)), stored)
+
+
+@pytest.mark.parametrize("case", OPEN, ids=name_of)
+def test_loops_of_unknown_length_as_in_jax(case: tuple[Any, Any]) -> None:
+    program, way = case
+    w, x = point()
+    agree(way(OURS, program)(am.tensor(w), am.tensor(x)), by_jax(*case))
 
 
 @pytest.mark.parametrize("case", LIVE, ids=name_of)
