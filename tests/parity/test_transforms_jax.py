@@ -127,11 +127,6 @@ for _word in ("gg", "gf", "fg", "ff", "vg", "gl", "fc", "gfg", "fgf", "lvf", "vl
 
 CASES |= {
     "jacfwd of jacrev": lambda n: n.jacfwd(n.jacrev(wave(n)))(n.array(POINT)),
-    "jacrev of jacfwd": lambda n: n.jacrev(n.jacfwd(wave(n)))(n.array(POINT)),
-    "jacrev of jacrev of a vector": lambda n: n.jacrev(n.jacrev(vector(n)))(n.array(POINT)),
-    "jacfwd of hessian": lambda n: n.jacfwd(n.hessian(wave(n)))(n.array(POINT)),
-    "grad of a hessian's trace": lambda n: n.grad(lambda x: n.hessian(wave(n))(x)[0, 0])(
-        n.array(POINT)),
     "grad of a jvp": lambda n: n.grad(lambda x: n.jvp(wave(n), (x,), (n.array(OTHER),))[1])(
         n.array(POINT)),
     "jvp of a vjp": lambda n: n.jvp(lambda x: n.vjp(vector(n), x)[1](n.ones(4))[0],
@@ -159,16 +154,8 @@ CASES |= {
         (n.outer(n.array(OTHER), n.array(POINT)),), (n.outer(n.array(POINT), n.array(OTHER)),)),
     "jacrev of vmap of grad": lambda n: n.jacrev(n.vmap(n.grad(wave(n))))(
         n.outer(n.array(OTHER[:2]), n.array(POINT))),
-    "jit of hessian": lambda n: n.jit(n.hessian(wave(n)))(n.array(POINT)),
     "jit of vmap of grad of checkpoint": lambda n: n.jit(n.vmap(n.grad(n.checkpoint(wave(n)))))(
         n.outer(n.array(OTHER), n.array(POINT))),
-    "hessian of checkpoint": lambda n: n.hessian(n.checkpoint(wave(n)))(n.array(POINT)),
-    "grad of jit": lambda n: n.grad(lambda x: n.jit(wave(n))(x) if n.name == "jax" else wave(n)(x))(
-        n.array(POINT)),
-    "hvp of hvp": lambda n: n.hvp(lambda x: n.hvp(wave(n), x, n.array(OTHER)).sum(),
-                                  n.array(POINT), n.array(OTHER)),
-    "hessian of two arguments": lambda n: n.hessian(
-        lambda x, y: (n.sin(x * y[0]) * y**2).sum(), (0, 1))(n.array(POINT), n.array(OTHER)),
 }  # fmt: skip
 
 
