@@ -113,11 +113,6 @@ def part_of(node: Node, start: int, stop: int, step: int = 1) -> Node:
     return slice_(node, attrs=((start, *zeros), (stop, *shape[1:]), steps))
 
 
-def row_of(node: Node, place: int) -> Node:
-    """Row `place` of the first axis."""
-    return reshape(part_of(node, place, place + 1), attrs=(node.shape[1:],))
-
-
 def as_row(node: Node) -> Node:
     """`node` with a first axis of size 1."""
     return reshape(node, attrs=((1, *node.shape),))
