@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from ambos.core.containers import Container, container_of
@@ -10,6 +11,7 @@ from ambos.core.errors import ArgumentError
 from ambos.core.paths import ROOT, Key, Path, StateKey
 
 IsLeaf = Callable[[Any], bool]
+_class_of = attrgetter("__class__")
 
 
 class Structure:
@@ -31,11 +33,18 @@ class Structure:
     ) -> None:  # fmt: skip
         self.kind, self.keys, self.children = kind, keys, children
         self.aux, self.template = aux, template
-        self.num_leaves = 1 if kind is None else sum([child.num_leaves for child in children])
-        self.has_state = any(child.has_state for child in children)
-        self.has_template = template is not None or any(child.has_template for child in children)
+        below: Hashable = len(children)
+        if children and children.count(LEAF) == below:  # most often; there may be hundreds
+            self.num_leaves, self.has_state = len(children), False
+            self.has_template = template is not None
+        else:
+            self.num_leaves = 1 if kind is None else sum([child.num_leaves for child in children])
+            self.has_state = any(child.has_state for child in children)
+            inside = any(child.has_template for child in children)
+            self.has_template = template is not None or inside
+            below = tuple([child._hash for child in children])
         try:
-            self._hash = hash((kind, keys, aux, children))
+            self._hash = hash((kind, keys, aux, below))
         except TypeError as error:
             raise ArgumentError(
                 f"tree: {kind.__name__ if kind else 'a leaf'} has {error} among what it keeps "
@@ -123,14 +132,13 @@ def take_apart(tree: Any, leaves: list[Any], is_leaf: IsLeaf | None = None) -> S
         leaves.append(tree)
         return LEAF
     found, keys, aux, template = container.parts(tree)
-    children = []
-    for child in found:  # leaves are most of what there is: no call for them
-        if container_of(child.__class__) is None:
-            leaves.append(child)
-            children.append(LEAF)
-        else:
-            children.append(take_apart(child, leaves, is_leaf))
-    structure = Structure(tree.__class__, keys, tuple(children), aux, template)
+    children: tuple[Structure, ...]
+    if all(container_of(kind) is None for kind in set(map(_class_of, found))):
+        leaves += found  # most often, and there may be hundreds
+        children = (LEAF,) * len(found)
+    else:
+        children = tuple([take_apart(child, leaves, is_leaf) for child in found])
+    structure = Structure(tree.__class__, keys, children, aux, template)
     if not structure.has_state:
         structure.has_state = container.has_state(keys)
     return structure

@@ -110,11 +110,11 @@ class Jitted:
         numbers: dict[int, int] = {}  # by the id of a tensor
         key: list[Any] = [layout_key(layout), tracking.enabled, config.threads, config.cpu]
         for place, leaf in enumerate(leaves):
-            if not isinstance(leaf, (Tensor, type)) and hasattr(leaf, "__array__"):
-                leaf = leaves[place] = Tensor(np.asarray(leaf))
             if not isinstance(leaf, Tensor):
-                key.append(fixed_key(leaf))
-                continue
+                if isinstance(leaf, type) or not hasattr(leaf, "__array__"):
+                    key.append(fixed_key(leaf))
+                    continue
+                leaf = leaves[place] = Tensor(np.asarray(leaf))
             number = len(tensors)
             first = numbers.setdefault(id(leaf), number)
             known = tensor_key(leaf, first if first != number else None)
