@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from operator import attrgetter
 from typing import Any
 
 from ambos.core.containers import Container, container_of
@@ -11,7 +10,6 @@ from ambos.core.errors import ArgumentError
 from ambos.core.paths import ROOT, Key, Path, StateKey
 
 IsLeaf = Callable[[Any], bool]
-_class_of = attrgetter("__class__")
 
 
 class Structure:
@@ -23,6 +21,7 @@ class Structure:
         "_hash", "aux", "children", "has_state", "has_template", "keys", "kind", "num_leaves",
         "template",
     )  # fmt: skip
+    _hash: int
     num_leaves: int
     has_state: bool  # something below is kept, but not trained
     has_template: bool
@@ -33,15 +32,14 @@ class Structure:
     ) -> None:  # fmt: skip
         self.kind, self.keys, self.children = kind, keys, children
         self.aux, self.template = aux, template
-        below: Hashable = len(children)
-        if children and children.count(LEAF) == below:  # most often; there may be hundreds
-            self.num_leaves, self.has_state = len(children), False
-            self.has_template = template is not None
-        else:
-            self.num_leaves = 1 if kind is None else sum([child.num_leaves for child in children])
+        self.has_state, self.has_template = False, template is not None
+        self.num_leaves = 1 if kind is None else len(children)
+        below: Hashable = self.num_leaves
+        # Most children are leaves, and there may be hundreds of them.
+        if children and children.count(LEAF) < len(children):
+            self.num_leaves = sum([child.num_leaves for child in children])
             self.has_state = any(child.has_state for child in children)
-            inside = any(child.has_template for child in children)
-            self.has_template = template is not None or inside
+            self.has_template |= any(child.has_template for child in children)
             below = tuple([child._hash for child in children])
         try:
             self._hash = hash((kind, keys, aux, below))
@@ -132,13 +130,14 @@ def take_apart(tree: Any, leaves: list[Any], is_leaf: IsLeaf | None = None) -> S
         leaves.append(tree)
         return LEAF
     found, keys, aux, template = container.parts(tree)
-    children: tuple[Structure, ...]
-    if all(container_of(kind) is None for kind in set(map(_class_of, found))):
-        leaves += found  # most often, and there may be hundreds
-        children = (LEAF,) * len(found)
-    else:
-        children = tuple([take_apart(child, leaves, is_leaf) for child in found])
-    structure = Structure(tree.__class__, keys, children, aux, template)
+    children = []
+    for child in found:  # leaves are most of what there is: no call for them
+        if container_of(child.__class__) is None:
+            leaves.append(child)
+            children.append(LEAF)
+        else:
+            children.append(take_apart(child, leaves, is_leaf))
+    structure = Structure(tree.__class__, keys, tuple(children), aux, template)
     if not structure.has_state:
         structure.has_state = container.has_state(keys)
     return structure
