@@ -10,8 +10,10 @@ from ambos.graph.constants import is_constant
 from ambos.graph.node import Node, toposort, tracking
 from ambos.graph.rewrite import rebuild, substitute
 from ambos.ops.arithmetic import where
+from ambos.ops.call import Call
 from ambos.ops.indexing import Index
 from ambos.ops.kinds import constant
+from ambos.ops.matrices import identity
 from ambos.ops.movement import concat, expand, permute, reshape, slice_
 from ambos.ops.sources import argument
 
@@ -90,15 +92,25 @@ def pruned(operands: Sequence[Node], bodies: Sequence[Body]) -> tuple[list[Node]
 
 
 def guarded(results: Sequence[Node], holds: Node) -> list[Node]:
-    """`results` that look up position 0 while the bool scalar `holds` is False: what nobody gets to
-    see must not be refused for a position out of range."""
+    """`results` that look up position 0, and hand identities to functions of matrices, while the
+    bool scalar `holds` is False: what nobody gets to see must not be refused for a position out of
+    range or a singular matrix."""
+
+    def either(x: Node, harmless: Node) -> Node:
+        flag = expand(reshape(holds, attrs=((1,) * x.rank,)), attrs=(x.shape,))
+        return where(flag, x, harmless)
+
     new: dict[Node, Node] = {}
     for node in toposort(results):
         inputs = tuple(new[source] for source in node.inputs)
         if isinstance(node.op, Index) and node.op.bounds(node)[1]:
             x, index, *rest = inputs
-            flag = expand(reshape(holds, attrs=((1,) * index.rank,)), attrs=(index.shape,))
-            inputs = (x, where(flag, index, constant(0, index.dtype, index.shape)), *rest)
+            inputs = (x, either(index, zeros_like(index)), *rest)
+        elif isinstance(node.op, Call):
+            inputs = tuple(
+                either(x, identity(x.dtype, x.shape)) if x.rank > 1 and x.dtype.is_inexact else x
+                for x in inputs
+            )
         new[node] = rebuild(node, inputs)
     return [new[node] for node in results]
 

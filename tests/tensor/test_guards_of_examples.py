@@ -56,3 +56,15 @@ def test_a_loop_that_ends_before_the_table_does():
     alone = [total(start).item() for start in starts]
     assert alone == [7.0, 10.0, 0.0, 4.0]
     assert am.vmap(total)(starts).tolist() == alone
+
+
+def test_a_branch_that_guards_a_matrix():
+    good, bad = np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([[1.0, 2.0], [2.0, 4.0]])
+    matrices = am.tensor(np.stack([good, bad, 2 * good]))
+
+    def inverse(a):
+        return am.cond(am.linalg.det(a) > 0.5, lambda: am.linalg.inv(a), lambda: a * 0)
+
+    alone = [inverse(a).tolist() for a in matrices]
+    assert am.vmap(inverse)(matrices).tolist() == alone
+    np.testing.assert_allclose(alone[0], np.linalg.inv(good), rtol=1e-12)
