@@ -50,7 +50,7 @@ VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_there_and_back(value):
     leaves, structure = tree.flatten(value)
     assert structure.num_leaves == len(leaves)
