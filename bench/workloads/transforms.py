@@ -435,6 +435,7 @@ CASES = [
     Transform(
         "hessian-32", f"Hessians of {BATCH} points, MLP 32-64-64-8", hessians,
         lambda: perceptron_weights(32, 64, 64, 8, x=normal(3, BATCH, 32)),
+        without={"torch compile": "Dynamo fails at it, and torch.func is of no use afterwards"},
     ),
     Transform(
         "hvp-64", f"Hessian times vector, MLP 64-128-128-10, batch {BATCH}", hessian_product,
