@@ -4,6 +4,7 @@ Environment variables are set before ambos and the oracles are imported, because
 their settings once.
 """
 
+import gc
 import os
 import shutil
 import tempfile
@@ -28,6 +29,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("ambos")
+
+
+def pytest_collection_finish() -> None:
+    """The oracles and 16,000 collected tests are millions of objects that stay. The collector need
+    not go through them again, nor does `jit`, which asks it at each recording who holds what."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -155,14 +155,3 @@ def _containers_in(known: Sequence[Any]) -> list[Any]:
 def _is_container(holder: Any) -> bool:
     """Does it hold its parts only: no module that is itself?"""
     return container_of(type(holder)) is not None and not is_object(holder)
-
-
-def instances(kind: type) -> list[Any]:
-    """Every object of a class and of those derived from it. (An object refers to its class.
-    Looking for three classes goes through the heap in a third of the time that looking for
-    hundreds of values takes.)"""
-    kinds: list[type] = [kind]
-    for known in kinds:
-        derived: list[type] = type.__subclasses__(known)
-        kinds += [other for other in derived if other not in kinds]
-    return [found for found in gc.get_referrers(*kinds) if isinstance(found, kind)]

@@ -26,7 +26,7 @@ from ambos.ops.functions import power
 from ambos.ops.movement import permute, reshape
 from ambos.tensor.casting import recast
 from ambos.tensor.given import data_of
-from ambos.tensor.live import leaf_handle, leaf_node, register, register_leaf
+from ambos.tensor.live import hold, leaf_handle, leaf_node, register, register_leaf
 from ambos.tensor.looking import Looking
 from ambos.tensor.names import check_device
 from ambos.tensor.operands import (
@@ -92,7 +92,9 @@ class Tensor(Looking):
         self._node = node
         if node.value is None:
             register(self)
-        elif current.trace is not None:
+            return
+        hold(self)
+        if current.trace is not None:
             current.trace.note_made(self)
 
     def _move(self, node: Node) -> None:
@@ -397,8 +399,10 @@ def wrap(node: Node) -> Tensor:
     tensor._retains_grad = False
     if node.value is None:
         register(tensor)
-    elif current.trace is not None:
-        current.trace.note_made(tensor)
+    else:
+        hold(tensor)
+        if current.trace is not None:
+            current.trace.note_made(tensor)
     return tensor
 
 

@@ -142,7 +142,7 @@ class Jitted:
         """Record, and run what was recorded."""
         # The compiler is loaded when it is first needed.
         from ambos.tensor.causes import cause_of
-        from ambos.tensor.recorder import Recorder, arguments_met
+        from ambos.tensor.recorder import Recorder, arguments_met, recorded
 
         if len(self._recordings) > MAX_SIGNATURES:
             self._recordings.pop(min(self._recordings, key=lambda key: self._recordings[key].used))
@@ -158,16 +158,10 @@ class Jitted:
         places = zip(leaves, structure.paths(), strict=True)
         paths = [path for leaf, path in places if isinstance(leaf, Tensor)]
         donated = [n for n, path in enumerate(paths) if self._donated and self._donated.has(path)]
-        recorder = Recorder(
-            lambda: self._traced(structure, leaves), tensors, met, paths, self._budget, donated
-        )
         with ledger.recording(self._name, cause.text, user_line()) as entry, held_off():
-            recorder.trace()
-            try:
-                recording = recorder.finish()
-            except BaseException:
-                recorder.undo()
-                raise
+            recorder, recording = recorded(lambda: Recorder(
+                lambda: self._traced(structure, leaves), tensors, met, paths, self._budget, donated
+            ))  # fmt: skip
         if recording is None:
             self._unsettled += 1
             if self._unsettled > MAX_UNSETTLED:

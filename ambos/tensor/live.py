@@ -7,6 +7,7 @@ the user still holds is never computed twice, and a temporary that nobody holds 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
@@ -31,11 +32,15 @@ class Settings:
     that a loop that never looks neither grows without bound nor outgrows the compiler."""
 
     limit: int = number("AMBOS_PENDING", 4_000, 1)
+    most_holding: int = 10_000
 
 
 settings = Settings()
 # Appending a weak reference costs 0.1 us; dead ones are dropped at the next flush.
 _pending: list[ref[Any]] = []
+# Handles that hold data, by id. Dead ones go when there are many.
+_holding: dict[int, ref[Any]] = {}
+_settling = threading.RLock()
 _leaves: WeakKeyDictionary[Node, ref[Any]] = WeakKeyDictionary()
 
 
@@ -47,6 +52,22 @@ def register(handle: Handle) -> None:
     _pending.append(ref(handle))
     if len(_pending) > settings.limit:
         flush()
+
+
+def hold(handle: Handle) -> None:
+    """`handle` has a value: a recording that reads it will ask who does."""
+    _holding[id(handle)] = ref(handle)
+    if len(_holding) > settings.most_holding:
+        for number, reference in list(_holding.items()):
+            if reference() is None and _holding.get(number) is reference:
+                del _holding[number]
+        settings.most_holding = max(10_000, 2 * len(_holding))
+
+
+def handles() -> list[Any]:
+    """Every live handle that holds data, or waits for it outside of a trace."""
+    found = [reference() for reference in [*list(_holding.values()), *list(_pending)]]
+    return list({id(handle): handle for handle in found if handle is not None}.values())
 
 
 def adopt(handles: list[ref[Any]]) -> None:
@@ -118,6 +139,8 @@ def evaluate(handles: Iterable[Handle]) -> None:
         _settle_all(others)
     for handle in asked:
         settle(handle)
+        if roots:
+            hold(handle)
     forget_constants(nodes)
 
 
@@ -138,9 +161,8 @@ def flush() -> None:
             with contextlib.suppress(AmbosError):
                 _realize([handle._node])
     nodes = [handle._node for handle in handles]
-    _settle_all(handles)
+    _settle_all(handles, failed=True)
     forget_constants(nodes)
-    _pending.clear()
 
 
 def _realize(nodes: list[Node]) -> None:
@@ -149,10 +171,23 @@ def _realize(nodes: list[Node]) -> None:
     realize(nodes)
 
 
-def _settle_all(handles: list[Handle]) -> None:
+def _settle_all(handles: list[Handle], failed: bool = False) -> None:
+    """`handles` wait no longer: who has a value is known to hold it, and who has none stays, unless
+    it `failed`."""
     for handle in handles:
         settle(handle)
-    _pending[:] = [ref(handle) for handle in pending_handles()]
+    tried = set(map(id, handles)) if failed else set()
+    with _settling:
+        references = list(_pending)
+        waiting = {}
+        for reference in references:
+            found = reference()
+            if found is not None and found._node.value is not None:
+                hold(found)
+            elif found is not None and id(found) not in tried:
+                waiting[id(found)] = reference
+        # Other threads append meanwhile.
+        _pending[: len(references)] = list(waiting.values())
 
 
 def pending_handles(references: Iterable[ref[Any]] = _pending) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -21,7 +22,7 @@ from ambos.runtime.memory import in_words
 from ambos.tensor import live
 from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target
-from ambos.tensor.counting import held, instances
+from ambos.tensor.counting import held
 from ambos.tensor.donations import Donations
 from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
@@ -37,10 +38,11 @@ from ambos.tensor.recording import (
     ValueCheck,
 )
 from ambos.tensor.room import Room, room_for, told
-from ambos.tensor.spent import SPENT, SpentGradient
+from ambos.tensor.spent import SPENT
 from ambos.tensor.tracing import Touched, Trace, enter
 
 Complaints = dict[Node, Complaint]
+ATTEMPTS = 8  # at recording while other threads load weights
 # What it would cost to compute twice.
 DEAR = ("contract", "sort", "reduce", "scatter_add", "scatter_elements", "scatter_fold")
 
@@ -50,6 +52,11 @@ def arguments_met(tensors: Sequence[Tensor], call: Sequence[Any]) -> set[int]:
     function may meet those by another way as well."""
     found = held(tensors, call)
     return {number for number, tensor in enumerate(tensors) if id(tensor) in found}
+
+
+class Vanished(TracingError):
+    """What the function has read is held by no tensor: it replaced the one that did, or another
+    thread gave that a new value meanwhile."""
 
 
 class Recorder:
@@ -355,12 +362,9 @@ class Recorder:
         outside = {leaf for leaf in leaves if leaf not in self.arguments
                    and leaf not in trace.hosts and leaf not in self.captured}  # fmt: skip
         found_in: dict[Node, list[Tensor]] = {leaf: [] for leaf in outside}
-        for holder in instances(Tensor) if outside else ():
-            if isinstance(holder, SpentGradient) or id(holder) in self.own:
-                continue
-            held = getattr(holder, "_node", None)  # another thread may be making it just now
-            if held in found_in:
-                found_in[held].append(holder)
+        for holder in live.handles() if outside else ():
+            if holder._node in found_in and id(holder) not in self.own:
+                found_in[holder._node].append(holder)
         for leaf, handles in found_in.items():
             touched = self.owners.get(leaf)
             if touched is not None:
@@ -376,7 +380,7 @@ class Recorder:
             elif leaf in trace.hosts or leaf in trace.constants:
                 found.fixed.append((place, leaf.value))
             else:
-                raise TracingError(
+                raise Vanished(
                     f"jit: the function reads {leaf.dtype.name}{list(leaf.shape)} that no tensor "
                     "holds any more: it replaced the tensor from outside that did, or its "
                     "gradients lead into a graph made outside; need x.copy_(new) or x.data = new "
@@ -412,6 +416,30 @@ class Recorder:
 def _made_at(node: Node) -> str:
     line = line_of(node)
     return f", made at {line}" if line else ""
+
+
+def recorded(attempt: Callable[[], Recorder]) -> tuple[Recorder, Recording | None]:
+    """A Recorder and what it made. Where other threads give new values to what the function reads,
+    it is recorded once more."""
+    for tries_left in reversed(range(ATTEMPTS)):
+        recorder = attempt()
+        recorder.trace()
+        try:
+            return recorder, recorder.finish()
+        except Vanished:
+            recorder.undo()
+            if not tries_left or not other_threads():
+                raise
+        except BaseException:
+            recorder.undo()
+            raise
+    raise AssertionError("recorded: no attempt")
+
+
+def other_threads() -> bool:
+    """Does the program have threads beside this one and those that kernels run on?"""
+    here = threading.current_thread()
+    return any(t is not here and not t.name.startswith("ambos-") for t in threading.enumerate())
 
 
 def _kind_and_name(node: Node) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -147,18 +148,15 @@ def test_an_argument_may_be_what_is_overwritten() -> None:
     np.testing.assert_array_equal(v.numpy(), numbers + numbers[::-1])
 
 
-HELD = [am.tensor([float(n)]) for n in range(6)]
-
-
 def test_arguments_that_others_hold_are_recorded_twice_at_most() -> None:
-    runs = []
+    runs, shelf = [], SimpleNamespace(tensors=[am.tensor([float(n)]) for n in range(6)])
 
     @am.jit
     def f(x: am.Tensor) -> am.Tensor:
         runs.append(1)
         return x * 2
 
-    assert [f(x).item() for x in HELD] == [0, 2, 4, 6, 8, 10]
+    assert [f(x).item() for x in shelf.tensors] == [0, 2, 4, 6, 8, 10]
     assert len(runs) == 2
     runs.clear()
     for n in range(4):  # held by variables only
