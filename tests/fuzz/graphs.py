@@ -39,7 +39,13 @@ from tests.fuzz.operands import (
 WEIGHTS = {"pointwise": 30, "move": 16, "reduce": 10, "index": 6, "contract": 3, "scan": 3,
            "complex": 2, "random": 1, "attention": 0.3, "call": 0.5}  # fmt: skip
 SIZES = (2, 2, 3, 3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 10, 12, 15, 20, 30, 60)  # operations at most
-INTERNAL = ("call_on_blocks", "input", "data", "constant")  # made by the compiler, or leaves
+INTERNAL = (
+    "argument",
+    "call_on_blocks",
+    "input",
+    "data",
+    "constant",
+)  # made by the compiler, or leaves
 
 
 @dataclass(slots=True)
@@ -55,10 +61,11 @@ class Graph:
 
 
 def drawable() -> dict[str, list[Op]]:
-    """The ops that a graph may have, by kind."""
+    """The ops that a graph may have, by kind. (Loops and branches at random, with bodies at random,
+    are in tests/compiler/test_control.py.)"""
     found: dict[str, list[Op]] = {}
     for op in registry.values():
-        if op.name not in INTERNAL and not isinstance(op, Half):
+        if op.name not in INTERNAL and op.kind != "control" and not isinstance(op, Half):
             found.setdefault(op.kind, []).append(op)
     return found
 

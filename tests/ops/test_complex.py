@@ -68,7 +68,8 @@ def test_every_op_that_takes_complex_numbers_says_what_becomes_of_their_parts(op
 def test_nothing_else_has_a_rule() -> None:
     bridges = {"complex", "real", "imag", "conj", "constant", "input"}
     for name in PAIRS.keys() - bridges:
-        assert takes_complex(registry[name]), name
+        # Loops, branches and rules of one's own take what their bodies take.
+        assert registry[name].kind == "control" or takes_complex(registry[name]), name
 
 
 # --- values --------------------------------------------------------------------------------------

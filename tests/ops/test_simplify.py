@@ -240,7 +240,10 @@ def test_every_rule_has_fired() -> None:
 
     table = {name: [watched(r) for r in rules] for name, rules in SIMPLIFICATIONS.items()}
     rewrite([node for _, node, _ in EXAMPLES], table)
-    assert fired == {rule.__name__ for rules in SIMPLIFICATIONS.values() for rule in rules}
+    # Those of loops and branches need bodies: tests/compiler/test_control.py.
+    rules = {r.__name__ for name, rules in SIMPLIFICATIONS.items() for r in rules
+             if registry[name].kind != "control"}  # fmt: skip
+    assert fired == rules
 
 
 def test_every_rule_says_why() -> None:

@@ -369,7 +369,7 @@ def test_a_complex_loss_has_no_gradient() -> None:
     z = am.tensor([1j], requires_grad=True)
     with pytest.raises(GradientError, match=r"need a real scalar, for example \.abs\(\)"):
         z.sum().backward()
-    with pytest.raises(GradientError, match="floating"):
+    with pytest.raises(GradientError, match=r"returned complex64; need a real scalar: \.abs\(\)"):
         am.grad(lambda w: w.sum())(am.tensor([1j]))
     assert am.grad(lambda w: abs(w).sum())(am.tensor([3 + 4j])).tolist() == [
         pytest.approx(0.6 + 0.8j)
