@@ -8,7 +8,7 @@ from ambos.graph.node import Node
 from ambos.ops.bodies import argument_like, filled, swapped
 from ambos.ops.control_specs import Batched, ScanSpec, Tangents
 from ambos.ops.kinds import repeated
-from ambos.ops.steps import Carried, scanned
+from ambos.ops.steps import Carried, scanned, step_tangents
 
 
 def scan_tangents(
@@ -19,18 +19,7 @@ def scan_tangents(
     constants, carry, xs = spec.split(body.arguments)
     value = dict(zip(body.arguments, inputs, strict=True))
     change = dict(zip(body.arguments, filled(given, inputs), strict=True))
-    moving = {
-        node: argument_like(node)
-        for node, tangent in zip(body.arguments, given, strict=True)
-        if tangent is not None
-    }
-    while True:
-        found = tangents(body.results, list(moving), list(moving.values()))
-        late = [node for node, tangent in zip(carry, found, strict=False)
-                if tangent is not None and node not in moving]  # fmt: skip
-        if not late:
-            break
-        moving |= {node: argument_like(node) for node in late}
+    moving, found = step_tangents(body, carry, given, tangents)
     ends = dict(zip(carry, filled(found[:count], body.results[:count]), strict=True))
     also = [node for node in carry if node in moving]
     lasts, stacks = scanned(

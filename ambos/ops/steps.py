@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ambos.graph.body import Body
 from ambos.graph.node import Node, toposort
 from ambos.graph.rewrite import substitute
-from ambos.ops.bodies import depending, enclose
-from ambos.ops.control_specs import ScanSpec
+from ambos.ops.bodies import argument_like, depending, enclose
+from ambos.ops.control_specs import ScanSpec, Tangents
 from ambos.ops.kinds import op
 
 
@@ -40,3 +41,24 @@ def scanned(
     spec = ScanSpec(body, len(operands), len(carry), length, reverse)
     parts = op("scan").parts(*values, *starts, *xs.values(), spec=spec)
     return parts[: len(carry)], parts[len(carry) :]
+
+
+def step_tangents(
+    body: Body, carry: Sequence[Node], given: Sequence[Node | None], tangents: Tangents
+) -> tuple[dict[Node, Node], list[Node | None]]:
+    """(tangents of the step's arguments, as arguments of their own; tangents of its results).
+
+    Moving are the arguments that a tangent is `given` for, and those of the `carry` that a step
+    sets in motion."""
+    moving = {
+        node: argument_like(node)
+        for node, tangent in zip(body.arguments, given, strict=True)
+        if tangent is not None
+    }
+    while True:
+        found = tangents(body.results, list(moving), list(moving.values()))
+        late = [node for node, tangent in zip(carry, found, strict=False)
+                if tangent is not None and node not in moving]  # fmt: skip
+        if not late:
+            return moving, found
+        moving |= {node: argument_like(node) for node in late}

@@ -14,7 +14,7 @@ from ambos.ops.kinds import op, repeated
 from ambos.ops.movement import expand, reshape
 from ambos.ops.reductions import any_
 from ambos.ops.sources import argument
-from ambos.ops.steps import Carried
+from ambos.ops.steps import Carried, step_tangents
 
 Values = Mapping[Node, Node]
 
@@ -45,18 +45,7 @@ def while_tangents(
     test, constants, starts = spec.split(inputs)
     _, _, changes = spec.split(filled(given, inputs))
     own, carry = body.arguments[: spec.num_body], body.arguments[spec.num_body :]
-    moving = {
-        node: argument_like(node)
-        for node, tangent in zip(body.arguments, given[spec.num_condition :], strict=True)
-        if tangent is not None
-    }
-    while True:
-        found = tangents(body.results, list(moving), list(moving.values()))
-        late = [node for node, tangent in zip(carry, found, strict=True)
-                if tangent is not None and node not in moving]  # fmt: skip
-        if not late:
-            break
-        moving |= {node: argument_like(node) for node in late}
+    moving, found = step_tangents(body, carry, given[spec.num_condition :], tangents)
     ends = filled(found, body.results)
     change = dict(zip(body.arguments, filled(given, inputs)[spec.num_condition :], strict=True))
     also = [place for place, node in enumerate(carry) if node in moving]
