@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 from ambos.compiler.compiled import Held
 from ambos.compiler.launches import Context, Step
@@ -16,21 +17,14 @@ def held_at_peak(
 ) -> tuple[Held, ...]:
     """The temporary buffers of the step at which they are largest together, and every result, by
     decreasing size. `places` numbers nodes."""
-    change = [0] * (len(steps) + 1)
     memories: dict[int, Memory] = {}
     for step in steps:
         for word in step.words:
             if isinstance(word, Ref):
                 memories[id(word.memory)] = word.memory
-    for key in placement.offsets:
-        first, last = placement.spans[key]
-        change[first] += memories[key].nbytes
-        change[last + 1] -= memories[key].nbytes
-    total, most, peak = 0, -1, 0
-    for number, difference in enumerate(change):
-        total += difference
-        if total > most:
-            most, peak = total, number
+    peak = busiest(
+        ((*placement.spans[key], memories[key].nbytes) for key in placement.offsets), len(steps)
+    )
     nodes = owners(context)
     found = []
     for key, memory in memories.items():
@@ -41,6 +35,17 @@ def held_at_peak(
             number = -1 if node is None else places.get(node, -1)
             found.append(Held(memory.nbytes, memory.dtype, shape, number, memory.output))
     return tuple(sorted(found, key=lambda held: -held.nbytes))
+
+
+def busiest(blocks: Iterable[tuple[int, int, int]], count: int) -> int:
+    """The first of `count` places at which `blocks`, each (first place, last place, bytes), are
+    largest together."""
+    change = [0] * (count + 1)
+    for first, last, nbytes in blocks:
+        change[first] += nbytes
+        change[last + 1] -= nbytes
+    totals = list(accumulate(change))
+    return totals.index(max(totals))
 
 
 def owners(context: Context) -> dict[int, Node]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ambos.compiler.compiled import Compiled
+from ambos.compiler.footprint import busiest
 from ambos.compiler.group import Group, is_leaf
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, Ref
@@ -65,16 +66,8 @@ class Halves:
     @cached_property
     def peak(self) -> int:
         """The number of the group at which most is in memory."""
-        change = [0] * (len(self.groups) + 1)
-        for node, (first, last) in self.spans.items():
-            change[first] += self.bytes_of(node)
-            change[last + 1] -= self.bytes_of(node)
-        total, most, found = 0, -1, 0
-        for place, difference in enumerate(change):
-            total += difference
-            if total > most:
-                most, found = total, place
-        return found
+        blocks = ((*span, self.bytes_of(node)) for node, span in self.spans.items())
+        return busiest(blocks, len(self.groups))
 
     def bytes_of(self, node: Node) -> int:
         return self.context.memories[node].nbytes
