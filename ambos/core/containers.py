@@ -140,7 +140,8 @@ class Named(Container):
         return kind(*children)
 
     def path_keys(self, kind: type, keys: tuple[Any, ...], count: int) -> Sequence[Key]:
-        fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+        named: Any = kind
+        fields: tuple[str, ...] = named._fields
         return [GetAttrKey(name) for name in fields]
 
 

@@ -168,7 +168,8 @@ def argument_name(fn: Callable[..., Any], path: Path) -> str:
     """How a message calls the leaf of (args, kwargs) at `path`."""
     first, rest = path[1], Path(path[2:])
     if path[0] != SequenceKey(0):
-        return f"{first.key}{rest}"  # type: ignore[union-attr]
+        assert isinstance(first, DictKey)  # a keyword
+        return f"{first.key}{rest}"
     number = first.idx  # type: ignore[union-attr]
     names = positional_names(fn)
     return f"{names[number] if number < len(names) else number}{rest}"
