@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import ambos as am
+from ambos.core.errors import ArgumentError
 
 KEYS = {"key", "split", "fold_in"}
 STREAM = {  # of the global stream, under PyTorch's names; each has a neighbour that takes a key
@@ -72,3 +73,8 @@ def test_the_global_stream_is_the_same_lazily_and_jitted(name):
         found.append([bits(run()) for _ in range(3)])
     assert found[0] == found[1]
     assert len({*found[0]}) == 3
+
+
+def test_a_key_where_numbers_are_wanted() -> None:
+    with pytest.raises(ArgumentError, match=r"am\.random\.integers\(key"):
+        am.random.randint(am.random.key(0), (4,), 0, 10)

@@ -406,6 +406,9 @@ def randint(
     generator: Generator | None = None, device: Any = None,
 ) -> Tensor:  # fmt: skip
     """Uniform integers: randint(high, shape) or randint(low, high, shape)."""
+    if isinstance(low, Tensor) and low.shape == (2,) and low.dtype is uint32:
+        raise ArgumentError("randint: the first argument is a key; need numbers, or "
+                            "am.random.integers(key, low, high, shape)")  # fmt: skip
     if shape is None:
         low, high, shape = 0, low, high
     if shape is None:
