@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
-from ambos.nn import functional, init
+from ambos.nn import functional, init, utils
 from ambos.nn.activation import (
     GELU,
     Dropout,
@@ -16,6 +16,7 @@ from ambos.nn.activation import (
     Softmax,
     Tanh,
 )
+from ambos.nn.cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from ambos.nn.container import ModuleList, Sequential
 from ambos.nn.convolution import Conv1d, Conv2d, Conv3d, LazyConv1d, LazyConv2d, LazyConv3d
 from ambos.nn.embedding import Embedding
@@ -24,10 +25,14 @@ from ambos.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss
 from ambos.nn.module import Module
 from ambos.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 from ambos.nn.parameter import Parameter, UninitializedParameter
+from ambos.nn.recurrent import GRU, LSTM, RNN, RNNBase
 from ambos.nn.shape import AdaptiveAvgPool2d, AvgPool2d, Flatten, MaxPool2d
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BCEWithLogitsLoss",
@@ -40,8 +45,10 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "Identity",
     "L1Loss",
+    "LSTMCell",
     "LayerNorm",
     "LazyConv1d",
     "LazyConv2d",
@@ -55,6 +62,9 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "RNNBase",
+    "RNNCell",
+    "RNNCellBase",
     "ReLU",
     "ReLU6",
     "Sequential",
@@ -65,6 +75,7 @@ __all__ = [
     "UninitializedParameter",
     "functional",
     "init",
+    "utils",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name

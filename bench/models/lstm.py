@@ -43,46 +43,18 @@ def step_flops(batch: int) -> float:
 
 
 def module(nn: Any, F: Any) -> Any:
-    """The network in PyTorch's words. Where the framework has no LSTM, one is written here."""
+    """The network in PyTorch's words."""
 
     class Classifier(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            recurrent = nn.LSTM if hasattr(nn, "LSTM") else lstm_of(nn, F)
-            self.lstm = recurrent(WIDTH, WIDTH, batch_first=True)
+            self.lstm = nn.LSTM(WIDTH, WIDTH, batch_first=True)
             self.head = nn.Linear(WIDTH, CLASSES)
 
         def forward(self, x: Any) -> Any:
             return self.head(self.lstm(x)[0][:, -1])
 
     return Classifier()
-
-
-def lstm_of(nn: Any, F: Any) -> Any:
-    """`nn.LSTM` for ambos, until it has its own: PyTorch's weights and equations."""
-    import ambos as am
-
-    class LSTM(nn.Module):
-        def __init__(self, inputs: int, width: int, batch_first: bool) -> None:
-            super().__init__()
-            self.width = width
-            self.weight_ih_l0 = nn.Parameter(am.zeros(4 * width, inputs))
-            self.weight_hh_l0 = nn.Parameter(am.zeros(4 * width, width))
-            self.bias_ih_l0 = nn.Parameter(am.zeros(4 * width))
-            self.bias_hh_l0 = nn.Parameter(am.zeros(4 * width))
-
-        def forward(self, x: Any) -> Any:
-            state = cell = am.zeros(x.shape[0], self.width)
-            bias, states = self.bias_ih_l0 + self.bias_hh_l0, []
-            for step in F.linear(x.transpose(0, 1), self.weight_ih_l0, bias):
-                gates = step + F.linear(state, self.weight_hh_l0)
-                keep, forget, new, show = gates.chunk(4, 1)
-                cell = forget.sigmoid() * cell + keep.sigmoid() * new.tanh()
-                state = show.sigmoid() * cell.tanh()
-                states.append(state)
-            return am.stack(states, 1), (state, cell)
-
-    return LSTM
 
 
 def forward(kit: Any, x: Any) -> Any:

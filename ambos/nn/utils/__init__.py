@@ -1,0 +1,5 @@
+"""Helpers around modules, under PyTorch's names."""
+
+from ambos.nn.utils import rnn
+
+__all__ = ["rnn"]
