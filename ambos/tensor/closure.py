@@ -74,6 +74,7 @@ class Closing(Trace):
         self.changed: dict[int, tuple[Handle, Node]] = {}  # handles from outside, as in `moved`
         if outer is not None:
             self.guards, self.guarded = outer.guards, outer.guarded
+            self.asked = outer.asked
 
     def concerns(self, node: Node) -> bool:
         """Does the value of `node` depend on the arguments?"""

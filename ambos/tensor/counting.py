@@ -1,4 +1,4 @@
-"""Who holds a value? Reference counts and the garbage collector tell.
+"""Who holds a value? Reference counts tell.
 
 How many references show for what one slot holds differs between versions of Python, so it is
 measured once, on objects held in the same way and counted by the same lines.
@@ -6,18 +6,13 @@ measured once, on objects held in the same way and counted by the same lines.
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from operator import attrgetter
 from sys import getrefcount
-from types import FrameType
 from typing import Any
-
-from ambos.core.containers import container_of
-from ambos.core.tree import is_object
 
 _node, _storage = attrgetter("_node"), attrgetter("storage")
 
@@ -92,66 +87,3 @@ def are_alone(handles: Sequence[Any], arrays: Sequence[Any]) -> bool:
 def has_gradient_alone(owner: Any) -> bool:
     """Does only `owner` hold the tensor in its `.grad`?"""
     return getrefcount(owner._grad) == _GRADIENT
-
-
-def held(objects: Sequence[Any], known: Sequence[Any]) -> set[int]:
-    """Ids of those of `objects` that somebody holds beside variables and the containers `known`.
-
-    A container (of a tree) that only variables hold, or other such containers, is nobody: so is the
-    tuple in which Python passes arguments. Every step up goes through the whole heap, so the
-    containers within `known` are taken together with the objects.
-    """
-    if not objects:
-        return set()
-    level = [*objects, *_containers_in(known)]
-    contents: dict[int, list[int]] = {id(item): [] for item in level}
-    ours = {id(objects), id(known), *map(id, known)}
-    found: set[int] = set()
-    while level:
-        ours.add(id(level))
-        above = []
-        for holder in gc.get_referrers(*level):
-            number = id(holder)
-            if number in ours or type(holder) is FrameType:
-                continue
-            holds = [id(item) for item in gc.get_referents(holder) if id(item) in contents]
-            if not _is_container(holder):
-                _add_below(holds, contents, found)
-                continue
-            if number not in contents and not found.issuperset(holds):
-                above.append(holder)
-            contents.setdefault(number, []).extend(holds)
-            if number in found:
-                _add_below(holds, contents, found)
-        level = above
-    return found
-
-
-def _add_below(numbers: Iterable[int], contents: dict[int, list[int]], found: set[int]) -> None:
-    """`numbers` and all that they contain are found."""
-    stack = [*numbers]
-    while stack:
-        number = stack.pop()
-        if number not in found:
-            found.add(number)
-            stack += contents[number]
-
-
-def _containers_in(known: Sequence[Any]) -> list[Any]:
-    """Plain containers within those known, at any depth."""
-    found: dict[int, Any] = {}
-    stack = list(known)
-    while stack:
-        outer = stack.pop()
-        for item in outer.values() if isinstance(outer, dict) else outer:
-            if isinstance(item, (list, tuple, dict)) and id(item) not in found:
-                found[id(item)] = item
-                stack.append(item)
-    for item in known:
-        found.pop(id(item), None)
-    return list(found.values())
-
-
-def _is_container(holder: Any) -> bool:
-    """Does it hold its parts only: no module that is itself?"""
-    return container_of(type(holder)) is not None and not is_object(holder)

@@ -145,11 +145,12 @@ def _plan(
     live.evaluate(tensors)
     live.flush()
     tensors = list({id(tensor): tensor for tensor in tensors}.values())
-    recorder = Recorder(lambda: step(*args, **kwargs), tensors, (), budget=budget)
+    everything = range(len(tensors))
+    recorder = Recorder(lambda _: step(*args, **kwargs), tensors, everything, budget=budget)
     listener = Listener()
     with held_off(), watching(listener):
-        recorder.trace()
         try:
+            recorder.trace()
             if recorder.finish() is None:  # it makes state, which counts like any result
                 recorder.run_once()
         except Planned:

@@ -247,6 +247,8 @@ class Tensor(Looking):
         return isinstance(found, Tensor) and bool(found.any())
 
     def __hash__(self) -> int:
+        if current.trace is not None:
+            current.trace.asked.add(id(self))
         return id(self)
 
     def __reduce__(self) -> Any:

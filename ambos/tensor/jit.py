@@ -40,6 +40,7 @@ from ambos.tensor.signature import (
     Layout,
     argument_name,
     built,
+    filled,
     fixed_key,
     flattened,
     laid_out,
@@ -133,16 +134,16 @@ class Jitted:
                         recordings.remove(recording)
                         recordings.insert(0, recording)
                     return recording.run(tensors)
-            return self._first_call(layout, leaves, tensors, signature, (args, kwargs, *given))
+            return self._first_call(layout, leaves, tensors, signature)
 
     def _first_call(
         self, layout: Layout, leaves: Sequence[Any], tensors: Sequence[Tensor],
-        signature: tuple[Any, ...], call: tuple[Any, ...],
+        signature: tuple[Any, ...],
     ) -> Any:  # fmt: skip
         """Record, and run what was recorded."""
         # The compiler is loaded when it is first needed.
         from ambos.tensor.causes import cause_of
-        from ambos.tensor.recorder import Recorder, arguments_met, recorded
+        from ambos.tensor.recorder import Recorder, recorded
 
         if len(self._recordings) > MAX_SIGNATURES:
             self._recordings.pop(min(self._recordings, key=lambda key: self._recordings[key].used))
@@ -153,14 +154,14 @@ class Jitted:
             raise self._refusal(cause.text)
         self._warn_of(cause.text if cause.is_fixed else "")
         live.flush()
-        met = arguments_met(tensors, (leaves, *call))
         structure = laid_out(layout)
         places = zip(leaves, structure.paths(), strict=True)
         paths = [path for leaf, path in places if isinstance(leaf, Tensor)]
         donated = [n for n, path in enumerate(paths) if self._donated and self._donated.has(path)]
         with ledger.recording(self._name, cause.text, user_line()) as entry, held_off():
-            recorder, recording = recorded(lambda: Recorder(
-                lambda: self._traced(structure, leaves), tensors, met, paths, self._budget, donated
+            recorder, recording = recorded(lambda met: Recorder(
+                lambda given: self._traced(structure, filled(leaves, given)), tensors, met, paths,
+                self._budget, donated,
             ))  # fmt: skip
         if recording is None:
             self._unsettled += 1

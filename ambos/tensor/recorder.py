@@ -17,12 +17,10 @@ from ambos.graph.lines import line_of, noted
 from ambos.graph.node import Node, pending
 from ambos.ops.bounds import message_for, out_of_range
 from ambos.ops.indexing import Index
-from ambos.ops.sources import data
 from ambos.runtime.memory import in_words
 from ambos.tensor import live
 from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target
-from ambos.tensor.counting import held
 from ambos.tensor.donations import Donations
 from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
@@ -39,6 +37,7 @@ from ambos.tensor.recording import (
 )
 from ambos.tensor.room import Room, room_for, told
 from ambos.tensor.spent import SPENT
+from ambos.tensor.stand_ins import Met, StandIns, are_kept
 from ambos.tensor.tracing import Touched, Trace, enter
 
 Complaints = dict[Node, Complaint]
@@ -47,26 +46,20 @@ ATTEMPTS = 8  # at recording while other threads load weights
 DEAR = ("contract", "sort", "reduce", "scatter_add", "scatter_elements", "scatter_fold")
 
 
-def arguments_met(tensors: Sequence[Tensor], call: Sequence[Any]) -> set[int]:
-    """Numbers of the arguments that somebody holds beside `call` and variables of its callers: the
-    function may meet those by another way as well."""
-    found = held(tensors, call)
-    return {number for number, tensor in enumerate(tensors) if id(tensor) in found}
-
-
 class Vanished(TracingError):
     """What the function has read is held by no tensor: it replaced the one that did, or another
     thread gave that a new value meanwhile."""
 
 
 class Recorder:
-    """One attempt to record `call`, whose tensor arguments are `tensors`; those of the numbers
-    `met` may be known to it otherwise, too, and those `donated` are used up. A call may take
-    `budget` bytes, all in all."""
+    """One attempt to record `call`, whose tensor arguments are `tensors` (it takes what stands for
+    them); those of the numbers `met` are known to it otherwise, too, and those `donated` are used
+    up. A call may take `budget` bytes, all in all."""
 
     def __init__(
-        self, call: Callable[[], Any], tensors: Sequence[Tensor], met: Collection[int],
-        paths: Sequence[Path] = (), budget: int | None = None, donated: Collection[int] = (),
+        self, call: Callable[[Sequence[Tensor]], Any], tensors: Sequence[Tensor],
+        met: Collection[int], paths: Sequence[Path] = (), budget: int | None = None,
+        donated: Collection[int] = (),
     ) -> None:  # fmt: skip
         self.call, self.tensors, self.met, self.paths = call, tensors, met, paths
         self.budget, self.donated = budget, donated
@@ -79,47 +72,39 @@ class Recorder:
     # --- running the function --------------------------------------------------------------------
 
     def trace(self) -> None:
-        """Run the function, with nothing computed."""
-        trace = self.trace_
-        self.originals = [tensor._node for tensor in self.tensors]
-        self.arguments: dict[Node, int] = {}
-        for number, (tensor, node) in enumerate(zip(self.tensors, self.originals, strict=True)):
-            fresh = data.leaf(node.value, node.shape, node.dtype, node.tracked)
-            tensor._node = fresh
-            self.arguments[fresh] = number
-            if node.tracked:
-                live.register_leaf(tensor)
-        enter(trace)
+        """Run the function, with nothing computed.
+
+        Errors: Met, if it may have to run on the arguments themselves.
+        """
+        self.stand_ins = StandIns(self.tensors, self.met)
+        self.arguments = self.stand_ins.arguments
+        enter(self.trace_)
         try:
             with noted():  # for profiles of later calls
-                result = self.call()
-        except BaseException:
-            enter(None)
-            self.undo()
+                self.leaves, self.structure = tree.flatten(
+                    self.call(self.stand_ins.given), tree.is_object
+                )
+        except Exception as error:
+            if self.stand_ins.marks:
+                raise Met(range(len(self.tensors))) from error
             raise
-        enter(None)
-        self.sort_out(result)
+        finally:
+            enter(None)
+        self.stand_ins.hand_over(self.trace_, self.leaves)
+        self.sort_out()
 
     def undo(self) -> None:
         """Everything as before the function ran."""
         self.trace_.roll_back()
         for handle, old, _ in [*self.moved, *self.inner]:
             handle._node = old
-        self.give_back()
+        self.stand_ins.give_back()
         live.adopt(self.trace_.pending)
-
-    def give_back(self) -> None:
-        """The arguments hold again what they held."""
-        for tensor, node in zip(self.tensors, self.originals, strict=True):
-            tensor._node = node
-            if node.tracked:
-                live.register_leaf(tensor)
 
     # --- what came of it -------------------------------------------------------------------------
 
-    def sort_out(self, result: Any) -> None:
+    def sort_out(self) -> None:
         """Results, moved handles with their old and new nodes, gradients."""
-        self.leaves, self.structure = tree.flatten(result, tree.is_object)
         trace = self.trace_
         for leaf, path in zip(self.leaves, self.structure.paths(), strict=True):
             tree.refuse_unregistered("jit", leaf, f"result{path}")
@@ -179,7 +164,7 @@ class Recorder:
 
     def run_once(self) -> Any:
         """Compute the call as if there were no jit."""
-        for tensor, node in zip(self.tensors, self.originals, strict=True):
+        for tensor, node in zip(self.tensors, self.stand_ins.originals, strict=True):
             if tensor._node in self.arguments:
                 tensor._node = node
         live.adopt(self.trace_.pending)
@@ -247,7 +232,7 @@ class Recorder:
         check = self.value_check(early)  # layouts have settled
         rebound = self.rebound(main, number, renewed)
         hosts = [(node.value, value) for node, value in self.trace_.hosts.items()]
-        self.give_back()
+        self.stand_ins.give_back()
         self.trace_.restore_gradients()  # running the recording sets them
         late_checks = list(enumerate(late.values(), len(wanted)))
         return Recording(
@@ -372,6 +357,7 @@ class Recorder:
                 self.captured[leaf] = Captured(others, leaf, self.target(touched.handle))
             elif handles:
                 self.captured[leaf] = Captured(tuple(handles), leaf)
+        self.stand_ins.refuse_met(leaves)
         for place, leaf in enumerate(leaves):
             if leaf in self.arguments:
                 found.arguments.append((place, self.arguments[leaf]))
@@ -418,22 +404,35 @@ def _made_at(node: Node) -> str:
     return f", made at {line}" if line else ""
 
 
-def recorded(attempt: Callable[[], Recorder]) -> tuple[Recorder, Recording | None]:
-    """A Recorder and what it made. Where other threads give new values to what the function reads,
-    it is recorded once more."""
-    for tries_left in reversed(range(ATTEMPTS)):
-        recorder = attempt()
-        recorder.trace()
+def recorded(attempt: Callable[[Collection[int]], Recorder]) -> tuple[Recorder, Recording | None]:
+    """A Recorder, for the numbers of arguments that were met otherwise, and what it made. Once more
+    where some were, and where other threads give new values to what the function reads."""
+    met: frozenset[int] = frozenset()
+    kept: list[weakref.ref[Tensor]] = []
+    left = ATTEMPTS
+    while True:
+        recorder = attempt(met)
         try:
+            recorder.trace()
+            if are_kept(kept):
+                raise TracingError(
+                    "jit: the function keeps an argument otherwise than by returning it: in a "
+                    "list, an attribute or a global; a recorded call could not do that again; need "
+                    "it among its results, or what holds it (an optimizer) made outside"
+                )
             return recorder, recorder.finish()
+        except Met as error:
+            recorder.undo()
+            met |= error.numbers
+            kept += recorder.stand_ins.references.values()
         except Vanished:
             recorder.undo()
-            if not tries_left or not other_threads():
+            left -= 1
+            if not left or not other_threads():
                 raise
         except BaseException:
             recorder.undo()
             raise
-    raise AssertionError("recorded: no attempt")
 
 
 def other_threads() -> bool:

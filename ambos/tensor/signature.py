@@ -109,6 +109,12 @@ def layout_key(layout: Layout) -> Hashable:
     return layout
 
 
+def filled(leaves: Sequence[Any], tensors: Sequence[Tensor]) -> list[Any]:
+    """`leaves` with these in place of their tensors."""
+    each = iter(tensors)
+    return [next(each) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+
+
 def built(structure: tree.Structure, leaves: Sequence[Any]) -> Any:
     """(args, kwargs) of new containers; static ones are still marked."""
     return structure.build(iter(leaves))

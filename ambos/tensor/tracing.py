@@ -98,6 +98,7 @@ class Trace:
         self.guards = Guards()
         self.guarded: dict[int, Any] = {}  # objects with a guard, held so that no id is used twice
         self.kept: list[Any] = []  # made inside: held, so that no id is used twice
+        self.asked: set[int] = set()  # ids of handles whose identity somebody wanted
 
     def note_move(self, handle: Handle) -> None:
         """`handle` is about to be rebound."""

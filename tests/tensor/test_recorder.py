@@ -148,7 +148,7 @@ def test_an_argument_may_be_what_is_overwritten() -> None:
     np.testing.assert_array_equal(v.numpy(), numbers + numbers[::-1])
 
 
-def test_arguments_that_others_hold_are_recorded_twice_at_most() -> None:
+def test_arguments_that_others_hold_are_recorded_once() -> None:
     runs, shelf = [], SimpleNamespace(tensors=[am.tensor([float(n)]) for n in range(6)])
 
     @am.jit
@@ -157,12 +157,64 @@ def test_arguments_that_others_hold_are_recorded_twice_at_most() -> None:
         return x * 2
 
     assert [f(x).item() for x in shelf.tensors] == [0, 2, 4, 6, 8, 10]
-    assert len(runs) == 2
+    assert len(runs) == 1
     runs.clear()
     for n in range(4):  # held by variables only
         x = am.tensor([n, n])
         assert f(x).tolist() == [2 * n, 2 * n]
     assert len(runs) == 1
+
+
+def test_parameters_may_be_arguments_and_known_to_an_optimizer_too() -> None:
+    def play(wrapper: Callable[..., Any]) -> Any:
+        weights = [nn.Parameter(am.tensor([1.0, 2.0])) for _ in range(2)]
+        rates = {weights[0]: 0.5, weights[1]: 0.25}
+        optimizer = am.optim.SGD([weights[0]], lr=0.5)
+
+        @wrapper
+        def by_optimizer(weights: list[nn.Parameter]) -> None:
+            (weights[0] ** 2).sum().backward()
+            optimizer.step()
+
+        @wrapper
+        def by_identity(weight: nn.Parameter) -> am.Tensor:
+            return weight.detach() * rates.get(weight, 100.0)
+
+        @wrapper
+        def by_place(weight: nn.Parameter) -> am.Tensor:
+            return weights[1].detach() + weight.detach() * 10
+
+        def returned(weight: nn.Parameter) -> am.Tensor:
+            return weights[1]
+
+        by_optimizer(weights)
+        found = [weights[0].tolist()]
+        for weight in (*weights, nn.Parameter(am.ones(2)), *weights):
+            found += [by_identity(weight).tolist(), by_place(weight).tolist()]
+            found += [wrapper(returned)(weight).tolist()]
+        return found
+
+    twice(play)
+
+
+def test_an_argument_that_is_kept_is_refused() -> None:
+    made: list[am.optim.SGD] = []
+
+    @am.jit
+    def step(weight: am.Tensor) -> None:
+        if not made:
+            made.append(am.optim.SGD([weight], lr=0.5))
+        (weight**2).sum().backward()
+        made[0].step()
+
+    weight = am.tensor([2.0], requires_grad=True)
+    with pytest.raises(TracingError, match="keeps an argument otherwise than by returning it"):
+        step(weight)
+    assert (weight.item(), weight.grad) == (2, None)
+    (weight * 3).sum().backward()
+    made[:] = [am.optim.SGD([weight], lr=0.5)]
+    step(weight)  # 2 - 0.5 * (3 + 4), with the gradient that was there
+    assert weight.item() == -1.5
 
 
 def test_a_method_may_get_a_tensor_of_its_object() -> None:
