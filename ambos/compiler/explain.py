@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ambos.compiler.compiled import NOTHING_RENEWED, Renewal
 from ambos.compiler.group import Group
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory
-from ambos.compiler.pipeline import assemble_program, lower_graph
+from ambos.compiler.pipeline import plan_graph
 from ambos.compiler.reasons import Reasons
 from ambos.core.features import Features
 from ambos.core.program import Launch, Program
@@ -46,12 +47,13 @@ class Schedule:
 
 
 def explain_graph(
-    roots: Sequence[Node], features: Features, threads: int, trail: Trail
-) -> Schedule:
+    roots: Sequence[Node], features: Features, threads: int, trail: Trail,
+    renewal: Renewal = NOTHING_RENEWED, budget: int | None = None,
+) -> Schedule:  # fmt: skip
     """Plan `roots` as `compile_graph` does, and keep what is usually thrown away."""
     reasons = Reasons()
-    roots, steps, context = lower_graph(roots, features, threads, trail, reasons)
-    program = assemble_program(roots, steps, context, trail).program
+    lowered, compiled = plan_graph(roots, features, threads, trail, renewal, budget, reasons)
+    (roots, steps, context), program = lowered, compiled.program
     groups = list({id(step.group): step.group for step in steps if step.group}.values())
     stored = {member for group in groups for member in group.members}
     position = {node: i for i, node in enumerate(toposort(roots))}

@@ -68,6 +68,7 @@ LOWER = {
     "attention": lower_attention,
 }
 MAX_RETRIES = 200
+Lowered = tuple[list[Node], list[Step], Context]  # kernels with symbolic addresses
 
 
 def compile_graph(
@@ -81,25 +82,44 @@ def compile_graph(
     Program is the smallest that was found if none keeps to it."""
     start = time.perf_counter()
     trail = {} if trail is None else trail
-    wanted, blocks, places = roots, row_major_roots(roots), places_inside(roots, trail)
-    lowered = lower_graph(roots, features, threads, trail, renewal=renewal)
-    compiled = assemble_program(*lowered, trail)
-
-    def attempt(roots: list[Node]) -> Compiled:
-        lowered = lower_prepared(roots, blocks, features, threads, places, trail, renewal=renewal)
-        return assemble_program(*lowered, trail)
-
-    if budget is not None and compiled.own_bytes > budget:
-        compiled = within(Halves(*lowered), compiled, budget, attempt, trail)
-    compiled = as_asked(compiled, wanted)
+    _, compiled = plan_graph(roots, features, threads, trail, renewal, budget)
+    compiled = as_asked(compiled, roots)
     trace(1, lambda: summary(compiled.program, time.perf_counter() - start))
     return compiled
+
+
+def plan_graph(
+    roots: Sequence[Node], features: Features, threads: int, trail: Trail, renewal: Renewal,
+    budget: int | None, reasons: Reasons | None = None,
+) -> tuple[Lowered, Compiled]:  # fmt: skip
+    """The graph that is computed in the end, lowered, and its Program."""
+    blocks, places = row_major_roots(roots), places_inside(roots, trail)
+    lowered = lower_graph(roots, features, threads, trail, reasons, renewal)
+    compiled = assemble_program(*lowered, trail)
+    if budget is None or compiled.own_bytes <= budget:
+        return lowered, compiled
+    tried = []
+
+    def lower_again(roots: list[Node], reasons: Reasons | None = None) -> Lowered:
+        return lower_prepared(roots, blocks, features, threads, places, trail, reasons, renewal)
+
+    def attempt(roots: list[Node]) -> Compiled:
+        found = assemble_program(*lower_again(roots), trail)
+        tried.append((found, roots))
+        return found
+
+    compiled = within(Halves(*lowered), compiled, budget, attempt, trail)
+    for found, graph in tried if reasons is not None else ():
+        if found is compiled:  # the last that was tried may have been another
+            lowered = lower_again(graph, reasons)
+            return lowered, assemble_program(*lowered, trail)
+    return lowered, compiled
 
 
 def lower_graph(
     roots: Sequence[Node], features: Features, threads: int, trail: Trail | None = None,
     reasons: Reasons | None = None, renewal: Renewal = NOTHING_RENEWED, is_body: bool = False,
-) -> tuple[list[Node], list[Step], Context]:  # fmt: skip
+) -> Lowered:  # fmt: skip
     """The graph that is computed in the end, and its kernels with symbolic addresses. Of a body
     each root has a row-major block of its own."""
     blocks = range(len(roots)) if is_body else row_major_roots(roots)
@@ -120,7 +140,7 @@ def lower_prepared(
     roots: list[Node], blocks: Sequence[int], features: Features, threads: int, places: Trail,
     trail: Trail | None = None, reasons: Reasons | None = None,
     renewal: Renewal = NOTHING_RENEWED, is_body: bool = False,
-) -> tuple[list[Node], list[Step], Context]:  # fmt: skip
+) -> Lowered:  # fmt: skip
     """The same of a graph in its last form; roots of numbers `blocks` come out row-major. `places`
     numbers the nodes inside loops and branches."""
     verify(roots, "prepare")

@@ -90,7 +90,7 @@ def of_state(
     for number, argument in recording.bound:
         if tensors[number] is not argument():
             name = name_of(fn, signature, places[number])
-            return Cause(f"argument {name} is another tensor; the function knows the first otherwise",
+            return Cause(f"argument {name} is another tensor, and known to the function otherwise",
                          is_bound=True)  # fmt: skip
     return Cause("a tensor from outside lies differently in memory, or is another one")
 

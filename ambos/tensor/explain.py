@@ -12,15 +12,16 @@ from ambos.core.arguments import checked
 from ambos.core.config import config
 from ambos.core.errors import ArgumentError
 from ambos.core.program import Launch
-from ambos.graph.lines import Line, line_of
-from ambos.graph.node import Node, pending
-from ambos.ops.control import with_insides
+from ambos.graph.lines import Line
+from ambos.graph.node import Node
+from ambos.graph.rewrite import Trail
 from ambos.runtime.machine import host_features
 from ambos.tensor import live
 from ambos.tensor.handle import Tensor
+from ambos.tensor.jit import Jitted
 from ambos.tensor.profile_text import clip, count, places
-from ambos.tensor.realize import as_inputs
-from ambos.tensor.watch import Watcher, watching
+from ambos.tensor.rehearsal import Draft, Known, rehearse
+from ambos.tensor.watch import watching
 
 WIDTH = 100
 PLUMBING = (
@@ -33,28 +34,19 @@ PLUMBING = (
 )  # views cost nothing by themselves
 
 
-class Stop(BaseException):
-    """What would be computed is known: no need to."""
-
-
-class Listener(Watcher):
+class Listener(Draft):
     """Keeps the schedule of every graph that is computed while it listens."""
 
-    def __init__(self) -> None:
+    def __init__(self, stops: bool = False) -> None:
         self.found: list[tuple[Schedule, list[Line | None]]] = []
-        self.stops = False  # instead of computing
+        self.stops = stops
 
-    def pending(
-        self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal,
-        budget: int | None,
+    def made(
+        self, roots: list[Node], trail: Trail, renewal: Renewal, budget: int | None,
+        leaves: Sequence[Node], lines: list[Line | None],
     ) -> None:  # fmt: skip
-        order = with_insides(pending(wanted))
-        trail = {node: i for i, node in enumerate(order)}
-        roots = as_inputs(wanted, leaves, trail)
-        schedule = explain_graph(roots, host_features(), config.threads, trail)
-        self.found.append((schedule, [line_of(node) for node in order]))
-        if self.stops:
-            raise Stop
+        found = explain_graph(roots, host_features(), config.threads, trail, renewal, budget)
+        self.found.append((found, lines))
 
 
 @checked
@@ -62,7 +54,8 @@ def explain(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     """Print how what `fn(*args, **kwargs)` computes would run: which operations are fused into
     which kernel, from which lines, what is kept in memory and why fusion ends there.
 
-    `fn` is called. What it looks at is computed, as always; what it returns is not.
+    `fn` is called. What it looks at is computed, as always; what it returns is not. Of a jitted
+    function nothing is computed, and a `memory_budget` is kept.
 
     Example:
         >>> import ambos as am
@@ -77,7 +70,21 @@ def explanation(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     if not callable(fn):
         raise ArgumentError(f"explain: got {type(fn).__name__}; need a function and its arguments: "
                             "am.explain(fn, x)")  # fmt: skip
-    listener = Listener()
+    listener = Listener(stops=isinstance(fn, Jitted))
+    if isinstance(fn, Jitted):
+        rehearse(listener, fn._fn, args, kwargs, fn._budget)
+    else:
+        listen(listener, fn, args, kwargs)
+    if not listener.found:
+        return "nothing to compute: every result is data already, or a view of it"
+    return "\n\n".join(
+        program_text(number, schedule, lines)
+        for number, (schedule, lines) in enumerate(listener.found, 1)
+    )
+
+
+def listen(listener: Listener, fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    """Call the function; what it returns is not computed."""
     live.flush()  # what was recorded before is not fn's
     before = config.fuse
     with watching(listener):
@@ -86,16 +93,10 @@ def explanation(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
         listener.stops, config.fuse = True, True
         try:
             live.evaluate(handles)
-        except Stop:
+        except Known:
             pass
         finally:
             config.fuse = before
-    if not listener.found:
-        return "nothing to compute: every result is data already, or a view of it"
-    return "\n\n".join(
-        program_text(number, schedule, lines)
-        for number, (schedule, lines) in enumerate(listener.found, 1)
-    )
 
 
 def program_text(number: int, schedule: Schedule, lines: Sequence[Line | None]) -> str:

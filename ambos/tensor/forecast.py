@@ -8,53 +8,40 @@ from typing import Any
 from ambos.compiler.compiled import Compiled, Renewal
 from ambos.compiler.pipeline import compile_graph
 from ambos.core import tree
-from ambos.core.collector import held_off
 from ambos.core.config import config
 from ambos.core.dtype import DType, as_dtype, float32
 from ambos.core.errors import ArgumentError
 from ambos.core.shape import Shape, row_major
-from ambos.graph.lines import Line, line_of
-from ambos.graph.node import Node, pending
-from ambos.ops.control import with_insides
+from ambos.graph.lines import Line
+from ambos.graph.node import Node
+from ambos.graph.rewrite import Trail
 from ambos.ops.sources import data
 from ambos.runtime.machine import host_features
 from ambos.runtime.memory import available, in_words
-from ambos.tensor import live
 from ambos.tensor.array import Imagined
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.jit import Jitted
 from ambos.tensor.names import public
 from ambos.tensor.profile_text import number
-from ambos.tensor.realize import as_inputs
-from ambos.tensor.recorder import Recorder
+from ambos.tensor.rehearsal import Draft, rehearse
 from ambos.tensor.room import Room, room_for
-from ambos.tensor.watch import Watcher, watching
 
 SHOWN = 12  # blocks in a table
 TRIES = 10  # plans at other batch sizes, to find the largest that fits
 CLOSE = 100  # within a hundredth: memory comes in blocks of certain sizes
 
 
-class Planned(BaseException):
-    """What would run is known: no need to."""
+class Planned(Draft):
+    """Keeps the Program of the first graph that would be computed."""
 
-
-class Listener(Watcher):
-    """Stops at the first graph that would be computed, and keeps it."""
-
-    def pending(
-        self, wanted: Sequence[Node], leaves: Sequence[Node], renewal: Renewal,
-        budget: int | None,
+    def made(
+        self, roots: list[Node], trail: Trail, renewal: Renewal, budget: int | None,
+        leaves: Sequence[Node], lines: list[Line | None],
     ) -> None:  # fmt: skip
-        order = with_insides(pending(wanted))
-        trail = {node: i for i, node in enumerate(order)}
-        with held_off():
-            roots = as_inputs(wanted, leaves, trail)
-            compiled = compile_graph(roots, host_features(), config.threads, trail, renewal, budget)
-        self.compiled: Compiled = compiled
-        self.leaves = list(leaves)
-        self.lines: list[Line | None] = [line_of(node) for node in order]
-        raise Planned
+        self.compiled: Compiled = compile_graph(
+            roots, host_features(), config.threads, trail, renewal, budget
+        )
+        self.leaves, self.lines = list(leaves), lines
 
 
 class Forecast:
@@ -141,24 +128,9 @@ def _plan(
     step: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], budget: int | None
 ) -> tuple[Room, Compiled]:
     """The Program of one call, and the room it takes; everything stays as it was."""
-    tensors = [leaf for leaf in tree.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-    live.evaluate(tensors)
-    live.flush()
-    tensors = list({id(tensor): tensor for tensor in tensors}.values())
-    everything = range(len(tensors))
-    recorder = Recorder(lambda _: step(*args, **kwargs), tensors, everything, budget=budget)
-    listener = Listener()
-    with held_off(), watching(listener):
-        try:
-            recorder.trace()
-            if recorder.finish() is None:  # it makes state, which counts like any result
-                recorder.run_once()
-        except Planned:
-            pass
-        finally:
-            recorder.undo()
-    roles = recorder.roles(listener.leaves)
-    return room_for(listener.compiled, roles, listener.lines), listener.compiled
+    found = Planned()
+    recorder = rehearse(found, step, args, kwargs, budget)
+    return room_for(found.compiled, recorder.roles(found.leaves), found.lines), found.compiled
 
 
 def imagined(shape: Shape, dtype: DType) -> Tensor:

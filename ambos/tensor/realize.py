@@ -227,6 +227,16 @@ def as_inputs(wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, 
     return without_rules(substitute(wanted, replacement, trail), trail=trail)
 
 
+def numbered(
+    wanted: Sequence[Node], leaves: Sequence[Node]
+) -> tuple[list[Node], dict[Node, int], list[Line | None]]:
+    """`wanted` with numbered inputs in place of data; numbers of nodes, those inside of loops as
+    well, and where each was recorded."""
+    order = with_insides(pending(wanted))
+    trail = {node: i for i, node in enumerate(order)}
+    return as_inputs(wanted, leaves, trail), trail, [line_of(node) for node in order]
+
+
 def prepare(
     wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, int], renewal: Renewal,
     budget: int | None, key: Any,

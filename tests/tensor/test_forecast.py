@@ -1,5 +1,6 @@
 """What a forecast says is what is then measured."""
 
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -12,6 +13,7 @@ import ambos.nn.functional as F
 from ambos import nn, optim
 from ambos.core.errors import ArgumentError, OutOfMemoryError, TracingError
 from ambos.runtime import memory
+from ambos.tensor.explain import explanation
 
 MIB = 1 << 20
 
@@ -204,6 +206,8 @@ def test_a_memory_budget_is_kept_with_the_same_bits():
     found = am.forecast(saving, x)
     assert found.peak_bytes <= usual.peak_bytes // 2
     assert usual.flops < found.flops < 1.4 * usual.flops
+    kernels = lambda text: re.search(r"1: (\d+) launch", text)[1]
+    assert int(kernels(explanation(saving, x))) == found.kernels > usual.kernels
     memory.release()
     before = memory.statistics.live_bytes
     memory.statistics.peak_bytes = memory.statistics.owned_bytes

@@ -211,5 +211,9 @@ def test_reasons_tell_why_kernels_end():
 def test_explain_prints(capsys):
     am.explain(lambda x: x + 1, am.ones(3))
     assert capsys.readouterr().out.startswith("program 1: 1 launch")
+    jitted, x = am.jit(lambda x: x + 1), am.ones(3)
+    jitted(x)
+    am.explain(jitted, x)  # recorded before or not
+    assert capsys.readouterr().out.startswith("program 1: 1 launch")
     with pytest.raises(ArgumentError, match="need a function"):
         am.explain(am.ones(3))
