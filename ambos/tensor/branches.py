@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -118,13 +119,14 @@ def _branches(
     given = packed(op, "operands", operands)
     arguments = [argument_like(node) for node in given.nodes]
 
-    def call(function: Callable[..., Any]) -> Callable[[list[Tensor]], Any]:
-        return lambda tensors: function(*given.build([tensor._node for tensor in tensors]))
+    def call(function: Callable[..., Any], tensors: list[Tensor]) -> Any:
+        with given.lent(op, tensors) as own:
+            return function(*own)
 
     sides: list[Side] = []
     try:
         for name, function in zip(names, functions, strict=True):
-            closure = close(op, call(function), arguments, apart=True)
+            closure = close(op, partial(call, function), arguments, apart=True)
             found = packed_leaves(op, f"the result of {name}", closure.leaves, closure.structure)
             sides.append(Side(name, closure, found))
         rows = _alike(op, sides)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -33,6 +34,7 @@ class Packed:
     """A tree taken apart. Leaves with one of `numbers` were this in Python: their dtype gives
     way."""
 
+    name: str
     names: list[str]
     nodes: list[Node]
     numbers: list[Number | None]
@@ -41,6 +43,18 @@ class Packed:
     def build(self, nodes: Sequence[Node]) -> Any:
         """The same tree around other nodes."""
         return tree.unflatten(self.structure, [wrap(node) for node in nodes])
+
+    def own(self, tensors: Sequence[Tensor]) -> Any:
+        """The same tree around other tensors. A function may change it: what it returns counts."""
+        return tree.unflatten(self.structure, tensors)
+
+    @contextmanager
+    def lent(self, op: str, tensors: Sequence[Tensor]) -> Iterator[Any]:
+        """The same tree around other tensors, for a function that has to leave it as it is."""
+        given = self.own(tensors)
+        yield given
+        name = lambda path: f"{self.name}{path}"
+        tree.refuse_changes(op, self.structure, tensors, given, name)
 
     def around(self, nodes: Sequence[Node]) -> Packed:
         """The same names and structure for other nodes."""
@@ -67,7 +81,7 @@ def packed_leaves(op: str, name: str, leaves: Sequence[Any], structure: Structur
         leaf if isinstance(leaf, NUMBERS) and not isinstance(leaf, bool) else None
         for leaf in leaves
     ]
-    return Packed(names, [node_of(leaf) for leaf in leaves], numbers, structure)
+    return Packed(name, names, [node_of(leaf) for leaf in leaves], numbers, structure)
 
 
 def facts(node: Node) -> str:

@@ -15,7 +15,7 @@ from ambos.ops.arithmetic import cast, equal
 from ambos.ops.movement import expand, permute, reshape, slice_
 from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, reshaped, wrap
-from ambos.tensor.linearization import linearize, vjp
+from ambos.tensor.linearization import pulled, pushing
 from ambos.tensor.names import public
 from ambos.tensor.transforms import places_of, put
 from ambos.tensor.variables import require_function
@@ -46,8 +46,8 @@ def jacrev(
     @functools.wraps(fn, updated=())
     def transformed(*args: Any, **kwargs: Any) -> Any:
         places, inner = _partial("jacrev", fn, argnums, args, kwargs)
-        given = [args[place] for place in places]
-        value, pull, *aux = vjp(inner, *given, has_aux=has_aux)
+        given = {f"argument {place}": args[place] for place in places}
+        value, pull, *aux = pulled("jacrev", inner, given, has_aux)
         leaves, structure = tree.flatten(value)
 
         def row(number: Tensor) -> Any:
@@ -84,9 +84,9 @@ def jacfwd(
     @functools.wraps(fn, updated=())
     def transformed(*args: Any, **kwargs: Any) -> Any:
         places, inner = _partial("jacfwd", fn, argnums, args, kwargs)
-        given = tuple(args[place] for place in places)
-        _, push, *aux = linearize(inner, *given, has_aux=has_aux)
-        leaves, structure = tree.flatten(given)
+        given = {f"argument {place}": args[place] for place in places}
+        _, push, *aux = pushing("jacfwd", inner, given, has_aux)
+        leaves, structure = tree.flatten(tuple(given.values()))
         whole = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in leaves]
 
         def column(number: Tensor) -> Any:

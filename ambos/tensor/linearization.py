@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ambos.autodiff.forward import tangents as push
@@ -47,7 +47,7 @@ def jvp(
         (tensor(6.), tensor(23.))
     """
     variables, moved = _point("jvp", fn, primals, tangents)
-    results = run("jvp", fn, variables.arguments(), {}, has_aux)
+    results = run("jvp", fn, variables, has_aux)
     with enable_grad():
         found = _pushed(results, variables, moved)
     keep = keeps([*results.nodes, *found], variables)
@@ -71,8 +71,13 @@ def vjp(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         (tensor(3.), tensor(2.))
     """
     require_function("vjp", fn, "am.vjp(f, x)")
-    variables = Variables("vjp", {f"argument {n}": x for n, x in enumerate(primals)})
-    results = run("vjp", fn, variables.arguments(), {}, has_aux)
+    return pulled("vjp", fn, {f"argument {n}": x for n, x in enumerate(primals)}, has_aux)
+
+
+def pulled(op: str, fn: Callable[..., Any], primals: Mapping[str, Any], has_aux: bool) -> Any:
+    """`vjp` of arguments given by their names."""
+    variables = Variables(op, primals)
+    results = run(op, fn, variables, has_aux)
     keep = keeps(results.nodes, variables)
     ends = [node for node in results.nodes if node.tracked]
 
@@ -87,7 +92,7 @@ def vjp(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     plain = linear(keep, False)
 
     def pull(cotangents: Any) -> tuple[Any, ...]:
-        seeds = matched("vjp", cotangents, results.structure, results.nodes,
+        seeds = matched(op, cotangents, results.structure, results.nodes,
                         ("the cotangent", "the value"))  # fmt: skip
         again = not keep and any(seed.tracked for seed in seeds)
         return tuple(variables.trees((linear(True, True) if again else plain)(seeds)))
@@ -110,8 +115,13 @@ def linearize(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
         (tensor(2.), tensor(3.))
     """
     require_function("linearize", fn, "am.linearize(f, x)")
-    variables = Variables("linearize", {f"argument {n}": x for n, x in enumerate(primals)})
-    results = run("linearize", fn, variables.arguments(), {}, has_aux)
+    return pushing("linearize", fn, {f"argument {n}": x for n, x in enumerate(primals)}, has_aux)
+
+
+def pushing(op: str, fn: Callable[..., Any], primals: Mapping[str, Any], has_aux: bool) -> Any:
+    """`linearize` at arguments given by their names."""
+    variables = Variables(op, primals)
+    results = run(op, fn, variables, has_aux)
     keep = keeps(results.nodes, variables)
 
     def moved(tangents: Sequence[Node]) -> list[Node | None]:
@@ -122,7 +132,7 @@ def linearize(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     linear = Linear(variables.given, moved, not keep)
 
     def pushed(*tangents: Any) -> Any:
-        _same_number("linearize", len(primals), len(tangents), "tangents")
+        _same_number(op, len(primals), len(tangents), "tangents")
         found = linear(_dense(variables, variables.tangents(tangents, "tangents")))
         whole = [x or zeros_like(y) for x, y in zip(found, results.nodes, strict=True)]
         return results.tree(whole)

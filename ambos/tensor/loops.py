@@ -77,8 +77,8 @@ def scan(
 
     def call(tensors: list[Tensor]) -> Any:
         count = len(carry.nodes)
-        given = [tensor._node for tensor in tensors]
-        result = f(carry.build(given[:count]), rows.build(given[count:]))
+        with rows.lent("scan", tensors[count:]) as row:
+            result = f(carry.own(tensors[:count]), row)
         if not isinstance(result, tuple | list) or len(result) != 2:
             refuse_extra("scan", "f", result)
         return tuple(result)
@@ -176,13 +176,15 @@ def while_loop(
     require_function("while_loop", "cond_fun", cond_fun)
     require_function("while_loop", "body_fun", body_fun)
     carry = packed("while_loop", "carry", init_val)
-    step = traced_step(
-        "while_loop", carry, [], lambda tensors: body_fun(_rebuilt(carry, tensors)),
-        "what body_fun returns",
-    )  # fmt: skip
+
+    def condition(tensors: list[Tensor]) -> Any:
+        with carry.lent("while_loop", tensors) as before:
+            return cond_fun(before)
+
+    step = traced_step("while_loop", carry, [], lambda tensors: body_fun(carry.own(tensors)),
+                       "what body_fun returns")  # fmt: skip
     try:
-        test = close("while_loop", lambda tensors: cond_fun(_rebuilt(carry, tensors)),
-                     step.arguments)  # fmt: skip
+        test = close("while_loop", condition, step.arguments)
     except BaseException:
         step.closure.forget()
         raise
@@ -195,10 +197,6 @@ def while_loop(
     if goes_on is None:
         return step.carry.build(step.carry.nodes)
     return _run_while(step, goes_on, test, [])
-
-
-def _rebuilt(carry: Packed, tensors: Sequence[Tensor]) -> Any:
-    return carry.build([tensor._node for tensor in tensors])
 
 
 def _condition(test: Closure) -> Node | None:
@@ -282,7 +280,7 @@ def fori_loop(
 
     def call(tensors: list[Tensor]) -> Any:
         *values, number = tensors
-        return body_fun(number, _rebuilt(carry, values))
+        return body_fun(number, carry.own(values))
 
     start, stop = known
     if start is not None and stop is not None:

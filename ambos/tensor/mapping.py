@@ -24,7 +24,7 @@ from ambos.tensor.loops import agreed_length, run_scan, whole_number
 from ambos.tensor.names import public
 from ambos.tensor.vmap import vmap
 
-NOTHING = Packed([], [], [], tree.structure(()))
+NOTHING = Packed("nothing", [], [], [], tree.structure(()))
 
 
 @public
@@ -64,7 +64,8 @@ def map(f: Callable[[Any], Any], xs: Any, batch_size: int | None = None) -> Any:
 
 def _one_by_one(f: Callable[[Any], Any], rows: Packed, length: int) -> Any:
     def call(tensors: list[Tensor]) -> Any:
-        return (), f(rows.build([tensor._node for tensor in tensors]))
+        with rows.lent("map", tensors) as given:
+            return (), f(given)
 
     return run_scan("map", call, NOTHING, rows, length, False)[1]
 
@@ -136,9 +137,10 @@ def _combined(
     fn: Callable[[Any, Any], Any], given: Packed, a: Sequence[Node], b: Sequence[Node], axis: int
 ) -> list[Node]:
     """`fn` of rows a and the rows b behind them."""
-    sides = [given.build([_back(node, axis) for node in nodes]) for nodes in (a, b)]
-    leaves, structure = tree.flatten(fn(*sides))
     op = "associative_scan"
+    one, other = ([wrap(_back(node, axis)) for node in nodes] for nodes in (a, b))
+    with given.lent(op, one) as first, given.lent(op, other) as second:
+        leaves, structure = tree.flatten(fn(first, second))
     require_structure(op, given.structure, structure, ("elems", "what fn returns"))
     found = packed_leaves(op, "what fn returns", leaves, structure)
     result = []

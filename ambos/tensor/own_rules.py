@@ -41,10 +41,14 @@ class Layout:
 
     def on(self, nodes: Sequence[Node]) -> Any:
         """The tree with these tensors."""
+        return self.structure.build(iter(self.leaves_on(nodes)))
+
+    def leaves_on(self, nodes: Sequence[Node]) -> list[Any]:
+        """The leaves of that tree."""
         leaves = list(self.leaves)
         for place, node in zip(self.places, nodes, strict=True):
             leaves[place] = wrap(node)
-        return self.structure.build(iter(leaves))
+        return leaves
 
     def names(self) -> list[str]:
         """The way to each tensor."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from ambos.autodiff.forward import tangents
 from ambos.autodiff.reverse import gradients
+from ambos.core import tree
 from ambos.graph.node import Node, tracking
 from ambos.graph.rewrite import substitute
 from ambos.ops.custom import Rule
@@ -18,6 +19,7 @@ from ambos.ops.sources import argument
 from ambos.tensor.modes import enable_grad
 from ambos.tensor.names import public
 from ambos.tensor.own_rules import ForExamples, attach, taken_apart
+from ambos.tensor.signature import argument_name
 from ambos.tensor.variables import alias, constants_of, require_function
 
 
@@ -40,10 +42,13 @@ def checkpoint(fn: Callable[..., Any]) -> Callable[..., Any]:
     def transformed(*args: Any, **kwargs: Any) -> Any:
         if not tracking.enabled:
             return fn(*args, **kwargs)
-        given, layout = taken_apart((list(args), kwargs))
+        given, layout = taken_apart((args, kwargs))
         starts = [alias(node, node.tracked) for node in given]
-        inner_args, inner_kwargs = layout.on(starts)
-        found = fn(*inner_args, **inner_kwargs)
+        leaves = layout.leaves_on(starts)
+        inner = layout.structure.build(iter(leaves))
+        found = fn(*inner[0], **inner[1])
+        name = lambda path: "argument " + argument_name(fn, path)
+        tree.refuse_changes("checkpoint", layout.structure, leaves, inner, name)
         results, value = taken_apart(found)
         outside = constants_of(results, starts)
         if not any(node.tracked for node in results):

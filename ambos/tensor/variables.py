@@ -182,11 +182,12 @@ class Results:
         return tree.unflatten(self.structure, [wrap(node) for node in nodes])
 
 
-def run(op: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any],
-        has_aux: bool) -> Results:  # fmt: skip
+def run(op: str, fn: Callable[..., Any], variables: Variables, has_aux: bool) -> Results:
     """Call `fn`, which returns tensors, or with `has_aux` a pair of them and anything else."""
+    built = variables.arguments()
     with enable_grad():
-        value, aux = split(op, fn(*args, **kwargs), has_aux)
+        value, aux = split(op, fn(*built), has_aux)
+    variables.refuse_changes(built)
     leaves, structure = tree.flatten(value)
     if not leaves:
         raise GradientError(f"{op}: the function returned {value!r}; need a tensor (or a tree of "
