@@ -10,10 +10,11 @@ from typing import Any
 
 from ambos.core import tree
 from ambos.core.arguments import Checked
-from ambos.core.errors import ArgumentError, ArgumentTypeError, GradientError
+from ambos.core.errors import ArgumentError, ArgumentTypeError, GradientError, TracingError
 from ambos.graph.node import Node
 from ambos.ops.custom import Rule
 from ambos.ops.kinds import Grads
+from ambos.tensor.dry import DryRun
 from ambos.tensor.handle import node_of, wrap
 from ambos.tensor.own_rules import (
     RESULTS,
@@ -61,6 +62,7 @@ class custom_vjp(metaclass=Checked):
         self.fn, self.signature = fn, inspect.signature(fn)
         numbers = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else nondiff_argnums
         self.nondiff_argnums = frozenset(numbers)
+        self._checked: set[Any] = set()
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
 
@@ -76,6 +78,7 @@ class custom_vjp(metaclass=Checked):
                 raise ArgumentTypeError(f"defvjp: {name} is a {type(function).__name__}; need two "
                                         "functions: f.defvjp(fwd, bwd)")  # fmt: skip
         self.fwd, self.bwd = fwd, bwd
+        self._checked.clear()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.fwd is None or self.bwd is None:
@@ -92,11 +95,43 @@ class custom_vjp(metaclass=Checked):
             raise GradientError(f"custom_vjp: fwd of {self.name} returned {_described(pair)}; need "
                                 "a pair: (the value, residuals)")  # fmt: skip
         results, value = tensors_only("custom_vjp", self.name, pair[0])
+        self._check_forward(given, operands, results, value)
         saved, residuals = taken_apart(pair[1])
         still = [given[n] for n in sorted(self.nondiff_argnums) if n < len(given)]
         bwd = functools.partial(self.bwd, *still)
         rule = Pulling(self.name, bwd, arguments, residuals, value, is_spent=len(notes) == 1)
         return attach(results, value, [*operands, *saved], rule)
+
+    def _check_forward(
+        self, given: Sequence[Any], operands: Sequence[Node], results: Sequence[Node],
+        value: Layout,
+    ) -> None:  # fmt: skip
+        """What `fwd` makes must be like what the function makes, which is looked at once for
+        arguments of the same kind."""
+        kind = value.structure, *(facts(node) for node in (*operands, *results))
+        if kind in self._checked:
+            return
+        self._checked.add(kind)
+        try:
+            run = DryRun("custom_vjp", self.fn, tuple(given), {})
+        except TracingError:  # it looks at values, which are there when it runs: nothing to tell
+            return
+        own = tree.unflatten(run.structure, run.leaves)
+        expected, layout = tensors_only("custom_vjp", self.name, own)
+        if layout.structure != value.structure:
+            names = (f"what {self.name} returns", "what fwd returns first")
+            where = tree.difference(layout.structure, value.structure, names) or tree.difference(
+                value.structure, layout.structure, names[::-1]
+            )
+            raise GradientError(f"custom_vjp: {where}; fwd returns the function's value first: "
+                                "(value, residuals)")  # fmt: skip
+        for path, node, like in zip(value.names(), results, expected, strict=True):
+            if node.shape != like.shape or node.dtype is not like.dtype:
+                raise GradientError(
+                    f"custom_vjp: fwd of {self.name} returned {facts(node)} as result{path}, where "
+                    f"{self.name} itself returns {facts(like)}; need the function's value first: "
+                    "(value, residuals)"
+                )
 
 
 def tensors_only(op: str, name: str, value: Any) -> tuple[list[Node], Layout]:

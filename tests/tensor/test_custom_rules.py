@@ -39,6 +39,12 @@ MISUSE = {
     "no tangent rule": (lambda: am.custom_jvp(lambda x: x)(X), "has no rule; need .*defjvp"),
     "fwd without residuals": (
         lambda: total(ruled(lambda r, g: (g,), fwd=lambda x: x)), "fwd of .* returned Tensor"),
+    "fwd of another shape": (
+        lambda: total(ruled(lambda r, g: (g,), fwd=lambda x: (am.ones(3), x))),
+        r"fwd of <lambda> returned float32\[3\] as result, where .* itself returns float32\[2\]"),
+    "fwd of another structure": (
+        lambda: total(ruled(lambda r, g: (g["a"],), fwd=lambda x: ({"a": x * 2}, x))),
+        "what fwd returns first has a dict .*, what <lambda> returns a leaf; need"),
     "too many": (
         lambda: total(ruled(lambda r, g: (g, g))), "returned tuple of 2; need a tuple of 1"),
     "no tuple": (lambda: total(ruled(lambda r, g: g)), "returned Tensor; need a tuple of 1"),
