@@ -4,16 +4,35 @@ from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
 from ambos.core.errors import ArgumentError, suggest
+from ambos.optim.adadelta import Adadelta
+from ambos.optim.adafactor import Adafactor
+from ambos.optim.adagrad import Adagrad
 from ambos.optim.adam import Adam, AdamW
+from ambos.optim.adamax import Adamax
+from ambos.optim.asgd import ASGD
+from ambos.optim.lbfgs import LBFGS
+from ambos.optim.lion import Lion
+from ambos.optim.muon import Muon
+from ambos.optim.nadam import NAdam
 from ambos.optim.optimizer import Optimizer
+from ambos.optim.radam import RAdam
+from ambos.optim.rmsprop import RMSprop
+from ambos.optim.rprop import Rprop
+from ambos.optim.schedule_free import AdamWScheduleFree
 from ambos.optim.schedules import CosineAnnealingLR, Schedule, StepLR
 from ambos.optim.sgd import SGD
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "CosineAnnealingLR", "Optimizer", "Schedule", "StepLR", "by_name",
+    "ASGD", "LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW",
+    "AdamWScheduleFree", "Adamax", "CosineAnnealingLR", "Lion", "Muon", "NAdam", "Optimizer",
+    "RAdam", "RMSprop", "Rprop", "Schedule", "StepLR", "by_name",
 ]  # fmt: skip
 
-BY_NAME: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+RULES = (
+    SGD, Adam, AdamW, Adamax, NAdam, RAdam, Adagrad, Adadelta, RMSprop, Rprop, ASGD, Adafactor,
+    Muon, Lion, AdamWScheduleFree,
+)  # fmt: skip
+BY_NAME: dict[str, type[Optimizer]] = {rule.__name__.lower(): rule for rule in RULES}
 
 
 def by_name(name: str) -> Optimizer:
@@ -29,7 +48,7 @@ def by_name(name: str) -> Optimizer:
     if rule is None:
         raise ArgumentError(f"optimizer: unknown name {name!r}; known: {', '.join(BY_NAME)}"
                             f"{suggest(name.lower(), BY_NAME)}")  # fmt: skip
-    return rule()
+    return rule()  # type: ignore[call-arg]
 
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name

@@ -1,7 +1,10 @@
-"""Moving averages in the state of an optimizer."""
+"""Moving averages in the state of an optimizer, and what else rules have in common."""
 
 from __future__ import annotations
 
+import numpy as np
+
+from ambos.core.dtype import bfloat16
 from ambos.tensor.handle import Tensor
 from ambos.tensor.limits import finfo
 from ambos.tensor.pointwise import where
@@ -21,3 +24,49 @@ def faded(average: Tensor) -> Tensor:
         [0.0, -0.5, 2.0]
     """
     return where(average.abs() < finfo(average.dtype).tiny, 0.0, average)
+
+
+def drawn(average: Tensor, value: Tensor, weight: Tensor) -> Tensor:
+    """`average` drawn towards `value` by `weight`, between 0 and 1.
+
+    Example:
+        >>> import ambos as am
+        >>> drawn(am.tensor([1.0]), am.tensor([3.0]), am.tensor(0.25)).tolist()
+        [1.5]
+    """
+    return faded(average + (value - average) * weight)
+
+
+def squared(average: Tensor, grad: Tensor, kept: Tensor, weight: Tensor) -> Tensor:
+    """The average of squares that keeps `kept` of itself and takes in `weight` of `grad` squared.
+
+    Example:
+        >>> import ambos as am
+        >>> squared(am.tensor([4.0]), am.tensor([2.0]), am.tensor(0.5), am.tensor(0.25)).tolist()
+        [3.0]
+    """
+    return faded(average * kept + grad * weight * grad)
+
+
+def penalized(grad: Tensor, parameter: Tensor, decay: float) -> Tensor:
+    """The gradient with that of `decay / 2` times the squared parameter added.
+
+    Example:
+        >>> import ambos as am
+        >>> penalized(am.tensor([1.0]), am.tensor([4.0]), 0.5).tolist()
+        [3.0]
+    """
+    return grad + parameter * decay if decay else grad
+
+
+def alike(parameter: Tensor, value: complex) -> Tensor:
+    """`value` for every element of `parameter`: as data, since a constant would give the first
+    step a graph of its own.
+
+    Example:
+        >>> import ambos as am
+        >>> alike(am.zeros(2), 0.5).tolist()
+        [0.5, 0.5]
+    """
+    kind = "float32" if parameter.dtype is bfloat16 else parameter.dtype.name
+    return Tensor(np.full(tuple(parameter.shape), value, kind)).to(parameter.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,43 +14,78 @@ from ambos.tensor.handle import Tensor
 class Clock:
     """How many updates some parameters have had: a 0-d float64 tensor.
 
-    Parameters that always step together share one clock, so its arithmetic (the bias corrections)
-    exists once in the graph. float64, because 1 - 0.999**step needs the digits.
+    Parameters of a group that always step together share one clock, so its arithmetic (the bias
+    corrections) exists once in the graph. float64, because 1 - 0.999**step needs the digits.
+    `shared` is what else a rule remembers of their steps: 0-d float64 tensors by name.
     """
 
-    __slots__ = ("__weakref__", "count")
+    __slots__ = ("__weakref__", "count", "shared")
 
-    def __init__(self, count: float | Tensor = 0.0) -> None:
-        # An array, not a number: numbers become constants, and this must be data.
-        self.count = count if isinstance(count, Tensor) else Tensor(np.asarray(count, np.float64))
+    def __init__(
+        self, count: float | Tensor = 0.0, shared: Mapping[str, float | Tensor] | None = None
+    ) -> None:
+        self.count = _datum(count)
+        self.shared = {key: _datum(value) for key, value in (shared or {}).items()}
+
+    def __float__(self) -> float:
+        return float(self.count.item())
+
+    item = __float__
+
+    def __repr__(self) -> str:
+        return f"Clock({self.item()})"
+
+    def numbers(self) -> dict[str, float]:
+        """What it shows, as it stands in a state_dict."""
+        return {"step": self.item()} | {key: value.item() for key, value in self.shared.items()}
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Its handles."""
+        yield self.count
+        yield from self.shared.values()
+
+    def take_over(self, other: Clock) -> None:
+        """Show what `other` shows."""
+        for mine, its in zip(self.tensors(), other.tensors(), strict=True):
+            mine.data = its
+
+
+def _datum(value: float | Tensor) -> Tensor:
+    """An array, not a number: numbers become constants, and this must be data."""
+    return value if isinstance(value, Tensor) else Tensor(np.asarray(value, np.float64))
 
 
 class Tick:
     """One step of the clocks of `states`, recorded at once and made true by `commit`.
 
-    States without a clock start a common one. Where only some owners of a clock step (`owners`
-    says how many it has), they go on with a clock of their own.
+    States without a clock start a common one, `fresh()`. Where only some owners of a clock step
+    (`owners` says how many it has), they go on with a clock of their own.
     """
 
-    def __init__(self, states: list[dict[str, Any]], owners: Mapping[Clock, int]) -> None:
-        fresh: Clock | None = None
+    def __init__(
+        self,
+        states: Iterable[dict[str, Any]],
+        owners: Mapping[Clock, int],
+        fresh: Callable[[], Clock],
+    ) -> None:
+        started: Clock | None = None
         stepping: Counter[Clock] = Counter()
         self.new: dict[Clock, Clock] = {}
         for state in states:
             old = state.get("step")
             if old is None:
-                fresh = old = fresh or Clock()
+                started = old = started or fresh()
             stepping[old] += 1
             if old not in self.new:
-                self.new[old] = Clock(old.count + 1.0)
+                self.new[old] = Clock(old.count + 1.0, old.shared)
             state["step"] = self.new[old]
         self.forked = {old for old in self.new if stepping[old] < owners.get(old, 0)}
 
-    def commit(self, states: list[dict[str, Any]]) -> list[Tensor]:
+    def commit(self, states: Iterable[dict[str, Any]]) -> list[Tensor]:
         """Let the clocks show their new time; returns the tensors that changed."""
         kept = {new: old for old, new in self.new.items() if old not in self.forked}
         for new, old in kept.items():
-            old.count.data = new.count
+            old.take_over(new)
         for state in states:
             state["step"] = kept.get(state["step"], state["step"])
-        return [kept.get(new, new).count for new in self.new.values()]
+        return [tensor for new in self.new.values() for tensor in kept.get(new, new).tensors()]

@@ -1,451 +1,373 @@
-"""Optimizer: parameter groups, states, and one evaluation a step."""
+"""Optimizer: states, and one evaluation a step."""
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from operator import itemgetter
-from typing import Any, ClassVar, TypeVar
+from functools import partial
+from typing import Any, ClassVar
 
-import numpy as np
-
-from ambos.core.arguments import Checked
-from ambos.core.errors import ArgumentError, ShapeError, UnknownNameError, suggest
+from ambos.core.dtype import DType, float64
+from ambos.core.errors import ArgumentError
+from ambos.optim import saved
 from ambos.optim.clock import Clock, Tick
+from ambos.optim.groups import Grouped, settings_of
+from ambos.optim.hooks import Hook, Removable
+from ambos.optim.saved import State
+from ambos.optim.settings import Group
 from ambos.tensor.array import Array
 from ambos.tensor.given import leaf_of
 from ambos.tensor.guards import Same
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.live import evaluate
-from ambos.tensor.modes import no_grad
+from ambos.tensor.modes import enable_grad, no_grad
 from ambos.tensor.parts import view_as_complex, view_as_real
 from ambos.tensor.tracing import current, guard, host_value, makeup
 
-Group = dict[str, Any]
-State = dict[str, Any]
-T = TypeVar("T")
+Scalars = tuple[Any, ...]  # what the parameters of a group have in common in a step
+PATIENCE = 10  # steps without a gradient, before somebody is told
 
 
-class Optimizer(metaclass=Checked):
+class Optimizer(Grouped):
     """Base of update rules.
 
     A rule defines `defaults` through its constructor, `slots` for what it remembers about each
-    parameter, and `update`, which returns the parameter's next value. The learning rate reaches it
-    as a 0-d float64 tensor: numbers that change from step to step are data, so every step has the
-    same graph.
+    parameter, `factors` for the numbers of a step, and `update`, which returns the parameter's next
+    value. Numbers that change from step to step (the learning rate, the count of steps, what is in
+    `dials`) reach it as 0-d float64 tensors: they are data, so every step has the same graph.
 
-    `params` may be left out where `Model.compile` supplies them: `SGD(lr=0.1)`.
+    `params` may be left out where `Model.compile` supplies them: `SGD(lr=0.1)`. What PyTorch's
+    users pass to pick an implementation is accepted and changes nothing here: every step is one
+    program of fused kernels over all parameters (`foreach`, `fused`) and its numbers are data
+    (`capturable`). Parameters given as `module.named_parameters()` are called by their names.
 
     Errors: ArgumentError for settings out of range and for what are no parameters; UnknownNameError
         for a misspelt setting.
     """
 
     counts_steps: ClassVar[bool] = True  # each state has a Clock under "step"
-    _shared: dict[tuple[int, ...], tuple[Any, Any]] | None = None  # by ids, see `once`
+    dials: ClassVar[tuple[str, ...]] = ()  # settings that schedules turn, besides the rate
 
     def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
-        self.defaults = defaults = plain(defaults)
         self.state: dict[Tensor, State] = {}
-        self.param_groups: list[Group] = []
-        self._rates: dict[int, tuple[float, Tensor]] = {}
-        self.check(defaults)
-        if params is not None:
-            self.attach(params)
+        self.pre_hooks: dict[int, Hook] = {}
+        self.post_hooks: dict[int, Hook] = {}
+        self._data: dict[tuple[int, str, int], tuple[float, Tensor]] = {}
+        self._waiting: tuple[int, list[Tensor]] | None = 0, []
+        super().__init__(params, defaults)
 
-    # Groups
+    # What a rule says
 
-    def attach(self, params: Iterable[Any]) -> None:
-        """Take charge of parameters: tensors, (name, tensor) pairs, or group dictionaries."""
-        name = type(self).__name__
-        if isinstance(params, Tensor):
-            raise ArgumentError(f"{name}: params is one tensor; need a list, for example [weight]")
-        if hasattr(params, "parameters"):
-            raise ArgumentError(
-                f"{name}: params is a {type(params).__name__}; need its parameters: pass "
-                "module.parameters()"
-            )
-        if not isinstance(params, Iterable):
-            raise ArgumentError(f"{name}: params is {type(params).__name__}; need a list of "
-                                "tensors, for example model.parameters()")  # fmt: skip
-        listed = list(params)
-        if not listed:
-            raise ArgumentError(
-                f"{name}: got no parameters; need some, for example model.parameters()"
-            )
-        if all(isinstance(entry, Mapping) for entry in listed):
-            for group in listed:
-                self.add_param_group(group)
-        else:
-            self.add_param_group({"params": listed})
+    def slots(self, parameter: Tensor, group: Group) -> tuple[str, ...]:
+        """Names of the tensors that are kept for a parameter of `group`."""
+        return ()
 
-    def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Take charge of more parameters, with settings of their own."""
-        name = type(self).__name__
-        for key in group:
-            if key != "params" and key not in self.defaults:
-                raise UnknownNameError(f"{name}: unknown setting {key!r} in a parameter group; "
-                                       f"known: {', '.join(self.defaults)}"
-                                       f"{suggest(key, self.defaults)}")  # fmt: skip
-        given = group.get("params")
-        if given is None:
-            raise ArgumentError(f"{name}: a parameter group has no 'params'; need a list of them")
-        params = [entry[1] if isinstance(entry, tuple) else entry
-                  for entry in ([given] if isinstance(given, Tensor) else given)]  # fmt: skip
-        known = {id(p) for old in self.param_groups for p in old["params"]}
-        for parameter in params:
-            if not isinstance(parameter, Tensor):
-                raise ArgumentError(f"{name}: got {type(parameter).__name__} as a parameter; "
-                                    "need tensors, for example model.parameters()")  # fmt: skip
-            if id(parameter) in known:
-                raise ArgumentError(f"{name}: one parameter was given twice; need each once")
-            known.add(id(parameter))
-        given_here = {k: v for k, v in group.items() if k != "params"}
-        settings = plain({**self.defaults, **given_here})
-        self.check(settings)
-        makeup.version += 1
-        self.param_groups.append({"params": params, **settings})
+    def slot_shape(self, slot: str, parameter: Tensor) -> tuple[int, ...]:
+        """The shape of what is kept under `slot`."""
+        return tuple(parameter.shape)
 
-    def check(self, settings: Group) -> None:
-        """Refuse settings outside their range."""
-        for key in ("lr", "momentum", "weight_decay", "eps"):
-            value = settings.get(key, 0.0)
-            if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-                raise ArgumentError(
-                    f"{type(self).__name__}: {key} is {value!r}; need a number >= 0"
-                )
+    def begin(self, slot: str, parameter: Tensor, group: Group) -> Tensor:
+        """What is kept under `slot` before the first step: zeros, unless a rule says otherwise.
 
-    @property
-    def lr(self) -> float:
-        """The learning rate of the first group; setting it sets that of every group."""
-        return float(self.param_groups[0]["lr"] if self.param_groups else self.defaults["lr"])
+        They are data: a constant would give the first step a graph of its own."""
+        return Tensor(leaf_of(Array.zeros(self.slot_shape(slot, parameter), parameter.dtype)))
 
-    @lr.setter
-    def lr(self, value: float) -> None:
-        value = plain({"lr": value})["lr"]
-        self.check({"lr": value})
-        self.defaults["lr"] = value
-        for group in self.param_groups:
-            group["lr"] = value
+    def common(self, group: Group) -> dict[str, float | Tensor]:
+        """What parameters that step together remember in common, before the first step."""
+        return {}
 
-    learning_rate = lr
+    def factors(self, group: Group, clock: Clock) -> Scalars:
+        """The numbers of a step, float64; those of `group` that vary are tensors. May put other
+        values into `clock.shared`, see `common`."""
+        return (group["lr"],)
+
+    def update(
+        self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
+    ) -> Tensor:
+        """The parameter's next value; changes `state`. `factors` have the parameter's dtype."""
+        raise NotImplementedError(type(self).__name__)
 
     # Steps
 
-    def slots(self, group: Group) -> tuple[str, ...]:
-        """Names of the tensors, zeros at first, that are kept for each parameter of `group`."""
-        return ()
-
-    def update(
-        self, parameter: Tensor, grad: Tensor, state: State, group: Group, lr: Tensor
-    ) -> Tensor:
-        """The parameter's next value; changes `state`."""
-        raise NotImplementedError(type(self).__name__)
-
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if set_to_none or parameter.grad is None:
-                    parameter.grad = None
-                else:
-                    parameter.grad = parameter.grad * 0
+        for parameter in self.parameters():
+            if set_to_none or parameter.grad is None:
+                parameter.grad = None
+            else:
+                parameter.grad = parameter.grad * 0
+
+    def register_step_pre_hook(self, hook: Hook) -> Removable:
+        """Call `hook(optimizer, args, kwargs)` before every step; it may return other arguments.
+
+        Example:
+            >>> import ambos as am
+            >>> rule = am.optim.SGD([am.ones(2, requires_grad=True)])
+            >>> handle = rule.register_step_pre_hook(lambda rule, args, kwargs: print("before"))
+            >>> rule.step(lambda: (rule.param_groups[0]["params"][0] * 2).sum().backward())
+            before
+            >>> handle.remove()
+        """
+        return Removable(self.pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Hook) -> Removable:
+        """Call `hook(optimizer, args, kwargs)` after every step. In a jitted function it is called
+        while that is recorded."""
+        return Removable(self.post_hooks, hook)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, and compute all that is pending in one go.
 
+        `closure` computes gradients first; what it returns is returned.
+
         Errors: ArgumentError without parameters; whatever computing the gradients raises, and then
             parameters and states are what they were.
         """
-        loss = closure() if closure is not None else None
+        args: tuple[Any, ...] = () if closure is None else (closure,)
+        kwargs: dict[str, Any] = {}
+        for hook in tuple(self.pre_hooks.values()):
+            found = hook(self, args, kwargs)
+            if found is not None:
+                args, kwargs = found
+        result = self._step(*args, **kwargs)
+        for hook in tuple(self.post_hooks.values()):
+            hook(self, args, kwargs)
+        return result
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
         if current.trace is not None:  # nothing is computed now
             self.advance()
             return loss
-        states, held = dict(self.state), [(tensor, tensor._node) for tensor in self._tensors()]
-        try:
+        with self.all_or_nothing():
             evaluate(self.advance())
+        return loss
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """After an error, parameters and states are what they were."""
+        states = {parameter: dict(state) for parameter, state in self.state.items()}
+        held = [(tensor, tensor._node) for tensor in self._tensors()]
+        try:
+            yield
         except BaseException:
             self.state = states
             for tensor, node in held:
                 tensor._node = node
             raise
-        return loss
 
     def _tensors(self) -> Iterator[Tensor]:
         """All that a step may change."""
-        for group in self.param_groups:
-            yield from group["params"]
+        yield from self.parameters()
         for state in self.state.values():
             for value in state.values():
-                found = value.count if isinstance(value, Clock) else value
-                if isinstance(found, Tensor):
-                    yield found
+                if isinstance(value, Clock):
+                    yield from value.tensors()
+                elif isinstance(value, Tensor):
+                    yield value
 
     def advance(self) -> list[Tensor]:
-        """Record the update without computing it; returns the tensors that changed."""
+        """Record the update without computing it; returns the tensors that changed.
+
+        Errors: ArgumentError without parameters.
+        """
         if not self.param_groups:
             raise ArgumentError(
                 f"{type(self).__name__}.step: has no parameters; need "
                 f"{type(self).__name__}(model.parameters(), ...)"
             )
-        rates = [self._rate(number, group) for number, group in enumerate(self.param_groups)]
-        work = [
-            (parameter, group, lr)
-            for lr, group in zip(rates, self.param_groups, strict=True)
-            for parameter in group["params"]
-            if parameter.grad is not None
-        ]
+        if self._waiting is not None:
+            self._look_for_gradients()
         if current.trace is not None:
             before = dict(self.state)
             current.trace.undos.append(lambda: setattr(self, "state", before))
-        with no_grad(), self._recording():
-            held = [self._held(parameter, group) for parameter, group, _ in work]
-            states = [dict(state) for state in held]
-            tick = Tick(states, self._owners()) if self.counts_steps else None
-            news = [
-                self._updated(parameter, parameter.grad, state, group, lr)
-                for (parameter, group, lr), state in zip(work, states, strict=True)
-            ]
+        with no_grad():
+            owners = self._owners()
+            turns = [Turn(self, number, owners) for number in range(len(self.param_groups))]
             # All is recorded; what follows cannot fail, so a step happens whole or not at all.
-            changed: list[Tensor] = [] if tick is None else tick.commit(states)
-            for (parameter, _, _), old, state, new in zip(work, held, states, news, strict=True):
-                parameter.data = new
-                self.state[parameter] = state
-                changed += [parameter, *_rebound(old, state)]
+            changed = [tensor for turn in turns for tensor in turn.commit()]
         self._guard()
         if current.trace is not None:
             current.trace.note_lasting(self._tensors())
         return changed
 
-    def _updated(
-        self, parameter: Tensor, grad: Tensor, state: State, group: Group, lr: Tensor
-    ) -> Tensor:
-        """`update`; both parts of a complex parameter are real parameters of their own."""
-        if not parameter.dtype.is_complex:
-            return self.update(parameter, grad, state, group, lr)
-        pairs = [k for k, v in state.items() if isinstance(v, Tensor) and v.dtype.is_complex]
-        state.update({key: view_as_real(state[key]) for key in pairs})
-        new = self.update(view_as_real(parameter), view_as_real(grad), state, group, lr)
-        state.update({key: view_as_complex(state[key]) for key in pairs})
-        return view_as_complex(new)
-
-    @contextmanager
-    def _recording(self) -> Iterator[None]:
-        """While an update is recorded, `once` remembers."""
-        self._shared = {}
-        try:
-            yield
-        finally:
-            self._shared = None
-
-    def once(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """What `make` returns, asked once a step for objects that are the same (a group, its rate,
-        a clock): parameters have it in common, and recording it for each takes time."""
-        if self._shared is None:
-            return make()
-        place = tuple(map(id, key))
-        if place not in self._shared:
-            self._shared[place] = key, make()  # the objects stay, and with them their ids
-        found: T = self._shared[place][1]
-        return found
+    def _look_for_gradients(self) -> None:
+        """Tell once of parameters that no gradient ever reached."""
+        assert self._waiting is not None
+        steps, waiting = self._waiting
+        everyone = [p for p in self.parameters() if p.requires_grad]
+        candidates = waiting if steps else everyone
+        waiting = [p for p in candidates if p.grad is None and p not in self.state]
+        patience = 1 if current.trace is not None else PATIENCE  # a recording is every step
+        name = type(self).__name__
+        if everyone and len(waiting) == len(everyone):
+            self._waiting = None
+            warnings.warn(
+                f"{name}.step: no parameter has a gradient, so nothing is learnt; need "
+                "loss.backward() before step(), with a loss that depends on the parameters",
+                stacklevel=5,
+            )
+        elif waiting and steps + 1 >= patience:
+            self._waiting = None
+            first, more = self.name_of(waiting[0]), len(waiting) - 1
+            warnings.warn(
+                f"{name}.step: parameter {first}{f' and {more} more' if more else ''} never had a "
+                "gradient; if that is meant, leave them out or call requires_grad_(False) on them; "
+                "if not, the loss does not depend on them (detach, no_grad, a layer not called)",
+                stacklevel=5,
+            )
+        else:
+            self._waiting = (steps + 1, waiting) if waiting else None
 
     def _guard(self) -> None:
         """What a jitted step depends on, its rates and the tensors' values apart."""
         for group in self.param_groups:
-            guard(_settings(group))
+            guard(settings_of(group, self.dials))
         guard(lambda: (len(self.param_groups), len(self.state)))
         guard(self._trained, structural=True)
 
     def _trained(self) -> tuple[Any, ...]:
         """The parameters and, by identity, what is remembered about each."""
-        parameters = [p for group in self.param_groups for p in group["params"]]
+        parameters = list(self.parameters())
         return tuple(map(Same, parameters)), tuple(
             (key, Same(value))
             for parameter in parameters
             for key, value in self.state.get(parameter, {}).items()
         )
 
-    def _held(self, parameter: Tensor, group: Group) -> State:
-        """The state of a parameter, zeros where it has none yet."""
-        state = dict(self.state.get(parameter) or {})
-        for slot in self.slots(group):
-            if slot not in state:
-                state[slot] = _zeros_like(parameter)
-        return state
-
     def _owners(self) -> Counter[Clock]:
         return Counter(state["step"] for state in self.state.values() if "step" in state)
 
+    def in_numbers(self, number: int) -> Group:
+        """The settings of a group, with data in place of the numbers that vary."""
+        group = self.param_groups[number]
+        found = {**group, "lr": self._rate(number, group)}
+        for key in self.dials:
+            value = group[key]
+            if isinstance(value, tuple):
+                parts = [
+                    self._datum((number, key, n), partial(_entry, group, key, n))
+                    for n in range(len(value))
+                ]
+                found[key] = tuple(parts)
+            else:
+                found[key] = self._datum((number, key, 0), partial(_entry, group, key, None))
+        return found
+
     def _rate(self, number: int, group: Group) -> Tensor:
         """The learning rate as data. A jitted step reads the number anew at every call."""
-        value = float(group["lr"])
-        known = self._rates.get(number)
+        if isinstance(group["lr"], Tensor):
+            return group["lr"].detach().to(float64).reshape(())
+        return self._datum((number, "lr", 0), partial(_entry, group, "lr", None))
+
+    def _datum(self, place: tuple[int, str, int], read: Callable[[], float]) -> Tensor:
+        value, known = read(), self._data.get(place)
         if current.trace is not None or known is None or known[0] != value:
-            rate = wrap(host_value("float64", (), lambda: float(group["lr"])))
-            known = self._rates[number] = (value, rate)
+            known = self._data[place] = value, wrap(host_value("float64", (), read))
         return known[1]
 
     # State
 
     def state_dict(self) -> dict[str, Any]:
         """Settings and states, with parameters by number as in PyTorch; "step" is a number."""
-        numbers: dict[int, int] = {}
-        groups = []
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                numbers.setdefault(id(parameter), len(numbers))
-            listed = [numbers[id(p)] for p in group["params"]]
-            groups.append({**group, "params": listed})
-        states = {
-            numbers[id(parameter)]: {key: _taken_down(value) for key, value in state.items()}
-            for parameter, state in self.state.items()
-        }
-        return {"state": states, "param_groups": groups}
+        return saved.taken_down(self)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned; all or nothing. States that are there keep their
-        tensors, with new numbers in them, so that a jitted step goes on with those.
+        """Take over what `state_dict` returned, here or in PyTorch; all or nothing. States that are
+        there keep their tensors, with new numbers in them, so that a jitted step goes on with
+        those.
 
         Errors: ArgumentError where groups or states do not fit these parameters.
         """
-        name = f"{type(self).__name__}.load_state_dict"
-        try:
-            groups = [dict(group) for group in state_dict["param_groups"]]
-            given = {int(number): dict(state) for number, state in state_dict["state"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise ArgumentError(f"{name}: need a dictionary made by state_dict()") from None
-        counts = [len(group.get("params", ())) for group in groups]
-        need = [len(group["params"]) for group in self.param_groups]
-        if counts != need:
-            raise ArgumentError(f"{name}: groups of {counts} parameters; need {need}")
-        settings = []
-        for group in groups:
-            kept = {k: v for k, v in group.items() if k in self.defaults}
-            settings.append(plain({**self.defaults, **kept}))
-            self.check(settings[-1])
-        parameters = [p for group in self.param_groups for p in group["params"]]
-        numbers = [number for group in groups for number in group["params"]]
-        places = dict(zip(numbers, parameters, strict=True))
-        clocks: dict[float, Clock] = {}
-        states: dict[Tensor, State] = {}
-        for number, state in given.items():
-            if number not in places:
-                raise ArgumentError(
-                    f"{name}: a state for parameter {number}; need one of {numbers}"
-                )
-            states[places[number]] = _restored(name, number, state, places[number], clocks)
+        settings, found = saved.fitting(self, state_dict)
+        states = self.restored(found)
         for group, known in zip(self.param_groups, settings, strict=True):
             group.update(known)
         makeup.version += 1
-        self.state = _adopted(self.state, states)
+        self.state = saved.adopted(self.state, states)
 
-    def __repr__(self) -> str:
-        rows = self.param_groups or [self.defaults]
-        shown = "; ".join(
-            ", ".join(f"{key}={value}" for key, value in group.items() if key != "params")
-            for group in rows
+    def restored(self, found: Mapping[int, tuple[State, Tensor, Group]]) -> dict[Tensor, State]:
+        """The states of a file, fit to go on with."""
+        return saved.restored(self, found)
+
+
+def _entry(group: Group, key: str, place: int | None) -> float:
+    return float(group[key] if place is None else group[key][place])
+
+
+class Turn:
+    """The step of one group, recorded at once and made true by `commit`."""
+
+    def __init__(self, rule: Optimizer, number: int, owners: Mapping[Clock, int]) -> None:
+        self.rule, self.group = rule, rule.param_groups[number]
+        group = self.group
+        self.parameters = [p for p in group["params"] if p.grad is not None]
+        self.held = [self._held(parameter) for parameter in self.parameters]
+        self.states = [dict(state) for state in self.held]
+        self.tick = (
+            Tick(self.states, owners, lambda: Clock(0.0, rule.common(group)))
+            if rule.counts_steps
+            else None
         )
-        return f"{type(self).__name__}({shown})"
+        self._numbers = rule.in_numbers(number) if self.parameters else group
+        self._factors: dict[tuple[Clock | None, DType | None], Scalars] = {}
+        self.new = [
+            self._updated(parameter, state)
+            for parameter, state in zip(self.parameters, self.states, strict=True)
+        ]
 
+    def _held(self, parameter: Tensor) -> State:
+        """The state of a parameter, with what it has not yet."""
+        state = dict(self.rule.state.get(parameter) or {})
+        for slot in self.rule.slots(parameter, self.group):
+            if slot not in state:
+                state[slot] = self.rule.begin(slot, parameter, self.group)
+        return state
 
-def plain(settings: Mapping[str, Any]) -> Group:
-    """Settings with Python's numbers in place of NumPy's, so that they can be written as JSON.
+    def _updated(self, parameter: Tensor, state: State) -> Tensor:
+        """`update`; both parts of a complex parameter are real parameters of their own."""
+        grad: Any = parameter.grad
+        if self.group.get("maximize"):
+            grad = -grad
+        if not parameter.dtype.is_complex:
+            factors = self._factors_of(state, parameter.dtype)
+            return self.rule.update(parameter, grad, state, self.group, factors)
+        before = set(state)
+        pairs = [k for k, v in state.items() if isinstance(v, Tensor) and v.dtype.is_complex]
+        state.update({key: view_as_real(state[key]) for key in pairs})
+        real, grad = view_as_real(parameter), view_as_real(grad)
+        factors = self._factors_of(state, real.dtype)
+        new = self.rule.update(real, grad, state, self.group, factors)
+        new_too = [key for key in state if key not in before]
+        state.update({key: view_as_complex(state[key]) for key in (*pairs, *new_too)})
+        return view_as_complex(new)
 
-    Example:
-        >>> plain({"lr": np.float64(0.5), "betas": (np.float64(0.5), 0.75)})
-        {'lr': 0.5, 'betas': (0.5, 0.75)}
-    """
+    def _factors_of(self, state: State, dtype: DType) -> Scalars:
+        """What parameters of one clock and dtype have in common: recorded once."""
+        clock: Clock | None = state.get("step")
+        found = self._factors.get((clock, dtype))
+        if found is None:
+            wide = self._factors.get((clock, None))
+            if wide is None:
+                wide = self.rule.factors(self._numbers, clock or Clock())
+                self._factors[clock, None] = wide
+            found = tuple(v.to(dtype) if isinstance(v, Tensor) else v for v in wide)
+            self._factors[clock, dtype] = found
+        return found
 
-    def one(value: Any) -> Any:
-        if isinstance(value, (tuple, list)):  # a list could be changed in place
-            return tuple(map(one, value))
-        return (
-            value.item()
-            if isinstance(value, (np.generic, np.ndarray)) and not np.ndim(value)
-            else value
-        )
-
-    return {key: one(value) for key, value in settings.items()}
-
-
-def _restored(
-    name: str, number: int, state: Mapping[str, Any], parameter: Tensor, clocks: dict[float, Clock]
-) -> State:
-    result: State = {}
-    for key, value in state.items():
-        if key == "step":
-            count = float(value)
-            result[key] = clocks.setdefault(count, Clock(count))
-        elif value is not None:
-            numbers = value.detach() if isinstance(value, Tensor) else Tensor(np.asarray(value))
-            if numbers.shape != parameter.shape:
-                raise ShapeError(f"{name}: {key} of parameter {number} is {tuple(numbers.shape)}; "
-                                 f"need {tuple(parameter.shape)}")  # fmt: skip
-            result[key] = numbers.to(parameter.dtype)
-    return result
-
-
-def _settings(group: Group) -> Callable[[], tuple[Any, ...]]:
-    """A function that reads the settings of `group`, but for the rate, and counts its parameters:
-    in little time, since a jitted step asks at every call."""
-    read = itemgetter("params", *(key for key in group if key not in ("params", "lr")))
-
-    def settings() -> tuple[Any, ...]:
-        parameters, *others = read(group)
-        return len(parameters), *others
-
-    return settings
-
-
-def _adopted(held: Mapping[Tensor, State], loaded: dict[Tensor, State]) -> dict[Tensor, State]:
-    """The `loaded` states in the tensors that held the old ones. A clock stays as long as all of
-    its owners show the same time."""
-    times: dict[Clock, Clock] = {}  # a clock that is there -> the one whose time it takes over
-    for parameter, state in loaded.items():
-        before = held.get(parameter) or {}
-        for key, new in state.items():
-            old = before.get(key)
-            if isinstance(old, Clock):
-                if times.setdefault(old, new) is new:
-                    state[key] = old
-            elif isinstance(old, Tensor):
-                old.data = new
-                state[key] = old
-    for old, new in times.items():
-        old.count.data = new.count
-    return loaded
-
-
-def _taken_down(value: Any) -> Any:
-    """A part of a state as it is now: the next step rebinds the handle itself."""
-    if isinstance(value, Clock):
-        return value.count.item()
-    return value.detach() if isinstance(value, Tensor) else value
-
-
-def _rebound(held: State, state: State) -> list[Tensor]:
-    """Put the new tensors of `state` into the handles that held the old ones; returns those."""
-    changed = []
-    for key, old in held.items():
-        new = state[key]
-        if isinstance(old, Tensor) and isinstance(new, Tensor):
-            old.data = new
-            state[key] = old
-            changed.append(old)
-    return changed
-
-
-def _zeros_like(parameter: Tensor) -> Tensor:
-    """Zeros as data: a constant would give the first step a graph of its own."""
-    return Tensor(leaf_of(Array.zeros(parameter.shape, parameter.dtype)))
-
-
-def rates(lr: float | None, learning_rate: float | None, default: float) -> float:
-    """The learning rate under either of its names.
-
-    Errors: ArgumentError when both are given and differ.
-    """
-    if lr is not None and learning_rate is not None and lr != learning_rate:
-        raise ArgumentError(f"lr={lr} and learning_rate={learning_rate} differ; need one of them")
-    return next((v for v in (lr, learning_rate) if v is not None), default)
+    def commit(self) -> Iterator[Tensor]:
+        """Let parameters and states show their new values; gives the tensors that changed."""
+        if self.tick is not None:
+            yield from self.tick.commit(self.states)
+        for parameter, old, state, new in zip(
+            self.parameters, self.held, self.states, self.new, strict=True
+        ):
+            parameter.data = new
+            self.rule.state[parameter] = state
+            yield parameter
+            yield from saved.rebound(old, state)

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from ambos.core.errors import ArgumentError
-from ambos.optim.averages import faded
-from ambos.optim.optimizer import Group, Optimizer, State, rates
+from ambos.optim.averages import faded, penalized
+from ambos.optim.clock import Clock
+from ambos.optim.optimizer import Optimizer, Scalars
+from ambos.optim.saved import State
+from ambos.optim.settings import Group, rates
 from ambos.tensor.handle import Tensor
 from ambos.tensor.tracing import guard
 
@@ -30,28 +33,35 @@ class SGD(Optimizer):
     """
 
     counts_steps = False
+    dials = ("momentum",)
 
     def __init__(
         self,
         params: Iterable[Any] | None = None,
-        lr: float | None = None,
+        lr: float | Tensor = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
         *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
         learning_rate: float | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": rates(lr, learning_rate, 1e-3),
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-            },
-        )
+        settings = {
+            "lr": rates(lr, learning_rate, 1e-3),
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        super().__init__(params, settings)
 
     def check(self, settings: Group) -> None:
         super().check(settings)
@@ -61,22 +71,26 @@ class SGD(Optimizer):
                 f"dampening={settings['dampening']}; need momentum > 0 and dampening=0"
             )
 
-    def slots(self, group: Group) -> tuple[str, ...]:
-        return ("momentum_buffer",) if group["momentum"] else ()
+    def slots(self, parameter: Tensor, group: Group) -> tuple[str, ...]:
+        if not group["momentum"]:
+            return ()
+        if group["dampening"]:  # the first velocity is the gradient itself, undampened
+            guard(lambda: parameter in self.state)
+            return ("momentum_buffer",) if parameter in self.state else ()
+        return ("momentum_buffer",)
+
+    def factors(self, group: Group, clock: Clock) -> Scalars:
+        return group["lr"], group["momentum"]
 
     def update(
-        self, parameter: Tensor, grad: Tensor, state: State, group: Group, lr: Tensor
+        self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        momentum, dampening = group["momentum"], group["dampening"]
-        if group["weight_decay"]:
-            grad = grad + parameter * group["weight_decay"]
-        if momentum:
-            # The first velocity is the gradient itself, undampened; on zeros the general form
-            # gives just that, unless there is dampening.
-            guard(lambda: bool(dampening) and parameter in self.state)
-            first = dampening and parameter not in self.state
-            fresh = grad if first or not dampening else grad * (1 - dampening)
-            velocity = faded(state["momentum_buffer"] * momentum + fresh)
+        (lr, momentum), dampening = factors, group["dampening"]
+        grad = penalized(grad, parameter, group["weight_decay"])
+        if group["momentum"]:
+            before = state.get("momentum_buffer")
+            fresh = grad * (1 - dampening) if dampening else grad
+            velocity = grad if before is None else faded(before * momentum + fresh)
             state["momentum_buffer"] = velocity
             grad = grad + velocity * momentum if group["nesterov"] else velocity
-        return parameter - grad * lr.to(parameter.dtype)
+        return parameter - grad * lr

@@ -241,6 +241,7 @@ def test_averages_without_gradients_fade_to_zero_and_are_never_subnormal(rule):
     assert min(size for size in sizes if size) >= np.finfo(np.float32).tiny
 
 
+@pytest.mark.filterwarnings("ignore:Adam.*step. no parameter has a gradient")
 @pytest.mark.parametrize("rule", [optim.Adam, optim.AdamW])
 def test_groups_and_latecomers_share_no_factors_that_differ(rule):
     """One optimizer of several groups steps like an optimizer for each, bit by bit."""

@@ -16,7 +16,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
-from tests.parity import database, mapping
+from tests.parity import database, mapping, optimizers
 from tests.parity.check import ASPECTS, Outcome, outcome_of
 
 
@@ -55,7 +55,7 @@ def table(found: Sequence[Outcome]) -> str:
     lines += _listed("Differences without one", _unexplained(found))
     lines += _listed("Out of scope", [f"`{name}`: {why}" for name, why in mapping.OUT.items()])
     lines += _listed("Without a function of ours", [f"`{name}`" for name in unmapped])
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n" + optimizers.table()
 
 
 def _explained(found: Sequence[Outcome]) -> list[str]:

@@ -1,0 +1,153 @@
+"""States of optimizers, taken down and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from ambos.core.errors import ArgumentError, ShapeError
+from ambos.optim.clock import Clock
+from ambos.optim.settings import Group, plain
+from ambos.tensor.handle import Tensor
+
+State = dict[str, Any]
+
+
+class Rule(Protocol):
+    """What is asked of an optimizer here."""
+
+    defaults: Group
+    param_groups: list[Group]
+    state: dict[Tensor, State]
+
+    def check(self, settings: Group) -> None:
+        """Refuse settings outside their range."""
+
+    def slot_shape(self, slot: str, parameter: Tensor) -> tuple[int, ...]:
+        """The shape of what is kept under `slot`."""
+
+    def common(self, group: Group) -> dict[str, float | Tensor]:
+        """What parameters that step together share, at the start."""
+
+
+def taken_down(rule: Rule) -> dict[str, Any]:
+    """Settings and states, with parameters by number as in PyTorch; "step" is a number."""
+    numbers: dict[int, int] = {}
+    groups = []
+    for group in rule.param_groups:
+        for parameter in group["params"]:
+            numbers.setdefault(id(parameter), len(numbers))
+        listed = [numbers[id(p)] for p in group["params"]]
+        groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": listed})
+    states = {
+        numbers[id(parameter)]: dict(_entries(state)) for parameter, state in rule.state.items()
+    }
+    return {"state": states, "param_groups": groups}
+
+
+def _entries(state: State) -> Iterator[tuple[str, Any]]:
+    """A state as it is now: the next step rebinds the handles themselves."""
+    for key, value in state.items():
+        if isinstance(value, Clock):
+            yield from value.numbers().items()
+        elif isinstance(value, list):
+            yield key, [v.detach() if isinstance(v, Tensor) else v for v in value]
+        else:
+            yield key, value.detach() if isinstance(value, Tensor) else value
+
+
+def fitting(
+    rule: Rule, state_dict: Mapping[str, Any]
+) -> tuple[list[Group], dict[int, tuple[State, Tensor, Group]]]:
+    """The settings in `state_dict` and, by number, each state with its parameter and group.
+
+    Errors: ArgumentError where groups or states do not fit these parameters.
+    """
+    name = f"{type(rule).__name__}.load_state_dict"
+    try:
+        groups = [dict(group) for group in state_dict["param_groups"]]
+        given = {int(number): dict(state) for number, state in state_dict["state"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ArgumentError(f"{name}: need a dictionary made by state_dict()") from None
+    counts = [len(group.get("params", ())) for group in groups]
+    need = [len(group["params"]) for group in rule.param_groups]
+    if counts != need:
+        raise ArgumentError(f"{name}: groups of {counts} parameters; need {need}")
+    settings = []
+    for group in groups:
+        kept = {key: value for key, value in group.items() if key != "params"}
+        settings.append(plain({**rule.defaults, **kept}))
+        rule.check(settings[-1])
+    places = {
+        number: (parameter, group)
+        for saved, group in zip(groups, rule.param_groups, strict=True)
+        for number, parameter in zip(saved["params"], group["params"], strict=True)
+    }
+    for number in given:
+        if number not in places:
+            raise ArgumentError(f"{name}: a state for parameter {number}; need one of "
+                                f"{list(places)}")  # fmt: skip
+    return settings, {number: (state, *places[number]) for number, state in given.items()}
+
+
+def restored(rule: Rule, found: Mapping[int, tuple[State, Tensor, Group]]) -> dict[Tensor, State]:
+    """States with tensors of the parameters' dtypes, and clocks where all show the same.
+
+    Errors: ShapeError where a tensor does not fit its parameter.
+    """
+    clocks: dict[tuple[Any, ...], Clock] = {}
+    states: dict[Tensor, State] = {}
+    for number, (state, parameter, group) in found.items():
+        where = f"{type(rule).__name__}.load_state_dict"
+        shared = rule.common(group)
+        result = states[parameter] = {}
+        for key, value in state.items():
+            if key == "step":
+                numbers = {name: float(state.get(name, start)) for name, start in shared.items()}
+                clock = (id(group), float(value), *numbers.values())
+                result[key] = clocks.setdefault(clock, Clock(float(value), numbers))
+            elif value is not None and key not in shared:
+                numbers_of = value.detach() if isinstance(value, Tensor) else _tensor(value)
+                need = rule.slot_shape(key, parameter)
+                if tuple(numbers_of.shape) != tuple(need):
+                    raise ShapeError(f"{where}: {key} of parameter {number} is "
+                                     f"{tuple(numbers_of.shape)}; need {tuple(need)}")  # fmt: skip
+                result[key] = numbers_of.to(parameter.dtype)
+    return states
+
+
+def _tensor(value: Any) -> Tensor:
+    return Tensor(np.asarray(value))
+
+
+def adopted(held: Mapping[Tensor, State], loaded: dict[Tensor, State]) -> dict[Tensor, State]:
+    """The `loaded` states in the tensors that held the old ones. A clock stays as long as all of
+    its owners show the same time."""
+    times: dict[Clock, Clock] = {}  # a clock that is there -> the one whose time it takes over
+    for parameter, state in loaded.items():
+        before = held.get(parameter) or {}
+        for key, new in state.items():
+            old = before.get(key)
+            if isinstance(old, Clock):
+                if times.setdefault(old, new) is new:
+                    state[key] = old
+            elif isinstance(old, Tensor) and isinstance(new, Tensor):
+                old.data = new
+                state[key] = old
+    for old, new in times.items():
+        old.take_over(new)
+    return loaded
+
+
+def rebound(held: State, state: State) -> list[Tensor]:
+    """Put the new tensors of `state` into the handles that held the old ones; returns those."""
+    changed = []
+    for key, old in held.items():
+        new = state[key]
+        if isinstance(old, Tensor) and isinstance(new, Tensor):
+            old.data = new
+            state[key] = old
+            changed.append(old)
+    return changed
