@@ -1,5 +1,6 @@
 """Update rules and learning-rate schedules, under PyTorch's names."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
@@ -32,7 +33,7 @@ RULES = (
     SGD, Adam, AdamW, Adamax, NAdam, RAdam, Adagrad, Adadelta, RMSprop, Rprop, ASGD, Adafactor,
     Muon, Lion, AdamWScheduleFree,
 )  # fmt: skip
-BY_NAME: dict[str, type[Optimizer]] = {rule.__name__.lower(): rule for rule in RULES}
+BY_NAME: dict[str, Callable[[], Optimizer]] = {rule.__name__.lower(): rule for rule in RULES}
 
 
 def by_name(name: str) -> Optimizer:
@@ -48,7 +49,7 @@ def by_name(name: str) -> Optimizer:
     if rule is None:
         raise ArgumentError(f"optimizer: unknown name {name!r}; known: {', '.join(BY_NAME)}"
                             f"{suggest(name.lower(), BY_NAME)}")  # fmt: skip
-    return rule()  # type: ignore[call-arg]
+    return rule()
 
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name

@@ -49,15 +49,15 @@ def save(model: Any, path: str | os.PathLike[str], include_optimizer: bool) -> s
         state = rule.state_dict()
         config["plan"] = plan.config | {
             "optimizer": type(rule).__name__.lower() if type(rule) in BY_NAME.values() else None,
-            "groups": state["param_groups"],
-            "steps": {},
+            "groups": [group | {"lr": float(group["lr"])} for group in state["param_groups"]],
+            "numbers": {},
         }
         for number, entries in state["state"].items():
             for key, value in entries.items():
                 if isinstance(value, Tensor):
                     tensors[f"{OPTIMIZER}{number}/{key}"] = value
                 else:
-                    config["plan"]["steps"][str(number)] = value
+                    config["plan"]["numbers"].setdefault(str(number), {})[key] = value
     files.write(place, tensors, config)
     return str(place)
 
@@ -157,7 +157,7 @@ def _restore_plan(model: Any, tensors: Mapping[str, Tensor], plan: dict[str, Any
         numbers = group["params"]
         settings = {key: value for key, value in group.items() if key != "params"}
         rule.add_param_group({"params": [parameters[n] for n in numbers], **settings})
-    state: dict[int, dict[str, Any]] = {int(n): {"step": s} for n, s in plan["steps"].items()}
+    state: dict[int, dict[str, Any]] = {int(n): dict(s) for n, s in plan["numbers"].items()}
     for name, value in tensors.items():
         if name.startswith(OPTIMIZER):
             number, key = name.removeprefix(OPTIMIZER).split("/")

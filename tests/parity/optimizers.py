@@ -69,7 +69,7 @@ class Run:
 
             rule.step(closure)
 
-    def differences(self, tolerance: float) -> list[Difference]:
+    def differences(self, tolerance: float, of_state: float) -> list[Difference]:
         """What is not equal: parameters, states, names of settings and states."""
         found = []
         for number, (p, q) in enumerate(zip(self.ours, self.theirs, strict=True)):
@@ -81,7 +81,7 @@ class Run:
             for key, value in state.items():
                 if value is not None and key != "al":  # scratch of torch's loops
                     mine = ours["state"][number].get(key)
-                    found += self.compared(f"{key} of {number}", mine, value, tolerance)
+                    found += self.compared(f"{key} of {number}", mine, value, of_state)
         return found
 
     def compared(self, what: str, ours: Any, theirs: Any, tolerance: float) -> list[Difference]:
@@ -112,8 +112,9 @@ def check(name: str) -> tuple[int, list[Difference]]:
         for run in runs:
             for _ in range(STEPS):
                 run.descend() if name == "LBFGS" else run.step()
-    tolerance = 1e-4 if name == "LBFGS" else 1e-6  # its iterations amplify rounding
-    return len(runs), [d for run in runs for d in run.differences(tolerance)]
+    # LBFGS remembers differences of gradients, where rounding is all that is left in the end.
+    tolerances = (1e-5, 2e-3) if name == "LBFGS" else (1e-6, 1e-6)
+    return len(runs), [d for run in runs for d in run.differences(*tolerances)]
 
 
 def table() -> str:
