@@ -14,7 +14,7 @@ TORCH := torch==2.13.0
 PEERS := .venv-bench
 OPTIONAL := 'jax>=0.4.30' tensorflow-cpu 'mlx[cpu]' tinygrad
 
-.PHONY: help demo test lint types imports format unit parity fuzz einops leaks mistakes large bench clean
+.PHONY: help demo test lint types imports format unit parity fuzz einops leaks mistakes large models bench clean
 
 help:
 	@echo "make demo    install, then train a network on real handwritten digits"
@@ -27,6 +27,7 @@ help:
 	@echo "make leaks   memory over many calls of every public function (ARGS='--calls 100000')"
 	@echo "make mistakes  typical mistakes with every public function"
 	@echo "make large   arrays of more than 2^31 elements"
+	@echo "make models  every model at its real size beside PyTorch's (ARGS='--only resnet --steps 10')"
 	@echo "make format  rewrite the sources as ruff wants them"
 	@echo "make bench   side by side with the peers (ARGS='--only gemm --threads 1')"
 	@echo "make clean   remove the environment and everything generated"
@@ -62,6 +63,9 @@ mistakes: $(VENV)/.test
 
 large: $(VENV)/.test
 	$(BIN)/pytest -q -m large tests/tensor/test_large.py
+
+models: $(VENV)/.test
+	$(BIN)/python -m tests.models $(ARGS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # the function, which hides the room of the same name
 
 # Rooms and names that are imported when they are first used.
 ROOMS = ("autograd", "nn", "optim", "data", "distributed", "export", "serve", "hub", "viz",
-         "testing", "train", "random", "special", "tree", "errors", "masked", "linalg",
+         "testing", "train", "models", "random", "special", "tree", "errors", "masked", "linalg",
          "fft", "signal", "func")  # fmt: skip
 PLACES = {
     "autograd": "ambos.tensor.autograd", "random": "ambos.tensor.random",

@@ -1,0 +1,84 @@
+"""Models, each a short file that reads like its paper, under the names and keys of torchvision.
+
+A file is imported when one of its names is first used.
+"""
+
+import importlib
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ambos.core.arguments import answering, checked
+from ambos.core.errors import UnknownNameError, suggest
+
+# What each file has: its classes, and the functions that make a model of a certain size.
+FILES = {
+    "alex_net": "AlexNet alexnet",
+    "densenet": "DenseNet densenet121 densenet161 densenet169 densenet201",
+    "le_net": "LeNet lenet",
+    "perceptron": "MLP mlp",
+    "mobilenetv2": "MobileNetV2 mobilenet_v2",
+    "resnet": "ResNet resnet101 resnet152 resnet18 resnet34 resnet50 resnext101_32x8d "
+    "resnext101_64x4d resnext50_32x4d wide_resnet101_2 wide_resnet50_2",
+    "vgg": "VGG vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn",
+}
+PLACES = {name: file for file, names in FILES.items() for name in names.split()}
+BUILDERS = sorted(name for name in PLACES if name.islower())
+
+__all__ = ["get_model", "get_model_builder", "list_models"]
+_PUBLIC = sorted({*__all__, *PLACES})
+_unknown = answering(__name__, _PUBLIC)
+
+
+@checked
+def list_models(include: str = "*") -> list[str]:
+    """The names that `get_model` knows; of those that fit `include`, if it is given.
+
+    Example:
+        >>> list_models("resnet1*")
+        ['resnet101', 'resnet152', 'resnet18']
+    """
+    return [name for name in BUILDERS if fnmatchcase(name, include)]
+
+
+@checked
+def get_model_builder(name: str) -> Callable[..., Any]:
+    """The function that makes the model of this name.
+
+    Errors: UnknownNameError for a name that `list_models()` does not have.
+
+    Example:
+        >>> get_model_builder("resnet18").__name__
+        'resnet18'
+    """
+    if name not in BUILDERS:
+        raise UnknownNameError(
+            f"get_model: unknown model {name!r}; need one of list_models(){suggest(name, BUILDERS)}"
+        )
+    found: Callable[..., Any] = getattr(importlib.import_module(f"{__name__}.{PLACES[name]}"), name)
+    return found
+
+
+@checked
+def get_model(name: str, **settings: Any) -> Any:
+    """A new model: `get_model("lenet", num_classes=7)` is `lenet(num_classes=7)`.
+
+    Errors: UnknownNameError for a name that `list_models()` does not have.
+
+    Example:
+        >>> get_model("lenet", num_classes=7).fc3
+        Linear(in_features=84, out_features=7, bias=True)
+    """
+    return get_model_builder(name)(**settings)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PLACES:
+        return _unknown(name)
+    found = getattr(importlib.import_module(f"{__name__}.{PLACES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return _PUBLIC

@@ -1,0 +1,51 @@
+"""What every model function shares: `weights`, from a file or from numbers that are there."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ambos.core.errors import ArgumentError
+from ambos.core.misuse import misfit
+from ambos.nn.module import Module
+
+Net = TypeVar("Net", bound=Module)
+Weights = str | os.PathLike[str] | Mapping[str, Any] | None
+
+
+def builder(function: Callable[..., Net]) -> Callable[..., Net]:
+    """Decorate a function that makes a model: it takes `weights=` too, and loads them.
+
+    `weights` is None (new random numbers), the path of a safetensors file, or a `state_dict`.
+    `progress`, which says in torchvision whether a download shows a bar, is accepted and ignored.
+    """
+
+    @functools.wraps(function)
+    def build(*args: Any, weights: Weights = None, progress: bool = True, **settings: Any) -> Net:
+        if (complaint := misfit(function.__name__, function, args, settings)) is not None:
+            raise complaint
+        model = function(*args, **settings)
+        if weights is not None:
+            model.load_state_dict(numbers(function.__name__, weights))
+        return model
+
+    return build
+
+
+def numbers(name: str, weights: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, Any]:
+    """The `state_dict` that `weights` stands for.
+
+    Errors: ArgumentError for what is neither a mapping nor the path of a file.
+    """
+    if isinstance(weights, Mapping):
+        return weights
+    if not os.path.isfile(weights):
+        raise ArgumentError(
+            f"{name}: weights is {weights!r}; need None, a state_dict or the path of a file that "
+            "exists (nothing is downloaded)"
+        )
+    from safetensors.numpy import load_file
+
+    return load_file(weights)

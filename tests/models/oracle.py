@@ -1,0 +1,179 @@
+"""A model beside its oracle in PyTorch: the same numbers in both.
+
+What is compared is relative to the largest number of the oracle's tensor. A gradient that is nearly
+zero throughout (of a bias before a normalisation) is rounding noise, so no scale is below a
+hundredth of the largest gradient of all.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+import ambos as am
+import ambos.nn.functional as F
+from ambos import optim
+from tests.models.twins import Case
+
+
+@dataclass
+class Comparison:
+    """Relative differences; those of the oracle from itself in float64, where asked for."""
+
+    output: float
+    gradient: float
+    worst: str  # whose gradient it is
+    output_of_float32: float = 0.0
+    gradient_of_float32: float = 0.0
+
+
+def leaves(result: Any) -> list[Any]:
+    """The tensors of a result, in the order of both libraries."""
+    if isinstance(result, Mapping):
+        return [leaf for part in result.values() for leaf in leaves(part)]
+    if isinstance(result, (list, tuple)):
+        return [leaf for part in result for leaf in leaves(part)]
+    return [result]
+
+
+def pair(case: Case) -> tuple[Any, torch.nn.Module]:
+    """Both models, with the oracle's numbers: keys and shapes are the same, in the same order."""
+    torch.manual_seed(0)
+    theirs = worn(case.theirs())
+    ours = case.ours()
+    state = theirs.state_dict()
+    assert keys(ours) == keys(theirs)
+    ours.load_state_dict(state)
+    return ours, theirs
+
+
+def keys(model: Any) -> list[tuple[str, tuple[int, ...]]]:
+    """The state of a model: names and shapes, in order."""
+    return [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
+
+
+def worn(model: torch.nn.Module) -> torch.nn.Module:
+    """With normalisations that scale and shift, and running statistics of their own."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                for name, low in (("weight", 0.5), ("bias", -0.5), ("running_mean", -0.5),
+                                  ("running_var", 0.5)):  # fmt: skip
+                    tensor = getattr(module, name)
+                    tensor.copy_(torch.rand(tensor.shape) + low)
+    return model
+
+
+def difference(found: np.ndarray, theirs: torch.Tensor, least: float = 1e-30) -> float:
+    """The largest, relative to the largest number of the oracle."""
+    expected = theirs.detach().double().numpy()
+    assert found.shape == expected.shape, (found.shape, expected.shape)
+    if not expected.size:
+        return 0.0
+    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), least))
+
+
+def targets(result: Any) -> list[np.ndarray]:
+    """Something to learn for each tensor of a result: classes for rows of scores, else numbers."""
+    numbers = np.random.default_rng(3)
+    found = []
+    for leaf in leaves(result):
+        shape = tuple(leaf.shape)
+        if len(shape) == 2:
+            found.append(numbers.integers(0, shape[1], shape[0]))
+        else:
+            found.append(numbers.standard_normal(shape).astype(np.float32))
+    return found
+
+
+def loss_of(functional: Any, result: Any, wanted: Iterable[Any]) -> Any:
+    """Cross entropy of scores, squares of all else."""
+    total = 0.0
+    for leaf, target in zip(leaves(result), wanted, strict=True):
+        measure = functional.cross_entropy if len(leaf.shape) == 2 else functional.mse_loss
+        total = total + measure(leaf, target)
+    return total
+
+
+def compare(case: Case, training: bool = False, exact: bool = False) -> Comparison:
+    """Results and gradients of one call, in the mode that is asked for."""
+    ours, theirs = pair(case)
+    ours.train(training)
+    theirs.train(training)
+    inputs = case.inputs()
+    wanted = targets(theirs(*map(torch.tensor, inputs)))
+    result = ours(*map(am.tensor, inputs))
+    loss_of(F, result, map(am.tensor, wanted)).backward()
+    doubled = copy.deepcopy(theirs).double()
+    expected = asked(theirs, inputs, wanted)
+    pairs = zip(leaves(result), leaves(expected), strict=True)
+    output = max(difference(mine.numpy(), other) for mine, other in pairs)
+    gradients = {n: p.grad.numpy() for n, p in ours.named_parameters() if p.grad is not None}
+    found = Comparison(output, *worst_gradient(gradients, theirs))
+    if exact:
+        inputs = [x.astype(np.float64) if x.dtype == np.float32 else x for x in inputs]
+        pairs = zip(leaves(expected), leaves(asked(doubled, inputs, wanted)), strict=True)
+        found.output_of_float32 = max(difference(a.detach().numpy(), b) for a, b in pairs)
+        known = {n: p.grad.numpy() for n, p in theirs.named_parameters() if p.grad is not None}
+        found.gradient_of_float32 = worst_gradient(known, doubled)[0]
+    return found
+
+
+def asked(model: torch.nn.Module, inputs: list[np.ndarray], wanted: list[np.ndarray]) -> Any:
+    """The oracle's results; its parameters have their gradients."""
+    result = model(*map(torch.tensor, inputs))
+    precise = next(model.parameters()).dtype
+    aims = [t if t.dtype == torch.int64 else t.to(precise) for t in map(torch.tensor, wanted)]
+    loss_of(torch.nn.functional, result, aims).backward()
+    return result
+
+
+def worst_gradient(found: dict[str, np.ndarray], theirs: torch.nn.Module) -> tuple[float, str]:
+    """The largest difference between gradients, and whose."""
+    known = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
+    assert known.keys() == found.keys()
+    least = 1e-2 * max(gradient.abs().max().item() for gradient in known.values())
+    differences = {name: difference(found[name], known[name], least) for name in known}
+    name = max(differences, key=lambda key: differences[key])
+    return differences[name], name
+
+
+def trainings(
+    case: Case, steps: int, lr: float = 1e-3
+) -> Iterator[tuple[float, float, float, float]]:
+    """The losses of both, step by step, and the seconds that the steps took."""
+    ours, theirs = pair(case)
+    inputs = case.inputs()
+    with torch.no_grad():
+        wanted = targets(theirs.eval()(*map(torch.tensor, inputs)))
+    ours.train()
+    theirs.train()
+    rule = optim.SGD(ours.parameters(), lr=lr, momentum=0.9)
+    their_rule = torch.optim.SGD(theirs.parameters(), lr=lr, momentum=0.9)
+
+    @am.jit
+    def step(inputs: list[Any], wanted: list[Any]) -> Any:
+        loss = loss_of(F, ours(*inputs), wanted)
+        rule.zero_grad()
+        loss.backward()
+        rule.step()
+        return loss
+
+    mine = ([*map(am.tensor, inputs)], [*map(am.tensor, wanted)])
+    for _ in range(steps):
+        start = time.perf_counter()
+        found = step(*mine).item()
+        middle = time.perf_counter()
+        result = theirs(*map(torch.tensor, inputs))
+        loss = loss_of(torch.nn.functional, result, map(torch.tensor, wanted))
+        their_rule.zero_grad()
+        loss.backward()
+        their_rule.step()
+        expected = loss.item()
+        yield found, expected, middle - start, time.perf_counter() - middle
