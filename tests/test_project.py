@@ -85,7 +85,7 @@ def test_contracts_have_no_exceptions():
 
 def test_torch_is_pinned_alike_everywhere():
     extras = settings()["project"]["optional-dependencies"]
-    pins = {p for extra in extras.values() for p in extra if p.startswith("torch")}
+    pins = {p for extra in extras.values() for p in extra if p.startswith("torch==")}
     pins |= set(re.findall(r"torch==[\d.]+", (ROOT / "Makefile").read_text()))
     assert pins == {"torch==2.13.0"}
 
