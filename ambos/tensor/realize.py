@@ -23,6 +23,7 @@ from ambos.graph.constants import is_constant
 from ambos.graph.lines import Line, line_of
 from ambos.graph.node import exact, pending
 from ambos.ops.bounds import message_for, out_of_range
+from ambos.ops.call import Call
 from ambos.ops.control import Control, with_insides
 from ambos.ops.custom import custom, plain, plain_attrs, without_rules
 from ambos.ops.indexing import Index
@@ -74,12 +75,25 @@ def realize(nodes: Sequence[Node]) -> None:
     if config.fuse:
         compute(roots)
         return
-    for node in pending(roots):
-        # Numbers are shared by all graphs, which would be other graphs if these were data.
-        if node.value is None and (node in roots or not is_constant(node)):
-            compute([node])
+    # Numbers are shared by all graphs, which would be other graphs if these were data.
+    order = [node for node in pending(roots)
+             if node.value is None and (node in roots or not is_constant(node))]  # fmt: skip
+    for parts in _one_by_one(order):
+        compute(parts)
+        for node in parts:
             for watcher in watch.watchers:
                 watcher.computed(node)
+
+
+def _one_by_one(order: Sequence[Node]) -> list[list[Node]]:
+    """Each node by itself, but all results of one loop, branch or call together."""
+    groups: dict[Any, list[Node]] = {}
+    for node in order:
+        has_parts = isinstance(node.op, Control | Call) and node.op is not custom
+        attrs = node.attrs[1:]
+        key = (node.op, node.inputs, attrs, exact((0, *attrs))) if has_parts else node
+        groups.setdefault(key, []).append(node)
+    return list(groups.values())
 
 
 def compute(roots: Sequence[Node]) -> None:

@@ -67,12 +67,18 @@ def test_a_matrix_has_the_same_bits_alone_and_in_a_batch() -> None:
         assert am.linalg.inv(am.tensor(one)).numpy().tobytes() == whole[number].tobytes()
 
 
-def test_results_of_one_call_come_from_one_launch() -> None:
+@pytest.mark.parametrize("fuse", [True, False])
+def test_results_of_one_call_or_loop_come_from_one_launch(
+    fuse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "fuse", fuse)
     x = am.tensor(spd(2))
     with profile() as found:
-        u, s, vh = am.linalg.svd(x + 1)
-        am.evaluate(u, s, vh)
-    assert str(found).count("linalg.svd") == 1
+        am.evaluate(*am.linalg.svd(x + 1))
+        am.evaluate(*am.scan(lambda c, row: (c + row, c * row), am.zeros(4), x[0]))
+    calls = {name: sum(row.calls for row in found.rows if name in row.kernel)
+             for name in ("linalg.svd", "scan")}  # fmt: skip
+    assert calls == {"linalg.svd": 1, "scan": 1}
 
 
 def test_operands_in_any_layout() -> None:
