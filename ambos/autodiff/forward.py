@@ -49,8 +49,7 @@ def _tangent(node: Node, below: Sequence[Node | None]) -> Node | None:
     op = op_of(node)
     if not node.tracked or not op.differentiable or all(tangent is None for tangent in below):
         return None
-    if lines.noting.wanted:
-        lines.differentiate(node)
+    lines.differentiate(node)
     return op.jvp(node, below)
 
 
@@ -62,7 +61,6 @@ def _tangents_of_parts(
     below = [found.get(source) for source in first.inputs]
     if all(tangent is None for tangent in below):
         return [None] * len(parts)
-    if lines.noting.wanted:
-        lines.differentiate(first)
+    lines.differentiate(first)
     every = control_of(first).push_forward(first.inputs, first.attrs[1], below, tangents)
     return [every[node.attrs[0]] for node in parts]

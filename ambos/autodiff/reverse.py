@@ -47,8 +47,7 @@ def gradients(
                 continue
             if not op_of(node).differentiable:
                 continue
-            if lines.noting.wanted:
-                lines.differentiate(node)
+            lines.differentiate(node)
             needed = [source in leads and source.tracked for source in node.inputs]
             if op_of(node).kind != "control":
                 found = shares_of(node, total[node])

@@ -13,7 +13,7 @@ from ambos.graph.body import Body
 from ambos.graph.node import Node, toposort
 from ambos.graph.rewrite import Trail, substitute
 from ambos.ops.arithmetic import where
-from ambos.ops.bounds import message_for, out_of_range
+from ambos.ops.bounds import complaint_of, out_of_range
 from ambos.ops.kinds import constant
 from ambos.ops.movement import detach
 from ambos.ops.sources import input_
@@ -49,7 +49,7 @@ def graph_of(
     roots = [body.results[number] for number in wanted]
     checks = out_of_range(toposort(roots))
     complaints = tuple(
-        Complaint(message_for(node), (trail[node],) if node in trail else ())
+        Complaint(complaint_of(node), (trail[node],) if node in trail else ())
         for node in checks.values()
     )
     if checks:

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeVar
 
-from ambos.core.errors import ArgumentError, UnknownNameError, suggest, user_line
+from ambos.core.errors import ArgumentError, UnknownNameError, named, suggest, user_line
 from ambos.core.misuse import MISUSE, explained
 
 Called = TypeVar("Called", bound=Callable[..., Any])
@@ -24,6 +24,8 @@ def checked(function: Called) -> Called:
         ambos.core.errors.UnknownNameError: fit: unknown keyword 'epoch'; known: epochs. Did you \
 mean 'epochs'? [...]
     """
+
+    named(function.__name__)(function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

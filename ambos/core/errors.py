@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import linecache
 import os
 import sys
-from collections.abc import Iterable
-from types import FrameType
-from typing import Self
+from collections.abc import Callable, Iterable
+from types import CodeType, FrameType
+from typing import Any, Self, TypeVar
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+_names: dict[CodeType, str] = {}  # of functions that people call
 _inside: dict[str, bool] = {}  # source files met so far: do they belong to this package?
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -26,8 +29,10 @@ class AmbosError(Exception):
         self.message = message
         super().__init__(f"{message} [{where}]" if where else message)
 
-    def at(self, line: object) -> Self:
-        """The same error, found at another of the user's lines."""
+    def at(self, line: object, name: str = "") -> Self:
+        """The same error, found at another of the user's lines, where `name` was called."""
+        if name:
+            self.message = f"{name}: {self.message.partition(': ')[2]}"
         self.args = (f"{self.message} [{line}]",)
         return self
 
@@ -123,6 +128,27 @@ def is_inside(frame: FrameType) -> bool:
     return inside or (
         path == "<string>" and str(frame.f_globals.get("__name__")).startswith("ambos.")
     )
+
+
+def named(name: str) -> Callable[[Function], Function]:
+    """Messages call a function so where somebody called it who is not of this package."""
+
+    def note(function: Function) -> Function:
+        code: CodeType = inspect.unwrap(function).__code__
+        _names[code] = name
+        return function
+
+    return note
+
+
+def user_call() -> str:
+    """The name of the function of this package that the innermost caller outside it called."""
+    frame: FrameType | None = sys._getframe(1)
+    name = ""
+    while frame is not None and is_inside(frame):
+        name = _names.get(frame.f_code, name)
+        frame = frame.f_back
+    return name
 
 
 def depth_of_user() -> int:

@@ -12,18 +12,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from ambos.core.errors import user_frame
+from ambos.core.errors import user_call, user_frame
 from ambos.graph.constants import is_constant
 
 
 class Line(NamedTuple):
     """A line of the user's source; `backward` where the gradient of that line was recorded;
-    `layer`, the path of the module whose forward recorded it."""
+    `layer`, the path of the module whose forward recorded it; `call`, the function that the line
+    called, for nodes that may fail when they are computed."""
 
     path: str
     number: int
     backward: bool = False
     layer: str = ""
+    call: str = ""
 
     def __str__(self) -> str:
         return f"{os.path.basename(self.path)}:{self.number}" + "'" * self.backward
@@ -81,18 +83,20 @@ def collected() -> Iterator[set[Any]]:
             outer |= made
 
 
-def note(node: Any) -> None:
+def note(node: Any, may_fail: bool = False) -> None:
     """Give `node` its line: the first that recorded it while somebody wanted to know."""
     if _behind.made is not None:
         _behind.made.add(node)
-    if line_of(node) is not None or is_constant(node):
+    known = line_of(node)
+    if is_constant(node) or (known is not None and (known.call or not may_fail)):
         return
     if _behind.line is not None:
-        node.line = _behind.line
+        node.line = known or _behind.line
         return
     frame = user_frame()
     if frame is not None:
-        node.line = Line(frame.f_code.co_filename, frame.f_lineno, layer=_path())
+        call = user_call() if may_fail else ""
+        node.line = Line(frame.f_code.co_filename, frame.f_lineno, layer=_path(), call=call)
 
 
 def enter(layer: Layer) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ambos.core.dtype import uint64
+from ambos.core.dtype import int64, uint64
+from ambos.graph.lines import line_of
 from ambos.graph.node import Node
-from ambos.ops.arithmetic import cast, greater_equal
+from ambos.ops.arithmetic import add, cast, greater_equal, less, where
 from ambos.ops.indexing import Index
-from ambos.ops.kinds import constant_like
+from ambos.ops.kinds import constant, constant_like
 from ambos.ops.reductions import max_
 
 
@@ -26,11 +27,33 @@ def out_of_range(nodes: Iterable[Node]) -> dict[Node, Node]:
     return checks
 
 
+def wrapped(index: Node, extent: int) -> Node:
+    """`index` with negative positions counted from the end."""
+    zero, size = constant(0, int64, index.shape), constant(extent, int64, index.shape)
+    return where(less(index, zero), add(index, size), index)
+
+
+def as_given(index: Node) -> tuple[Node, bool]:
+    """The positions as somebody gave them, and whether negative ones count from the end."""
+    if index.op is where and index.inputs[1].op is add and index.inputs[0].op is less:
+        given = index.inputs[2]
+        if index.inputs[1].inputs[0] is given is index.inputs[0].inputs[0]:
+            return given, True
+    return index, False
+
+
 def message_for(node: Node, which: str = "an index") -> str:
-    """What to say of an index that is out of range."""
+    """What to say of an index that is out of range: first the function that somebody called."""
+    line = line_of(node)
+    return complaint_of(node, which, line.call if line else "")
+
+
+def complaint_of(node: Node, which: str = "an index", name: str = "") -> str:
+    """The same of a program, which serves whoever computes the same: by the op."""
     assert isinstance(node.op, Index)
-    _, extent = node.op.bounds(node)
+    index, extent = node.op.bounds(node)
+    least = -extent if as_given(index)[1] else 0
     return (
-        f"{node.op.name}: {which} is out of range for axis {node.attrs[0]} of size {extent}; "
-        f"need 0 <= index < {extent}"
+        f"{name or node.op.name}: {which} is out of range for axis {node.attrs[0]} of size "
+        f"{extent}; need {least} <= index < {extent}"
     )

@@ -24,7 +24,7 @@ class Index(Op, abstract=True):
 
     def __call__(self, *inputs: Node, attrs: Attrs = ()) -> Node:
         node = super().__call__(*inputs, attrs=attrs)
-        note(node)  # a position may turn out to be wrong when it is computed, lines later
+        note(node, may_fail=True)  # a position may be wrong, which is found out lines later
         return node
 
     def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core.dtype import bool_, int64
-from ambos.core.errors import ShapeError
+from ambos.core.errors import ShapeError, named
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
@@ -19,6 +19,7 @@ from ambos.tensor.indexing import bounds, checked, lifted, position, positions_o
 from ambos.tensor.operands import convert, expand_to, scalar
 
 
+@named("assignment")
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """x[index] = value, for every index that x[index] takes."""
     x._rebind(replaced(x._node, index, value), "x[...] = v")

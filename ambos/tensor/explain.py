@@ -21,6 +21,7 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.jit import Jitted
 from ambos.tensor.profile_text import clip, count, places
 from ambos.tensor.rehearsal import Draft, Known, rehearse
+from ambos.tensor.timing import lines_of
 from ambos.tensor.watch import watching
 
 WIDTH = 100
@@ -115,8 +116,8 @@ def program_text(number: int, schedule: Schedule, lines: Sequence[Line | None]) 
 
 
 def group_text(place: int, group: Explained, lines: Sequence[Line | None]) -> list[str]:
-    found = {lines[i] for launch in group.launches for i in launch.work.sources}
-    where = places([line for line in found if line])
+    found = {line for launch in group.launches for line in lines_of(launch, lines)}
+    where = places([*found])
     label = clip(group.launches[-1].kernel.label, WIDTH - 22)
     head = clip(where, max(12, WIDTH - 6 - len(label)))
     text = [f"{place:>3}  {label}{head:>{WIDTH - 5 - len(label)}}".rstrip()]

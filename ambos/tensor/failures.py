@@ -15,7 +15,8 @@ def located(failure: HostFailure, lines: Sequence[Line | None]) -> Exception:
     known = [line for number in failure.sources if (line := lines[number]) is not None]
     if known and isinstance(error, AmbosError):
         line = known[-1]
-        return error.at(f"{line}, in layer {line.layer!r}" if line.layer else line)
+        where = f"{line}, in layer {line.layer!r}" if line.layer else line
+        return error.at(where, line.call)
     return error
 
 

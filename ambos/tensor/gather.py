@@ -13,10 +13,11 @@ from ambos.core.shape import broadcast, normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import indexing as index_ops
+from ambos.ops.bounds import wrapped
 from ambos.ops.sources import iota
 from ambos.tensor.checks import require_range
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
-from ambos.tensor.indexing import getitem, wrapped
+from ambos.tensor.indexing import getitem
 from ambos.tensor.movement import cut_axis
 from ambos.tensor.names import public
 from ambos.tensor.operands import convert, expand_to, scalar

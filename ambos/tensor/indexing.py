@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ambos.core.dtype import bool_, int64
-from ambos.core.errors import IndexingError
+from ambos.core.errors import IndexingError, named
 from ambos.core.shape import Shape, broadcast, size_of
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
+from ambos.ops.bounds import wrapped
 from ambos.ops.indexing import take as take_op
 from ambos.ops.movement import flip, permute, slice_
 from ambos.ops.sources import iota
@@ -25,6 +26,7 @@ from ambos.tensor.positions import indices_where
 Part = int | slice | None | EllipsisType | Node  # one entry of an index, after reading
 
 
+@named("indexing")
 def getitem(x: Tensor, index: Any) -> Tensor:
     """x[index]: integers, slices (negative steps too), None, ..., bool masks, integer tensors."""
     if type(index) is int and x._node.shape:  # the commonest case, as iteration needs it
@@ -226,12 +228,6 @@ def checked(index: Node, axis: int, shape: Shape) -> Node:
     if index.op.name == "constant":
         return _as_index(position(int(index.attrs[0]), axis, shape))
     return wrapped(index, extent)
-
-
-def wrapped(index: Node, extent: int) -> Node:
-    """`index` with negative positions counted from the end."""
-    zero, size = scalar(0, int64, index.shape), scalar(extent, int64, index.shape)
-    return ops.where(ops.less(index, zero), ops.add(index, size), index)
 
 
 def _gather(node: Node, arrays: list[tuple[int, Node]], separated: bool) -> Node:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ambos.core.errors import DeviceError, UnknownNameError, suggest
+from ambos.core.errors import DeviceError, UnknownNameError, named, suggest
 from ambos.core.misuse import MISUSE, explained
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,6 +38,9 @@ def public(function: F) -> F:
     }
     if "axes" in known and "axis" not in known:  # the Array API's name where several are meant
         translate |= {other: "axes" for other in ("dim", "dims", "axis") if other not in known}
+
+    if inspect.isfunction(function):
+        named(function.__name__)(function)
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:

@@ -22,7 +22,7 @@ from ambos.graph import Node, substitute
 from ambos.graph.constants import is_constant
 from ambos.graph.lines import Line, line_of
 from ambos.graph.node import exact, pending
-from ambos.ops.bounds import message_for, out_of_range
+from ambos.ops.bounds import as_given, message_for, out_of_range
 from ambos.ops.call import Call
 from ambos.ops.control import Control, with_insides
 from ambos.ops.custom import custom, plain, plain_attrs, without_rules
@@ -314,9 +314,10 @@ def report(node: Node) -> None:
     """Raise for the first index that `node` cannot take."""
     assert isinstance(node.op, Index)
     index, extent = node.op.bounds(node)
+    index, is_wrapped = as_given(index)
     realize([index])
     values = index.value.numpy()
-    bad = values[(values < 0) | (values >= extent)].reshape(-1)[0]
+    bad = values[(values < -extent * is_wrapped) | (values >= extent)].reshape(-1)[0]
     raise IndexingError(message_for(node, f"index {bad}"), place_of(node))
 
 

@@ -12,11 +12,12 @@ from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import indexing as index_ops
 from ambos.ops import scan
+from ambos.ops.bounds import wrapped
 from ambos.ops.folding import scatter_fold
 from ambos.tensor.assignment import replaced, scatter_last
 from ambos.tensor.gather import positions, scatter_parts
 from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
-from ambos.tensor.indexing import positions_of, wrapped
+from ambos.tensor.indexing import positions_of
 from ambos.tensor.names import public
 from ambos.tensor.operands import convert, expand_to, scalar
 from ambos.tensor.padding import pad

@@ -95,7 +95,8 @@ class Timing(Watcher):
 def lines_of(launch: Launch, lines: Sequence[Line | None]) -> tuple[Line, ...]:
     """The distinct lines that a launch computes, forward ones first."""
     found = {lines[place] for place in launch.work.sources if place < len(lines)}
-    return tuple(sorted((line for line in found if line), key=lambda x: (x[2], x[0], x[1])))
+    whole = {line._replace(call="") for line in found if line}
+    return tuple(sorted(whole, key=lambda line: (line.backward, line.path, line.number)))
 
 
 def limits_of(launch: Launch) -> Roofline:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import ambos as am
+import ambos.nn.functional as F
 from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 
 RNG = np.random.default_rng(3)
@@ -132,3 +133,51 @@ def test_positions_of_no_elements_have_any_shape():
     same(am.scatter_add(x, 0, none, am.ones(3)), np.ones(5))
     with pytest.raises(ArgumentError, match="gather: axis 1 does not exist"):
         am.gather(x, 1, none)
+
+
+# --- what an error calls it -----------------------------------------------------------------------
+
+
+NUMBERS, ROWS = am.arange(5.0), am.ones(5, 2)
+CALLS = {
+    "take": lambda i: am.take(NUMBERS, i),
+    "indexing": lambda i: NUMBERS[i],
+    "embedding": lambda i: F.embedding(i, ROWS),
+    "take_along_axis": lambda i: am.take_along_axis(NUMBERS, i),
+    "index_fill": lambda i: am.index_fill(NUMBERS, 0, i, 1.0),
+    "segment_sum": lambda i: am.segment_sum(am.ones(1), i, 5),
+    "assignment": lambda i: assigned(i),
+}  # fmt: skip
+
+
+def assigned(index):
+    found = NUMBERS * 1
+    found[index] = 1
+    return found
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_index_out_of_range_names_what_was_called(name):
+    message = rf"^{name}: index 9 is out of range for axis 0 of size 5; need (0|-5) <= index < 5"
+    with pytest.raises(IndexingError, match=message):
+        am.evaluate(CALLS[name](am.tensor([9])))
+
+
+def test_so_it_does_inside_of_transforms_and_loops():
+    call, bad = CALLS["embedding"], am.tensor([9])
+    runs = {
+        "jit": lambda: am.jit(call)(bad),
+        "vmap": lambda: am.vmap(call)(am.tensor([[1], [9]])),
+        "grad": lambda: am.grad(lambda rows: F.embedding(bad, rows).sum())(ROWS),
+        "jvp": lambda: am.jvp(lambda rows: F.embedding(bad, rows), (ROWS,), (ROWS,))[1],
+        "scan": lambda: am.scan(lambda c, i: (c + call(i).sum(), None), 0.0, bad)[0],
+    }
+    for run in runs.values():
+        with pytest.raises(IndexingError, match=r"^embedding: (an )?index .* of size 5; need 0 <="):
+            am.evaluate(run())
+
+
+def test_a_negative_index_is_told_as_it_was_given():
+    for call in (CALLS["take"], CALLS["indexing"], CALLS["take_along_axis"]):
+        with pytest.raises(IndexingError, match=r"index -9 is out of range .*; need -5 <= index"):
+            am.evaluate(call(am.tensor([-9])))
