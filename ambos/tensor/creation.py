@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.arguments import number
 from ambos.core.dtype import (
     PYTHON,
     DType,
     as_dtype,
+    complex128,
     complex_of,
     float32,
     float64,
@@ -23,6 +23,7 @@ from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import complex as bridge
+from ambos.ops.functions import power
 from ambos.ops.kinds import op as op_named
 from ambos.ops.sources import iota
 from ambos.tensor.capsules import array_of
@@ -252,7 +253,8 @@ def linspace(
     start: Any, stop: Any, num: int = 50, dtype: Any = float32, endpoint: bool = True,
     requires_grad: bool = False, device: Any = None,
 ) -> Tensor:  # fmt: skip
-    """`num` equally spaced numbers from start to stop (PyTorch calls the count steps).
+    """`num` equally spaced numbers from start to stop (PyTorch calls the count steps), which may be
+    tensors of one number.
 
     Example:
         >>> import ambos as am
@@ -260,34 +262,49 @@ def linspace(
         [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     count = _count_of("linspace", num)
-    ends = [v.item() if hasattr(v, "item") else v for v in (start, stop)]
     found = as_dtype(dtype or float32)
-    if any(isinstance(v, complex) for v in ends):
-        found = complex_of(found)
-    if not found.is_complex:
-        first, last = (number("linspace: an end", v) for v in ends)
-        return _made(convert(_spaced(first, last, count, endpoint), found), requires_grad, device)
-    a, b = (complex(v) for v in ends)
-    parts = [_spaced(*both, count, endpoint) for both in ((a.real, b.real), (a.imag, b.imag))]
-    return _made(convert(bridge.complex_(*parts), found), requires_grad, device)
+    ends = [_one("linspace: an end", v) for v in (start, stop)]
+    if found.is_complex or any(node.dtype.is_complex for node in ends):
+        found, ends = complex_of(found), [convert(node, complex128) for node in ends]
+        both = [[part(node) for node in ends] for part in (bridge.real, bridge.imag)]
+        parts = [_spaced(first, last, count, endpoint) for first, last in both]
+        return _made(convert(bridge.complex_(*parts), found), requires_grad, device)
+    first, last = (convert(node, float64) for node in ends)
+    return _made(convert(_spaced(first, last, count, endpoint), found), requires_grad, device)
 
 
-def _spaced(start: float, stop: float, count: int, endpoint: bool) -> Node:
+def _one(what: str, value: Any) -> Node:
+    """A number, or a tensor of one, as a scalar."""
+    if isinstance(value, (int, float, complex)):
+        return scalar(value, complex128 if isinstance(value, complex) else float64)
+    if not hasattr(value, "dtype"):
+        raise ArgumentError(f"{what} is {value!r}; need a real number")
+    node = node_of(value)
+    if node.size != 1:
+        raise ShapeError(f"{what} is {node.dtype.name}{list(node.shape)}; need one number")
+    return reshaped(node, ())
+
+
+def _spaced(start: Node, stop: Node, count: int, endpoint: bool) -> Node:
     """`linspace` of real numbers, float64, which ends exactly at `stop`."""
-    gaps = count - 1 if endpoint else count
-    found = steps(start, (stop - start) / gaps if gaps else 0.0, count, float64)
+    gaps, shape = (count - 1 if endpoint else count), (count,)
+    number = iota(attrs=shape)
+    gap = ops.divide(ops.subtract(stop, start), scalar(max(gaps, 1), float64))
+    way = ops.multiply(convert(number, float64), expand_to(gap, shape))
+    found = ops.add(way, expand_to(start, shape))
     if not endpoint or gaps < 1:
         return found
-    is_last = ops.equal(iota(attrs=(count,)), scalar(gaps, int64, (count,)))
-    return ops.where(is_last, scalar(stop, float64, (count,)), found)
+    is_last = ops.equal(number, scalar(gaps, int64, shape))
+    return ops.where(is_last, expand_to(stop, shape), found)
 
 
 @public
 def logspace(
-    start: float, stop: float, num: int = 50, base: float = 10.0, dtype: Any = float32,
+    start: Any, stop: Any, num: int = 50, base: Any = 10.0, dtype: Any = float32,
     requires_grad: bool = False, device: Any = None,
 ) -> Tensor:  # fmt: skip
-    """`num` numbers from base ** start to base ** stop, whose logarithms are equally spaced.
+    """`num` numbers from base ** start to base ** stop, whose logarithms are equally spaced. Each
+    of the three may be a tensor of one number.
 
     Example:
         >>> import ambos as am
@@ -295,9 +312,10 @@ def logspace(
         [1.0, 10.0, 100.0]
     """
     count = _count_of("logspace", num)
-    first, last, root = (number("logspace: an argument", v) for v in (start, stop, base))
-    values = np.power(root, np.linspace(first, last, count))
-    return _made(convert(node_of(values), as_dtype(dtype or float32)), requires_grad, device)
+    given = (_one("logspace: an argument", value) for value in (start, stop, base))
+    first, last, root = (convert(node, float64) for node in given)
+    values = power(expand_to(root, (count,)), _spaced(first, last, count, True))
+    return _made(convert(values, as_dtype(dtype or float32)), requires_grad, device)
 
 
 @public

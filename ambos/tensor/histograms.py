@@ -17,16 +17,18 @@ from ambos.tensor.names import public
 from ambos.tensor.operands import convert, scalar
 from ambos.tensor.pointwise import where
 from ambos.tensor.searching import searchsorted
-from ambos.tensor.tracing import refuse_size
+from ambos.tensor.tracing import current, refuse_size
 
 
 @public
 def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     """How often each of 0, 1, 2, ... occurs in a vector of integers, or the sums of their
-    `weights`. Looks at `x`: the result is as long as its largest value asks for.
+    `weights`. Looks at `x`: the result is as long as its largest value asks for. Where `x` is not
+    known yet (`am.jit`, `am.vmap`) it is as long as `minlength`, and all values must be below that.
 
     Dtypes: int64; of weights theirs, of weights that are no floating numbers float64.
-    Errors: DTypeError for other than integers, ArgumentError for negative ones.
+    Errors: DTypeError for other than integers, ArgumentError for negative ones; IndexingError for
+        a value that is not below `minlength`, where that is the length.
 
     Example:
         >>> import ambos as am
@@ -38,10 +40,13 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
         raise DTypeError(f"bincount: got {node.dtype.name}{node.shape}; need a vector of integers")
     minlength = positive("bincount: minlength", minlength, 0)
     index = convert(node, int64)
-    refuse_size("bincount", "am.segment_sum(ones, x, num_segments=n) has n counts")
-    low, high = (int(v) for v in wrap(index).aminmax()) if node.size else (0, -1)
-    if low < 0:
-        raise ArgumentError(f"bincount: found {low}; need values from 0 on")
+    high = -1
+    if not minlength:
+        refuse_size("bincount", "minlength=n, which all values are below")
+    if node.size and current.trace is None:
+        low, high = (int(v) for v in wrap(index).aminmax())
+        if low < 0:
+            raise ArgumentError(f"bincount: found {low}; need values from 0 on")
     given = scalar(1, int64, index.shape) if weights is None else node_of(weights)
     if given.shape != index.shape:
         raise ShapeError(f"bincount: weights are {given.shape} for {index.shape}; need as many")

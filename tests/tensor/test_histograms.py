@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import ambos as am
-from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError, TracingError
 
 RNG = np.random.default_rng(4)
 POINTS = RNG.normal(size=(50, 3)).astype(np.float32)
@@ -77,3 +77,18 @@ def test_histc():
     x = torch.tensor(POINTS)
     close(am.histc(POINTS, 9), torch.histc(x, 9))
     close(am.histc(POINTS, 5, -1, 2), torch.histc(x, 5, -1, 2))
+
+
+def test_bincount_of_examples_is_as_long_as_minlength():
+    x = am.tensor([[0, 1, 1], [2, 2, 3]])
+    weights = am.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    assert am.vmap(lambda x: am.bincount(x, minlength=4))(x).tolist() == [
+        [1, 2, 0, 0],
+        [0, 0, 2, 1],
+    ]
+    found = am.jit(am.vmap(lambda x, w: am.bincount(x, w, minlength=4)))(x, weights)
+    assert found.tolist() == [[1, 5, 0, 0], [0, 0, 9, 6]]
+    with pytest.raises(IndexingError, match=r"bincount: index 3 is out .* of size 3; need"):
+        am.vmap(lambda x: am.bincount(x, minlength=3))(x).numpy()
+    with pytest.raises(TracingError, match="need sizes that are known: minlength=n"):
+        am.vmap(am.bincount)(x)
