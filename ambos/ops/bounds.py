@@ -12,6 +12,8 @@ from ambos.ops.indexing import Index
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.reductions import max_
 
+LEAST, MOST = -(1 << 63), (1 << 63) - 1
+
 
 def out_of_range(nodes: Iterable[Node]) -> dict[Node, Node]:
     """For every indexing node a bool scalar that says whether an index lies outside."""
@@ -20,11 +22,37 @@ def out_of_range(nodes: Iterable[Node]) -> dict[Node, Node]:
         if not isinstance(node.op, Index) or node.value is not None:
             continue
         index, extent = node.op.bounds(node)
-        if index.size:
+        known = limits(index)
+        if index.size and not (known and 0 <= known[0] <= known[1] < extent):
             positive = cast(index, attrs=(uint64,))  # a negative index is a huge one: one maximum
             most = max_(positive, attrs=(tuple(range(index.rank)),))
             checks[greater_equal(most, constant_like(most, extent))] = node
     return checks
+
+
+def limits(node: Node, depth: int = 8) -> tuple[int, int] | None:
+    """The least and the largest value that integers (int64) can have, where that follows from how
+    they are computed: what is clamped needs no check."""
+    name, inputs = node.op.name, node.inputs
+    if name == "constant" and isinstance(node.attrs[0], int):
+        return node.attrs[0], node.attrs[0]
+    if name == "iota":
+        return 0, max(node.attrs[0] - 1, 0)
+    if not depth:
+        return None
+    if name in ("reshape", "expand", "permute", "slice"):
+        return limits(inputs[0], depth - 1)
+    if name not in ("add", "maximum", "minimum"):
+        return None
+    one, other = (limits(source, depth - 1) for source in inputs)
+    if name == "add":
+        if one is None or other is None:
+            return None
+        low, high = one[0] + other[0], one[1] + other[1]
+        return (low, high) if LEAST <= low <= high <= MOST else None  # it may go round
+    (low, high), (low_too, high_too) = one or (LEAST, MOST), other or (LEAST, MOST)
+    pick = min if name == "minimum" else max
+    return pick(low, low_too), pick(high, high_too)
 
 
 def wrapped(index: Node, extent: int) -> Node:

@@ -20,6 +20,7 @@ from ambos.tensor import (
     denormal,
     diagonals,
     distances,
+    dynamic,
     floats,
     gather,
     histograms,
@@ -67,7 +68,7 @@ from ambos.tensor.special import common
 
 MODULES = (pointwise, composite, numbers, common, movement, padding, joining, reductions, running,
            soft, norms, missing, quantiles, predicates, histograms, gather, sorting, searching,
-           segments, sets, linear, distances, windows, creation, limits, namespace, parts,
+           segments, sets, linear, distances, dynamic, windows, creation, limits, namespace, parts,
            basic, torch_names, transforms, linearization, jacobians, custom_gradients,
            custom_tangents, recompute, vmap, loops, branches, mapping, jit,
            products, diagonals, splitting, scattering, choosing, calculus, covariance,
