@@ -11,7 +11,7 @@ from ambos.compiler.symbolic import PLAIN, Do, Number, Read, Reduced, Symbol, Wh
 from ambos.core.affine import Affine
 from ambos.core.dtype import int64
 from ambos.core.errors import CompilerError
-from ambos.core.program import ALIGNMENT
+from ambos.core.program import ALIGNMENT, Watch
 from ambos.graph.node import Node
 
 # From here on stores go past the caches, because a cache reads a line before it is written.
@@ -19,7 +19,7 @@ from ambos.graph.node import Node
 # writes 25 MiB: 5.0 ms against 7 to 11. From 1 to 16 MiB there was no difference in whole networks.
 STREAM_BYTES = 16 << 20
 
-WordValue = int | float | Ref | TableRef
+WordValue = int | float | Ref | TableRef | Watch
 
 
 class Axes:

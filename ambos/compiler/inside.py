@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ambos.compiler.woven import Woven
 from ambos.core.dtype import int32
 from ambos.core.program import Complaint, Control, Program
 from ambos.core.shape import row_major
@@ -23,9 +24,11 @@ from ambos.ops.sources import input_
 class ControlKernel:
     """What a loop or branch launches, and for those who look inside the steps of each part
     (`compiler.launches.Step`), whose words stand in the same order as those of the part's launches.
+    `woven` is what the launch is as one kernel, where it is one.
     """
 
     control: Control
+    woven: Woven | None
     steps: tuple[tuple[object, ...], ...] = field(compare=False, repr=False)
 
 

@@ -17,6 +17,7 @@ from ambos.compiler.inside import ControlKernel, Inside
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory
 from ambos.compiler.symbolic import NeedsBuffer
+from ambos.compiler.weave import weave
 from ambos.core.dtype import DType, bool_, int32, uint8
 from ambos.core.program import Control, Part
 from ambos.core.shape import Shape, row_major, size_of
@@ -69,7 +70,7 @@ class Table:
     group: Group
     context: Context
     words: Words = field(default_factory=Words)
-    num_cells: int = 0
+    memories: list[Memory] = field(default_factory=list)  # of the cells
     begins: list[tuple[int, int, int]] = field(default_factory=list)
     copies: list[tuple[int, int, int]] = field(default_factory=list)
     slides: list[tuple[int, int]] = field(default_factory=list)
@@ -89,7 +90,8 @@ class Table:
 
     def cell(self, memory: Memory, offset: int = 0) -> int:
         """A new cell that begins with the address `offset` bytes into `memory`."""
-        number, self.num_cells = self.num_cells, self.num_cells + 1
+        number = len(self.memories)
+        self.memories.append(memory)
         self.begins.append((number, self.words.pointer(memory), offset))
         return number
 
@@ -141,10 +143,13 @@ class Table:
     def step(self, control: Control, insides: Sequence[Inside], label: str) -> Step:
         """The launch."""
         control = replace(
-            control, num_cells=self.num_cells, begins=tuple(self.begins), copies=tuple(self.copies),
-            slides=tuple(self.slides), swaps=tuple(self.swaps), settles=tuple(self.settles),
+            control, num_cells=len(self.memories), begins=tuple(self.begins),
+            copies=tuple(self.copies), slides=tuple(self.slides), swaps=tuple(self.swaps),
+            settles=tuple(self.settles),
         )  # fmt: skip
-        kernel = ControlKernel(control, tuple(inside.steps for inside in insides))
+        woven = weave(control, insides, self.memories, self.words)
+        control = replace(control, woven=woven is not None)
+        kernel = ControlKernel(control, woven, tuple(inside.steps for inside in insides))
         return Step(kernel, self.words.values, 1, 0, True, label)
 
 

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
-from ambos.compiler import loops
 from ambos.compiler.arrange import arrange
-from ambos.compiler.attention_loops import AttentionGradientKernel, AttentionKernel
 from ambos.compiler.compiled import NOTHING_RENEWED, Compiled, Renewal, Result
 from ambos.compiler.donate import overwritable
-from ambos.compiler.emit import emit_loop
-from ambos.compiler.emit_attention import emit_attention
-from ambos.compiler.emit_attention_gradient import emit_attention_gradient
-from ambos.compiler.emit_attention_single import emit_attention_single
-from ambos.compiler.emit_contract import emit_contract
-from ambos.compiler.emit_scan import emit_scan
-from ambos.compiler.emit_sort import emit_sort
 from ambos.compiler.footprint import held_at_peak
 from ambos.compiler.fuse import fuse
 from ambos.compiler.group import Group
-from ambos.compiler.inside import ControlKernel, Inside, apart, graph_of
-from ambos.compiler.launches import AnyKernel, Context, Step
+from ambos.compiler.inside import Inside, apart, graph_of
+from ambos.compiler.kernels import kernel_of, trace
+from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_attention import lower_attention
 from ambos.compiler.lower_call import lower_call
@@ -43,17 +32,15 @@ from ambos.compiler.reasons import Reasons
 from ambos.compiler.recompute import Halves, within
 from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
 from ambos.compiler.work import work_of
-from ambos.core.config import config
 from ambos.core.errors import CompilerError
 from ambos.core.features import Features
-from ambos.core.program import Host, Kernel, Launch, Program, no_text
+from ambos.core.program import Launch, Program
 from ambos.core.shape import row_major
 from ambos.graph import Node, show, substitute, toposort, verify
 from ambos.graph.body import Body
 from ambos.graph.rewrite import Trail
 from ambos.ops.complex.pairs import in_pairs, interleaved_strides
 from ambos.ops.control import with_insides
-from ambos.ops.kinds import op as find_op
 from ambos.ops.movement import detach
 
 LOWER = {
@@ -341,52 +328,6 @@ def places_of(steps: Sequence[Step], known: Mapping[Node, int]) -> dict[int, tup
     }
 
 
-@lru_cache(maxsize=4096)
-def kernel_name(kernel: AnyKernel) -> str:
-    return digest(repr(kernel))
-
-
-def digest(text: str) -> str:
-    return "k" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
-    """The machine-code function of a loop IR kernel; its text is written only if needed."""
-    if isinstance(kernel, ControlKernel):  # however many steps: as its parts' kernels
-        control = kernel.control
-        names = [[x.kernel.name for x in part.program.launches] for part in control.parts]
-        return Kernel(digest(f"{control.how} {names}"), no_text, label, control=control)
-    name = kernel_name(kernel)
-    if isinstance(kernel, Host):
-        return Kernel(name, no_text, label, kernel)
-
-    def emit() -> str:
-        trace(4, lambda: f"{name} {label}\n{kernel}")
-        if isinstance(kernel, loops.LoopKernel):
-            text = emit_loop(kernel, name, rule_of)
-        elif isinstance(kernel, loops.ContractKernel):
-            text = emit_contract(kernel, name, rule_of)
-        elif isinstance(kernel, AttentionKernel):
-            emit_forward = emit_attention_single if kernel.single else emit_attention
-            text = emit_forward(kernel, name)
-        elif isinstance(kernel, AttentionGradientKernel):
-            text = emit_attention_gradient(kernel, name)
-        elif isinstance(kernel, loops.ScanKernel):
-            text = emit_scan(kernel, name, rule_of)
-        else:
-            text = emit_sort(kernel, name)
-        trace(5, lambda: text)
-        return text
-
-    return Kernel(name, emit, label)
-
-
-def rule_of(op: str) -> Callable[..., Any]:
-    """The scalar rule of a pointwise op."""
-    rule: Callable[..., Any] = find_op(op).lower
-    return rule
-
-
 def describe(group: Group) -> str:
     members = ", ".join(m.op.name for m in group.members)
     return f"{group.kind} {list(group.shape)} over {list(group.reduced)}: {members}"
@@ -398,9 +339,3 @@ def summary(program: Program, seconds: float) -> str:
         f"program: {len(program.launches)} launches, {program.num_inputs} inputs, arena "
         f"{program.arena_bytes} bytes, planned in {1e3 * seconds:.1f} ms\n{names}"
     )
-
-
-def trace(level: int, text: Callable[[], str]) -> None:
-    """Print `text()` to stderr when AMBOS_DEBUG asks for this level."""
-    if config.debug >= level:
-        print(text(), file=sys.stderr)

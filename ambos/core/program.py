@@ -70,7 +70,15 @@ class Pointer(NamedTuple):
     offset: int = 0
 
 
-Word = int | float | Pointer  # a float travels as the bits of a float64
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The address of words that a kernel which may run for long shares with the runtime. Word 0 is
+    a function `i64 ask(ptr words)`, to be called now and then: not 0 means to give up at once. A
+    kernel that has a complaint puts its number (from 1, of `Control.complaints`) into word 1 and
+    asks."""
+
+
+Word = int | float | Pointer | Watch  # a float travels as the bits of a float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,7 @@ class Program:
         found: dict[str, Kernel] = {}
         for launch in self.launches:
             kernel = launch.kernel
-            if kernel.control is not None:
+            if kernel.control is not None and not kernel.control.woven:
                 for part in kernel.control.parts:
                     found |= {inner.name: inner for inner in part.program.kernels}
             elif kernel.host is None:
@@ -140,6 +148,12 @@ class Program:
             or (launch.kernel.control is not None and launch.kernel.control.may_fail)
             for launch in self.launches
         )
+
+    @property
+    def may_end_early(self) -> bool:
+        """The same, or by Ctrl-C, which ends loops."""
+        kernels = (launch.kernel for launch in self.launches)
+        return any(kernel.host is not None or kernel.control is not None for kernel in kernels)
 
     @property
     def scratch(self) -> int:
@@ -191,6 +205,8 @@ class Control:
     stride) moves on by so many bytes, and of `swaps` (in, out, word, word) cell `in` takes the
     address of cell `out`, which gets the other one of two. In the end cells of `settles` (word,
     cell, bytes) are copied to where the word says, should they not lie there.
+
+    `woven`: the kernel has machine code that does all of this by itself (compiler.weave).
     """
 
     how: str
@@ -204,6 +220,18 @@ class Control:
     length: int = 1
     flag: int = 0
     number: int = 0
+    woven: bool = False
+
+    @property
+    def complaints(self) -> tuple[Complaint, ...]:
+        """Those of each part, each followed by those of the loops and branches in that part."""
+        found: list[Complaint] = []
+        for part in self.parts:
+            found += part.complaints
+            for launch in part.program.launches:
+                if launch.kernel.control is not None:
+                    found += launch.kernel.control.complaints
+        return tuple(found)
 
     @property
     def may_fail(self) -> bool:

@@ -38,7 +38,7 @@ class Executable:
         self._slots = struct.Struct(f"={program.num_slots - 2}Q")
         self._tables = Tables(program, addresses, pool)
         self._header, self._hosts = self._tables.header, self._tables.hosts
-        self._may_fail = program.may_fail
+        self._may_end_early = program.may_end_early
 
     def run(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """Compute, given the addresses of the inputs and of memory for the outputs.
@@ -53,7 +53,7 @@ class Executable:
         """`run` with the addresses of inputs and outputs in one table that the caller keeps."""
         with self._pool.lock:
             self._pool.prepare(self._arena_bytes, self._scratch_bytes)
-            if self._may_fail:
+            if self._may_end_early:
                 self._walk(slots, 0, self._num_launches)
             else:
                 self._execute(self._header, slots, 0, self._num_launches)

@@ -155,10 +155,14 @@ def _compile(kernel: Kernel, text: str, features: Features) -> bytes:
     machine = idle.pop() if idle else _new_machine(features)
     module.triple = features.triple
     module.data_layout = str(machine.target_data)
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_instruction_combine_pass()
-    passes.add_simplify_cfg_pass()
-    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(2)))
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(2))
+    if kernel.control is not None:  # a whole loop, which is to become one function
+        passes = builder.getModulePassManager()
+    else:
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
     if config.debug >= 6:
         print(f"; {kernel.label}\n{module}", file=sys.stderr)
     if config.debug >= 7:

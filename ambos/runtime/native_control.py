@@ -52,13 +52,19 @@ class Loop(ctypes.Structure):
     )
 
 
+class Watch(ctypes.Structure):
+    """What a kernel that is a whole loop shares with the pool (`core.program.Watch`)."""
+
+    _fields_ = (("ask", WORD), ("complaint", WORD), ("control", WORD))
+
+
 class Call(ctypes.Structure):
     """The arguments of `consult`: a function in Python, and the pool's state."""
 
     _fields_ = (("function", WORD), ("control", WORD))
 
 
-ENTRIES = ("repeat", "until", "choose", "consult")
+ENTRIES = ("repeat", "until", "choose", "consult", "ask")
 INTERRUPTED = 2  # why what runs gives up: 1 is Python's error, other numbers are loops
 
 
@@ -284,6 +290,26 @@ end_:
 declare i64 @$TIME(ptr)
 """
 
+# What a kernel asks that is a whole loop: is it to give up, be it for its own complaint?
+ASK = f"""
+define internal i64 @ask(ptr %watch) nounwind {{
+entry:
+{field(Watch, "complaint", "watch")}{field(Watch, "control", "watch", "ptr")}
+  %failed_at = getelementptr i8, ptr %control, i64 $FAILED
+  %complains = icmp ne i64 %complaint, 0
+  br i1 %complains, label %refuse, label %look
+refuse:
+  store ptr %watch, ptr %failed_at
+  br label %end_
+look:
+  call void @attend(ptr %control)
+  br label %end_
+end_:
+  %failed = load i64, ptr %failed_at
+  ret i64 %failed
+}}
+"""
+
 # Python, in the floating-point mode in which the Program was called. It has failed unless it says
 # that it has not: an exception that comes before its first line (Ctrl-C) gets lost on the way.
 CONSULT = f"""
@@ -318,7 +344,7 @@ def text(windows: bool) -> str:
         _each("slide_cells", "slides", 2, SLIDE),
         _each("swap_cells", "swaps", 4, SWAP),
         _each("settle_cells", "settles", 3, SETTLE),
-        PART, LOOPS, ATTEND, CONSULT,
+        PART, LOOPS, ATTEND, ASK, CONSULT,
     )  # fmt: skip
     found = "\n".join(parts)
     found = found.replace("$TIME", "_time64" if windows else "time")

@@ -14,7 +14,8 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from ambos.core.errors import AmbosError, CompilerError, IndexingError
-from ambos.core.program import ARENA, TABLES, Control, Launch, Part, Pointer, Program
+from ambos.core.program import ARENA, TABLES, Control, Launch, Part, Pointer, Program, Watch, Word
+from ambos.runtime import native_control
 from ambos.runtime.host import HostLaunch
 from ambos.runtime.memory import Storage
 from ambos.runtime.native_control import NO_CELL, Call, Inside, Loop
@@ -35,7 +36,8 @@ class Tables:
         self.program, self.pool = program, pool
         self.hosts: list[tuple[int, HostLaunch]] = []
         self.calls: list[Consultation] = []
-        self.controls: list[tuple[int, LoopTables]] = []  # launches that are loops or branches
+        # Launches that are loops or branches.
+        self.controls: list[tuple[int, LoopTables | Watched]] = []
         self._held: list[object] = []
         constants = Storage.from_buffer(program.tables, copy=True)
         memory = Storage(8 * sum(len(launch.words) for launch in program.launches))
@@ -48,26 +50,33 @@ class Tables:
             args = memory.address + 8 * len(words)
             records += self._record(number, launch, args, addresses, part is not None)
             for word in launch.words:
-                if not isinstance(word, Pointer):
-                    words.append(_bits(word))
-                    continue
-                _check(program, word)
-                if word.slot == TABLES:
-                    words.append(constants.address + word.offset)
-                else:
-                    self.patches.add(memory.address + 8 * len(words), word)
-                    words.append(0)
+                place = memory.address + 8 * len(words)
+                words.append(self._word(word, place, constants.address))
         fill(memory, words)
         self.records = store(records)
         self._held += (constants, memory, self.records)
         self.header = self._header(self.patches.arena, self.patches.moving)
+
+    def _word(self, word: Word, place: int, constants: int) -> int:
+        """What stands at first in an argument word that lies at `place`."""
+        if isinstance(word, Watch):
+            return self.controls[-1][1].address
+        if not isinstance(word, Pointer):
+            return _bits(word)
+        _check(self.program, word)
+        if word.slot == TABLES:
+            return constants + word.offset
+        self.patches.add(place, word)
+        return 0
 
     def _record(
         self, number: int, launch: Launch, args: int, addresses: Mapping[str, int], inside: bool
     ) -> tuple[int, int, int, int]:
         """Function, arguments, items, and whether one thread does it."""
         kernel = launch.kernel
-        if kernel.control is not None:
+        if kernel.control is not None and kernel.control.woven:
+            self.controls.append((number, Watched(kernel.control, self.pool)))
+        elif kernel.control is not None:
             loop = LoopTables(kernel.control, args, addresses, self.pool)
             self.controls.append((number, loop))
             return self.pool.entry(kernel.control.how), loop.address, 1, 1
@@ -178,6 +187,29 @@ class LoopTables:
         cells = (ctypes.c_int64 * self.control.num_cells).from_address(self._cells.address)
         number = ctypes.c_int32.from_address(cells[part.check]).value
         complaint = part.complaints[number - 1]
+        return complaint.sources, IndexingError(complaint.text)
+
+
+class Watched:
+    """What a kernel that is a whole loop or branch shares with the pool."""
+
+    def __init__(self, control: Control, pool: Pool) -> None:
+        self.control = control
+        self._memory = Storage(ctypes.sizeof(native_control.Watch))
+        self.fields = fields = native_control.Watch.from_address(self.address)
+        fields.ask, fields.complaint, fields.control = pool.entry("ask"), 0, pool.control
+
+    @property
+    def address(self) -> int:
+        """Of the words that are shared."""
+        return self._memory.address
+
+    def error(self, failure: int) -> tuple[tuple[int, ...], AmbosError] | None:
+        """As that of LoopTables."""
+        if failure != self.address:
+            return None
+        number, self.fields.complaint = self.fields.complaint, 0
+        complaint = self.control.complaints[number - 1]
         return complaint.sources, IndexingError(complaint.text)
 
 

@@ -143,9 +143,9 @@ def test_control_c_ends_a_loop() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     timer = threading.Timer(0.3, interrupt)
-    endless = looped(
-        lambda n: op("less", n, constant(2**29, int32)),  # some seconds
-        lambda n: [op("add", n, constant(1, int32))], (whole(0),),
+    endless = looped(  # walked, as inverses are not woven: some seconds
+        lambda n, _: op("less", n, constant(2**22, int32)),
+        lambda n, x: [op("add", n, constant(1, int32)), inv.parts(x)[0]], (whole(0), numbers(2, 2)),
     )  # fmt: skip
     EVALUATORS["compiled"](looped_once := looped(
         lambda n: op("less", n, constant(1, int32)),

@@ -10,8 +10,9 @@ import torch
 
 import ambos as am
 from ambos.compiler import pipeline
+from ambos.compiler.kernels import rule_of
 from ambos.compiler.layout import Memory, Ref, TableRef
-from ambos.compiler.pipeline import lower_graph, rule_of
+from ambos.compiler.pipeline import lower_graph
 from ambos.core.errors import IndexingError
 from ambos.graph import Node, substitute, toposort
 from ambos.graph.node import pending
