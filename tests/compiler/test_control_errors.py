@@ -143,10 +143,11 @@ def test_control_c_ends_a_loop() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     timer = threading.Timer(0.3, interrupt)
-    endless = looped(  # walked, as inverses are not woven: some seconds
+    endless = looped(  # some seconds, and too much in a step to be woven
         lambda n, _: op("less", n, constant(2**22, int32)),
-        lambda n, x: [op("add", n, constant(1, int32)), inv.parts(x)[0]], (whole(0), numbers(2, 2)),
-    )  # fmt: skip
+        lambda n, x: [op("add", n, constant(1, int32)), op("negative", x)],
+        (whole(0), numbers(12000)),
+    )
     EVALUATORS["compiled"](looped_once := looped(
         lambda n: op("less", n, constant(1, int32)),
         lambda n: [op("add", n, constant(1, int32))], (whole(0),),
