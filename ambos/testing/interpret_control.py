@@ -11,7 +11,7 @@ from ambos.compiler.inside import ControlKernel
 from ambos.compiler.launches import Step
 from ambos.compiler.layout import Ref
 from ambos.core.errors import IndexingError
-from ambos.core.program import ARENA, TABLES, Control, Part, Pointer
+from ambos.core.program import ARENA, TABLES, Control, Part, Pointer, Watch
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Run = Callable[[Any, Sequence[int | float], Mapping[int, np.ndarray[Any, Any]]], None]
@@ -102,7 +102,7 @@ class Interpreted:
             for place, word in enumerate(launch.words):
                 if isinstance(word, Pointer):
                     memory[place] = self.typed(part, step.words[place], word)
-                words.append(0 if isinstance(word, Pointer) else word)
+                words.append(0 if isinstance(word, Pointer | Watch) else word)
             self.run(step.kernel, words, memory)
         if part.check is not None:
             complaint = self.cells[part.check].number("int32")
