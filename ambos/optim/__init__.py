@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
 from ambos.core.errors import ArgumentError, suggest
+from ambos.optim import lr_scheduler
 from ambos.optim.adadelta import Adadelta
 from ambos.optim.adafactor import Adafactor
 from ambos.optim.adagrad import Adagrad
@@ -13,6 +14,7 @@ from ambos.optim.adamax import Adamax
 from ambos.optim.asgd import ASGD
 from ambos.optim.lbfgs import LBFGS
 from ambos.optim.lion import Lion
+from ambos.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR, warmup_cosine
 from ambos.optim.muon import Muon
 from ambos.optim.nadam import NAdam
 from ambos.optim.optimizer import Optimizer
@@ -20,13 +22,13 @@ from ambos.optim.radam import RAdam
 from ambos.optim.rmsprop import RMSprop
 from ambos.optim.rprop import Rprop
 from ambos.optim.schedule_free import AdamWScheduleFree
-from ambos.optim.schedules import CosineAnnealingLR, Schedule, StepLR
 from ambos.optim.sgd import SGD
 
 __all__ = [
     "ASGD", "LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW",
-    "AdamWScheduleFree", "Adamax", "CosineAnnealingLR", "Lion", "Muon", "NAdam", "Optimizer",
-    "RAdam", "RMSprop", "Rprop", "Schedule", "StepLR", "by_name",
+    "AdamWScheduleFree", "Adamax", "CosineAnnealingLR", "LRScheduler", "Lion", "Muon",
+    "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "StepLR", "by_name", "lr_scheduler",
+    "warmup_cosine",
 ]  # fmt: skip
 
 RULES = (

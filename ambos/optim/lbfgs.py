@@ -104,6 +104,7 @@ class LBFGS(Optimizer):
                 "LBFGS.step: looks at losses to decide how to go on, which a jitted function "
                 "cannot; need it outside of am.jit, with a jitted function in the closure"
             )
+        self.stepped = True
         with self.all_or_nothing(), no_grad():
             return Descent(self, closure).run()
 

@@ -54,6 +54,7 @@ class Optimizer(Grouped):
         self.state: dict[Tensor, State] = {}
         self.pre_hooks: dict[int, Hook] = {}
         self.post_hooks: dict[int, Hook] = {}
+        self.stepped = False  # a schedule may only follow
         self._data: dict[tuple[int, str, int], tuple[float, Tensor]] = {}
         self._waiting: tuple[int, list[Tensor]] | None = 0, []
         super().__init__(params, defaults)
@@ -181,6 +182,7 @@ class Optimizer(Grouped):
                 f"{type(self).__name__}.step: has no parameters; need "
                 f"{type(self).__name__}(model.parameters(), ...)"
             )
+        self.stepped = True
         if self._waiting is not None:
             self._look_for_gradients()
         if current.trace is not None:

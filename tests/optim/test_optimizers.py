@@ -192,21 +192,6 @@ def test_learning_rate_has_two_names():
     assert rule.lr == 0.5
 
 
-@pytest.mark.parametrize(
-    ("name", "args"), [("StepLR", (3, 0.5)), ("CosineAnnealingLR", (10, 0.01))]
-)
-def test_schedules_equal_pytorchs(name, args):
-    ours = optim.SGD([am.ones(1, requires_grad=True)], lr=0.1)
-    theirs = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.1)
-    a = getattr(optim, name)(ours, *args)
-    b = getattr(torch.optim.lr_scheduler, name)(theirs, *args)
-    for _ in range(10):
-        theirs.step()
-        a.step(), b.step()
-        assert a.get_last_lr() == pytest.approx(b.get_last_lr(), rel=1e-9)
-    assert ours.lr == a.get_last_lr()[0]
-
-
 def test_settings_may_be_numpys():
     weight = am.ones(2, requires_grad=True)
     rule = optim.Adam([weight], lr=np.float32(0.5), betas=(np.float64(0.5), 0.75))
