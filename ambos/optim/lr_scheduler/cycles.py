@@ -125,8 +125,8 @@ class OneCycleLR(LRScheduler):
     Example:
         >>> import ambos as am
         >>> rule = am.optim.AdamW([am.ones(2, requires_grad=True)], lr=1.0)
-        >>> OneCycleLR(rule, max_lr=0.5, total_steps=10).get_last_lr()
-        [0.020000000000000018]
+        >>> OneCycleLR(rule, max_lr=0.5, total_steps=10, div_factor=4).get_last_lr()
+        [0.125]
     """
 
     def __init__(
