@@ -9,7 +9,7 @@ from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError, ShapeError, suggest
 from ambos.nn import state
 from ambos.nn.module import Module
-from ambos.nn.parameter import UninitializedParameter
+from ambos.nn.parameter import Unsized
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.joining import stack
 from ambos.tensor.lending import lent
@@ -145,7 +145,7 @@ def _require_module(op: str, module: Any) -> None:
 
 
 def _require_sizes(op: str, name: str, tensor: Tensor) -> None:
-    if isinstance(tensor, UninitializedParameter):
+    if isinstance(tensor, Unsized):
         raise ArgumentError(f"{op}: {name} has no shape yet: its layer infers sizes at the first "
                             "call; need a call of the module with one batch first")  # fmt: skip
 

@@ -8,25 +8,27 @@ from typing import Any, ClassVar
 
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError, ShapeError
-from ambos.core.shape import Shape, size_of
+from ambos.core.shape import Shape
 from ambos.nn import functional as F
 from ambos.nn import init
 from ambos.nn.functional.shared import as_tensor, per_axis
-from ambos.nn.lazy import Lazy, weight_and_bias
+from ambos.nn.lazy import Lazy, Pattern, weight_and_bias
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter
 from ambos.tensor.handle import Tensor
 
 Sizes = int | Sequence[int]
+MODES = ("zeros", "reflect", "replicate", "circular")  # what lies beyond the borders
 
 
-class _Conv(Module):
-    """What the convolutions share; `rank` is the number of spatial axes."""
+class ConvBase(Module):
+    """What convolutions and transposed ones share; `rank` is the number of spatial axes."""
 
     rank: ClassVar[int]
     lazy: ClassVar[type]
     weight: Parameter
     bias: Parameter | None
+    output_padding: Shape = ()
 
     def __init__(
         self,
@@ -38,6 +40,9 @@ class _Conv(Module):
         dilation: Sizes = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         kind, rank = self.kind, self.rank
@@ -47,15 +52,16 @@ class _Conv(Module):
         self.stride = per_axis(kind, "stride", stride, rank)
         self.dilation = per_axis(kind, "dilation", dilation, rank)
         self.padding = self._checked_padding(padding)
+        self.padding_mode = self._checked_mode(padding_mode)
         self.groups = positive("groups", groups)
         if self.in_channels % groups or out_channels % groups:
             raise ArgumentError(
                 f"{kind}: groups is {groups} for {self.in_channels} input and {out_channels} "
                 "output channels; need a divisor of both"
             )
-        inside = None if in_channels is None else self.in_channels // groups
-        pattern = (out_channels, inside, *self.kernel_size)
-        self.weight, self.bias = weight_and_bias(pattern, (out_channels,) if bias else None)
+        self.weight, self.bias = weight_and_bias(
+            self._pattern(in_channels), (out_channels,) if bias else None, device, dtype
+        )
         if in_channels is None:
             self.__class__ = self.lazy
         else:
@@ -85,18 +91,26 @@ class _Conv(Module):
             raise ArgumentError(f"{self.kind}: padding='same' with stride {self.stride}; need 1")
         return padding
 
-    def _weight_shape(self) -> Shape:
-        return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+    def _checked_mode(self, mode: str) -> str:
+        if mode not in MODES:
+            known = ", ".join(map(repr, MODES))
+            raise ArgumentError(f"{self.kind}: padding_mode is {mode!r}; need one of {known}")
+        return mode
+
+    def _pattern(self, in_channels: int | None) -> Pattern:
+        """The shape of the weight."""
+        inside = None if in_channels is None else in_channels // self.groups
+        return (self.out_channels, inside, *self.kernel_size)
 
     def reset_parameters(self) -> None:
         """PyTorch's initial values: uniform, within 1 / sqrt(fan_in)."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
-            bound = 1 / math.sqrt(size_of(self._weight_shape()[1:]))
+            bound = 1 / math.sqrt(init.fans(self.weight.shape)[0])
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = as_tensor(x)
+    def _checked(self, input: Any) -> Tensor:
+        x = as_tensor(input)
         found = self.features_of(x)
         if found != self.in_channels:
             raise ShapeError(
@@ -104,8 +118,7 @@ class _Conv(Module):
                 f"in_channels={self.in_channels}; use nn.{self.kind}({found}, "
                 f"{self.out_channels}, ...) or nn.Lazy{self.kind}({self.out_channels}, ...)"
             )
-        run = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
-        return run(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return x
 
     def features_of(self, x: Tensor) -> int:
         """The number of channels of an input."""
@@ -127,9 +140,8 @@ class _Conv(Module):
             raise ShapeError(f"{self.kind}: got {features} channels for groups={self.groups}; "
                              "need a multiple")  # fmt: skip
         self.in_channels = features
-        return {"weight": self._weight_shape()} | (
-            {} if self.bias is None else {"bias": (self.out_channels,)}
-        )
+        weight: Any = self._pattern(features)
+        return {"weight": weight} | ({} if self.bias is None else {"bias": (self.out_channels,)})
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.out_channels}", f"kernel_size={self.kernel_size}",
@@ -138,11 +150,39 @@ class _Conv(Module):
             parts.append(f"padding={self.padding}")
         if any(gap != 1 for gap in self.dilation):
             parts.append(f"dilation={self.dilation}")
+        if any(self.output_padding):
+            parts.append(f"output_padding={self.output_padding}")
         if self.groups != 1:
             parts.append(f"groups={self.groups}")
         if self.bias is None:
             parts.append("bias=False")
+        if self.padding_mode != "zeros":
+            parts.append(f"padding_mode={self.padding_mode}")
         return ", ".join(parts)
+
+
+class _Conv(ConvBase):
+    """Convolution; beyond the borders lie zeros, or what `padding_mode` says."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        x = self._checked(input)
+        padding: Shape | str | int = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = F.pad(x, self._sides(), self.padding_mode), 0
+        run = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
+        return run(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def _sides(self) -> list[int]:
+        """How much is added before and after each axis, the last one first."""
+        sides: list[int] = []
+        for axis in reversed(range(self.rank)):
+            if isinstance(self.padding, str):
+                gap = self.dilation[axis] * (self.kernel_size[axis] - 1)
+                total = gap if self.padding == "same" else 0
+                sides += [total // 2, total - total // 2]
+            else:
+                sides += [self.padding[axis]] * 2
+        return sides
 
 
 class Conv1d(_Conv):
@@ -201,10 +241,14 @@ class _LazyConv(Lazy, _Conv):
         dilation: Sizes = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         _Conv.__init__(
-            self, None, out_channels, kernel_size, stride, padding, dilation, groups, bias
-        )
+            self, None, out_channels, kernel_size, stride, padding, dilation, groups, bias,
+            padding_mode, device, dtype,
+        )  # fmt: skip
 
 
 class LazyConv1d(_LazyConv, Conv1d):

@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ambos.core.dtype import as_dtype
 from ambos.core.shape import Shape
 from ambos.nn.functional.shared import as_tensor
-from ambos.nn.parameter import Parameter, UninitializedParameter
+from ambos.nn.parameter import Parameter, UninitializedParameter, Unsized, unset
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
+from ambos.tensor.names import check_device
 from ambos.tensor.tracing import paused
 
 Pattern = tuple[int | None, ...]  # a shape with None where an extent is open
@@ -19,47 +21,55 @@ Pattern = tuple[int | None, ...]  # a shape with None where an extent is open
 class Lazy:
     """Mixin in front of an ordinary layer; the first call turns the object into that layer.
 
-    The layer itself provides `sizes_from(x)`, which checks the input and returns its number of
+    The layer itself provides `features_of(x)`, which checks the input and returns its number of
     features, and `settle(features)`, which stores it and returns each parameter's shape.
     """
 
     becomes: ClassVar[type]
+    told_by: ClassVar[tuple[str, ...]] = ("weight",)  # tensors whose shape tells the features
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Learn the sizes, become the ordinary layer, and go on as that."""
         layer: Any = self
-        x = as_tensor(x)
+        input = as_tensor(input)
         with paused():  # done once, not at every call of a jitted function
-            self._become(layer.features_of(x))
+            self._become(layer.features_of(input))
             layer.reset_parameters()
-            evaluate(layer.parameters())
-        return layer.forward(x)
+            evaluate([*layer.parameters(), *layer.buffers()])
+        return layer.forward(input, *args, **kwargs)
 
     def after_load(self) -> None:
         """A loaded state has the sizes: become the ordinary layer."""
         layer: Any = self
-        if not isinstance(layer.weight, UninitializedParameter):
-            self._become(layer.features_in(layer.weight.shape))
+        for tensor in (getattr(layer, name) for name in self.told_by):
+            if tensor is not None and not isinstance(tensor, Unsized):
+                self._become(layer.features_in(tensor.shape))
+                return
 
     def _become(self, features: int) -> None:
-        """The ordinary layer for so many features; parameters without numbers become zeros."""
+        """The ordinary layer for so many features; tensors without numbers become zeros."""
         layer: Any = self
         for name, shape in layer.settle(features).items():
-            parameter = layer._parameters[name]
-            if isinstance(parameter, UninitializedParameter):
-                parameter.materialize(Tensor(np.zeros(shape, np.float32)))
+            tensor = getattr(layer, name)
+            if isinstance(tensor, Unsized):
+                tensor.materialize(Tensor(np.zeros(shape, np.float32)))
         self.__class__ = self.becomes
 
 
-def weight_and_bias(weight: Pattern, bias: Shape | None) -> tuple[Parameter, Parameter | None]:
+def weight_and_bias(
+    weight: Pattern, bias: Shape | None, device: Any = None, dtype: Any = None
+) -> tuple[Parameter, Parameter | None]:
     """Parameters of these shapes (zeros for now), or without sizes where the weight's is open."""
-    make = _open if None in weight else _empty
-    return make(weight), None if bias is None else make(bias)
+    if None not in weight:
+        shape: Any = weight
+        return unset(shape, device, dtype), None if bias is None else unset(bias, device, dtype)
+    return (
+        open_parameter(weight, device, dtype),
+        None if bias is None else open_parameter(bias, device, dtype),
+    )
 
 
-def _open(pattern: Pattern) -> Parameter:
-    return UninitializedParameter(pattern=pattern)
-
-
-def _empty(shape: Any) -> Parameter:
-    return Parameter(Tensor(np.zeros(shape, np.float32)))
+def open_parameter(pattern: Pattern, device: Any, dtype: Any) -> Parameter:
+    """A parameter of which only the pattern of its shape is known."""
+    check_device("nn", device)
+    return UninitializedParameter(as_dtype(dtype or "float32"), pattern)

@@ -34,12 +34,19 @@ class Linear(Module):
     weight: Parameter
     bias: Parameter | None
 
-    def __init__(self, in_features: int | None, out_features: int, bias: bool = True) -> None:
+    def __init__(
+        self,
+        in_features: int | None,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.in_features = 0 if in_features is None else positive("in_features", in_features)
         self.out_features = positive("out_features", out_features)
         self.weight, self.bias = weight_and_bias(
-            (out_features, in_features), (out_features,) if bias else None
+            (out_features, in_features), (out_features,) if bias else None, device, dtype
         )
         if in_features is None:
             self.__class__ = LazyLinear
@@ -59,8 +66,8 @@ class Linear(Module):
             bound = 1 / math.sqrt(self.in_features)
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = as_tensor(x)
+    def forward(self, input: Tensor) -> Tensor:
+        x = as_tensor(input)
         found = self.features_of(x)
         if found != self.in_features:
             raise ShapeError(
@@ -108,5 +115,58 @@ class LazyLinear(Lazy, Linear):
 
     becomes = Linear
 
-    def __init__(self, out_features: int, bias: bool = True) -> None:
-        super().__init__(None, out_features, bias)
+    def __init__(
+        self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__(None, out_features, bias, device, dtype)
+
+
+class Bilinear(Module):
+    """x1 @ weight[k] @ x2 for each k, + bias.
+
+    Shapes: (..., in1_features) and (..., in2_features) to (..., out_features).
+    Errors: ShapeError where an input does not fit.
+
+    Example:
+        >>> import ambos as am
+        >>> Bilinear(3, 4, 2)(am.ones((5, 3)), am.ones((5, 4))).shape
+        (5, 2)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.in1_features = positive("in1_features", in1_features)
+        self.in2_features = positive("in2_features", in2_features)
+        self.out_features = positive("out_features", out_features)
+        self.weight, self.bias = weight_and_bias(
+            (out_features, in1_features, in2_features), (out_features,) if bias else None,
+            device, dtype,
+        )  # fmt: skip
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """PyTorch's initial values: uniform, within 1 / sqrt(in1_features)."""
+        bound = 1 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        return F.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )

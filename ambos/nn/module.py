@@ -11,7 +11,7 @@ from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.graph.lines import enter, leave
 from ambos.nn import state
 from ambos.nn.composition import Composition
-from ambos.nn.parameter import Parameter, UninitializedParameter, assign
+from ambos.nn.parameter import Buffer, Parameter, Unsized, assign
 from ambos.nn.paths import blame
 from ambos.nn.trees import register_modules
 from ambos.tensor.handle import Tensor
@@ -56,9 +56,7 @@ class ModuleType(Checked):
         # Values still pending would become part of the first step, and give it a graph of its own.
         tensors = [*module._parameters.values(), *module._buffers.values()]
         evaluate(
-            tensor
-            for tensor in tensors
-            if tensor is not None and not isinstance(tensor, UninitializedParameter)
+            tensor for tensor in tensors if tensor is not None and not isinstance(tensor, Unsized)
         )
         if portable((*args, *kwargs.values())):
             object.__setattr__(module, "_made_with", (cls, args, kwargs))
@@ -148,6 +146,9 @@ class Module(metaclass=ModuleType):
             home: dict[str, Any] | None = self._parameters
         elif isinstance(value, Module):
             home = self._modules
+        elif isinstance(value, Buffer):
+            home = self._buffers
+            self._transient.discard(name) if value.persistent else self._transient.add(name)
         elif value is None or isinstance(value, Tensor):
             home = next((table for table in tables if name in table), None)
             if home is self._parameters and value is not None:
@@ -206,6 +207,10 @@ class Module(metaclass=ModuleType):
         """Add a child under `name`."""
         self._claim(name)
         self._modules[name] = module
+
+    def _changed(self) -> None:
+        """Recordings that use the module are to look again at what it consists of."""
+        makeup.version += 1
 
     def _claim(self, name: Any) -> None:
         if not isinstance(name, str) or not name or "." in name:
@@ -364,8 +369,13 @@ class Module(metaclass=ModuleType):
     # Printing
 
     def extra_repr(self) -> str:
-        """What a layer says about itself inside its parentheses."""
-        return ""
+        """What a layer says about itself inside its parentheses: its settings, if it is a
+        dataclass (`nn.layer`). `inplace` is said where it was asked for."""
+        names = getattr(self, "__dataclass_fields__", ())
+        said = {name: getattr(self, name) for name in names if name in self.__dict__}
+        if said.get("inplace") is False:
+            del said["inplace"]
+        return ", ".join(f"{name}={value}" for name, value in said.items())
 
     def __repr__(self) -> str:
         lines = []

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
+
+from ambos.core.dtype import as_dtype
 from ambos.core.errors import ShapeError
 from ambos.core.shape import Shape
 from ambos.tensor.handle import Tensor
+from ambos.tensor.names import check_device
 
 
 class Parameter(Tensor):
@@ -25,21 +29,40 @@ class Parameter(Tensor):
         return f"Parameter containing:\n{super().__repr__()}"
 
 
-class UninitializedParameter(Parameter):
-    """The parameter of a lazy layer before the first call: an object without size.
+class Buffer(Tensor):
+    """A tensor that is state but not trained; assigned to a module it becomes one of its buffers,
+    saved unless `persistent` is False.
 
-    Optimizers may hold it already; `materialize` turns this very object into a Parameter.
+    Example:
+        >>> Buffer([1.0, 2.0])
+        tensor([1., 2.])
+    """
+
+    def __init__(self, data: Any, persistent: bool = True, *, requires_grad: bool = False) -> None:
+        super().__init__(data, requires_grad=requires_grad)
+        self.persistent = persistent
+
+
+class Unsized(Tensor):
+    """A tensor of a lazy layer before the first call: an object without size.
+
+    Optimizers may hold it already; `materialize` turns this very object into an ordinary one.
     `pattern` is what is known of its shape, with None for an extent that is open.
     """
 
+    becomes: ClassVar[type[Tensor]]
+
     def __init__(
-        self, dtype: object = "float32", pattern: tuple[int | None, ...] | None = None
+        self,
+        dtype: object = "float32",
+        pattern: tuple[int | None, ...] | None = None,
+        requires_grad: bool = False,
     ) -> None:
-        super().__init__(Tensor([], dtype=dtype))
+        Tensor.__init__(self, Tensor([], dtype=dtype), requires_grad=requires_grad)
         self.pattern = pattern
 
     def admits(self, shape: Shape) -> bool:
-        """May the parameter take this shape?
+        """May the tensor take this shape?
 
         Example:
             >>> parameter = UninitializedParameter(pattern=(10, None))
@@ -61,19 +84,58 @@ class UninitializedParameter(Parameter):
         )
 
     def materialize(self, value: Tensor) -> None:
-        """Become an ordinary parameter with these numbers."""
+        """Become an ordinary tensor with these numbers."""
         requires_grad = self.requires_grad
-        self.__class__ = Parameter  # type: ignore[assignment]
+        object.__setattr__(self, "__class__", self.becomes)
         self.data = value.detach().to(self.dtype)
         self.requires_grad_(requires_grad)
 
     def __repr__(self) -> str:
-        return "UninitializedParameter()"
+        return f"{type(self).__name__}()"
+
+
+class UninitializedParameter(Unsized, Parameter):
+    """The parameter of a lazy layer before the first call.
+
+    Example:
+        >>> UninitializedParameter(pattern=(10, None))
+        UninitializedParameter()
+    """
+
+    becomes = Parameter
+
+    def __init__(
+        self, dtype: object = "float32", pattern: tuple[int | None, ...] | None = None
+    ) -> None:
+        super().__init__(dtype, pattern, requires_grad=True)
+
+
+class UninitializedBuffer(Unsized, Buffer):
+    """A buffer of a lazy layer before the first call.
+
+    Example:
+        >>> UninitializedBuffer()
+        UninitializedBuffer()
+    """
+
+    becomes = Buffer
+
+    def __init__(
+        self, dtype: object = "float32", pattern: tuple[int | None, ...] | None = None
+    ) -> None:
+        super().__init__(dtype, pattern)
+        self.persistent = True
 
 
 def assign(target: Tensor, value: Tensor) -> None:
     """Give `target` the numbers (and the dtype) of `value`; whether it requires grad stays."""
-    if isinstance(target, UninitializedParameter):
+    if isinstance(target, Unsized):
         target.materialize(value)
     else:
         target.data = value.detach()
+
+
+def unset(shape: Shape, device: Any = None, dtype: Any = None) -> Parameter:
+    """A parameter of this shape, before its layer gives it its first numbers."""
+    check_device("nn", device)
+    return Parameter(Tensor(np.zeros(shape, np.float32)).to(as_dtype(dtype or "float32")))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError, suggest
-from ambos.nn.parameter import UninitializedParameter, assign
+from ambos.nn.parameter import Unsized, assign
 from ambos.tensor.handle import Tensor
 
 
@@ -70,7 +70,7 @@ def load(module: Module, given: Mapping[str, Any], strict: bool) -> Mismatch:
         if key not in given:
             continue
         value = _tensor(f"{title}: {key}", given[key])
-        if isinstance(target, UninitializedParameter):
+        if isinstance(target, Unsized):
             fits, need = target.admits(value.shape), target.pattern
         else:
             fits, need = value.shape == target.shape, target.shape

@@ -232,7 +232,7 @@ def test_sequential_is_a_list():
     net.append(nn.Linear(3, 1))
     assert (len(net), type(net[-1]).__name__, len(net[1:])) == (3, "Linear", 2)
     assert [n for n, _ in nn.Sequential({"a": nn.ReLU()}).named_children()] == ["a"]
-    with pytest.raises(IndexError, match="index 3 of 3 layers"):
+    with pytest.raises(IndexError, match="index 3 of 3 modules"):
         net[3]
     for wrong, hint in [(nn.ReLU, "ReLU is a class"), (len, "is a function"), (3, "got int")]:
         with pytest.raises(ValueError, match=hint):

@@ -2,6 +2,7 @@
 
 python -m tests.parity                       every sample of every entry (`make parity`)
 python -m tests.parity add 'linalg.*' -n 5   five samples of these, failures in full
+python -m tests.parity 'nn.*Pool2d'          functions and modules whose names fit
 python -m tests.parity --missing             entries that have no function of ours yet
 """
 
@@ -9,59 +10,92 @@ import argparse
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
-from tests.parity import database, mapping, optimizers
-from tests.parity.check import ASPECTS, Outcome, outcome_of
+from tests.parity import database, mapping, modules, optimizers
+from tests.parity.check import ASPECTS, Outcome
+from tests.parity.modules import outcome_of_either
 
 
 def outcomes(names: Sequence[str], limit: int | None, workers: int) -> Iterator[Outcome]:
     """The outcomes in order; each worker is a process of its own."""
     tasks = [(name, limit) for name in names]
     if workers == 1:
-        yield from map(outcome_of, tasks)
+        yield from map(outcome_of_either, tasks)
         return
     # (ProcessPoolExecutor with max_tasks_per_child hangs in Python 3.11.)
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=60) as pool:
-        yield from pool.imap(outcome_of, tasks)
+        yield from pool.imap(outcome_of_either, tasks)
+
+
+class Database(NamedTuple):
+    """What is compared: entries, those that we have, those that we leave out and why."""
+
+    title: str
+    entries: Collection[str]
+    mapped: list[str]
+    out: Mapping[str, str]
+    aspects: Sequence[str]
+    missing: str
+
+    def unmapped(self) -> list[str]:
+        return sorted(set(self.entries) - set(self.mapped) - set(self.out))
+
+
+DATABASES = (
+    Database("Operators", database.ENTRIES, mapping.mapped(), mapping.OUT, ASPECTS, "function"),
+    Database("Modules", modules.ENTRIES, modules.mapped(), modules.OUT, modules.ASPECTS, "class"),
+)
 
 
 def table(found: Sequence[Outcome]) -> str:
-    """Counts by aspect, then the failures by name with their reasons, as Markdown."""
+    """Of each database counts by aspect, then the failures by name with their reasons, as
+    Markdown."""
+    parts = []
+    for one in DATABASES:
+        of_it = [outcome for outcome in found if outcome.name in one.entries]
+        if of_it:
+            parts.append(_table(one, of_it))
+    return "\n".join([*parts, optimizers.table()])
+
+
+def _table(one: Database, found: Sequence[Outcome]) -> str:
     lines = [
+        f"## {one.title}",
+        "",
         "| aspect | samples | agree | differ, with a reason | differ |",
         "|---|--:|--:|--:|--:|",
     ]
-    for aspect in ASPECTS:
+    for aspect in one.aspects:
         passed = sum(o.passed[aspect] for o in found)
         bad = [(o, f) for o in found for f in o.failures if f.aspect == aspect]
         explained = sum(mapping.reason(o.name, aspect, f.reason) is not None for o, f in bad)
         total = passed + len(bad)
         lines.append(f"| {aspect} | {total} | {passed} | {explained} | {len(bad) - explained} |")
     whole = sum(not outcome.failures for outcome in found)
-    unmapped = sorted(set(database.ENTRIES) - set(mapping.mapped()) - set(mapping.OUT))
     lines += [
         "",
-        f"{len(database.ENTRIES)} entries: {len(mapping.mapped())} mapped ({len(found)} of them "
-        f"looked at, {whole} agree in every sample), {len(mapping.OUT)} out of scope, "
-        f"{len(unmapped)} without a function of ours.",
+        f"{len(one.entries)} entries: {len(one.mapped)} mapped ({len(found)} of them looked at, "
+        f"{whole} agree in every sample), {len(one.out)} out of scope, "
+        f"{len(one.unmapped())} without a {one.missing} of ours.",
     ]
     lines += _listed("Differences with a reason", _explained(found))
-    lines += _listed("Differences without one", _unexplained(found))
-    lines += _listed("Out of scope", [f"`{name}`: {why}" for name, why in mapping.OUT.items()])
-    lines += _listed("Without a function of ours", [f"`{name}`" for name in unmapped])
-    return "\n".join(lines) + "\n\n" + optimizers.table()
+    lines += _listed("Differences without one", _unexplained(found, one.aspects))
+    lines += _listed("Out of scope", [f"`{name}`: {why}" for name, why in one.out.items()])
+    lines += _listed(f"Without a {one.missing} of ours", [f"`{name}`" for name in one.unmapped()])
+    return "\n".join(lines) + "\n"
 
 
 def _explained(found: Sequence[Outcome]) -> list[str]:
     lines = []
     for outcome in found:
-        for aspect, reason in mapping.KNOWN.get(outcome.name, {}).items():
+        for aspect, reason in mapping.known(outcome.name).items():
             bad = sum(
                 f.aspect == aspect and mapping.reason(outcome.name, aspect, f.reason) is not None
                 for f in outcome.failures
@@ -71,11 +105,11 @@ def _explained(found: Sequence[Outcome]) -> list[str]:
     return lines
 
 
-def _unexplained(found: Sequence[Outcome]) -> list[str]:
+def _unexplained(found: Sequence[Outcome], aspects: Sequence[str]) -> list[str]:
     lines = []
     for outcome in found:
         bad = outcome.unexplained()
-        for aspect in ASPECTS:
+        for aspect in aspects:
             of_this = [failure for failure in bad if failure.aspect == aspect]
             if of_this:
                 total = len(of_this) + outcome.passed[aspect]
@@ -98,9 +132,10 @@ def main() -> int:
     parser.add_argument("--missing", action="store_true")
     given = parser.parse_args()
     wanted = given.names or ["*"]
-    names = [n for n in mapping.mapped() if any(fnmatchcase(n, pattern) for pattern in wanted)]
+    every = [name for one in DATABASES for name in one.mapped]
+    names = [n for n in every if any(fnmatchcase(n, pattern) for pattern in wanted)]
     if given.missing:
-        print(*sorted(set(database.ENTRIES) - set(mapping.mapped()) - set(mapping.OUT)), sep="\n")
+        print(*(name for one in DATABASES for name in one.unmapped()), sep="\n")
         return 0
     found = []
     for outcome in outcomes(names, given.samples, given.workers):

@@ -77,9 +77,10 @@ def check(name: str, limit: int | None = None) -> Outcome:
     return outcome
 
 
-def outcome_of(task: tuple[str, int | None]) -> Outcome:
-    """An entry's outcome; an error of the harness itself counts as a failure of the entry. (Here,
-    for worker processes cannot import it from `__main__`.)"""
+def outcome_of(
+    task: tuple[str, int | None], check: Callable[[str, int | None], Outcome]
+) -> Outcome:
+    """An entry's outcome; an error of the harness itself counts as a failure of the entry."""
     try:
         return check(*task)
     except Exception as error:

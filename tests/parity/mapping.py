@@ -320,9 +320,18 @@ SAID = {BROADCASTS: "losses never broadcast", EMPTY: "dtype float32, torch has i
         NO_CHANNELS: "need (batch, channels"}  # fmt: skip
 
 
+# The same of modules (`tests/parity/modules.py`).
+KNOWN_OF_MODULES = {"nn.CTCLoss": {"gradients": BEHIND_SOFTMAX}}
+
+
+def known(name: str) -> dict[str, str]:
+    """Why an entry differs, by aspect."""
+    return KNOWN.get(name) or KNOWN_OF_MODULES.get(name, {})
+
+
 def reason(name: str, aspect: str, difference: str) -> str | None:
     """Why a difference is meant; None where it is not."""
-    found = KNOWN.get(name, {}).get(aspect)
+    found = known(name).get(aspect)
     return found if found is None or SAID.get(found, "") in difference else None
 
 

@@ -11,7 +11,7 @@ from ambos.graph.node import Node
 from ambos.nn.functional.shared import along, as_type, keep, mean, nodes, same_dtype
 from ambos.ops.arithmetic import add, multiply, negative, subtract
 from ambos.ops.functions import rsqrt
-from ambos.ops.kinds import constant_like
+from ambos.ops.kinds import constant, constant_like
 from ambos.ops.movement import detach, expand, reshape
 from ambos.tensor.handle import Tensor, wrap
 
@@ -53,11 +53,14 @@ def batch_norm(
         return wrap(_standardized(x, means, variances, scale, shift, eps))
     axes = (0, *range(2, x.rank))
     count = size_of([x.shape[axis] for axis in axes])
-    if count <= 1:
+    if count == 1:
         raise ShapeError(
-            f"batch_norm: the input {x.shape} has {count} value per channel; training needs more "
-            "than one: use a larger batch, or eval()"
+            f"batch_norm: the input {x.shape} has 1 value per channel; training needs more than "
+            "one: use a larger batch, or eval()"
         )
+    if count == 0:  # nothing to take statistics of, and nothing that needs them
+        zeros, ones = (constant(value, x.dtype, (x.shape[1],)) for value in (0, 1))
+        return wrap(_standardized(x, zeros, ones, scale, shift, eps))
     average = mean(x, axes)
     spread = mean_square(away_from(x, average, axes), average, axes)
     if running_mean is not None and means is not None:
