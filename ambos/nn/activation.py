@@ -217,7 +217,6 @@ class Softmax(Module):
         return 0 if as_tensor(input).ndim in (0, 1, 3) else 1
 
 
-@layer
 class LogSoftmax(Softmax):
     """The logarithm of Softmax, stable.
 
@@ -233,7 +232,6 @@ class LogSoftmax(Softmax):
         return F.log_softmax(input, self._axis(input))
 
 
-@layer
 class Softmin(Softmax):
     """Softmax of -x.
 

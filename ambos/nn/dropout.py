@@ -21,7 +21,6 @@ class _Dropout(Module):
         return f"p={self.p}, inplace={self.inplace}"
 
 
-@layer
 class Dropout(_Dropout):
     """In training, zeros with probability `p`, the rest divided by 1 - p; otherwise the input.
 
@@ -37,7 +36,6 @@ class Dropout(_Dropout):
         return F.dropout(input, self.p, self.training)
 
 
-@layer
 class Dropout1d(_Dropout):
     """Dropout of whole channels of sequences.
 
@@ -53,7 +51,6 @@ class Dropout1d(_Dropout):
         return F.dropout1d(input, self.p, self.training)
 
 
-@layer
 class Dropout2d(_Dropout):
     """Dropout of whole channels of images.
 
@@ -69,7 +66,6 @@ class Dropout2d(_Dropout):
         return F.dropout2d(input, self.p, self.training)
 
 
-@layer
 class Dropout3d(_Dropout):
     """Dropout of whole channels of volumes.
 
@@ -85,7 +81,6 @@ class Dropout3d(_Dropout):
         return F.dropout3d(input, self.p, self.training)
 
 
-@layer
 class AlphaDropout(_Dropout):
     """Dropout that keeps mean 0 and variance 1: what is dropped becomes the least value of SELU.
 
@@ -101,7 +96,6 @@ class AlphaDropout(_Dropout):
         return F.alpha_dropout(input, self.p, self.training)
 
 
-@layer
 class FeatureAlphaDropout(_Dropout):
     """AlphaDropout of whole channels.
 

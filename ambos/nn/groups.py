@@ -195,7 +195,6 @@ class LocalResponseNorm(Module):
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
-@layer
 class CrossMapLRN2d(LocalResponseNorm):
     """LocalResponseNorm of images, under its older name.
 

@@ -148,7 +148,7 @@ class Module(metaclass=ModuleType):
             home = self._modules
         elif isinstance(value, Buffer):
             home = self._buffers
-            self._transient.discard(name) if value.persistent else self._transient.add(name)
+            (self._transient.discard if value.persistent else self._transient.add)(name)
         elif value is None or isinstance(value, Tensor):
             home = next((table for table in tables if name in table), None)
             if home is self._parameters and value is not None:
@@ -325,7 +325,11 @@ class Module(metaclass=ModuleType):
         """Convert every floating parameter and buffer to a dtype; returns self."""
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.is_floating:
-                assign(tensor, tensor.detach().to(*args, **kwargs))
+                value = tensor.detach().to(*args, **kwargs)
+                if isinstance(tensor, Unsized):
+                    tensor.data = value  # no numbers yet, but a dtype
+                else:
+                    assign(tensor, value)
         return self
 
     def cpu(self) -> Self:

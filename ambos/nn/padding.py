@@ -67,12 +67,10 @@ class _ConstantPad(_Pad):
         return f"padding={self.padding}, value={self.value}"
 
 
-@layer
 class _ZeroPad(_Pad):
     mode = "constant"
 
 
-@layer
 class ReflectionPad1d(_Pad):
     """Around sequences, what lies inside its border, mirrored.
 
@@ -88,7 +86,6 @@ class ReflectionPad1d(_Pad):
     rank, mode = 1, "reflect"
 
 
-@layer
 class ReflectionPad2d(_Pad):
     """Around images, what lies inside its border, mirrored.
 
@@ -104,7 +101,6 @@ class ReflectionPad2d(_Pad):
     rank, mode = 2, "reflect"
 
 
-@layer
 class ReflectionPad3d(_Pad):
     """Around volumes, what lies inside its border, mirrored.
 
@@ -120,7 +116,6 @@ class ReflectionPad3d(_Pad):
     rank, mode = 3, "reflect"
 
 
-@layer
 class ReplicationPad1d(_Pad):
     """Around sequences, its border, repeated.
 
@@ -136,7 +131,6 @@ class ReplicationPad1d(_Pad):
     rank, mode = 1, "replicate"
 
 
-@layer
 class ReplicationPad2d(_Pad):
     """Around images, its border, repeated.
 
@@ -152,7 +146,6 @@ class ReplicationPad2d(_Pad):
     rank, mode = 2, "replicate"
 
 
-@layer
 class ReplicationPad3d(_Pad):
     """Around volumes, its border, repeated.
 
@@ -168,7 +161,6 @@ class ReplicationPad3d(_Pad):
     rank, mode = 3, "replicate"
 
 
-@layer
 class CircularPad1d(_Pad):
     """Around sequences, what lies at its other end.
 
@@ -184,7 +176,6 @@ class CircularPad1d(_Pad):
     rank, mode = 1, "circular"
 
 
-@layer
 class CircularPad2d(_Pad):
     """Around images, what lies at its other end.
 
@@ -200,7 +191,6 @@ class CircularPad2d(_Pad):
     rank, mode = 2, "circular"
 
 
-@layer
 class CircularPad3d(_Pad):
     """Around volumes, what lies at its other end.
 
@@ -216,7 +206,6 @@ class CircularPad3d(_Pad):
     rank, mode = 3, "circular"
 
 
-@layer
 class ConstantPad1d(_ConstantPad):
     """Around sequences, `value`; a negative padding cuts off.
 
@@ -232,7 +221,6 @@ class ConstantPad1d(_ConstantPad):
     rank = 1
 
 
-@layer
 class ZeroPad1d(_ZeroPad):
     """Around sequences, zeros; a negative padding cuts off.
 
@@ -248,7 +236,6 @@ class ZeroPad1d(_ZeroPad):
     rank = 1
 
 
-@layer
 class ConstantPad2d(_ConstantPad):
     """Around images, `value`; a negative padding cuts off.
 
@@ -264,7 +251,6 @@ class ConstantPad2d(_ConstantPad):
     rank = 2
 
 
-@layer
 class ZeroPad2d(_ZeroPad):
     """Around images, zeros; a negative padding cuts off.
 
@@ -280,7 +266,6 @@ class ZeroPad2d(_ZeroPad):
     rank = 2
 
 
-@layer
 class ConstantPad3d(_ConstantPad):
     """Around volumes, `value`; a negative padding cuts off.
 
@@ -296,7 +281,6 @@ class ConstantPad3d(_ConstantPad):
     rank = 3
 
 
-@layer
 class ZeroPad3d(_ZeroPad):
     """Around volumes, zeros; a negative padding cuts off.
 

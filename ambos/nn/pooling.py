@@ -43,7 +43,6 @@ class _MaxPool(Module):
         )
 
 
-@layer
 class MaxPool1d(_MaxPool):
     """The largest element of each window of sequences; with `return_indices` also where it is.
 
@@ -59,7 +58,6 @@ class MaxPool1d(_MaxPool):
     pool = staticmethod(F.max_pool1d)
 
 
-@layer
 class MaxPool2d(_MaxPool):
     """The largest element of each window of images; with `return_indices` also where it is.
 
@@ -75,7 +73,6 @@ class MaxPool2d(_MaxPool):
     pool = staticmethod(F.max_pool2d)
 
 
-@layer
 class MaxPool3d(_MaxPool):
     """The largest element of each window of volumes; with `return_indices` also where it is.
 
@@ -155,7 +152,6 @@ class _AvgPoolOver(_AvgPool):
         )  # fmt: skip
 
 
-@layer
 class AvgPool2d(_AvgPoolOver):
     """The average of each window of images.
 
@@ -171,7 +167,6 @@ class AvgPool2d(_AvgPoolOver):
     pool = staticmethod(F.avg_pool2d)
 
 
-@layer
 class AvgPool3d(_AvgPoolOver):
     """The average of each window of volumes.
 
@@ -202,7 +197,6 @@ class _LPPool(Module):
         )
 
 
-@layer
 class LPPool1d(_LPPool):
     """The norm of each window of sequences: the root of its sum of powers.
 
@@ -218,7 +212,6 @@ class LPPool1d(_LPPool):
     pool = staticmethod(F.lp_pool1d)
 
 
-@layer
 class LPPool2d(_LPPool):
     """The norm of each window of images: the root of its sum of powers.
 
@@ -234,7 +227,6 @@ class LPPool2d(_LPPool):
     pool = staticmethod(F.lp_pool2d)
 
 
-@layer
 class LPPool3d(_LPPool):
     """The norm of each window of volumes: the root of its sum of powers.
 
@@ -260,7 +252,6 @@ class _AdaptiveAvgPool(Module):
         return type(self).pool(input, self.output_size)
 
 
-@layer
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
     """Averages of sequences over a grid of `output_size` cells, whatever the input's size.
 
@@ -276,7 +267,6 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
     pool = staticmethod(F.adaptive_avg_pool1d)
 
 
-@layer
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     """Averages of images over a grid of `output_size` cells, whatever the input's size.
 
@@ -292,7 +282,6 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     pool = staticmethod(F.adaptive_avg_pool2d)
 
 
-@layer
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
     """Averages of volumes over a grid of `output_size` cells, whatever the input's size.
 
@@ -322,7 +311,6 @@ class _AdaptiveMaxPool(Module):
         return f"output_size={self.output_size}"
 
 
-@layer
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     """The largest element of sequences in each cell of a grid of `output_size`.
 
@@ -338,7 +326,6 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     pool = staticmethod(F.adaptive_max_pool1d)
 
 
-@layer
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
     """The largest element of images in each cell of a grid of `output_size`.
 
@@ -354,7 +341,6 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
     pool = staticmethod(F.adaptive_max_pool2d)
 
 
-@layer
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """The largest element of volumes in each cell of a grid of `output_size`.
 

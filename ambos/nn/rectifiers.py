@@ -265,7 +265,6 @@ class Hardshrink(Module):
         return str(self.lambd)
 
 
-@layer
 class Softshrink(Hardshrink):
     """x moved towards 0 by `lambd`, and 0 where it is nearer than that.
 

@@ -226,7 +226,6 @@ class _Upsampling2d(Module):
         return f"{size}, mode={self.mode!r}"
 
 
-@layer
 class UpsamplingNearest2d(_Upsampling2d):
     """Another size of images, each pixel being the nearest one.
 
@@ -242,7 +241,6 @@ class UpsamplingNearest2d(_Upsampling2d):
     mode = "nearest"
 
 
-@layer
 class UpsamplingBilinear2d(_Upsampling2d):
     """Another size of images, each pixel being a mean of its four nearest; the corners stay.
 

@@ -39,7 +39,6 @@ class _MaxUnpool(Module):
         )
 
 
-@layer
 class MaxUnpool1d(_MaxUnpool):
     """The way back from MaxPool1d: its results where its indices say, zeros elsewhere.
 
@@ -54,7 +53,6 @@ class MaxUnpool1d(_MaxUnpool):
     rank, unpool = 1, staticmethod(F.max_unpool1d)
 
 
-@layer
 class MaxUnpool2d(_MaxUnpool):
     """The way back from MaxPool2d: its results where its indices say, zeros elsewhere.
 
@@ -69,7 +67,6 @@ class MaxUnpool2d(_MaxUnpool):
     rank, unpool = 2, staticmethod(F.max_unpool2d)
 
 
-@layer
 class MaxUnpool3d(_MaxUnpool):
     """The way back from MaxPool3d: its results where its indices say, zeros elsewhere.
 
@@ -119,7 +116,6 @@ class _FractionalMaxPool(Module):
         return ""
 
 
-@layer
 class FractionalMaxPool2d(_FractionalMaxPool):
     """The largest element of images in windows that are drawn at random at each call.
 
@@ -136,7 +132,6 @@ class FractionalMaxPool2d(_FractionalMaxPool):
     rank, pool = 2, staticmethod(F.fractional_max_pool2d)
 
 
-@layer
 class FractionalMaxPool3d(_FractionalMaxPool):
     """The largest element of volumes in windows that are drawn at random at each call.
 

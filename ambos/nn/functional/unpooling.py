@@ -206,6 +206,7 @@ def _fractional(
                          "output_size + kernel_size - 1")  # fmt: skip
     batch, channels = x.shape[:2]
     drawn = rand(batch, channels, rank) if samples is None else as_tensor(samples)
+    drawn = drawn[:batch] if drawn.ndim == 3 else drawn  # there may be more than are needed
     if drawn.shape != (batch, channels, rank):
         raise ShapeError(f"{name}: _random_samples is {drawn.shape}; need "
                          f"{(batch, channels, rank)}")  # fmt: skip
