@@ -100,6 +100,18 @@ def integer(name: str, value: Any) -> int:
     return operator.index(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """`value`, True or False, or an ArgumentError: where a number or text slipped into its place.
+
+    Example:
+        >>> flag("batch_first", True)
+        True
+    """
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{name} is {value!r}; need True or False")
+    return value
+
+
 def positive(name: str, value: Any, least: int = 1) -> int:
     """`value`, an integer of at least `least`, or an ArgumentError.
 

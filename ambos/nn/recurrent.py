@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.arguments import positive, share
+from ambos.core.arguments import flag, positive, share
 from ambos.core.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from ambos.core.shape import Shape
 from ambos.nn import functional as F
@@ -58,7 +58,7 @@ class RNNBase(Module):
         self.input_size = positive("input_size", input_size)
         self.hidden_size = positive("hidden_size", hidden_size)
         self.num_layers = positive("num_layers", num_layers)
-        self.bias, self.batch_first = bool(bias), bool(batch_first)
+        self.bias, self.batch_first = flag("bias", bias), flag("batch_first", batch_first)
         self.dropout = share(f"{name}: dropout", dropout)
         self.bidirectional = bool(bidirectional)
         self.proj_size = positive("proj_size", proj_size, least=0)

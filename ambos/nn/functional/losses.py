@@ -69,6 +69,11 @@ def cross_entropy(
     axis = _class_axis("cross_entropy", x)
     logp = nodes(log_softmax(wrap(x), axis))[0]
     if t.dtype.is_floating and t.shape == x.shape:
+        if ignore_index >= 0:
+            raise ArgumentError(
+                f"cross_entropy: ignore_index is {ignore_index} and the target probabilities; need "
+                "class indices, or no ignore_index"
+            )
         return wrap(_against_probabilities(logp, t, w, axis, reduction, label_smoothing))
     return wrap(_against_indices(
         "cross_entropy", logp, t, w, axis, ignore_index, reduction, label_smoothing
