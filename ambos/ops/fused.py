@@ -53,10 +53,11 @@ def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
 def _odd_sum(np: Any, a: Array, b: Array) -> Array:
     """a + b rounded to odd: an inexact result gets an odd last bit."""
     total, error = _two_sum(a, b)
-    even = (total.view(np.int64) & 1) == 0
-    inexact = np.isfinite(total) & (error != 0) & even
-    toward = np.where(error > 0, np.inf, -np.inf)
-    return np.asarray(np.where(inexact, np.nextafter(total, toward), total))
+    bits = total.view(np.int64)
+    inexact = np.isfinite(total) & (error != 0) & ((bits & 1) == 0)
+    # Both neighbours are odd; the exact sum lies on the side of the error.
+    step = np.where((error > 0) == (total > 0), 1, -1)
+    return np.asarray(bits + inexact * step).view(np.float64)
 
 
 def _double(np: Any, a: Array, b: Array, c: Array) -> Array:
@@ -64,19 +65,28 @@ def _double(np: Any, a: Array, b: Array, c: Array) -> Array:
     first, rest = _two_sum(c, low)
     total, more = _two_sum(high, first)
     result = np.asarray(total + _odd_sum(np, rest, more))
+    # Nothing can overflow or vanish on the way where all three sizes are moderate.
+    size, product = np.abs(c), np.abs(high)
+    safe = (product > 2.0**-400) & (product < 2.0**400) & (size < 2.0**400)
+    safe &= (np.maximum(np.abs(a), np.abs(b)) < 2.0**400) & ((size > 2.0**-400) | (c == 0))
+    if not safe.all():
+        rest = ~safe
+        result[rest] = _extreme(np, a[rest], b[rest], c[rest])
+    return result
+
+
+def _extreme(np: Any, a: Array, b: Array, c: Array) -> Array:
+    """Where a number is zero, not finite, very large or very small."""
     size, product = np.abs(c), np.abs(a * b)
     finite = np.isfinite(a) & np.isfinite(b)
     trivial = (a == 0) | (b == 0) | ~finite | ~np.isfinite(c)
     # An infinite or much larger c is the result, even if the product alone would overflow.
-    alone = finite & np.isinf(c) | (product < 2.0**-960) & (size > 2.0**-880)
-    result = np.where(alone, c, np.where(trivial, a * b + c, result))
-    parts = (np.abs(a), np.abs(b), product)
-    safe = np.logical_and.reduce([(p > 2.0**-400) & (p < 2.0**400) for p in parts])
-    safe &= (c == 0) | ((size > 2.0**-400) & (size < 2.0**400))
-    hard = ~(trivial | alone | safe)
+    alone = finite & np.isinf(c) | (product < size * 2.0**-80) & (size > 2.0**-880)
+    result = np.where(alone, c, a * b + c)
+    hard = ~(trivial | alone)
     if hard.any():
         result[hard] = np.frompyfunc(_exact, 3, 1)(a[hard], b[hard], c[hard])
-    return np.asarray(result)
+    return result
 
 
 def _exact(a: float, b: float, c: float) -> float:

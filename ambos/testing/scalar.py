@@ -7,9 +7,10 @@ bool `+` is or, `*` is and, `-` is exclusive or.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,10 @@ from ambos.ops.fused import fused_multiply_add
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
 
+PART = 1 << 13  # lanes
 
+
+@cache
 def storage(dtype: DType) -> np.dtype[Any]:
     """The NumPy type that holds `dtype`."""
     return np.dtype("uint16" if dtype is bfloat16 else dtype.name)
@@ -140,9 +144,12 @@ class NumpyBuilder:
 
     def run(self, function: Callable[..., Any], *arrays: npt.ArrayLike) -> Any:
         """`function(self, *values)` on arrays, as arrays, without NumPy's warnings."""
+        lanes = [np.asarray(array) for array in arrays]
         with np.errstate(all="ignore"):
-            result = function(self, *[self.value(array) for array in arrays])
-        return tuple(r.data for r in result) if isinstance(result, tuple) else result.data
+            found = [function(self, *map(self.value, part)) for part in _parts(lanes)]
+        if isinstance(found[0], tuple):
+            return tuple(_joined(values, lanes) for values in zip(*found, strict=True))
+        return _joined(found, lanes)
 
     def const(self, value: bool | int | float, dtype: DType) -> NumpyValue:
         return NumpyValue(_constant(value, dtype), dtype)
@@ -155,6 +162,8 @@ class NumpyBuilder:
         return NumpyValue(np.asarray(chosen), model.dtype)
 
     def convert(self, x: NumpyValue, dtype: DType) -> NumpyValue:
+        if x.dtype is dtype:
+            return x
         with np.errstate(all="ignore"):
             return NumpyValue(_convert(x.data, x.dtype, dtype), dtype)
 
@@ -212,6 +221,26 @@ class NumpyBuilder:
 # --- parts ---------------------------------------------------------------------------------------
 
 
+def _parts(lanes: Sequence[Array]) -> Iterator[Sequence[Array]]:
+    """Large arrays of one shape part by part: what a rule computes on the way stays in the cache,
+    which is several times as fast."""
+    size = lanes[0].size if lanes else 0
+    if size <= PART or any(array.shape != lanes[0].shape for array in lanes):
+        yield lanes
+        return
+    flat = [array.reshape(-1) for array in lanes]
+    for start in range(0, size, PART):
+        yield [array[start : start + PART] for array in flat]
+
+
+def _joined(parts: Sequence[NumpyValue], lanes: Sequence[Array]) -> Array:
+    """The results for `_parts` as one; of a rule that ignores its lanes each is a single number."""
+    first = parts[0].data
+    if len(parts) == 1 or first.ndim == 0:
+        return first
+    return np.concatenate([part.data for part in parts]).reshape(lanes[0].shape)
+
+
 def _apply(function: Function, dtype: DType, *operands: Array) -> NumpyValue:
     """`function` on operands of one dtype; a comparison gives bool, all else `dtype`."""
     compute = dtype.compute
@@ -231,14 +260,22 @@ def _subtract(a: Array, b: Array) -> Array:
 
 def _constant(value: bool | int | float, dtype: DType) -> Array:
     if dtype.is_floating:
-        exact = np.float64(value)
-        with np.errstate(all="ignore"):
-            return _convert(np.asarray(exact), float64, dtype)
+        number = float(value)
+        return _number(number, math.copysign(1.0, number), dtype)
     if dtype.is_integer:
         bits = int(value) & ((1 << dtype.bits) - 1)
         unsigned = np.asarray(bits, dtype=f"uint{dtype.bits}")
         return unsigned.view(storage(dtype))
     return np.asarray(bool(value))
+
+
+@lru_cache(maxsize=4096)
+def _number(value: float, sign: float, dtype: DType) -> Array:
+    """`value` rounded once; zeros of both signs are equal, so the sign is part of the key."""
+    with np.errstate(all="ignore"):
+        found = np.asarray(_convert(np.asarray(value), float64, dtype))
+    found.flags.writeable = False
+    return found
 
 
 def _same(model: NumpyValue, other: Any) -> Array:
