@@ -18,7 +18,8 @@ from ambos.testing.reference import evaluate as reference
 
 Values = npt.NDArray[Any]
 Function = Callable[..., Node | Sequence[Node]]
-Evaluate = Callable[[Sequence[Node]], Sequence[Values]]
+Memo = dict[Node, Values]
+Evaluate = Callable[[Sequence[Node], Memo], Sequence[Values]]  # `reference.evaluate`, or like it
 
 STEP = 6e-6  # the cube root of float64's rounding error: both errors of the difference are 4e-11
 TOLERANCE = 2e-7  # relative to the largest derivative of that input, or to one
@@ -29,10 +30,14 @@ class GradcheckError(AmbosError, AssertionError):
 
 
 def gradcheck(
-    function: Function, inputs: Sequence[Node], *, evaluate: Evaluate = reference, seed: int = 0
-) -> None:
+    function: Function, inputs: Sequence[Node], *, evaluate: Evaluate = reference, seed: int = 0,
+    elementwise: bool = False,
+) -> None:  # fmt: skip
     """Check the gradients of `function`, which makes one or more nodes of the `inputs` it is
     called with, at the values that those Data leaves hold.
+
+    Where it is `elementwise`, all elements of an input move at once. A result that depended on
+    other elements, too, would move by the sum of its slopes, which the gradient is not.
 
     Dtypes:
         Differentiated with respect to float64 inputs that are tracked; others stay fixed.
@@ -44,16 +49,19 @@ def gradcheck(
     found = gradients(outputs, seeds, [inputs[number] for number in wanted])
     present = [node for node in found if node is not None]
     verify(present, "gradcheck")
-    values = iter(evaluate(present))
+    known: Memo = {}  # what does not depend on an input is computed once
+    values = iter(evaluate(present, known))
+    evaluate(outputs, known)
     for number, node in zip(wanted, found, strict=True):
-        slopes = _slopes(function, inputs, number, evaluate, seed)
+        slopes = _slopes(function, inputs, number, evaluate, seed, known, elementwise)
         exact = np.zeros_like(slopes) if node is None else next(values)
         _compare(number, exact, slopes)
 
 
 def gradgradcheck(
-    function: Function, inputs: Sequence[Node], *, evaluate: Evaluate = reference, seed: int = 0
-) -> None:
+    function: Function, inputs: Sequence[Node], *, evaluate: Evaluate = reference, seed: int = 0,
+    elementwise: bool = False,
+) -> None:  # fmt: skip
     """Check the gradients of the gradients of `function`, also with respect to the seeds."""
     _, seeds = _outputs(function, inputs, seed)
     count = len(inputs)
@@ -66,7 +74,9 @@ def gradgradcheck(
         return [node for node in grads if node is not None and node.tracked]
 
     tracked = [data.leaf(s.value, s.shape, s.dtype, tracked=True) for s in seeds]
-    gradcheck(first, [*inputs, *tracked], evaluate=evaluate, seed=seed + 1)
+    gradcheck(
+        first, [*inputs, *tracked], evaluate=evaluate, seed=seed + 1, elementwise=elementwise
+    )
 
 
 def _varies(node: Node) -> bool:
@@ -89,12 +99,14 @@ def _outputs(
 
 
 def _slopes(
-    function: Function, inputs: Sequence[Node], number: int, evaluate: Evaluate, seed: int
-) -> Values:
-    """The derivative of the weighted sum of the outputs by each element of one input."""
+    function: Function, inputs: Sequence[Node], number: int, evaluate: Evaluate, seed: int,
+    known: Memo, elementwise: bool,
+) -> Values:  # fmt: skip
+    """The derivative of the weighted sum of the outputs by each element of one input. `known` are
+    values of nodes that another graph may have as well."""
     centre = np.asarray(inputs[number].value, np.float64)
     slopes = np.zeros(centre.shape)
-    for place in np.ndindex(centre.shape):
+    for place in [...] if elementwise else np.ndindex(centre.shape):
         ends = []
         for sign in (1, -1):
             moved = centre.copy()
@@ -102,12 +114,11 @@ def _slopes(
             leaf = data.leaf(moved, centre.shape, float64, tracked=True)
             leaves = [*inputs[:number], leaf, *inputs[number + 1 :]]
             outputs, seeds = _outputs(function, leaves, seed)
-            ends.append((evaluate(outputs), [s.value for s in seeds]))
+            ends.append((evaluate(outputs, dict(known)), [s.value for s in seeds]))
         (above, weights), (below, _) = ends
         # Differences first, sums second: what did not move cancels exactly.
-        slopes[place] = sum(
-            float(np.sum((a - b) * w)) for a, b, w in zip(above, below, weights, strict=True)
-        ) / (2 * STEP)
+        parts = [(a - b) * w for a, b, w in zip(above, below, weights, strict=True)]
+        slopes[place] = sum(part if elementwise else np.sum(part) for part in parts) / (2 * STEP)
     return slopes
 
 

@@ -46,13 +46,23 @@ def test_a_right_gradient_passes_twice() -> None:
         gradgradcheck(cube, [leaf([1.0, -2.0])])
 
 
+@pytest.mark.parametrize("elementwise", [False, True])
 @pytest.mark.parametrize("wrong", [2.999, 3.01, -3.0, 0.0])
-def test_a_wrong_gradient_is_caught(wrong: float) -> None:
+def test_a_wrong_gradient_is_caught(wrong: float, elementwise: bool) -> None:
     def partials(op: Any, out: Node, x: Node) -> tuple[Node]:
         return (multiply(data.leaf(np.full(x.shape, wrong), x.shape, float64), multiply(x, x)),)
 
     with cubing(partials=partials) as cube, pytest.raises(GradcheckError, match=r"element \(0,\)"):
-        gradcheck(cube, [leaf([1.0, -2.0])])
+        gradcheck(cube, [leaf([1.0, -2.0])], elementwise=elementwise)
+
+
+def test_what_is_not_elementwise_does_not_pass_as_such() -> None:
+    def turned(x: Node) -> Node:
+        return multiply(x, registry["flip"](x, attrs=((0,),)))
+
+    gradcheck(turned, [leaf([1.0, -2.0])])
+    with pytest.raises(GradcheckError):
+        gradcheck(turned, [leaf([1.0, -2.0])], elementwise=True)
 
 
 def test_a_missing_gradient_is_caught() -> None:
