@@ -74,9 +74,7 @@ def gradgradcheck(
         return [node for node in grads if node is not None and node.tracked]
 
     tracked = [data.leaf(s.value, s.shape, s.dtype, tracked=True) for s in seeds]
-    gradcheck(
-        first, [*inputs, *tracked], evaluate=evaluate, seed=seed + 1, elementwise=elementwise
-    )
+    gradcheck(first, [*inputs, *tracked], evaluate=evaluate, seed=seed + 1, elementwise=elementwise)
 
 
 def _varies(node: Node) -> bool:
