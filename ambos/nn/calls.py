@@ -79,7 +79,7 @@ def functional_call(
 
 
 @checked
-def stack_modules(modules: Sequence[Module]) -> tuple[Tensors, Tensors]:
+def stack_modules(modules: Any) -> tuple[Tensors, Tensors]:
     """Parameters and buffers of modules of one kind, by name, each stacked along a new first axis:
     an ensemble, to be called by `vmap` of `functional_call`.
 
