@@ -13,6 +13,13 @@ from ambos.core.errors import UnknownNameError, suggest
 
 # What each file has: its classes, and the functions that make a model of a certain size.
 FILES = {
+    "bert": "BertConfig BertForMaskedLM BertForSequenceClassification BertModel bert_base "
+    "bert_base_classifier bert_large",
+    "gpt": "GPT2Config GPT2LMHeadModel GPT2Model gpt2 gpt2_large gpt2_medium gpt2_xl",
+    "llama": "LlamaConfig LlamaForCausalLM LlamaModel llama2_7b llama3_8b llama_7b",
+    "t5": "T5Config T5ForConditionalGeneration t5_base t5_large t5_small",
+    "whisper": "WhisperConfig WhisperForConditionalGeneration whisper_base whisper_small "
+    "whisper_tiny",
     "alex_net": "AlexNet alexnet",
     "densenet": "DenseNet densenet121 densenet161 densenet169 densenet201",
     "le_net": "LeNet lenet",

@@ -1,4 +1,4 @@
-"""The oracles: torchvision's models, and twins written in torch where it has none."""
+"""The oracles: models of torchvision and of Hugging Face, and twins written in torch."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ for _op in ("nms", "qnms"):
     _library.define(f"{_op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 import torchvision  # noqa: E402
+import transformers as transformers  # noqa: E402
 
 
 @dataclass

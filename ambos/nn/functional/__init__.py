@@ -112,6 +112,7 @@ from ambos.nn.functional.regression import (
     poisson_nll_loss,
     smooth_l1_loss,
 )
+from ambos.nn.functional.rotary import rotary_embedding
 from ambos.nn.functional.sampling import affine_grid, grid_sample
 from ambos.nn.functional.smooth import (
     glu,
@@ -149,7 +150,8 @@ __all__ = [
     "mish", "mse_loss", "multi_head_attention_forward", "multi_margin_loss",
     "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot",
     "pad", "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss",
-    "prelu", "relu", "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu",
+    "prelu", "relu", "relu6", "rms_norm", "rotary_embedding", "rrelu",
+    "scaled_dot_product_attention", "selu",
     "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus",
     "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "triplet_margin_loss",
     "triplet_margin_with_distance_loss", "unfold", "upsample", "upsample_bilinear",

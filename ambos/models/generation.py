@@ -1,0 +1,198 @@
+"""`generate`: a prompt, continued token by token over a cache of keys and values.
+
+The pass over the prompt and the step for one token are jitted, so after the first tokens of a new
+length nothing is compiled. What is drawn comes from the global stream (`am.manual_seed`).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from ambos.core.arguments import checked, positive
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.models.beams import search
+from ambos.models.decoding import Cache, Memory
+from ambos.models.sampling import Choice
+from ambos.nn.functional.shared import as_tensor
+from ambos.tensor.handle import Tensor
+from ambos.tensor.jit import jit
+from ambos.tensor.joining import cat
+from ambos.tensor.modes import no_grad
+
+
+class Decoder(Protocol):
+    """What generation asks of a model. `context` is what else a pass needs, such as the states of
+    an encoder, by names."""
+
+    @property
+    def most_tokens(self) -> int:
+        """How many places there are."""
+
+    def empty_cache(self, batch: int, room: int, padding: Any = None) -> Cache:
+        """A cache for so many sentences and tokens."""
+
+    def decode(self, tokens: Tensor, cache: Cache, **context: Any) -> tuple[Tensor, Cache]:
+        """(logits of what follows the last of `tokens` (batch, words), the cache with them)."""
+
+
+class Generates:
+    """Mixin for models that are decoders."""
+
+    @checked
+    def generate(
+        self: Decoder,
+        input_ids: Any,
+        max_new_tokens: int = 20,
+        *,
+        attention_mask: Any = None,
+        do_sample: bool = False,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        num_beams: int = 1,
+        length_penalty: float = 1.0,
+        early_stopping: bool = False,
+        eos_token_id: int | None = None,
+        pad_token_id: int | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> Tensor:
+        """The prompts and what follows: (batch, tokens), at most `max_new_tokens` of them new.
+
+        The likeliest token follows; with `do_sample` one is drawn, at `temperature`, among the
+        `top_k` likeliest and the fewest that are likely together as `top_p`. With `num_beams` the
+        likeliest of so many sentences that are followed side by side is taken, by its
+        log-probability over its length to the power of `length_penalty`. A sentence ends with
+        `eos_token_id`; behind that comes `pad_token_id` (by default the same). Dropout acts as
+        the model's mode says: call `eval()` before.
+
+        Prompts of different lengths are padded at the left, with 0 there in `attention_mask`.
+
+        Shapes: input_ids (batch, tokens), attention_mask the same.
+        Errors: ArgumentError for settings out of range, too many tokens, and padding elsewhere;
+            ShapeError, DTypeError for a prompt that is none.
+        Source: beams: Wu et al. (2016), "Google's neural machine translation system".
+        """
+        prompt = _prompt(input_ids)
+        batch, given = prompt.shape
+        new, beams = positive("max_new_tokens", max_new_tokens), positive("num_beams", num_beams)
+        if given + new > self.most_tokens:
+            raise ArgumentError(
+                f"generate: {given} tokens and {new} new ones; the model has places for "
+                f"{self.most_tokens}; need a shorter prompt or max_new_tokens"
+            )
+        choice = Choice(do_sample, temperature, top_k, top_p)
+        choice.check()
+        padding = None if attention_mask is None else _padding(attention_mask, prompt)
+        filler = eos_token_id if pad_token_id is None else pad_token_id
+        filler = 0 if filler is None else filler
+        more = context or {}
+        with no_grad():
+            if beams > 1:
+                if do_sample:
+                    raise ArgumentError("generate: do_sample and num_beams; need one of them")
+                return search(
+                    self, prompt, padding, new, beams, length_penalty, early_stopping,
+                    eos_token_id, filler, more,
+                )  # fmt: skip
+            cache = self.empty_cache(batch, given + new, padding)
+            return _continued(self, choice, prompt, cache, new, eos_token_id, filler, more)
+
+
+class Remembers(Decoder, Protocol):
+    """What generation asks of a model with an encoder."""
+
+    @property
+    def first_token(self) -> int:
+        """What the decoder is given to begin with."""
+
+    def remember(self, inputs: Any, attention_mask: Any = None) -> Memory:
+        """What the decoder looks at; `decode` takes it as `memory`."""
+
+
+class Transduces:
+    """Mixin for models that have an encoder, too."""
+
+    @checked
+    def generate(
+        self: Remembers,
+        inputs: Any,
+        max_new_tokens: int = 20,
+        *,
+        attention_mask: Any = None,
+        decoder_input_ids: Any = None,
+        **settings: Any,
+    ) -> Tensor:
+        """What the decoder says about `inputs`, its first token included: (batch, tokens).
+
+        `decoder_input_ids` are what it has said already, by default the token that it begins with.
+        Other settings are those of a decoder's `generate`.
+
+        Shapes: inputs as the encoder takes them, attention_mask (batch, its tokens),
+            decoder_input_ids (batch, tokens).
+        Errors: as a decoder's.
+        """
+        with no_grad():
+            memory = _remembered(self, as_tensor(inputs), attention_mask)
+        if decoder_input_ids is None:
+            batch = memory.keys[0].shape[0]
+            decoder_input_ids = Tensor(np.full((batch, 1), self.first_token))
+        return Generates.generate(
+            self, decoder_input_ids, max_new_tokens, context={"memory": memory}, **settings
+        )
+
+
+@jit
+def _remembered(model: Remembers, inputs: Tensor, attention_mask: Any) -> Memory:
+    return model.remember(inputs, attention_mask)
+
+
+def _continued(
+    model: Decoder, choice: Choice, prompt: Tensor, cache: Cache, new: int, eos: int | None,
+    filler: int, context: dict[str, Any],
+) -> Tensor:  # fmt: skip
+    tokens, found = prompt, [prompt]
+    ended = np.zeros(prompt.shape[0], bool)
+    for _ in range(new):
+        token, cache = _next(model, choice, tokens, cache, context)
+        tokens = token.unsqueeze(1)
+        if eos is not None:
+            said = np.where(ended, filler, token.numpy())
+            ended |= said == eos
+            tokens = Tensor(said[:, None])
+        found.append(tokens)
+        if ended.all():
+            break
+    return cat(found, 1)
+
+
+@partial(jit, donate_argnames="cache")
+def _next(
+    model: Decoder, choice: Choice, tokens: Tensor, cache: Cache, context: dict[str, Any]
+) -> tuple[Tensor, Cache]:
+    logits, cache = model.decode(tokens, cache, **context)
+    return choice(logits), cache
+
+
+def _prompt(input_ids: Any) -> Tensor:
+    prompt = as_tensor(input_ids)
+    if prompt.ndim != 2 or not prompt.shape[1]:
+        raise ShapeError(f"generate: input_ids is {tuple(prompt.shape)}; need (batch, tokens), "
+                         "at least one token")  # fmt: skip
+    if not prompt.dtype.is_integer:
+        raise DTypeError(f"generate: input_ids is {prompt.dtype.name}; need integers")
+    return prompt.to("int64")
+
+
+def _padding(attention_mask: Any, prompt: Tensor) -> Tensor:
+    """How many tokens at the left of each prompt are padding."""
+    mask = np.asarray(as_tensor(attention_mask).numpy()) != 0
+    if mask.shape != tuple(prompt.shape):
+        raise ShapeError(f"generate: attention_mask is {mask.shape}; need that of input_ids, "
+                         f"{tuple(prompt.shape)}")  # fmt: skip
+    if (np.diff(mask.astype(int), axis=1) < 0).any() or not mask[:, -1].all():
+        raise ArgumentError("generate: attention_mask has a 0 behind a 1; need prompts padded at "
+                            "the left")  # fmt: skip
+    return Tensor((~mask).sum(1))
