@@ -63,9 +63,10 @@ class Checked(type):
 
 
 def checked_all(names: Iterable[str], namespace: dict[str, Any]) -> None:
-    """`checked` for the functions that a room exports."""
+    """`checked` for the functions that a room exports, which is where pickle finds them again."""
     for name in names:
         namespace[name] = checked(namespace[name])
+        namespace[name].__module__ = namespace["__name__"]
 
 
 def answering(room: str, names: Iterable[str]) -> Callable[[str], NoReturn]:

@@ -121,10 +121,12 @@ class DenseNet(nn.Module):
         x = F.relu(self.features(x))
         return self.classifier(F.adaptive_avg_pool2d(x, (1, 1)).flatten(1))
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Mismatch:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Mismatch:
         """As any module; understands the names in torchvision's published checkpoints too."""
         renamed = {OLD_KEY.sub(r"\1\2", key): value for key, value in state_dict.items()}
-        return super().load_state_dict(renamed, strict)
+        return super().load_state_dict(renamed, strict, assign)
 
 
 @builder

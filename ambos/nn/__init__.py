@@ -37,6 +37,12 @@ from ambos.nn.dropout import (
 )
 from ambos.nn.embedding import Embedding, EmbeddingBag
 from ambos.nn.groups import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from ambos.nn.hookable import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
 from ambos.nn.lazy_normalization import (
     LazyBatchNorm1d,
     LazyBatchNorm2d,
@@ -337,6 +343,10 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
     "utils",
 ]  # fmt: skip
 

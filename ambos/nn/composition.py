@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, Protocol
 
+from ambos.nn.hooks import EVERYWHERE
 from ambos.tensor.guards import Same, exactly
 
 TABLES = ("_parameters", "_buffers", "_modules")
@@ -32,7 +33,8 @@ class Composition:
         if module is None:
             return None
         fields = vars(module)
-        found: dict[str, Any] = {"class": type(module), "hooks": tuple(module._hooks)}
+        hooks = (*EVERYWHERE, *module._hooks)
+        found: dict[str, Any] = {"class": type(module), "hooks": hooks}
         for table in TABLES:
             for name, part in fields[table].items():
                 found[name] = Same(part)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import count
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ambos.core.arguments import Checked, checked
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.graph.lines import enter, leave
-from ambos.nn import state
+from ambos.nn import hooks, state
 from ambos.nn.composition import Composition
+from ambos.nn.hookable import Hookable
 from ambos.nn.parameter import Buffer, Parameter, Unsized, assign
 from ambos.nn.paths import blame
 from ambos.nn.trees import register_modules
@@ -18,25 +18,6 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.tensor.names import check_device
 from ambos.tensor.tracing import current, guard_object, makeup
-
-Hook = Callable[..., Any]
-
-
-_numbers = count()  # of hooks: an id is used again, once its object is gone
-
-
-class Removable:
-    """A hook that can be taken away."""
-
-    def __init__(self, hooks: dict[int, Hook], hook: Hook) -> None:
-        makeup.version += 1
-        self.hooks, self.number = hooks, next(_numbers)
-        hooks[self.number] = hook
-
-    def remove(self) -> None:
-        """Do not call the hook any more."""
-        makeup.version += 1
-        self.hooks.pop(self.number, None)
 
 
 def portable(values: Any) -> bool:
@@ -63,7 +44,7 @@ class ModuleType(Checked):
         return module
 
 
-class Module(metaclass=ModuleType):
+class Module(Hookable, metaclass=ModuleType):
     """Base of every layer and network: assign layers and parameters, write `forward`, call it.
 
     Errors: ArgumentError when called without a `forward` of its own; UnknownNameError for an
@@ -89,7 +70,6 @@ class Module(metaclass=ModuleType):
     _transient: set[str]
 
     _made_with: tuple[type, tuple[Any, ...], dict[str, Any]] | None = None
-    _hooks: dict[int, Hook]
     _is_value = False  # built from leaves by a transform (`nn/trees.py`)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -117,25 +97,22 @@ class Module(metaclass=ModuleType):
             self._guard_recording()
         enter(self)
         try:
-            result = self.forward(*args, **kwargs)
+            if self._hooks or hooks.EVERYWHERE:
+                result = hooks.run(self, args, kwargs)
+            else:
+                result = self.forward(*args, **kwargs)
+            for note in hooks.watchers.calls:
+                note(self, result)
         except Exception as error:
             blame(error, self)
             raise
         finally:
             leave()
-        for hook in list(self._hooks.values()):
-            changed = hook(self, args, result)
-            result = result if changed is None else changed
         return result
 
     def _guard_recording(self) -> None:
         """A jitted function that uses this module holds as long as its makeup stays."""
         guard_object(self, lambda: Composition(self))
-
-    def register_forward_hook(self, hook: Hook) -> Removable:
-        """Call `hook(module, args, result)` after every forward; what it returns, unless None,
-        replaces the result. `remove()` on what this returns ends it."""
-        return Removable(self._hooks, hook)
 
     # Attributes: parameters, modules and buffers live in tables of their own
 
@@ -224,52 +201,70 @@ class Module(metaclass=ModuleType):
 
     # Walking the tree; each object is met once, under its first name
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all below it, with dotted names."""
-        seen: set[int] = set()
+    def named_modules(
+        self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all below it, with dotted names; each once, unless `remove_duplicate` is
+        False, and none of those in `memo`."""
+        seen: set[Any] = set() if memo is None else memo
         stack: list[tuple[str, Module]] = [(prefix, self)]
         while stack:
             path, module = stack.pop()
-            if id(module) in seen:
-                continue
-            seen.add(id(module))
+            if remove_duplicate:
+                if module in seen:
+                    continue
+                seen.add(module)
             yield path, module
-            children = [(state.join(path, n), m) for n, m in module._modules.items() if m]
+            children = [
+                (state.join(path, n), m) for n, m in module._modules.items() if m is not None
+            ]
             stack.extend(reversed(children))
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This module and all below it."""
-        return (module for _, module in self.named_modules())
+        return (m for _, m in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules directly below."""
-        return ((name, module) for name, module in self._modules.items() if module is not None)
+        """The modules directly below, each once."""
+        seen: set[int] = set()
+        for name, module in self._modules.items():
+            if module is not None and id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
 
     def children(self) -> Iterator[Module]:
-        """The modules directly below."""
+        """The modules directly below, each once."""
         return (module for _, module in self.named_children())
 
-    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """Every parameter, with dotted names."""
-        return self._named("_parameters", prefix)
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter, with dotted names: each under its first one, unless `remove_duplicate`
+        is False; without `recurse` only the module's own."""
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
 
-    def parameters(self) -> Iterator[Parameter]:
-        """Every parameter, each once."""
-        return (parameter for _, parameter in self.named_parameters())
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Every parameter, each once; without `recurse` only the module's own."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        """Every buffer, with dotted names."""
-        return self._named("_buffers", prefix)
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Every buffer, with dotted names, as `named_parameters` lists parameters."""
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
 
-    def buffers(self) -> Iterator[Tensor]:
-        """Every buffer, each once."""
-        return (buffer for _, buffer in self.named_buffers())
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Every buffer, each once; without `recurse` only the module's own."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
-    def _named(self, table: str, prefix: str) -> Iterator[tuple[str, Any]]:
+    def _named(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        for path, module in self.named_modules(prefix):
+        below = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+        for path, module in below if recurse else [(prefix, self)]:
             for name, value in getattr(module, table).items():
-                if value is not None and id(value) not in seen:
+                if value is not None and not (remove_duplicate and id(value) in seen):
                     seen.add(id(value))
                     yield state.join(path, name), value
 
@@ -285,6 +280,39 @@ class Module(metaclass=ModuleType):
                 )
             module = child
         return module
+
+    def set_submodule(self, target: str, module: Module) -> None:
+        """Put `module` at a dotted path, in the place of the module that is there."""
+        parent, _, name = target.rpartition(".")
+        self.get_submodule(target)
+        if not isinstance(module, Module):
+            raise ArgumentError(
+                f"set_submodule: {target!r}: got {type(module).__name__}; need a module"
+            )
+        owner = self.get_submodule(parent)
+        owner._modules[name] = module
+        owner._changed()
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path."""
+        found: Parameter = self._tensor_at("_parameters", "parameter", target)
+        return found
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a dotted path."""
+        found: Tensor = self._tensor_at("_buffers", "buffer", target)
+        return found
+
+    def _tensor_at(self, table: str, kind: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        found = getattr(module, table).get(name)
+        if found is None:
+            raise UnknownNameError(
+                f"{type(self).__name__}: no {kind} {target!r}: {name!r} is not one of "
+                f"{type(module).__name__}{suggest(name, getattr(module, table))}"
+            )
+        return found
 
     # Modes and wholesale changes
 
@@ -349,22 +377,40 @@ class Module(metaclass=ModuleType):
         """Every floating parameter and buffer as float64."""
         return self.to("float64")
 
+    def half(self) -> Self:
+        """Every floating parameter and buffer as float16."""
+        return self.to("float16")
+
+    def bfloat16(self) -> Self:
+        """Every floating parameter and buffer as bfloat16."""
+        return self.to("bfloat16")
+
     # State
 
-    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters and persistent buffers under PyTorch's names; the tensors are detached."""
-        return {name: tensor.detach() for name, tensor in state.entries(self, prefix).items()}
+    may_lack: ClassVar[tuple[str, ...]] = ()  # own tensors that older states do without
+
+    def state_dict(self, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+        """Parameters and persistent buffers under PyTorch's names; the tensors are detached, unless
+        `keep_vars`."""
+        found: dict[str, Tensor] = {}
+        state.collect(self, prefix, keep_vars, found)
+        return found
 
     @checked
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> state.Mismatch:
-        """Take over the numbers of `state_dict` (tensors, NumPy arrays or torch tensors).
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> state.Mismatch:
+        """Take over the numbers of `state_dict` (tensors, NumPy arrays or torch tensors), and their
+        dtypes as well with `assign`. Returns missing and unexpected keys.
 
-        Errors: ArgumentError that names missing and unexpected keys (unless not `strict`) and
-            ShapeError for shapes that differ; the module is unchanged after an error.
+        Errors: ArgumentError that names missing and unexpected keys and those nearest to them
+            (unless not `strict`), and ShapeError for shapes that differ; the module is unchanged
+            after an error.
         """
-        found = state.load(self, state_dict, strict)
+        found = state.load(self, state_dict, strict, assign)
         for module in self.modules():
             module.after_load()
+            module.called("load", found)
         return found
 
     def after_load(self) -> None:

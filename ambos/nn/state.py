@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from ambos.core.errors import ArgumentError, DTypeError, ShapeError, suggest
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.nn.parameter import Unsized, assign
 from ambos.tensor.handle import Tensor
 
@@ -20,14 +20,23 @@ class Module(Protocol):
     _buffers: dict[str, Any]
     _modules: dict[str, Any]
     _transient: set[str]
+    may_lack: ClassVar[tuple[str, ...]]
+
+    def called(self, kind: str, *args: Any) -> None: ...
+
+    def named_modules(self) -> Iterable[tuple[str, Any]]: ...
 
 
-@dataclass(frozen=True)
-class Mismatch:
+class Mismatch(NamedTuple):
     """Keys that a lenient load passed over."""
 
-    missing_keys: list[str] = field(default_factory=list)
-    unexpected_keys: list[str] = field(default_factory=list)
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not any(self):
+            return "<All keys matched successfully>"
+        return f"Mismatch(missing_keys={self[0]}, unexpected_keys={self[1]})"
 
 
 def join(prefix: str, name: str) -> str:
@@ -40,28 +49,45 @@ def entries(module: Module, prefix: str = "") -> dict[str, Tensor]:
 
     A module shared by two parents is listed under both names, as in PyTorch.
     """
-    found: dict[str, Tensor] = {}
-    for name, parameter in module._parameters.items():
-        if parameter is not None:
-            found[join(prefix, name)] = parameter
-    for name, buffer in module._buffers.items():
-        if buffer is not None and name not in module._transient:
-            found[join(prefix, name)] = buffer
+    found = {join(prefix, name): tensor for name, tensor in _own(module)}
     for name, child in module._modules.items():
         if child is not None:
             found |= entries(child, join(prefix, name))
     return found
 
 
-def load(module: Module, given: Mapping[str, Any], strict: bool) -> Mismatch:
+def _own(module: Module) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            yield name, parameter
+    for name, buffer in module._buffers.items():
+        if buffer is not None and name not in module._transient:
+            yield name, buffer
+
+
+def collect(module: Module, prefix: str, keep_vars: bool, into: dict[str, Tensor]) -> None:
+    """Put the state of a module and of all below it into a dict, calling their hooks."""
+    start = f"{prefix.removesuffix('.')}." if prefix else ""
+    module.called("state_pre", start, keep_vars)
+    for name, tensor in _own(module):
+        into[start + name] = tensor if keep_vars else tensor.detach()
+    for name, child in module._modules.items():
+        if child is not None:
+            collect(child, start + name, keep_vars, into)
+    module.called("state", into, start, {})
+
+
+def load(module: Module, given: Mapping[str, Any], strict: bool, assigned: bool) -> Mismatch:
     """Check everything, then assign everything."""
     title = f"{type(module).__name__}.load_state_dict"
     if not isinstance(given, Mapping):
         raise ArgumentError(
             f"{title}: got {type(given).__name__}; need a mapping of names to arrays"
         )
+    given = _prepared(title, module, given, strict)
     targets = entries(module)
-    missing = [key for key in targets if key not in given]
+    excused = {join(path, name) for path, m in module.named_modules() for name in m.may_lack}
+    missing = [key for key in targets if key not in given and key not in excused]
     unexpected = [key for key in given if key not in targets]
     if strict and (missing or unexpected):
         raise ArgumentError(_keys_differ(title, targets, missing, unexpected))
@@ -81,8 +107,18 @@ def load(module: Module, given: Mapping[str, Any], strict: bool) -> Mismatch:
     if problems:
         raise ShapeError(f"{title}: {'; '.join(problems)}; need equal shapes. Nothing was changed")
     for key, value in values.items():
-        assign(targets[key], value.to(targets[key].dtype))
+        assign(targets[key], value if assigned else value.to(targets[key].dtype))
     return Mismatch(missing, unexpected)
+
+
+def _prepared(title: str, module: Module, given: Mapping[str, Any], strict: bool) -> dict[str, Any]:
+    """The state once hooks have seen it."""
+    found, problems = dict(given), list[str]()
+    for path, inner in module.named_modules():
+        inner.called("load_pre", found, f"{path}." if path else "", {}, strict, [], [], problems)
+    if problems:
+        raise ArgumentError(f"{title}: {'; '.join(problems)}. Nothing was changed")
+    return found
 
 
 def _tensor(title: str, value: Any) -> Tensor:
@@ -109,8 +145,21 @@ def _keys_differ(
         parts.append(f"missing {', '.join(missing)}")
     if unexpected:
         parts.append(f"unexpected {', '.join(map(str, unexpected))}")
-    hint = suggest(str(unexpected[0]), missing or targets) if unexpected else ""
     return (
         f"{title}: {'; '.join(parts)}; need the module's own names, or strict=False to take over "
-        f"what fits{hint}. Nothing was changed"
+        f"what fits.{_nearest(unexpected, missing or targets)} Nothing was changed"
     )
+
+
+def _nearest(unexpected: list[str], known: Iterable[str]) -> str:
+    """What unexpected keys may be meant for; where a prefix explains all, that prefix."""
+    names = [*known]
+    for key in map(str, unexpected):
+        for prefix in ("module.", "_orig_mod.", "model."):  # what wrappers put before the names
+            if key.startswith(prefix) and key.removeprefix(prefix) in names:
+                return f" Take {prefix!r} off the keys."
+    pairs = []
+    for key in map(str, unexpected[:5]):
+        near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+        pairs += [f"{near[0]!r} for {key!r}"] * bool(near)
+    return f" Did you mean {', '.join(pairs)}?" if pairs else ""
