@@ -24,6 +24,7 @@ from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import enable_grad, no_grad
 from ambos.tensor.parts import view_as_complex, view_as_real
+from ambos.tensor.resting import rebind
 from ambos.tensor.tracing import current, guard, host_value, makeup
 
 Scalars = tuple[Any, ...]  # what the parameters of a group have in common in a step
@@ -159,7 +160,7 @@ class Optimizer(Grouped):
         except BaseException:
             self.state = states
             for tensor, node in held:
-                tensor._node = node
+                rebind(tensor, node)
             raise
 
     def _tensors(self) -> Iterator[Tensor]:

@@ -39,6 +39,8 @@ class Executable:
         self._tables = Tables(program, addresses, pool)
         self._header, self._hosts = self._tables.header, self._tables.hosts
         self._may_end_early = program.may_end_early
+        # Made once: turning numbers into these takes as long as the rest of a native call.
+        self._all = [ctypes.c_int64(n) for n in (self._header, 0, self._num_launches)]
 
     def run(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """Compute, given the addresses of the inputs and of memory for the outputs.
@@ -49,14 +51,15 @@ class Executable:
         """
         self._call(inputs, outputs, 0, self._num_launches)
 
-    def run_slots(self, slots: ctypes.Array[ctypes.c_uint64]) -> None:
+    def run_slots(self, slots: ctypes.c_void_p) -> None:
         """`run` with the addresses of inputs and outputs in one table that the caller keeps."""
-        with self._pool.lock:
-            self._pool.prepare(self._arena_bytes, self._scratch_bytes)
+        pool = self._pool
+        with pool.lock:
+            pool.prepare(self._arena_bytes, self._scratch_bytes)
             if self._may_end_early:
                 self._walk(slots, 0, self._num_launches)
             else:
-                self._execute(self._header, slots, 0, self._num_launches)
+                self._execute(self._all[0], slots, self._all[1], self._all[2])
 
     def _walk(self, slots: object, first: int, last: int) -> None:
         """Launches `first` to `last`, native ones between those that Python computes. Where one of

@@ -116,8 +116,14 @@ class Storage:
         self._owner: Any = None
         if nbytes < 0:
             raise ArgumentError(f"Storage: nbytes is {nbytes}; need a size of 0 or more")
-        self._block = block = _new or _take(size_class(nbytes))
-        self.address = block.address
+        if _new is None:
+            size = size_class(nbytes)
+            try:
+                _new = _free[size].pop()
+            except (KeyError, IndexError):
+                _new = _allocate(size)
+        self._block = _new
+        self.address = _new.address
         self.nbytes = nbytes
         self.readonly = False  # nobody may write here: no output, and no donated input
 
@@ -271,13 +277,6 @@ def size_class(nbytes: int) -> int:
     """
     step = max(ALIGNMENT, min(HUGE, 1 << max(0, (nbytes - 1).bit_length() - 3)))
     return max(ALIGNMENT, -(-nbytes // step) * step)
-
-
-def _take(size: int) -> _Block:
-    try:
-        return _free[size].pop()
-    except (KeyError, IndexError):
-        return _allocate(size)
 
 
 def _give_back(block: _Block) -> None:

@@ -12,6 +12,7 @@ from ambos.tensor import live
 from ambos.tensor.array import is_dense
 from ambos.tensor.counting import has_gradient_alone, is_alone
 from ambos.tensor.handle import Tensor
+from ambos.tensor.resting import peek, rest
 from ambos.tensor.spent import SPENT
 from ambos.tensor.tracing import relay
 
@@ -60,22 +61,24 @@ class Captured:
         return len(self.handles) + (self.owner is not None) == 1
 
     def is_exclusive(self, tensors: Sequence[Tensor]) -> bool:
-        """May the memory be written? Nobody else can see it then. (It begins a cache line, since
-        kernels with results too large for the caches write whole lines.)"""
+        """May the memory be written? Nobody else can see it then, but for a list of gradients that
+        a call reads. (It begins a cache line, since kernels with results too large for the caches
+        write whole lines.)"""
         if not self.is_own:
             return False
         if self.owner is None:
-            return is_alone(self.handles[0])
+            return rest(self.handles[0])
         owner = pick(self.owner, tensors)
-        return has_gradient_alone(owner) and is_alone(owner._grad)
+        return has_gradient_alone(owner) and is_alone(owner._grad, 1)
 
     def present(self, tensors: Sequence[Tensor]) -> Node | None:
         """What the handles hold now; None where that needs another recording."""
         handle = self.holder(tensors)
-        if handle._node.value is None:
+        new = peek(handle)
+        if new.value is None:
             live.evaluate([handle])
-        new: Node = handle._node
-        if any(h._node is not new for h in self.handles) or (new.tracked and new.inputs):
+            new = peek(handle)
+        if any(peek(h) is not new for h in self.handles) or (new.tracked and new.inputs):
             return None
         if (new.shape, new.dtype, new.tracked) != (self.shape, self.dtype, self.tracked):
             return None

@@ -21,7 +21,8 @@ from ambos.graph.node import Node, toposort
 from ambos.tensor import live
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.refusals import require_false
-from ambos.tensor.tracing import Handle, Trace, current, enter
+from ambos.tensor.resting import Handle
+from ambos.tensor.tracing import Trace, current, enter
 
 Check = tuple[Node, type[AmbosError], str]
 

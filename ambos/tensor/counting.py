@@ -7,81 +7,69 @@ measured once, on objects held in the same way and counted by the same lines.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from functools import partial
-from itertools import islice
-from operator import attrgetter
 from sys import getrefcount
 from typing import Any
 
-_node, _storage = attrgetter("_node"), attrgetter("storage")
+from ambos.graph.node import Node
+from ambos.tensor.array import Array
 
 
 class _Sample:
-    __slots__ = ("_grad", "_node", "storage", "value")
+    __slots__ = ("_grad", "_kept", "_node", "storage", "value")
     _grad: Any
+    _kept: Any
     _node: Any
     storage: Any
     value: Any
 
 
 def _held(handle: Any) -> tuple[int, int, int]:
-    node = handle._node
+    node = handle._kept  # where a handle at rest has it
+    if not isinstance(node, Node):
+        node = handle._node
     array = node.value
     storage = array.storage
     return getrefcount(node), getrefcount(array), getrefcount(storage)
-
-
-def _all_held(handles: Sequence[Any], arrays: Sequence[Any]) -> list[set[int]]:
-    """The counts that are met in `handles`, of nodes, of arrays and of storages; `arrays` begins
-    with their values."""
-    values = partial(islice, arrays, len(handles))
-    held = map(_node, handles), values(), map(_storage, values())
-    return [set(map(getrefcount, objects)) for objects in held]
 
 
 def _held_gradient(owner: Any) -> int:
     return getrefcount(owner._grad)
 
 
-def _measure() -> tuple[int, int, int, int, list[set[int]]]:
-    """References to node, array, storage and gradient where one slot holds each, and in the case
-    of the array a list besides (of what a running recording reads). Counted in the way in which
-    `is_alone`, `has_gradient_alone` and `are_alone` do. Zeros, which are never met, where counts do
-    not tell."""
+def _held_array(handle: Any) -> tuple[int, int]:
+    array = handle._kept
+    storage = array.storage
+    return getrefcount(array), getrefcount(storage)
+
+
+def _measure() -> tuple[tuple[int, int, int], tuple[int, int], int]:
+    """References to node, array and storage, to array and storage of a handle without node, and to
+    a gradient, where one slot holds each. Zeros, which are never met, where counts do not tell."""
     handle, node, array = _Sample(), _Sample(), _Sample()
-    array.storage, handle._grad = object(), object()
+    array.storage, handle._grad, handle._kept = object(), object(), None
     node.value, handle._node = array, node
-    alive = [array]
+    result, array = _Sample(), _Sample()
+    array.storage, result._kept = object(), array
     del node, array
-    counts, met = (*_held(handle), _held_gradient(handle)), _all_held([handle], alive)
-    more = [handle._node, *alive, handle._node.value.storage, handle._grad]
-    tell = (*_held(handle), _held_gradient(handle)) == tuple(n + 1 for n in counts)
-    tell = tell and _all_held([handle], alive) == [{n + 1 for n in held} for held in met]
+    counts = _held(handle), _held_array(result), _held_gradient(handle)
+    more = [handle._node, handle._node.value, handle._node.value.storage, handle._grad]
+    tell = _held(handle) == tuple(n + 1 for n in counts[0])
+    more += [result._kept, result._kept.storage]
+    tell = tell and _held_array(result) == tuple(n + 1 for n in counts[1])
+    tell = tell and _held_gradient(handle) == counts[2] + 1
     del more
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
-    return (*counts, met) if tell and has_lock else (0, 0, 0, 0, [{0}, {0}, {0}])
+    return counts if tell and has_lock else ((0, 0, 0), (0, 0), 0)
 
 
-_NODE, _ARRAY, _STORAGE, _GRADIENT, _ALONE = _measure()
+(_NODE, _ARRAY, _STORAGE), _ALONE, _GRADIENT = _measure()
 
 
-def is_alone(handle: Any) -> bool:
-    """Do only `handle` and a list of arrays in use hold its value?"""
-    node = handle._node
-    array = node.value
-    storage = array.storage
-    return (
-        getrefcount(node) == _NODE
-        and getrefcount(array) == _ARRAY
-        and getrefcount(storage) == _STORAGE
-    )
-
-
-def are_alone(handles: Sequence[Any], arrays: Sequence[Any]) -> bool:
-    """`is_alone` of every one (there is at least one), in a third of the time; `arrays` is the list
-    of arrays in use, and begins with their values."""
-    return _all_held(handles, arrays) == _ALONE
+def is_alone(handle: Any, lists: int = 0) -> bool:
+    """Do only `handle`, and so many lists of arrays in use, hold its value?"""
+    if isinstance(handle._kept, Array):
+        return _held_array(handle) == _ALONE
+    return _held(handle) == (_NODE, _ARRAY + lists, _STORAGE)
 
 
 def has_gradient_alone(owner: Any) -> bool:

@@ -13,6 +13,7 @@ from ambos.runtime.memory import Storage
 from ambos.tensor.array import Array
 from ambos.tensor.counting import is_alone
 from ambos.tensor.handle import Tensor
+from ambos.tensor.resting import array_of, rebind
 
 
 @dataclass(slots=True)
@@ -26,11 +27,10 @@ class Donations:
 
     def storages(self, tensors: Sequence[Tensor]) -> Iterator[tuple[int, Storage]]:
         """Slots, and the memory of an argument that nobody else holds."""
-        arrays = [tensors[number]._node.value for number, _, _ in self.places]
-        for place, (number, slot, nbytes) in enumerate(self.places):
-            # Nothing else may refer to what is counted here but that list.
-            if is_alone(tensors[number]) and _is_whole(arrays[place], nbytes):
-                yield slot, arrays[place].storage
+        for number, slot, nbytes in self.places:
+            # Nothing else here may refer to what is counted.
+            if is_alone(tensors[number]) and _is_whole(array_of(tensors[number]), nbytes):
+                yield slot, array_of(tensors[number]).storage
 
     def held(self, tensors: Sequence[Tensor]) -> list[tuple[int, Tensor, ref[Node]]]:
         """The arguments, with what they hold now."""
@@ -44,7 +44,7 @@ class Donations:
                 gone = self.gone.get(number)
                 if gone is None:
                     gone = self.gone[number] = _gone(old, function)
-                tensor._node = gone
+                rebind(tensor, gone)
 
 
 def _gone(node: Node, function: str) -> Node:

@@ -24,6 +24,7 @@ from ambos.graph.node import Node, tracking
 from ambos.ops import arithmetic as ops
 from ambos.ops.functions import power
 from ambos.ops.movement import permute, reshape
+from ambos.tensor.array import Array
 from ambos.tensor.casting import recast
 from ambos.tensor.given import data_of
 from ambos.tensor.live import hold, leaf_handle, leaf_node, register, register_leaf
@@ -39,6 +40,7 @@ from ambos.tensor.operands import (
     scalar,
 )
 from ambos.tensor.powers import raise_to
+from ambos.tensor.resting import put_gradient, rebind, wake
 from ambos.tensor.tracing import current, renewals
 
 
@@ -57,14 +59,15 @@ class Tensor(Looking):
     """
 
     __slots__ = {
-        "__weakref__": "", "_grad": "See `grad`.", "_node": "The expression.",
-        "_retains_grad": "See `retain_grad`.",
+        "__weakref__": "", "_grad": "See `grad`.", "_kept": "See `resting`.",
+        "_node": "The expression.", "_retains_grad": "See `retain_grad`.",
     }  # fmt: skip
     __array_priority__ = 1000
 
     _node: Node
     _retains_grad: bool
     _grad: Tensor | None
+    _kept: Any
 
     def __init__(
         self,
@@ -81,7 +84,7 @@ class Tensor(Looking):
             node = recast(node, wanted)
         if node.tracked or requires_grad:
             node = leaf_node(node, requires_grad and _differentiable(node.dtype))
-        self._grad = None
+        self._grad = self._kept = None
         self._retains_grad = False
         self._bind(node)
         if requires_grad:
@@ -102,7 +105,7 @@ class Tensor(Looking):
         old = self._node
         if current.trace is not None:
             current.trace.note_move(self)
-        self._node = node
+        rebind(self, node)
         if node.value is None:
             register(self)
             if old.value is not None and old.shape == node.shape and old.dtype is node.dtype:
@@ -161,7 +164,7 @@ class Tensor(Looking):
     def grad(self, value: Tensor | None) -> None:
         if current.trace is not None:
             current.trace.note_gradient(self, sets=True)
-        self._grad = value
+        put_gradient(self, value)
 
     @property
     def requires_grad(self) -> bool:
@@ -258,7 +261,7 @@ class Tensor(Looking):
         if not self.is_leaf:
             raise GradientError("deepcopy: only leaves can be copied; need x.detach() first")
         copy: Tensor = type(self).__new__(type(self))
-        copy._grad, copy._retains_grad = None, False
+        copy._grad, copy._kept, copy._retains_grad = None, None, False
         copy._bind(leaf_node(self._node, True) if self._node.tracked else self._node)
         if self._node.tracked:
             register_leaf(copy)
@@ -268,6 +271,9 @@ class Tensor(Looking):
         return copy
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_node":
+            hold(self)
+            return wake(self)
         if name.startswith("__"):
             raise AttributeError(name)
         known = [n for n in dir(type(self)) if not n.startswith("_")]
@@ -397,7 +403,7 @@ def wrap(node: Node) -> Tensor:
     """A new handle on `node`."""
     tensor = Tensor.__new__(Tensor)
     tensor._node = node
-    tensor._grad = None
+    tensor._grad = tensor._kept = None
     tensor._retains_grad = False
     if node.value is None:
         register(tensor)
@@ -405,6 +411,15 @@ def wrap(node: Node) -> Tensor:
         hold(tensor)
         if current.trace is not None:
             current.trace.note_made(tensor)
+    return tensor
+
+
+def wrap_value(array: Array) -> Tensor:
+    """A new handle on a value, which has no node until somebody asks for it."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._kept = array
+    tensor._grad = None
+    tensor._retains_grad = False
     return tensor
 
 
@@ -479,5 +494,5 @@ def reshaped(node: Node, shape: Shape) -> Node:
 
 __all__ = [
     "Number", "Tensor", "floating", "infix", "node_of", "operand_of", "reshaped", "shape_of",
-    "wrap",
+    "wrap", "wrap_value",
 ]  # fmt: skip

@@ -35,6 +35,7 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.ledger import ledger
 from ambos.tensor.names import public
 from ambos.tensor.recording import Recording
+from ambos.tensor.resting import begin, end
 from ambos.tensor.signature import (
     Chosen,
     Layout,
@@ -76,6 +77,7 @@ class Jitted:
         self._fn, self._options = fn, options
         self._strict, self._budget = options.strict, options.memory_budget
         self._statics = Chosen(fn, "static", options.static_argnums, options.static_argnames)
+        self._has_statics = bool(self._statics)
         self._donated = Chosen(fn, "donate", options.donate_argnums, options.donate_argnames)
         self._lock = threading.RLock()
         self._unsettled = 0  # calls in a row that made tensors which stay
@@ -105,7 +107,7 @@ class Jitted:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current.trace is not None or not config.fuse:
             return self._fn(*args, **kwargs)
-        given = self._statics.wrapped(args, kwargs) if self._statics else (args, kwargs)
+        given = self._statics.wrapped(args, kwargs) if self._has_statics else (args, kwargs)
         leaves, layout = flattened(*given)
         tensors: list[Tensor] = []
         numbers: dict[int, int] = {}  # by the id of a tensor
@@ -128,17 +130,21 @@ class Jitted:
             if recordings is None:
                 recordings = self._recordings[signature] = Recordings()
             self._calls = recordings.used = self._calls + 1
-            for recording in recordings:
-                if recording.holds(tensors):
-                    if recording is not recordings[0]:  # most likely it is the next call's as well
-                        recordings.remove(recording)
-                        recordings.insert(0, recording)
-                    return recording.run(tensors)
-            return self._first_call(layout, leaves, tensors, signature)
+            run = begin()
+            try:
+                for recording in recordings:
+                    if recording.holds(tensors):
+                        if recording is not recordings[0]:  # most likely the next call's as well
+                            recordings.remove(recording)
+                            recordings.insert(0, recording)
+                        return recording.run(tensors)
+            finally:
+                end(run)
+            return self._first_call(layout, leaves, tensors, signature, (args, kwargs))
 
     def _first_call(
         self, layout: Layout, leaves: Sequence[Any], tensors: Sequence[Tensor],
-        signature: tuple[Any, ...],
+        signature: tuple[Any, ...], call: tuple[tuple[Any, ...], dict[str, Any]],
     ) -> Any:  # fmt: skip
         """Record, and run what was recorded."""
         # The compiler is loaded when it is first needed.
@@ -183,7 +189,13 @@ class Jitted:
         recordings.insert(0, recording)
         del recordings[MAX_VARIANTS:]
         del recorder  # and the graph with it, so that this call too may write in place
-        return recording.run(tensors, first=True)
+        run = begin()
+        try:
+            if recording.reads_the_same(tensors) or recording.renew(tensors):
+                return recording.run(tensors, first=True)
+        finally:
+            end(run)
+        return self(*call[0], **call[1])  # another thread has changed what was read meanwhile
 
     @property
     def _name(self) -> str:

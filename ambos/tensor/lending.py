@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from ambos.core.errors import ArgumentError
 from ambos.graph.node import Node
-from ambos.tensor.tracing import Handle, current
+from ambos.tensor.resting import Handle, rebind
+from ambos.tensor.tracing import current
 
 _lock = threading.Lock()
 _borrowers: dict[int, list[int]] = {}  # id of a handle -> threads, one for each loan
@@ -30,12 +31,12 @@ def lent(op: str, handles: Sequence[Handle], nodes: Sequence[Node]) -> Iterator[
     fresh = [h for h in handles if trace is not None and id(h) not in trace.moved]
     olds = [handle._node for handle in handles]
     for handle, node in zip(handles, nodes, strict=True):
-        handle._node = node
+        rebind(handle, node)
     try:
         yield
     finally:
         for handle, node in zip(handles, olds, strict=True):
-            handle._node = node
+            rebind(handle, node)
         if trace is not None:
             for handle in fresh:
                 trace.forget_move(handle)

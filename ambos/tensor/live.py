@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from ambos.core.config import number
@@ -18,13 +18,8 @@ from ambos.graph.constants import is_constant
 from ambos.graph.node import Node, leaf, pending
 from ambos.ops.movement import detach
 from ambos.ops.sources import data
+from ambos.tensor.resting import Handle, rebind
 from ambos.tensor.tracing import current
-
-
-class Handle(Protocol):
-    """What this file knows of a Tensor: the field that changes."""
-
-    _node: Node
 
 
 class Settings:
@@ -108,13 +103,13 @@ def settle(handle: Handle) -> None:
     if node.value is None:
         return
     if is_constant(node):
-        handle._node = data.leaf(node.value, node.shape, node.dtype)
+        rebind(handle, data.leaf(node.value, node.shape, node.dtype))
     if not node.inputs:
         return
     if not node.tracked:
-        handle._node = data.leaf(node.value, node.shape, node.dtype)
+        rebind(handle, data.leaf(node.value, node.shape, node.dtype))
     elif node.op is detach:
-        handle._node = data.leaf(node.value, node.shape, node.dtype, True)
+        rebind(handle, data.leaf(node.value, node.shape, node.dtype, True))
         # The old node stays registered as well: an older graph may still lead there.
         register_leaf(handle)
 

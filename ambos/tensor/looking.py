@@ -16,7 +16,7 @@ from ambos.tensor.array import Array
 from ambos.tensor.capsules import CPU, capsule_of
 from ambos.tensor.live import evaluate
 from ambos.tensor.show import describe
-from ambos.tensor.tracing import look_outside
+from ambos.tensor.tracing import current, look_outside
 
 
 class Count(int):
@@ -43,6 +43,8 @@ class Looking:
     __slots__ = ()
 
     _node: Node
+    _grad: Any
+    _kept: Any
 
     # --- facts ------------------------------------------------------------------------------
 
@@ -84,7 +86,8 @@ class Looking:
 
     def numel(self) -> int:
         """Number of elements."""
-        return math.prod(self._node.shape)
+        kept = self._kept  # it needs no node to tell
+        return math.prod(kept.shape if isinstance(kept, Array) else self._node.shape)
 
     @property
     def itemsize(self) -> int:
@@ -104,6 +107,9 @@ class Looking:
 
     def _array(self) -> Array:
         """The realised data."""
+        kept = self._kept
+        if isinstance(kept, Array) and current.trace is None:
+            return kept
         with look_outside(self._node):
             if self._node.value is None:
                 evaluate((self,))

@@ -35,6 +35,7 @@ from ambos.tensor.recording import (
     Template,
     ValueCheck,
 )
+from ambos.tensor.resting import peek, put_gradient, rebind
 from ambos.tensor.room import Room, room_for, told
 from ambos.tensor.spent import SPENT
 from ambos.tensor.stand_ins import Met, StandIns, are_kept
@@ -97,7 +98,7 @@ class Recorder:
         """Everything as before the function ran."""
         self.trace_.roll_back()
         for handle, old, _ in [*self.moved, *self.inner]:
-            handle._node = old
+            rebind(handle, old)
         self.stand_ins.give_back()
         live.adopt(self.trace_.pending)
 
@@ -146,7 +147,7 @@ class Recorder:
                 self.gradients.cleared.append(self.target(handle))
             elif id(handle) in renewed:
                 self.gradients.spent.append(self.target(handle))
-                handle._grad = SPENT
+                put_gradient(handle, SPENT)
             else:
                 self.stored.append((touched, now._node))
 
@@ -166,7 +167,7 @@ class Recorder:
         """Compute the call as if there were no jit."""
         for tensor, node in zip(self.tensors, self.stand_ins.originals, strict=True):
             if tensor._node in self.arguments:
-                tensor._node = node
+                rebind(tensor, node)
         live.adopt(self.trace_.pending)
         grads = [touched.handle._grad for touched, _ in self.stored]
         moved = [handle for handle, _, _ in self.moved]
@@ -213,7 +214,7 @@ class Recorder:
             for leaf in self.leaves
         ))  # fmt: skip
         for handle, old, _ in [*self.moved, *self.inner]:
-            handle._node = old
+            rebind(handle, old)
         early, late = self.checks(wanted)
         self.look_at_gradients([*wanted, *early])
         olds: dict[Node, Node] = {new: old for _, old, new in self.moved}
@@ -348,8 +349,9 @@ class Recorder:
                    and leaf not in trace.hosts and leaf not in self.captured}  # fmt: skip
         found_in: dict[Node, list[Tensor]] = {leaf: [] for leaf in outside}
         for holder in live.handles() if outside else ():
-            if holder._node in found_in and id(holder) not in self.own:
-                found_in[holder._node].append(holder)
+            node = peek(holder)
+            if node in found_in and id(holder) not in self.own:
+                found_in[node].append(holder)
         for leaf, handles in found_in.items():
             touched = self.owners.get(leaf)
             if touched is not None:

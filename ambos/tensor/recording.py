@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter, call
+from operator import call
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -27,10 +27,19 @@ from ambos.runtime.memory import Storage
 from ambos.tensor import live, watch
 from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target, pick
-from ambos.tensor.counting import are_alone, is_alone
 from ambos.tensor.donations import Donations
 from ambos.tensor.failures import HostFailure, located
-from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.handle import Tensor, wrap, wrap_value
+from ambos.tensor.resting import (
+    array_of,
+    attention,
+    changing,
+    is_at_rest,
+    observe,
+    peek,
+    put_gradient,
+    rebind,
+)
 from ambos.tensor.room import Room, room_for, told
 from ambos.tensor.spent import SPENT
 from ambos.tensor.tracing import Guards, HostValue, makeup
@@ -39,7 +48,6 @@ if TYPE_CHECKING:  # it loads the compiler, which importing ambos should not
     from ambos.tensor.realize import Plan
 
 Complaint = tuple[Callable[[str], AmbosError], str]
-_node, _value = attrgetter("_node"), attrgetter("value")
 
 
 @dataclass(slots=True)
@@ -93,6 +101,7 @@ class Bound:
         program = plan.compiled.program
         self.num_inputs = program.num_inputs
         self.slots = (ctypes.c_uint64 * (self.num_inputs + len(program.output_bytes)))()
+        self.table = ctypes.c_void_p(ctypes.addressof(self.slots))
         used = self.num_inputs  # inputs that the Program does not read have no slot
         self.arguments = [pair for pair in sources.arguments if pair[0] < used]
         self.captured = [pair for pair in sources.captured if pair[0] < used]
@@ -112,7 +121,7 @@ class Bound:
         # Held until the end: another thread may rebind the handles meanwhile.
         alive = []
         for place, argument in self.arguments:
-            value = tensors[argument]._node.value
+            value = array_of(tensors[argument])
             alive.append(value)
             slots[place] = value.address
         try:
@@ -121,7 +130,7 @@ class Bound:
                 inputs, outputs = addresses[: self.num_inputs], addresses[self.num_inputs :]
                 watch.run(self.plan.executable, inputs, outputs, self.lines)
             else:
-                self.plan.executable.run_slots(slots)
+                self.plan.executable.run_slots(self.table)
         except HostFailure as failure:
             raise located(failure, self.lines) from None
 
@@ -145,26 +154,17 @@ class Recording:
         program = main.plan.compiled.program
         self.output_bytes = list(enumerate(program.output_bytes, main.num_inputs))
         self.overwriting = [
-            (r.captured, r.captured.handles[0] if r.captured.owner is None else None,
-             r.output + main.num_inputs)
+            (r.captured, r.output + main.num_inputs)
             for r in rebound if r.captured is not None and r.output is not None
         ]  # fmt: skip
-        written = {slot for _, _, slot in self.overwriting}
-        # Usually all of these are written in place, which is asked of all at once.
-        self.alone = [handle for _, handle, _ in self.overwriting if handle is not None]
-        self.in_place = False  # all were, and their slots say so
         self.missing = self.output_bytes  # those that need memory
-        places = [self.results[r.result].output for r in self.rebound]
-        self.moving = [r for r, output in zip(self.rebound, places, strict=True)
-                       if output is None or output + main.num_inputs not in written]  # fmt: skip
+        self.moving = self.rebound  # those that are not written in place
         bounds = [main] if check is None else [main, check.bound]
         # What only the check looks at counts as well; what both do is one object, met once.
         self.captured = list(dict.fromkeys(
             captured for bound in bounds for _, captured in bound.sources.captured
         ))  # fmt: skip
         holders = [(h, captured) for captured in self.captured for h in captured.handles]
-        first = set(map(id, self.alone))
-        holders.sort(key=lambda holder: id(holder[0]) not in first)
         self.handles = [handle for handle, _ in holders]
         self.owned = [captured for captured in self.captured if captured.owner is not None]
         self.readers = [*(captured for _, captured in holders), *self.owned]
@@ -183,40 +183,58 @@ class Recording:
         ]  # fmt: skip
         self.outside = frozenset(id(t) for t in targets if not isinstance(t, int))
         self.bound = [(n, ref(tensor)) for n, tensor in bound]
-        # What the Program reads, held while it runs: handles may be rebound by other threads.
-        self.alive = [node.value for c in self.captured if (node := c.reference()) is not None]
+        self.found = [found for found in gradients.found if not isinstance(found.target, int)]
+        self.found_in_arguments = [f for f in gradients.found if isinstance(f.target, int)]
+        observe(t for t in targets if not isinstance(t, int))
+        # The version of all that is watched at which all is as expected, and what is written in
+        # place is at rest; and whether it was still that one when the call began.
+        self.settled: object = None
+        self.is_quick = False
+        self.alive: list[Array] = []  # gradients that the Program reads, which are not watched
 
     def holds(self, tensors: Sequence[Tensor]) -> bool:
-        """Is this what the function would do now? The answer True is for one `run`."""
+        """Is this what the function would do now? The answer True is for one `run`, which begins
+        (`resting`) before this is asked."""
         for value, expected in self.guards.volatile:
             if value() != expected:
                 return False
-        if not self.outside.isdisjoint(map(id, tensors)):
-            return False
-        for number, argument in self.bound:
-            if tensors[number] is not argument():
+        if tensors:
+            if not self.outside.isdisjoint(map(id, tensors)):
                 return False
-        for found in self.gradients.found:
-            if not found.holds(tensors):
-                return False
-        handles = self.handles
-        if self.owned:
-            grads = [captured.holder(tensors) for captured in self.owned]
-            if not self.outside.isdisjoint(map(id, grads)):
-                return False
-            handles = [*handles, *grads]
-        nodes = list(map(_node, handles))
-        if list(map(call, self.expected)) != nodes:
-            return self._renew(tensors)
-        self.alive = list(map(_value, nodes))
-        return self.version == makeup.version or self._renew(tensors)
+            for number, argument in self.bound:
+                if tensors[number] is not argument():
+                    return False
+            for found in self.found_in_arguments:
+                if not found.holds(tensors):
+                    return False
+        self.is_quick = self.settled is attention.version and self.version == makeup.version
+        return self.is_quick or self._looks_same(tensors)
 
-    def _renew(self, tensors: Sequence[Tensor]) -> bool:
-        """The same after something has changed: a handle was rebound, a module altered."""
-        self.alive = []
-        for value, expected in self.guards.structural:
-            if value() != expected:
+    def _looks_same(self, tensors: Sequence[Tensor]) -> bool:
+        """The same where something may have changed that is watched."""
+        self.settled, version = None, makeup.version
+        if not all(found.holds(tensors) for found in self.found):
+            return False
+        if self.owned and not self.outside.isdisjoint(
+            id(captured.holder(tensors)) for captured in self.owned
+        ):
+            return False
+        if not self.reads_the_same(tensors) or self.version != version:
+            guards = self.guards.structural
+            if any(value() != expected for value, expected in guards) or not self.renew(tensors):
                 return False
+            self.version = version
+        return True
+
+    def reads_the_same(self, tensors: Sequence[Tensor]) -> bool:
+        """Does everything that the Program reads lie where it did?"""
+        nodes = list(map(peek, self.handles))
+        grads = [captured.holder(tensors)._node for captured in self.owned]
+        self.alive = [node.value for node in grads]
+        return list(map(call, self.expected)) == nodes + grads
+
+    def renew(self, tensors: Sequence[Tensor]) -> bool:
+        """Take what the handles hold now, if it is alike."""
         nodes: list[Node] = []
         for captured in self.captured:
             node = captured.present(tensors)
@@ -227,9 +245,7 @@ class Recording:
         for captured, node in zip(self.captured, nodes, strict=True):
             captured.hold(node)
         self.connect()
-        self.alive = [node.value for node in nodes]
-        self.version = makeup.version
-        return True
+        return self.reads_the_same(tensors)
 
     def agrees(self, other: Recording) -> bool:
         """Have both recorded the same? Then it does not matter which tensors the arguments were,
@@ -254,14 +270,16 @@ class Recording:
         )  # fmt: skip
 
     def connect(self) -> None:
-        self.in_place = False
         self.expected = [captured.reference for captured in self.readers]
         self.main.connect()
         if self.check is not None:
             self.check.bound.connect()
 
     def run(self, tensors: Sequence[Tensor], first: bool = False) -> Any:
-        """One call; `first` is the recorded one, whose host values are in place already."""
+        """One call; `first` is the recorded one, whose host values are in place already.
+
+        It comes between `begin` and `end` of `resting`, after `holds` or, the first time, `renew`.
+        """
         alive, self.alive = self.alive, []
         if not first:
             for cell, value in self.hosts:
@@ -269,7 +287,7 @@ class Recording:
         if self.check is not None:
             self.check.run(tensors)
         try:
-            outputs = self._outputs(tensors, alive)
+            outputs = self._outputs(tensors)
             self.main.run(tensors)
         except OutOfMemoryError as refused:
             raise told(refused, self.room(tensors)) from None
@@ -287,16 +305,16 @@ class Recording:
     def room(self, tensors: Sequence[Tensor]) -> Room:
         """The memory that a call takes."""
         sources = self.main.sources
-        leaves = [("argument", tensors[number]._node.value) for _, number in sources.arguments]
+        leaves = [("argument", array_of(tensors[number])) for _, number in sources.arguments]
         leaves += [("state", captured.holder(tensors)._node.value)
                    for _, captured in sources.captured]  # fmt: skip
         leaves += [("state", array) for _, array in sources.fixed]
         return room_for(self.main.plan.compiled, leaves, self.main.lines)
 
-    def _outputs(self, tensors: Sequence[Tensor], alive: Sequence[Array]) -> dict[int, Storage]:
-        """Memory for the results, and their slots filled in. `alive` is what the Program reads."""
+    def _outputs(self, tensors: Sequence[Tensor]) -> dict[int, Storage]:
+        """Memory for the results, and their slots filled in."""
         slots, fresh = self.main.slots, {}
-        if not (self.in_place and are_alone(self.alone, alive)):
+        if not self.is_quick:
             self._overwrite(tensors)
         if self.donations is not None:
             for slot, storage in self.donations.storages(tensors):
@@ -311,15 +329,17 @@ class Recording:
     def _overwrite(self, tensors: Sequence[Tensor]) -> None:
         """Write captured tensors in place where that may be; other results need memory."""
         taken = set()
-        for captured, handle, slot in self.overwriting:
-            # A handle is looked at here: there are hundreds, and a call takes as long as the look.
-            if captured.is_own and (
-                captured.is_exclusive(tensors) if handle is None else is_alone(handle)
-            ):
+        for captured, slot in self.overwriting:
+            if captured.is_exclusive(tensors):
                 self.main.slots[slot] = captured.address
                 taken.add(slot)
         self.missing = [pair for pair in self.output_bytes if pair[0] not in taken]
-        self.in_place = bool(taken) and len(taken) == len(self.overwriting) == len(self.alone)
+        self.moving = [rebound for rebound in self.rebound if self._slot(rebound) not in taken]
+
+    def _slot(self, rebound: Rebound) -> int:
+        """Where the Program finds the address for what a handle is rebound to, -1 for an input."""
+        output = self.results[rebound.result].output
+        return -1 if output is None else output + self.main.num_inputs
 
     def _array(self, number: int, outputs: dict[int, Storage], tensors: Sequence[Tensor]) -> Array:
         """Result `number` of the Program."""
@@ -335,58 +355,61 @@ class Recording:
         sources = self.main.sources
         for input_, captured in sources.captured:
             if input_ == place:
-                held: Array = captured.holder(tensors)._node.value
+                held: Array = captured.holder(tensors)._node.value  # it wakes: it is shown
                 return held
         for input_, argument in sources.arguments:
             if input_ == place:
-                value: Array = tensors[argument]._node.value
-                return value
+                return array_of(tensors[argument])
         return dict(sources.fixed)[place]
 
     def _hand_out(self, outputs: dict[int, Storage], tensors: Sequence[Tensor]) -> Any:
         """Results become tensors, and handles are rebound."""
-        arrays: dict[int, Array] = {}
-
-        def leaf(number: int, tracked: bool = False) -> Node:
-            array = arrays.get(number)
-            if array is None:
-                array = arrays[number] = self._array(number, outputs, tensors)
-            return data.leaf(array, array.shape, array.dtype, tracked)
-
-        returned = [wrap(leaf(number)) if number is not None else fixed
-                    for number, fixed in self.template.leaves]  # fmt: skip
-        moved = []
-        for rebound in self.moving if self.in_place else self.rebound:
-            output = self.results[rebound.result].output
-            if output is not None and output + self.main.num_inputs not in outputs:
-                continue  # written in place
-            node = leaf(rebound.result, rebound.tracked)
-            if rebound.captured is not None:
-                node.value.settled = True
-            moved.append((rebound, node))
-        for rebound, node in moved:
-            handle = pick(rebound.target, tensors)
-            if rebound.is_gradient:
-                handle._grad = wrap(node)
-            else:
-                handle._node = node
-                if rebound.tracked:
-                    live.register_leaf(handle)
-            # In another order of memory it is no input of this Program: `holds` will say so.
-            captured = rebound.captured
-            if captured is not None and captured.strides == node.value.strides:
-                captured.hold(node)
-        if moved:
-            self.connect()
-        for numbers, handles, grad in self.dropped:
-            for handle in handles:
-                handle._grad = grad
+        returned = [
+            fixed if number is None else wrap_value(self._array(number, outputs, tensors))
+            for number, fixed in self.template.leaves
+        ]
+        if self.moving or not self.is_quick:
+            moved = [(rebound, self._array(rebound.result, outputs, tensors))
+                     for rebound in self.moving]  # fmt: skip
+            with changing:
+                self._rebind(moved, tensors)
+        for numbers, _, grad in self.dropped:
             for number in numbers:
-                tensors[number]._grad = grad
+                put_gradient(tensors[number], grad)
         template = self.template
         if template.structure is tree.LEAF:
             return returned[0]
         return tree.unflatten(template.structure, returned)
+
+    def _rebind(self, moved: Sequence[tuple[Rebound, Array]], tensors: Sequence[Tensor]) -> None:
+        """Give handles from outside what the call has made for them, and see whether all is then
+        as the next call expects it."""
+        for rebound, array in moved:
+            handle, captured = pick(rebound.target, tensors), rebound.captured
+            array.settled |= captured is not None
+            node = data.leaf(array, array.shape, array.dtype, rebound.tracked)
+            if rebound.is_gradient:
+                put_gradient(handle, wrap(node))
+            else:
+                rebind(handle, node)
+                if rebound.tracked:
+                    live.register_leaf(handle)
+            # In another order of memory it is no input of this Program: `holds` will say so.
+            if captured is not None and captured.strides == array.strides:
+                captured.hold(node)
+        if moved:
+            self.connect()
+        for _, handles, grad in self.dropped:
+            for handle in handles:
+                if handle._grad is not grad:
+                    put_gradient(handle, grad)
+        is_settled = (
+            not self.owned
+            and all(is_at_rest(captured.handles[0]) for captured, _ in self.overwriting)
+            and self.reads_the_same(tensors)
+            and all(found.holds(tensors) for found in self.found)
+        )
+        self.settled = attention.version if is_settled else None
 
 
 class ValueCheck:

@@ -12,7 +12,9 @@ from ambos.core.containers import container_of
 from ambos.core.errors import ArgumentError
 from ambos.core.paths import DictKey, Path, SequenceKey
 from ambos.tensor import live
+from ambos.tensor.array import Array
 from ambos.tensor.handle import Tensor
+from ambos.tensor.resting import peek
 
 FIRST = 4  # parts of a signature before those of the arguments
 Layout = Any  # a Structure, or the number of plain arguments
@@ -129,12 +131,15 @@ def unmarked(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], di
 def tensor_key(tensor: Tensor, same: int | None) -> Any:
     """What a recording fixes of an argument, or None where it belongs to an outer graph. `same` is
     the number of the tensor where it is an argument already."""
-    node = tensor._node
+    value = tensor._kept
+    if isinstance(value, Array):
+        return value.shape, value.dtype.name, value.strides, False, same
+    node = peek(tensor)
     if node.value is None:
         if node.tracked:
             return None
         live.evaluate([tensor])
-        node = tensor._node
+        node = peek(tensor)
         if node.value is None:
             return None
     if node.tracked and node.inputs:

@@ -19,7 +19,7 @@ class SpentGradient(Tensor):
     __slots__ = ()
 
     def __init__(self) -> None:
-        self._grad, self._retains_grad = None, False
+        self._grad, self._kept, self._retains_grad = None, None, False
 
     @property
     def _node(self) -> Any:  # type: ignore[override]

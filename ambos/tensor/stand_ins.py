@@ -18,6 +18,7 @@ from ambos.graph.node import Node
 from ambos.ops.sources import data
 from ambos.tensor import live
 from ambos.tensor.handle import Tensor
+from ambos.tensor.resting import put_gradient, rebind
 from ambos.tensor.tracing import Trace
 
 
@@ -44,10 +45,12 @@ class StandIns:
                 stand_in = tensor
                 if number not in met:
                     stand_in = _alike(tensor)
-                    mark = tensor._node = _like(self.originals[number])
+                    mark = _like(self.originals[number])
+                    rebind(tensor, mark)
                     self.marks[mark] = number
                 known[id(tensor)] = stand_in
-            node = stand_in._node = _like(self.originals[number])
+            node = _like(self.originals[number])
+            rebind(stand_in, node)
             self.arguments[node] = number
             if node.tracked:
                 live.register_leaf(stand_in)
@@ -76,7 +79,8 @@ class StandIns:
             if stand_in is tensor:
                 continue
             real[id(stand_in)] = tensor
-            tensor._node, tensor._grad = stand_in._node, stand_in._grad
+            rebind(tensor, stand_in._node)
+            put_gradient(tensor, stand_in._grad)
             tensor._retains_grad = stand_in._retains_grad
             if tensor._node.value is None:
                 trace.pending.append(ref(tensor))
@@ -107,7 +111,8 @@ class StandIns:
     def give_back(self) -> None:
         """The arguments hold again what they held before."""
         for tensor, stand_in, node in zip(self.tensors, self.given, self.originals, strict=True):
-            tensor._node, tensor._grad = node, stand_in._grad
+            rebind(tensor, node)
+            put_gradient(tensor, stand_in._grad)
             if node.tracked:
                 live.register_leaf(tensor)
 
@@ -129,7 +134,8 @@ def _alike(tensor: Tensor) -> Tensor:
     """A handle like `tensor`, whose gradient is there now and there alone."""
     kind = type(tensor)
     made: Tensor = kind.__new__(kind)
-    made._grad, tensor._grad = tensor._grad, None
+    made._node, made._grad, made._kept = tensor._node, tensor._grad, None
+    put_gradient(tensor, None)
     made._retains_grad = tensor._retains_grad
     if hasattr(tensor, "__dict__"):
         made.__dict__.update(tensor.__dict__)

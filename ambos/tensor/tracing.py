@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -24,6 +24,7 @@ from ambos.graph.node import Node, tracking
 from ambos.ops.sources import data
 from ambos.tensor.array import Array
 from ambos.tensor.counting import has_gradient_alone
+from ambos.tensor.resting import Handle, changed, put_gradient, rebind
 from ambos.tensor.rewrites import rewritten
 
 HostValue = Callable[[], "int | float"]
@@ -32,13 +33,6 @@ Look = Callable[[], Any]  # at something outside; what it gives can be compared
 
 # A pending node -> the data that it replaces in a handle. Only layouts follow from it, no bits.
 renewals: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()
-
-
-class Handle(Protocol):
-    """What this file knows of a Tensor."""
-
-    _node: Node
-    _grad: Any
 
 
 class Makeup:
@@ -54,8 +48,10 @@ makeup = Makeup()
 def relay(node: Node, strides: Shape) -> None:
     """Let the value of `node` lie in memory with other strides. Recordings that read it look up
     its new place."""
-    node.value = node.value.laid_out(strides)
+    old = node.value
+    node.value = old.laid_out(strides)
     makeup.version += 1
+    changed(old)
 
 
 @dataclass(slots=True)
@@ -146,7 +142,7 @@ class Trace:
     def roll_back(self) -> None:
         """Every handle and every stream of host values as it was before."""
         for handle, node in self.moved.values():
-            handle._node = node
+            rebind(handle, node)
         self.restore_gradients()
         for undo in reversed(self.undos):
             undo()
@@ -154,7 +150,7 @@ class Trace:
     def restore_gradients(self) -> None:
         """Every `.grad` as it was before."""
         for touched in self.gradients.values():
-            touched.handle._grad = touched.start
+            put_gradient(touched.handle, touched.start)
 
 
 class _Current(threading.local):
