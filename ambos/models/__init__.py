@@ -21,19 +21,30 @@ FILES = {
     "whisper": "WhisperConfig WhisperForConditionalGeneration whisper_base whisper_small "
     "whisper_tiny",
     "alex_net": "AlexNet alexnet",
+    "convnext": "ConvNeXt convnext_base convnext_large convnext_small convnext_tiny",
     "densenet": "DenseNet densenet121 densenet161 densenet169 densenet201",
+    "efficientnet": "EfficientNet efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 "
+    "efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7",
     "le_net": "LeNet lenet",
+    "mobilenetv3": "MobileNetV3 mobilenet_v3_large mobilenet_v3_small",
     "perceptron": "MLP mlp",
     "mobilenetv2": "MobileNetV2 mobilenet_v2",
     "resnet": "ResNet resnet101 resnet152 resnet18 resnet34 resnet50 resnext101_32x8d "
     "resnext101_64x4d resnext50_32x4d wide_resnet101_2 wide_resnet50_2",
+    "segmentation.deeplabv3": "DeepLabV3 deeplabv3_resnet50 deeplabv3_resnet101",
+    "segmentation.fcn": "FCN fcn_resnet50 fcn_resnet101",
+    "segmentation.u_net": "UNet unet",
+    "detection.retinanet": "RetinaNet retinanet_resnet50_fpn",
+    "swin_transformer": "SwinTransformer swin_b swin_s swin_t",
     "vgg": "VGG vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn",
+    "vision_transformer": "VisionTransformer vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32",
 }
+ROOMS = ("detection", "segmentation")  # which torchvision has too
 PLACES = {name: file for file, names in FILES.items() for name in names.split()}
 BUILDERS = sorted(name for name in PLACES if name.islower())
 
 __all__ = ["get_model", "get_model_builder", "list_models"]
-_PUBLIC = sorted({*__all__, *PLACES})
+_PUBLIC = sorted({*__all__, *PLACES, *ROOMS})
 _unknown = answering(__name__, _PUBLIC)
 
 
@@ -80,6 +91,8 @@ def get_model(name: str, **settings: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    if name in ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in PLACES:
         return _unknown(name)
     found = getattr(importlib.import_module(f"{__name__}.{PLACES[name]}"), name)

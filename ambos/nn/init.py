@@ -43,6 +43,19 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     return tensor
 
 
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+) -> Tensor:
+    """Normal with the given mean and standard deviation, restricted to [a, b] (PyTorch's formula:
+    the inverse of the distribution function, of uniform numbers)."""
+    low, high = (math.erf((bound - mean) / std / math.sqrt(2)) for bound in (a, b))
+    with no_grad():
+        uniform_(tensor, low, high)
+        drawn = tensor.erfinv() * _number(std * math.sqrt(2), tensor) + _number(mean, tensor)
+        assign(tensor, drawn.clip(a, b))
+    return tensor
+
+
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """`val` everywhere."""
     with no_grad():

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ambos import models
-from ambos.models import densenet, mobilenetv2, resnet, vgg
+from ambos.models import (
+    convnext,
+    densenet,
+    efficientnet,
+    mobilenetv2,
+    mobilenetv3,
+    resnet,
+    vgg,
+)
 from tests.models import twins
 from tests.models.twins import Case, named, torchvision
 
@@ -23,6 +31,34 @@ def _mobilenet(module: Any) -> Any:
     return module.MobileNetV2(
         num_classes=5, inverted_residual_setting=[[1, 8, 1, 1], [6, 8, 2, 2]], dropout=0.0
     )
+
+
+def _mobilenet_v3(module: Any) -> Any:
+    rows = [(8, 3, 8, 8, True, "RE", 2), (8, 5, 24, 8, True, "HS", 1)]
+    settings = [module.InvertedResidualConfig(*row, 1, 1.0) for row in rows]
+    return module.MobileNetV3(settings, 16, num_classes=5, dropout=0.0)
+
+
+def _efficientnet(module: Any) -> Any:
+    rows = [(1, 3, 1, 8, 8, 1), (6, 5, 2, 8, 16, 2)]
+    settings = [module.MBConvConfig(*row, width_mult=1.0, depth_mult=0.7) for row in rows]
+    return module.EfficientNet(settings, 0.0, stochastic_depth_prob=0.0, num_classes=5)
+
+
+def _convnext(module: Any) -> Any:
+    settings = [module.CNBlockConfig(8, 16, 1), module.CNBlockConfig(16, None, 1)]
+    return module.ConvNeXt(settings, layer_scale=0.5, num_classes=5)
+
+
+def _swin(module: Any) -> Any:
+    return module.SwinTransformer(
+        patch_size=[4, 4], embed_dim=8, depths=[2, 1], num_heads=[2, 4], window_size=[4, 4],
+        stochastic_depth_prob=0.0, num_classes=5,
+    )  # fmt: skip
+
+
+def _vit(module: Any) -> Any:
+    return module.VisionTransformer(16, 8, 2, 2, 8, 16, num_classes=5, representation_size=6)
 
 
 # The code of the full ones, with few blocks and small images.
@@ -52,6 +88,19 @@ SMALL: dict[str, Case] = {
         lambda: theirs.DenseNet(8, (2, 2), 16, num_classes=5),
         ((2, 3, 32, 32),),
     ),
+    "mobilenet_v3": Case(
+        lambda: _mobilenet_v3(mobilenetv3), lambda: _mobilenet_v3(theirs.mobilenetv3),
+        ((2, 3, 32, 32),),
+    ),
+    "efficientnet": Case(
+        lambda: _efficientnet(efficientnet), lambda: _efficientnet(theirs.efficientnet),
+        ((2, 3, 32, 32),),
+    ),
+    "convnext": Case(
+        lambda: _convnext(convnext), lambda: _convnext(theirs.convnext), ((2, 3, 64, 64),)
+    ),
+    "swin": Case(lambda: _swin(models), lambda: _swin(theirs), ((2, 3, 36, 28),)),
+    "vit": Case(lambda: _vit(models), lambda: _vit(theirs), ((2, 3, 16, 16),)),
 }  # fmt: skip
 
 IMAGE = (2, 3, 64, 64)
