@@ -158,8 +158,13 @@ def initialize(model: nn.Module, mode: str = "fan_out", linear: Any = None) -> N
             linear(module.weight)
         else:
             continue
-        if module.bias is not None:
-            init.zeros_(module.bias)
+        zero_bias(module)
+
+
+def zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
+    """Zeros for a layer's bias, where it has one."""
+    if layer.bias is not None:
+        init.zeros_(layer.bias)
 
 
 def narrow_normal(weight: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ambos import nn
-from ambos.models.blocks import Conv2dNormActivation, Layer, Permute, StochasticDepth
+from ambos.models.blocks import Conv2dNormActivation, Layer, Permute, StochasticDepth, zero_bias
 from ambos.models.building import builder
 from ambos.nn import init
 from ambos.tensor.creation import ones
@@ -101,8 +101,7 @@ class ConvNeXt(nn.Module):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    init.zeros_(module.bias)
+                zero_bias(module)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.avgpool(self.features(x)))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ambos import nn
-from ambos.models.blocks import Layer, Permute, StochasticDepth
+from ambos.models.blocks import Layer, Permute, StochasticDepth, zero_bias
 from ambos.models.building import builder
 from ambos.models.vision_transformer import perceptron
 from ambos.nn import functional as F
@@ -68,8 +68,8 @@ def strangers(height: int, width: int, window: Pair, shift: Pair) -> Tensor:
         band = (place >= extent - size).astype(int) + (place >= extent - by).astype(int) * (by > 0)
         region = region * 3 + (band[:, None] if axis == 0 else band)
     rows = region.reshape(height // window[0], window[0], width // window[1], window[1])
-    rows = rows.transpose(0, 2, 1, 3).reshape(-1, 1, window[0] * window[1])
-    apart = rows[:, :, :, None] != rows[:, :, None, :]
+    window_of = rows.transpose(0, 2, 1, 3).reshape(-1, 1, window[0] * window[1])
+    apart = window_of[:, :, :, None] != window_of[:, :, None, :]
     return Tensor(np.where(apart, np.float32(-100), np.float32(0)))
 
 
@@ -190,8 +190,8 @@ class SwinTransformer(nn.Module):
             for i in range(depth):
                 shift = [size // 2 if i % 2 else 0 for size in window_size]
                 skipped = stochastic_depth_prob * before / max(1, sum(depths) - 1)
-                blocks.append(SwinTransformerBlock(dim, heads, window_size, shift, mlp_ratio,
-                                                   dropout, attention_dropout, skipped, norm))  # fmt: skip
+                shape = (dim, heads, window_size, shift, mlp_ratio, dropout, attention_dropout)
+                blocks.append(SwinTransformerBlock(*shape, skipped, norm))
                 before += 1
             layers.append(nn.Sequential(*blocks))
         self.features = nn.Sequential(*layers)
@@ -203,8 +203,7 @@ class SwinTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    init.zeros_(module.bias)
+                zero_bias(module)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.permute(self.norm(self.features(x)))

@@ -13,7 +13,7 @@ from typing import Any
 
 from ambos import nn
 from ambos.core.errors import ArgumentError, ShapeError
-from ambos.models.blocks import MLP, Layer
+from ambos.models.blocks import MLP, Layer, zero_bias
 from ambos.models.building import builder
 from ambos.nn import init
 from ambos.nn.state import Mismatch
@@ -126,8 +126,9 @@ class VisionTransformer(nn.Module):
         self.image_size, self.patch_size = image_size, patch_size
         self.conv_proj = nn.Conv2d(3, hidden_dim, kernel_size=patch_size, stride=patch_size)
         self.class_token = nn.Parameter(zeros(1, 1, hidden_dim))
-        self.encoder = Encoder((image_size // patch_size) ** 2 + 1, num_layers, num_heads,
-                               hidden_dim, mlp_dim, dropout, attention_dropout, norm_layer)  # fmt: skip
+        length = (image_size // patch_size) ** 2 + 1
+        shape = (num_layers, num_heads, hidden_dim, mlp_dim, dropout, attention_dropout)
+        self.encoder = Encoder(length, *shape, norm_layer)
         if representation_size is None:
             self.heads = nn.Sequential({"head": nn.Linear(hidden_dim, num_classes)})
         else:
@@ -137,10 +138,11 @@ class VisionTransformer(nn.Module):
                 "head": nn.Linear(representation_size, num_classes),
             })  # fmt: skip
             init.trunc_normal_(self.heads.pre_logits.weight, std=math.sqrt(1 / hidden_dim))
-            init.zeros_(self.heads.pre_logits.bias)
+            zero_bias(self.heads.pre_logits)
         init.trunc_normal_(self.conv_proj.weight, std=math.sqrt(1 / (3 * patch_size**2)))
-        for zero in (self.conv_proj.bias, self.heads.head.weight, self.heads.head.bias):
-            init.zeros_(zero)
+        for layer in (self.conv_proj, self.heads.head):
+            zero_bias(layer)
+        init.zeros_(self.heads.head.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         if tuple(x.shape[-2:]) != (self.image_size, self.image_size):

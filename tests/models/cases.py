@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
-from ambos import models
+import torch
+
+from ambos import models, nn
 from ambos.models import (
     convnext,
     densenet,
@@ -14,10 +17,13 @@ from ambos.models import (
     resnet,
     vgg,
 )
+from ambos.models.features import IntermediateLayerGetter
+from ambos.models.segmentation import deeplabv3, fcn
 from tests.models import twins
 from tests.models.twins import Case, named, torchvision
 
 theirs = torchvision.models
+layer_getter = theirs._utils.IntermediateLayerGetter
 
 
 def _resnet(module: Any) -> Any:
@@ -28,15 +34,13 @@ def _resnet(module: Any) -> Any:
 
 
 def _mobilenet(module: Any) -> Any:
-    return module.MobileNetV2(
-        num_classes=5, inverted_residual_setting=[[1, 8, 1, 1], [6, 8, 2, 2]], dropout=0.0
-    )
+    return module.MobileNetV2(num_classes=5, inverted_residual_setting=[[1, 8, 1, 1], [6, 8, 2, 2]])
 
 
 def _mobilenet_v3(module: Any) -> Any:
     rows = [(8, 3, 8, 8, True, "RE", 2), (8, 5, 24, 8, True, "HS", 1)]
     settings = [module.InvertedResidualConfig(*row, 1, 1.0) for row in rows]
-    return module.MobileNetV3(settings, 16, num_classes=5, dropout=0.0)
+    return module.MobileNetV3(settings, 16, num_classes=5)
 
 
 def _efficientnet(module: Any) -> Any:
@@ -59,6 +63,13 @@ def _swin(module: Any) -> Any:
 
 def _vit(module: Any) -> Any:
     return module.VisionTransformer(16, 8, 2, 2, 8, 16, num_classes=5, representation_size=6)
+
+
+def _deeplab(module: Any, head: Any, auxiliary: Any, layers: Any) -> Any:
+    names = {"layer3": layers.Conv2d(3, 8, 3, 2), "layer4": layers.Conv2d(8, 16, 3, 2)}
+    getter = IntermediateLayerGetter if module is models else layer_getter
+    backbone = getter(layers.Sequential(OrderedDict(names)), {"layer4": "out", "layer3": "aux"})
+    return module.segmentation.DeepLabV3(backbone, head(16, 5, (2, 3)), auxiliary(8, 5))
 
 
 # The code of the full ones, with few blocks and small images.
@@ -101,14 +112,29 @@ SMALL: dict[str, Case] = {
     ),
     "swin": Case(lambda: _swin(models), lambda: _swin(theirs), ((2, 3, 36, 28),)),
     "vit": Case(lambda: _vit(models), lambda: _vit(theirs), ((2, 3, 16, 16),)),
+    "deeplabv3": Case(
+        lambda: _deeplab(models, deeplabv3.DeepLabHead, fcn.FCNHead, nn),
+        lambda: _deeplab(theirs, theirs.segmentation.deeplabv3.DeepLabHead,
+                         theirs.segmentation.fcn.FCNHead, torch.nn),
+        ((2, 3, 32, 24),),
+    ),
+    "unet": Case(lambda: models.unet(width=4), lambda: twins.UNet(3, 2, 4, False),
+                 ((2, 3, 36, 28),)),
+    "unet, bilinear": Case(
+        lambda: models.unet(width=4, bilinear=True), lambda: twins.UNet(3, 2, 4, True),
+        ((2, 3, 36, 28),),
+    ),
 }  # fmt: skip
 
 IMAGE = (2, 3, 64, 64)
-_PLAIN = [name for name in models.list_models() if name.startswith(("resn", "wide_", "densenet"))]
+_PLAIN = ("alexnet", "convnext", "densenet", "efficientnet", "mobilenet", "resn", "swin", "vgg",
+          "wide_")  # fmt: skip
 FULL: dict[str, Case] = {
     "lenet": SMALL["lenet"],
     "mlp": SMALL["mlp"],
-    **{name: named(name, *IMAGE) for name in _PLAIN},
-    **{name: named(name, *IMAGE, dropout=0.0)
-       for name in ("alexnet", "mobilenet_v2", *models.list_models("vgg*"))},
+    **{name: named(name, *IMAGE) for name in models.list_models() if name.startswith(_PLAIN)},
+    **{name: named(name, *IMAGE, image_size=64) for name in ("vit_b_16", "vit_b_32", "vit_l_16")},
+    **{name: named(name, *IMAGE, weights_backbone=None, aux_loss=True)
+       for name in models.list_models() if name.startswith(("deeplab", "fcn"))},
+    "unet": Case(lambda: models.unet(), lambda: twins.UNet(3, 2, 64, False), (IMAGE,)),
 }  # fmt: skip

@@ -45,8 +45,8 @@ def leaves(result: Any) -> list[Any]:
 def pair(case: Case) -> tuple[Any, torch.nn.Module]:
     """Both models, with the oracle's numbers: keys and shapes are the same, in the same order."""
     torch.manual_seed(0)
-    theirs = worn(case.theirs())
-    ours = case.ours()
+    theirs = worn(undropped(case.theirs()))
+    ours = undropped(case.ours())
     state = theirs.state_dict()
     assert keys(ours) == keys(theirs)
     ours.load_state_dict(state)
@@ -58,9 +58,21 @@ def keys(model: Any) -> list[tuple[str, tuple[int, ...]]]:
     return [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
 
 
+def undropped(model: Any) -> Any:
+    """Without chance."""
+    for module in model.modules():
+        if type(module).__name__ in ("Dropout", "StochasticDepth"):
+            module.p = 0.0
+    return model
+
+
 def worn(model: torch.nn.Module) -> torch.nn.Module:
-    """With normalisations that scale and shift, and running statistics of their own."""
+    """With normalisations that scale and shift, running statistics of their own, and no zeros that
+    would hide what is behind them."""
     with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.copy_(0.1 * torch.randn(parameter.shape))
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 for name, low in (("weight", 0.5), ("bias", -0.5), ("running_mean", -0.5),

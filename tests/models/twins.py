@@ -30,6 +30,7 @@ class Case:
     ours: Callable[[], Any]
     theirs: Callable[[], nn.Module]
     shapes: tuple[tuple[int, ...], ...]
+    training: bool = True  # compared in this mode
 
     def inputs(self) -> list[np.ndarray]:
         numbers = np.random.default_rng(1)
@@ -52,3 +53,54 @@ class LeNet(nn.Module):
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))))
+
+
+def _double(inputs: int, outputs: int, inside: int | None = None) -> nn.Module:
+    layers: list[nn.Module] = []
+    for a, b in ((inputs, inside or outputs), (inside or outputs, outputs)):
+        layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+    block = nn.Module()
+    block.double_conv = nn.Sequential(*layers)
+    return block
+
+
+class UNet(nn.Module):
+    """As in "Pytorch-UNet", written once more."""
+
+    def __init__(self, channels: int, classes: int, w: int, bilinear: bool) -> None:
+        super().__init__()
+        half = 2 if bilinear else 1
+        self.bilinear = bilinear
+        self.inc = _double(channels, w)
+        for i in (1, 2, 3, 4):
+            inputs, outputs = w * 2 ** (i - 1), w * 2**i // (half if i == 4 else 1)
+            step = nn.Module()
+            step.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), _double(inputs, outputs))
+            self.add_module(f"down{i}", step)
+        for i in (1, 2, 3, 4):
+            inputs = w * 2 ** (5 - i)
+            outputs = inputs // 2 // (1 if i == 4 else half)
+            step = nn.Module()
+            if not bilinear:
+                step.up = nn.ConvTranspose2d(inputs, inputs // 2, 2, 2)
+            step.conv = _double(inputs, outputs, inputs // 2 if bilinear else None)
+            self.add_module(f"up{i}", step)
+        self.outc = nn.Module()
+        self.outc.conv = nn.Conv2d(w, classes, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen = [self.inc.double_conv(x)]
+        for i in (1, 2, 3, 4):
+            down = self.get_submodule(f"down{i}.maxpool_conv")
+            seen.append(down[1].double_conv(down[0](seen[-1])))
+        x = seen.pop()
+        for i in (1, 2, 3, 4):
+            up, other = self.get_submodule(f"up{i}"), seen.pop()
+            if self.bilinear:
+                x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+            else:
+                x = up.up(x)
+            tall, wide = (other.shape[k] - x.shape[k] for k in (2, 3))
+            x = F.pad(x, [wide // 2, wide - wide // 2, tall // 2, tall - tall // 2])
+            x = up.conv.double_conv(torch.cat([other, x], 1))
+        return self.outc.conv(x)

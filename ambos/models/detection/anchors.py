@@ -56,7 +56,9 @@ class AnchorGenerator(nn.Module):
     def _cell(sizes: Sequence[float], ratios: Sequence[float]) -> np.ndarray:
         """Boxes around (0, 0)."""
         tall = np.sqrt(np.asarray(ratios, np.float32))
-        widths, heights = (np.outer(by, np.float32(sizes)).ravel() for by in (1 / tall, tall))
+        widths, heights = (
+            np.outer(by, np.asarray(sizes, np.float32)).ravel() for by in (1 / tall, tall)
+        )
         return np.round(np.stack([-widths, -heights, widths, heights], 1) / 2)
 
 

@@ -12,7 +12,6 @@ from ambos.tensor.creation import arange, zeros
 from ambos.tensor.handle import Tensor
 from ambos.tensor.joining import stack
 from ambos.tensor.loops import scan
-from ambos.tensor.pointwise import maximum, minimum
 from ambos.tensor.sorting import argsort
 
 __all__ = ["batched_nms", "box_area", "box_iou", "clip_boxes_to_image", "nms"]
@@ -42,9 +41,8 @@ def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """
     left, top, right, bottom = (part[:, None] for part in _corners("box_iou", boxes1))
     x1, y1, x2, y2 = _corners("box_iou", boxes2)
-    shared = (minimum(right, x2) - maximum(left, x1)).clip(0) * (
-        minimum(bottom, y2) - maximum(top, y1)
-    ).clip(0)
+    wide = (right.minimum(x2) - left.maximum(x1)).clip(0)
+    shared = wide * (bottom.minimum(y2) - top.maximum(y1)).clip(0)
     return shared / (box_area(boxes1)[:, None] + box_area(boxes2) - shared)
 
 

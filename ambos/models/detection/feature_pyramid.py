@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ambos import nn
-from ambos.models.blocks import Conv2dNormActivation, Layer
+from ambos.models.blocks import Conv2dNormActivation, Layer, zero_bias
 from ambos.models.features import IntermediateLayerGetter
 from ambos.models.resnet import ResNet
 from ambos.nn import functional as F
@@ -124,5 +124,4 @@ def initialize(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             init.kaiming_uniform_(part.weight, a=1)
-            if part.bias is not None:
-                init.zeros_(part.bias)
+            zero_bias(part)

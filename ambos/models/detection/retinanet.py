@@ -13,7 +13,7 @@ from typing import Any
 
 from ambos import nn
 from ambos.core.errors import ArgumentError
-from ambos.models.blocks import Conv2dNormActivation
+from ambos.models.blocks import Conv2dNormActivation, zero_bias
 from ambos.models.building import Weights, numbers
 from ambos.models.detection.anchors import BETWEEN, AnchorGenerator, Matcher, decode, encode
 from ambos.models.detection.boxes import clip_boxes_to_image, unsuppressed
@@ -72,8 +72,7 @@ class _Head(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 init.normal_(module.weight, std=0.01)
-                assert module.bias is not None
-                init.zeros_(module.bias)
+                zero_bias(module)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """(N, all anchors, outputs)."""
@@ -241,7 +240,9 @@ def retinanet_resnet50_fpn(
     not change, and its last `trainable_backbone_layers` of 5 (3) are trained.
     """
     given = weights is not None or weights_backbone is not None
-    trained = (3 if given else 5) if trainable_backbone_layers is None else trainable_backbone_layers
+    trained = trainable_backbone_layers
+    if trained is None:
+        trained = 3 if given else 5
     if not 0 <= trained <= 5:
         raise ArgumentError(
             f"retinanet_resnet50_fpn: trainable_backbone_layers is {trained}; need 0 to 5"

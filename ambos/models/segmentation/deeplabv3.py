@@ -26,7 +26,9 @@ class DeepLabV3(FCN):
     """
 
 
-def conv_norm_relu(inputs: int, outputs: int, kernel_size: int, dilation: int = 1) -> list[nn.Module]:
+def conv_norm_relu(
+    inputs: int, outputs: int, kernel_size: int, dilation: int = 1
+) -> list[nn.Module]:
     padding = dilation * (kernel_size // 2)
     return [
         nn.Conv2d(inputs, outputs, kernel_size, 1, padding, dilation, bias=False),

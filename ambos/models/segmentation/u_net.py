@@ -21,7 +21,9 @@ __all__ = ["UNet", "unet"]
 class DoubleConv(nn.Module):
     """3x3, normalised and activated, twice."""
 
-    def __init__(self, in_channels: int, out_channels: int, mid_channels: int | None = None) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, mid_channels: int | None = None
+    ) -> None:
         super().__init__()
         inside = mid_channels or out_channels
         self.double_conv = nn.Sequential(
