@@ -95,16 +95,20 @@ class FeaturePyramidNetwork(nn.Module):
 
 
 class BackboneWithFPN(nn.Module):
-    """The stages of a ResNet from the second on, and the pyramid above them."""
+    """Layers of a backbone, under the names of `return_layers`, and the pyramid above them."""
 
-    def __init__(self, backbone: ResNet, extra_blocks: nn.Module, out_channels: int = 256) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        return_layers: Mapping[str, str],
+        in_channels_list: Sequence[int],
+        out_channels: int,
+        extra_blocks: nn.Module | None = None,
+        norm_layer: Layer | None = None,
+    ) -> None:
         super().__init__()
-        layers = {"layer2": "0", "layer3": "1", "layer4": "2"}
-        widest = backbone.fc.in_features
-        self.body = IntermediateLayerGetter(backbone, layers)
-        self.fpn = FeaturePyramidNetwork(
-            [widest // 4, widest // 2, widest], out_channels, extra_blocks
-        )
+        self.body = IntermediateLayerGetter(backbone, return_layers)
+        self.fpn = FeaturePyramidNetwork(in_channels_list, out_channels, extra_blocks, norm_layer)
         self.out_channels = out_channels
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:

@@ -255,7 +255,9 @@ def retinanet_resnet50_fpn(
         counted = ".num_batches_tracked"  # which frozen layers do not
         resnet.load_state_dict({k: v for k, v in state.items() if not k.endswith(counted)})
     freeze(resnet, trained)
-    model = RetinaNet(BackboneWithFPN(resnet, LastLevelP6P7(256, 256)), num_classes, **settings)
+    stages = {"layer2": "0", "layer3": "1", "layer4": "2"}
+    pyramid = BackboneWithFPN(resnet, stages, [512, 1024, 2048], 256, LastLevelP6P7(256, 256))
+    model = RetinaNet(pyramid, num_classes, **settings)
     if weights is not None:
         model.load_state_dict(numbers("retinanet_resnet50_fpn", weights))
     return model
