@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -49,3 +50,15 @@ def numbers(name: str, weights: str | os.PathLike[str] | Mapping[str, Any]) -> M
     from safetensors.numpy import load_file
 
     return load_file(weights)
+
+
+def understand(model: Module, old: re.Pattern[str], new: str | Callable[..., str]) -> None:
+    """Let `load_state_dict` take keys that fit `old`, the names of older checkpoints."""
+
+    def rename(module: Module, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        for key in [key for key in state if key.startswith(prefix)]:
+            renamed = old.sub(new, key)
+            if renamed != key:
+                state[renamed] = state.pop(key)
+
+    model.register_load_state_dict_pre_hook(rename)

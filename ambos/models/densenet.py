@@ -6,14 +6,13 @@ Source: Huang, Liu, van der Maaten, Weinberger (2017), "Densely connected convol
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ambos import nn
 from ambos.models.blocks import initialize
-from ambos.models.building import builder
+from ambos.models.building import builder, understand
 from ambos.nn import functional as F
-from ambos.nn.state import Mismatch
 from ambos.tensor.handle import Tensor
 from ambos.tensor.joining import cat
 
@@ -116,17 +115,11 @@ class DenseNet(nn.Module):
         self.features.add_module("norm5", nn.BatchNorm2d(channels))
         self.classifier = nn.Linear(channels, num_classes)
         initialize(self, mode="fan_in", linear=lambda weight: weight)
+        understand(self, OLD_KEY, r"\1\2")
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.features(x))
         return self.classifier(F.adaptive_avg_pool2d(x, (1, 1)).flatten(1))
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Mismatch:
-        """As any module; understands the names in torchvision's published checkpoints too."""
-        renamed = {OLD_KEY.sub(r"\1\2", key): value for key, value in state_dict.items()}
-        return super().load_state_dict(renamed, strict, assign)
 
 
 @builder

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from ambos import nn
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.models.blocks import MLP, Layer, zero_bias
-from ambos.models.building import builder
+from ambos.models.building import builder, understand
 from ambos.nn import init
-from ambos.nn.state import Mismatch
 from ambos.tensor.creation import zeros
 from ambos.tensor.handle import Tensor
 from ambos.tensor.joining import cat
@@ -143,6 +141,7 @@ class VisionTransformer(nn.Module):
         for layer in (self.conv_proj, self.heads.head):
             zero_bias(layer)
         init.zeros_(self.heads.head.weight)
+        understand(self, OLD_KEY, lambda key: f"{key[1]}{3 * (int(key[2]) - 1)}{key[3]}")
 
     def forward(self, x: Tensor) -> Tensor:
         if tuple(x.shape[-2:]) != (self.image_size, self.image_size):
@@ -153,14 +152,6 @@ class VisionTransformer(nn.Module):
         patches = self.conv_proj(x).flatten(2).permute(0, 2, 1)
         token = self.class_token.expand(x.shape[0], -1, -1)
         return self.heads(self.encoder(cat([token, patches], axis=1))[:, 0])
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Mismatch:
-        """As any module; understands the names in older checkpoints too."""
-        renamed = {
-            OLD_KEY.sub(lambda found: f"{found[1]}{3 * (int(found[2]) - 1)}{found[3]}", key): value
-            for key, value in state_dict.items()
-        }
-        return super().load_state_dict(renamed, strict)
 
 
 def _vit(patch: int, layers: int, heads: int, width: int, settings: dict[str, Any]) -> Any:

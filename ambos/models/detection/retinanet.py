@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from ambos import nn
 from ambos.core.errors import ArgumentError
 from ambos.models.blocks import Conv2dNormActivation, zero_bias
-from ambos.models.building import Weights, numbers
+from ambos.models.building import Weights, numbers, understand
 from ambos.models.detection.anchors import BETWEEN, AnchorGenerator, Matcher, decode, encode
 from ambos.models.detection.boxes import clip_boxes_to_image, unsuppressed
 from ambos.models.detection.feature_pyramid import (
@@ -32,7 +32,6 @@ from ambos.models.detection.images import (
 from ambos.models.resnet import resnet50
 from ambos.nn import functional as F
 from ambos.nn import init
-from ambos.nn.state import Mismatch
 from ambos.tensor.creation import full_like
 from ambos.tensor.handle import Tensor
 from ambos.tensor.joining import cat
@@ -158,6 +157,8 @@ class RetinaNet(nn.Module):
         self.transform = GeneralizedRCNNTransform(min_size, max_size, image_mean, image_std)
         self.score_thresh, self.nms_thresh = score_thresh, nms_thresh
         self.detections_per_img, self.topk_candidates = detections_per_img, topk_candidates
+        understand(self, OLD_PYRAMID, r"\1.0.\2")
+        understand(self, OLD_HEAD, lambda key: f"{key[1]}{int(key[2]) // 2}.0.{key[3]}")
 
     def forward(self, images: Sequence[Tensor], targets: Sequence[Target] | None = None) -> Any:
         if self.training:
@@ -176,15 +177,6 @@ class RetinaNet(nn.Module):
             detected["boxes"] = resize_boxes(detected["boxes"], size, image.shape[-2:])
             found.append(detected)
         return found
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Mismatch:
-        """As any module; understands the names in torchvision's published checkpoints too."""
-        renamed = {OLD_PYRAMID.sub(r"\1.0.\2", key): value for key, value in state_dict.items()}
-        renamed = {
-            OLD_HEAD.sub(lambda found: f"{found[1]}{int(found[2]) // 2}.0.{found[3]}", key): value
-            for key, value in renamed.items()
-        }
-        return super().load_state_dict(renamed, strict)
 
     def _losses(
         self, logits: Tensor, codes: Tensor, anchors: Tensor, targets: Sequence[Target]
