@@ -36,6 +36,9 @@ class Kit:
     def take(self, table: Any, index: Any) -> Any:
         return table[index]
 
+    def concat(self, parts: list[Any], axis: int) -> Any:
+        return jnp.concatenate(parts, axis)
+
     def split(self, x: Any, parts: int) -> Any:
         return jnp.split(x, parts, -1)
 
@@ -59,6 +62,12 @@ class Kit:
             dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups,
         )  # fmt: skip
         return y + self[f"{name}.bias"] if f"{name}.bias" in self.weights else y
+
+    def grow(self, name: str, x: Any) -> Any:
+        """Every pixel becomes two by two: a transposed convolution with stride 2."""
+        batch, height, width, _ = x.shape
+        y = jnp.einsum("bhwc,ijoc->bhiwjo", x, self[f"{name}.weight"])
+        return y.reshape(batch, 2 * height, 2 * width, -1) + self[f"{name}.bias"]
 
     def max_pool(self, x: Any, size: int, stride: int, padding: int = 0) -> Any:
         around = ((0, 0), (padding, padding), (padding, padding), (0, 0))
@@ -92,6 +101,10 @@ class Kit:
     def causal(self, layer: int, q: Any, k: Any, v: Any) -> Any:
         q, k, v = (part.transpose(0, 2, 1, 3) for part in (q, k, v))
         return jax.nn.dot_product_attention(q, k, v, is_causal=True).transpose(0, 2, 1, 3)
+
+    def attention(self, q: Any, k: Any, v: Any, mask: Any = None) -> Any:
+        q, k, v = (part.transpose(0, 2, 1, 3) for part in (q, k, v))
+        return jax.nn.dot_product_attention(q, k, v, mask=mask).transpose(0, 2, 1, 3)
 
     def scan(self, step: Any, state: Any, inputs: Any) -> Any:
         return lax.scan(lambda carry, x: (step(carry, x), None), state, inputs)[0]

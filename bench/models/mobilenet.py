@@ -1,4 +1,4 @@
-"""MobileNetV2 for 224x224 images.
+"""MobileNetV2 for 224x224 images; trained on 96x96.
 
 Source: Sandler, Howard, Zhu, Zhmoginov, Chen (2018), "MobileNetV2: inverted residuals and linear
 bottlenecks"; names of weights as in torchvision.
@@ -15,7 +15,7 @@ import numpy as np
 from bench.models.weights import Weights, conv_flops
 from bench.workload import Data
 
-SIZE, CLASSES, LAST = 224, 1000, 1280
+SIZE, STEP_SIZE, CLASSES, LAST = 224, 96, 1000, 1280
 SETTINGS = (  # expansion, channels, repeats, first stride
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
     (6, 320, 1, 1),
@@ -84,8 +84,22 @@ def infer_data(batch: int) -> Data:
     return weights().data(x=generator.standard_normal((batch, 3, SIZE, SIZE), np.float32))
 
 
-def forward_flops(batch: int) -> float:
-    total, size = 2.0 * batch * LAST * CLASSES, SIZE
+def step_data(batch: int, batches: int = 2) -> Data:
+    generator = np.random.default_rng(1)
+    return weights().data(
+        x=generator.standard_normal((batches, batch, 3, STEP_SIZE, STEP_SIZE), np.float32),
+        y=generator.integers(0, CLASSES, (batches, batch)),
+    )
+
+
+def step_flops(batch: int) -> float:
+    """Three passes of every layer but for the input gradient of the first."""
+    first = conv_flops(batch, STEP_SIZE, FIRST.inputs, FIRST.outputs, FIRST.kernel, FIRST.stride)
+    return 3 * forward_flops(batch, STEP_SIZE) - first
+
+
+def forward_flops(batch: int, size: int = SIZE) -> float:
+    total = 2.0 * batch * LAST * CLASSES
     for conv in convs():
         inputs = conv.inputs // conv.groups
         total += conv_flops(batch, size, inputs, conv.outputs, conv.kernel, conv.stride)
@@ -94,7 +108,8 @@ def forward_flops(batch: int) -> float:
 
 
 def module(nn: Any, F: Any) -> Any:
-    """The network in PyTorch's words, which are those of ambos too."""
+    """The network in PyTorch's words, which are those of ambos too; without dropout, of which no
+    two frameworks draw the same."""
 
     def layers(conv: Conv) -> list[Any]:
         made = nn.Conv2d(
@@ -123,7 +138,7 @@ def module(nn: Any, F: Any) -> Any:
             inner = [Inverted(block) for block in bottlenecks()]
             ends = [nn.Sequential(*layers(conv)) for conv in (FIRST, FINAL)]
             self.features = nn.Sequential(ends[0], *inner, ends[1])
-            self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(LAST, CLASSES))
+            self.classifier = nn.Sequential(nn.Identity(), nn.Linear(LAST, CLASSES))
 
         def forward(self, x: Any) -> Any:
             return self.classifier(F.adaptive_avg_pool2d(self.features(x), 1).flatten(1))

@@ -29,6 +29,9 @@ class Kit:
     def __getitem__(self, name: str) -> Any:
         return self.weights[name]
 
+    def concat(self, parts: list[Any], axis: int) -> Any:
+        return tf.concat(parts, axis)
+
     def split(self, x: Any, parts: int) -> Any:
         return tf.split(x, parts, -1)
 
@@ -56,6 +59,13 @@ class Kit:
         else:
             y = tf.nn.conv2d(x, weight, steps, around)
         return y + self[f"{name}.bias"] if f"{name}.bias" in self.weights else y
+
+    def grow(self, name: str, x: Any) -> Any:
+        """Every pixel becomes two by two: a transposed convolution with stride 2."""
+        batch, height, width, _ = x.shape
+        weight = self[f"{name}.weight"]
+        shape = (batch, 2 * height, 2 * width, weight.shape[2])
+        return tf.nn.conv2d_transpose(x, weight, shape, 2, "VALID") + self[f"{name}.bias"]
 
     def max_pool(self, x: Any, size: int, stride: int, padding: int = 0) -> Any:
         around = [[0, 0], [padding, padding], [padding, padding], [0, 0]]
@@ -91,6 +101,12 @@ class Kit:
         scores = tf.matmul(q, k, transpose_b=True) * q.shape[-1] ** -0.5
         hidden = np.triu(np.full((length, length), -np.inf, np.float32), 1)
         return tf.matmul(tf.nn.softmax(scores + hidden), v)
+
+    def attention(self, q: Any, k: Any, v: Any, mask: Any = None) -> Any:
+        scores = tf.matmul(q, k, transpose_b=True) * q.shape[-1] ** -0.5
+        if mask is not None:
+            scores += tf.where(mask, 0.0, -np.inf)
+        return tf.matmul(tf.nn.softmax(scores), v)
 
     def scan(self, step: Any, state: Any, inputs: Any) -> Any:
         def body(t: Any, *carry: Any) -> Any:

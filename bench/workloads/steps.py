@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from bench.models import gpt, lenet, lstm, mlp, resnet
+from bench.models import bert, gpt, lenet, mlp, mobilenet, recurrent, resnet, unet, vit
+from bench.models.recurrent import GRU, LSTM, Unit
 from bench.models.resnet import RESNET18
 from bench.workload import Call, Case, Data
 
@@ -102,11 +103,43 @@ def gpt_step(batch: int, **facts: Any) -> Step:
     )  # fmt: skip
 
 
-def lstm_step(batch: int, **facts: Any) -> Step:
+def recurrent_step(unit: Unit, batch: int, **facts: Any) -> Step:
     return Step(
-        f"lstm_step-{batch}", f"LSTM 256 wide, 64 long, batch {batch}, Adam",
-        partial(lstm.step_data, batch), lstm.step_flops(batch), lstm.module, lstm.forward,
-        "adam", 1e-3, **facts,
+        f"{unit.name}_step-{batch}", f"{unit.layer} 256 wide, 64 long, batch {batch}, Adam",
+        partial(recurrent.step_data, unit, batch), recurrent.step_flops(unit, batch),
+        partial(recurrent.module, unit), partial(recurrent.forward, unit), "adam", 1e-3, **facts,
+    )  # fmt: skip
+
+
+def bert_step(batch: int, **facts: Any) -> Step:
+    return Step(
+        f"bert_step-{batch}", f"BERT 4 layers 256 wide, {batch}x128 tokens, AdamW",
+        partial(bert.step_data, batch), bert.step_flops(batch), bert.module, bert.forward,
+        "adamw", 1e-4, **facts,
+    )  # fmt: skip
+
+
+def vit_step(batch: int, **facts: Any) -> Step:
+    return Step(
+        f"vit_step-{batch}", f"ViT 6 layers 192 wide, 32x32, batch {batch}, AdamW",
+        partial(vit.step_data, batch), vit.step_flops(batch), vit.module, vit.forward,
+        "adamw", 1e-4, **facts,
+    )  # fmt: skip
+
+
+def unet_step(batch: int, **facts: Any) -> Step:
+    return Step(
+        f"unet_step-{batch}", f"U-Net 16 to 128 channels, 64x64, batch {batch}, Adam",
+        partial(unet.step_data, batch), unet.step_flops(batch), unet.module, unet.forward,
+        "adam", 1e-4, **facts,
+    )  # fmt: skip
+
+
+def mobilenetv2_step(batch: int, **facts: Any) -> Step:
+    return Step(
+        f"mobilenetv2_step-{batch}", f"MobileNetV2 on 96x96, batch {batch}, SGD with momentum",
+        partial(mobilenet.step_data, batch), mobilenet.step_flops(batch), mobilenet.module,
+        mobilenet.forward, "sgd", 0.01, **facts,
     )  # fmt: skip
 
 
@@ -117,5 +150,10 @@ CASES = [
     resnet18_step(16),
     resnet18_step(64, starts=False, without={"torch compile": COMPILES_LONG}),
     gpt_step(4),
-    lstm_step(32, without={"torch compile": "nn.LSTM stays one call to the eager kernel"}),
+    recurrent_step(LSTM, 32, without={"torch compile": "nn.LSTM stays one call to the kernel"}),
+    recurrent_step(GRU, 32, without={"torch compile": "nn.GRU stays one call to the kernel"}),
+    bert_step(8),
+    vit_step(32),
+    unet_step(4),
+    mobilenetv2_step(16),
 ]

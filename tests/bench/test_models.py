@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bench.models import mlp, resnet
+from bench.models.recurrent import GRU, LSTM
 from bench.models.resnet import RESNET18, RESNET50
 from bench.models.weights import conv_flops, num_parameters, reach
 from bench.workloads import inference, start, steps
@@ -13,7 +14,11 @@ SMALL = [
     steps.lenet_step(4),
     steps.resnet18_step(2),
     steps.gpt_step(1),
-    steps.lstm_step(2),
+    steps.recurrent_step(LSTM, 2),
+    steps.recurrent_step(GRU, 2),
+    steps.bert_step(1),
+    steps.vit_step(2),
+    steps.unet_step(1),
     inference.CASES[2],  # MobileNetV2
     inference.Decode(),
     inference.CASES[-1],  # the perceptron
