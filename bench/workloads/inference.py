@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from bench.models import gpt, gpt_decode, mlp, mobilenet, resnet
+from bench.models import gpt, gpt_decode, gpt_generate, mlp, mobilenet, resnet
 from bench.models.resnet import RESNET50
 from bench.models.weights import num_parameters
 from bench.workload import Call, Case, Data
@@ -98,6 +98,25 @@ class Decode(Case):
         return gpt_decode.with_tensorflow(data)
 
 
+class Generate(Case):
+    """A prompt continued; times are those of a token."""
+
+    name = "gpt_generate"
+    title = f"GPT-2, 11M parameters, {gpt_generate.NEW} tokens after {gpt_generate.PROMPT}"
+    patience = 240.0
+    steps = gpt_generate.NEW
+    flops = gpt_generate.flops() / gpt_generate.NEW
+
+    def data(self) -> Data:
+        return gpt_generate.data()
+
+    def with_ambos(self, data: Data) -> Call:
+        return gpt_generate.with_ambos(data)
+
+    def with_torch(self, data: Data) -> Call:
+        return gpt_generate.with_torch(data)
+
+
 def resnet50_infer(batch: int) -> Inference:
     data = partial(resnet.infer_data, RESNET50, batch)
     return Inference(
@@ -115,6 +134,7 @@ CASES = [
         mobilenet.forward_flops(1), mobilenet.module, mobilenet.forward,
     ),
     Decode(),
+    Generate(),
     Inference(
         "mlp_infer", "MLP 784-128-10, batch 1: the latency of a call", partial(mlp.infer_data, 1),
         mlp.forward_flops(1), mlp.module, mlp.forward, xla=True,
