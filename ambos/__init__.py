@@ -51,6 +51,7 @@ NAMES = {
     "explain": "ambos.tensor.explain", "forecast": "ambos.tensor.forecast",
     "debug": "ambos.tensor.debugging", "compilations": "ambos.tensor.ledger",
     "ShapeDtype": "ambos.tensor.dry", "ShapeDtypeStruct": "ambos.tensor.dry",
+    "save": "ambos.tensor.files", "load": "ambos.tensor.files",
     "eval_shape": "ambos.tensor.dry", "make_graph": "ambos.tensor.dry",
     "functional_call": "ambos.nn.calls", "capture": "ambos.nn.capture",
     "stack_modules": "ambos.nn.calls",

@@ -135,27 +135,44 @@ class Chain(Formula):
         return self.chain(mx, x, y)
 
 
-class Update(Case):
-    """One step of Adam or AdamW over ten million parameters with given gradients."""
+def of_resnet50() -> list[tuple[int, ...]]:
+    """The shapes of ResNet-50's parameters: 161, from 64 numbers to two million."""
+    found: list[tuple[int, ...]] = [(64, 3, 7, 7), (64,), (64,)]
+    inputs = 64
+    for planes, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for block in range(blocks):
+            layers = [(planes, inputs, 1), (planes, planes, 3), (4 * planes, planes, 1)]
+            layers += [(4 * planes, inputs, 1)] if block == 0 else []
+            for outputs, channels, size in layers:
+                found += [(outputs, channels, size, size), (outputs,), (outputs,)]
+            inputs = 4 * planes
+    return [*found, (1000, inputs), (1000,)]
 
-    # Parameters, gradients and both moments are read; all but the gradients are written.
-    bytes = 7 * 4.0 * PARTS * math.prod(PART)
+
+class Update(Case):
+    """One step of Adam or AdamW with given gradients."""
+
     tolerance = 1e-5
 
-    def __init__(self, decoupled: bool) -> None:
-        self.name = "adamw-10m" if decoupled else "adam-10m"
-        self.title = f"{'AdamW' if decoupled else 'Adam'} over {PARTS} x {PART[0]} x {PART[1]}"
+    def __init__(
+        self, name: str, title: str, shapes: list[tuple[int, ...]], decoupled: bool
+    ) -> None:
+        self.name, self.title, self.shapes = name, title, shapes
         self.decay = DECAY if decoupled else 0.0
+        # Parameters, gradients and both moments are read; all but the gradients are written.
+        self.bytes = 7 * 4.0 * sum(map(math.prod, shapes))
 
     def data(self) -> Data:
-        found = {f"p{i}": normal(i, *PART) for i in range(PARTS)}
-        return found | {f"g{i}": normal(PARTS + i, *PART, scale=0.1) for i in range(PARTS)}
+        count = len(self.shapes)
+        found = {f"p{i}": normal(i, *shape) for i, shape in enumerate(self.shapes)}
+        return found | {
+            f"g{i}": normal(count + i, *shape, scale=0.1) for i, shape in enumerate(self.shapes)
+        }
 
     def parts(self, data: Data, wrap: Any) -> tuple[list[Any], list[Any]]:
         """Parameters and gradients."""
-        return [wrap(data[f"p{i}"]) for i in range(PARTS)], [
-            wrap(data[f"g{i}"]) for i in range(PARTS)
-        ]
+        count = range(len(self.shapes))
+        return [wrap(data[f"p{i}"]) for i in count], [wrap(data[f"g{i}"]) for i in count]
 
     def with_ambos(self, data: Data) -> Call:
         import ambos as am
@@ -250,4 +267,12 @@ class Update(Case):
         return call
 
 
-CASES: list[Case] = [Epilogue(False), Epilogue(True), Chain(), Update(False), Update(True)]
+SIZE = f"{PARTS} x {PART[0]} x {PART[1]}"
+CASES: list[Case] = [
+    Epilogue(False),
+    Epilogue(True),
+    Chain(),
+    Update("adam-10m", f"Adam over {SIZE}", [PART] * PARTS, False),
+    Update("adamw-10m", f"AdamW over {SIZE}", [PART] * PARTS, True),
+    Update("adamw-resnet50", "AdamW over the 161 tensors of ResNet-50", of_resnet50(), True),
+]

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import inspect
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import chdir
 from typing import Any
 
 import numpy as np
@@ -84,8 +86,8 @@ def complaints(recipe: Recipe) -> list[str]:
     found = []
     for what, args, kwargs in wrong_calls(recipe):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(), tempfile.TemporaryDirectory() as place, chdir(place):
+                warnings.simplefilter("ignore")  # files that are written by mistake go away
                 recipe.function(*args, **kwargs)
         except AmbosError as error:
             if f"[{__file__.rpartition('/')[2]}:" not in str(error):

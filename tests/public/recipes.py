@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import os
+import tempfile
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -245,6 +247,16 @@ def places() -> am.Tensor:
 
 Arguments = tuple[list[Any], dict[str, Any]]
 IMAGES = lambda: [reals(1, 2, 4, 4)]
+
+
+@cache
+def written() -> str:
+    """The path of a file with a tensor in it."""
+    path = os.path.join(tempfile.mkdtemp(prefix="ambos-recipes-"), "weights.safetensors")
+    am.save({"weight": reals(4)}, path)
+    return path
+
+
 BY_HAND: dict[str, Callable[[], Arguments]] = {
     "cartesian_prod": lambda: ([reals(2), reals(3)], {}),
     "functional_call": lambda: ([am.nn.Linear(4, 4), {"bias": reals(4)}, reals(4, 4)], {}),
@@ -297,6 +309,8 @@ BY_HAND: dict[str, Callable[[], Arguments]] = {
         ],
         {},
     ),
+    "save": lambda: ([{"weight": reals(4)}, written()], {}),
+    "load": lambda: ([written()], {}),
     "jvp": lambda: ([am.sin, (reals(2),), (reals(2),)], {}),
     "scan": lambda: ([am.broadcast_tensors, reals(2), reals(3, 2)], {}),
     "while_loop": lambda: ([am.signbit, am.neg, am.tensor(-1.0)], {}),

@@ -11,6 +11,7 @@ import torch
 import ambos as am
 from ambos import nn, optim
 from ambos.core.errors import ArgumentError, FormatError, ShapeError
+from ambos.tensor.files import safe
 from ambos.train import files
 
 
@@ -71,7 +72,7 @@ def test_other_readers_find_the_weights(tmp_path):
 def test_every_dtype_survives(tmp_path):
     values = {
         name: am.tensor([0, 1, 3]).to(name)
-        for name in files.CODES
+        for name in safe.CODES
     }  # fmt: skip
     values["scalar"], values["empty"] = am.tensor(np.float64(2.5)), am.zeros(0, 3)
     files.write(tmp_path / "all", values, {"a": 1})
@@ -210,7 +211,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(safe.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         model.save(path)
     assert path.read_bytes() == before

@@ -1,0 +1,99 @@
+"""Tensors in files: `am.save` and `am.load`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ambos.core.arguments import checked
+from ambos.core.errors import ArgumentError, FormatError
+from ambos.tensor.files import safe, torch
+from ambos.tensor.handle import Tensor
+
+
+def _place(name: str, path: Any) -> Path:
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise ArgumentError(f"{name}: path is {path!r}; need a file's name: 'model.safetensors'")
+    return Path(path)
+
+
+@checked
+def save(
+    tensors: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write tensors by name, such as a `state_dict`, as safetensors, which PyTorch's and Hugging
+    Face's libraries read.
+
+    `metadata` is text by name; {"format": "pt"} is added, as those libraries expect. A tensor that
+    has several names (tied weights) is written once; the other names stand in the metadata, as
+    `safetensors.torch.save_model` writes them, and `load` gives them back.
+
+    Dtypes: all but complex128.
+    Errors: ArgumentError for what are no tensors by name, and for metadata that is no text.
+
+    Example:
+        >>> import ambos as am, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "weights.safetensors")
+        >>> am.save({"weight": am.tensor([1.0, 2.0])}, path)
+        >>> am.load(path)["weight"]
+        tensor([1., 2.])
+    """
+    place = _place("save", path)
+    if not isinstance(tensors, Mapping):
+        kind = type(tensors).__name__
+        raise ArgumentError(f"save: got {kind}; need tensors by name, as of module.state_dict()")
+    first: dict[int, str] = {}
+    kept: dict[str, Tensor] = {}
+    texts: dict[Any, Any] = {"format": "pt", **(metadata or {})}
+    for name, tensor in tensors.items():
+        known: Any = name
+        if not isinstance(known, str) or not isinstance(tensor, Tensor):
+            raise ArgumentError(f"save: {name!r} is {type(tensor).__name__}; need tensors by name")
+        held = first.setdefault(id(tensor), name)
+        if held == name:
+            kept[name] = tensor
+        else:
+            texts[name] = held
+    if not all(isinstance(text, str) for pair in texts.items() for text in pair):
+        raise ArgumentError("save: metadata is not text by name; need for example json.dumps(...)")
+    safe.write(place, kept, texts)
+
+
+@checked
+def load(path: str | os.PathLike[str]) -> Any:
+    """What a file holds, by its content: safetensors gives tensors by name; PyTorch's `.pt` and
+    `.pth` give what was saved, with tensors of ours.
+
+    Nothing in a file is ever executed: a pickle that names anything but tensors and plain data is
+    refused. Elements are read from the file once, without a copy of the file in memory.
+
+    Errors: FormatError where the file is missing, damaged, of another kind, or wants to run
+        something.
+
+    Example:
+        >>> import ambos as am, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "weights.safetensors")
+        >>> am.save({"a": am.ones(2)}, path)
+        >>> am.load(path)
+        {'a': tensor([1., 1.])}
+    """
+    place = _place("load", path)
+    try:
+        with place.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise FormatError(f"load: cannot read {place}: {error.strerror or error}") from error
+    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+        return torch.read(place)
+    if start[:4] == b"\x89HDF":
+        raise FormatError(f"load: {place} is HDF5; need am.hub.load_keras(module, path)")
+    tensors, metadata = safe.read(place)
+    return tensors | {
+        name: tensors[kept]
+        for name, kept in metadata.items()
+        if name not in tensors and kept in tensors
+    }
