@@ -161,6 +161,14 @@ def leaf(op: OpLike, attrs: Attrs, shape: Shape, dtype: DType, tracked: bool, va
     return _build(op, (), attrs, shape, dtype, tracked, value)
 
 
+def apart(op: OpLike, attrs: Attrs, source: Node, tracked: bool) -> Node:
+    """A node of its own identity that shows `source`: no equal one is it."""
+    node = _build(op, (source,), attrs, source.shape, source.dtype, tracked)
+    if noting.wanted:
+        note(node)
+    return node
+
+
 def _build(
     op: OpLike,
     inputs: tuple[Node, ...],

@@ -32,6 +32,7 @@ from ambos.tensor.closure import Closure, close
 from ambos.tensor.handle import Tensor
 from ambos.tensor.loops import require_predicate
 from ambos.tensor.names import public
+from ambos.tensor.tracing import Draws, current
 
 
 @public
@@ -44,7 +45,8 @@ def cond(
     trees; both functions give the same structure, shapes and dtypes, and may also use tensors from
     outside. With a Python bool the one function is called and nothing else happens. Gradients flow
     to operands and to tensors from outside. Under `am.vmap` with a predicate for each example both
-    are computed and each example gets its own.
+    are computed and each example gets its own. Each side draws from the global random stream what
+    it would draw alone; afterwards the stream stands where the side that draws more leaves it.
 
     Errors: DTypeError and ShapeError for a predicate that is no bool scalar; ArgumentError,
         ShapeError and DTypeError where results differ; TracingError where a function looks at a
@@ -124,9 +126,11 @@ def _branches(
             return function(*own)
 
     sides: list[Side] = []
+    outer = Draws() if current.trace is None else current.trace.draws
+    draws = [outer.again() for _ in functions]
     try:
-        for name, function in zip(names, functions, strict=True):
-            closure = close(op, partial(call, function), arguments, apart=True)
+        for name, function, drawn in zip(names, functions, draws, strict=True):
+            closure = close(op, partial(call, function), arguments, apart=True, draws=drawn)
             found = packed_leaves(op, f"the result of {name}", closure.leaves, closure.structure)
             sides.append(Side(name, closure, found))
         rows = _alike(op, sides)
@@ -134,6 +138,8 @@ def _branches(
         for side in reversed(sides):
             side.closure.forget()
         raise
+    for drawn in draws:
+        outer.counts |= drawn.counts
     checks = [check for side in sides for check in side.closure.checks]
     for row, side in zip(rows, sides, strict=True):
         own = {check[0] for check in side.closure.checks}

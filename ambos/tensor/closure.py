@@ -22,7 +22,7 @@ from ambos.tensor import live
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.refusals import require_false
 from ambos.tensor.resting import Handle
-from ambos.tensor.tracing import Trace, current, enter
+from ambos.tensor.tracing import Draws, Trace, current, enter
 
 Check = tuple[Node, type[AmbosError], str]
 
@@ -75,7 +75,7 @@ class Closing(Trace):
         self.changed: dict[int, tuple[Handle, Node]] = {}  # handles from outside, as in `moved`
         if outer is not None:
             self.guards, self.guarded = outer.guards, outer.guarded
-            self.asked = outer.asked
+            self.asked, self.draws = outer.asked, outer.draws
 
     def concerns(self, node: Node) -> bool:
         """Does the value of `node` depend on the arguments?"""
@@ -105,12 +105,13 @@ class Closing(Trace):
 
 
 def close(
-    op: str, call: Callable[[list[Tensor]], Any], arguments: Sequence[Node], apart: bool = False
-) -> Closure:
+    op: str, call: Callable[[list[Tensor]], Any], arguments: Sequence[Node], apart: bool = False,
+    draws: Draws | None = None,
+) -> Closure:  # fmt: skip
     """Run `call(tensors)` on new tensors that hold `arguments`.
 
     `apart`: the function may not run at all. So all that it records belongs to it, also what does
-    not depend on the arguments.
+    not depend on the arguments. `draws` are the random keys that it takes.
 
     Errors: TracingError where a value that depends on the arguments is looked at, a tensor from
         outside is changed, or a tensor is kept otherwise than by returning it. Everything is then
@@ -120,6 +121,8 @@ def close(
     trace = Closing(op, arguments, outer)
     if apart:
         trace.scope = trace
+    if draws is not None:
+        trace.draws = draws
     enter(trace)
     try:
         with collected() if apart else noted() as made:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, ref
 from ambos.core.config import number
 from ambos.core.errors import AmbosError, TracingError
 from ambos.graph.constants import is_constant
-from ambos.graph.node import Node, leaf, pending
+from ambos.graph.node import Node, apart, pending
 from ambos.ops.movement import detach
 from ambos.ops.sources import data
 from ambos.tensor.resting import Handle, rebind
@@ -92,9 +92,7 @@ def leaf_node(node: Node, tracked: bool) -> Node:
     if not tracked:
         return detach(node)
     # Not interned: two parameters with equal initial values must not share their gradients.
-    fresh = leaf(detach, (), node.shape, node.dtype, True, None)
-    fresh.inputs = (node,)
-    return fresh
+    return apart(detach, (), node, True)
 
 
 def settle(handle: Handle) -> None:

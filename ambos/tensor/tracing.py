@@ -8,6 +8,7 @@ that raises half-way leaves every handle as it was.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -76,6 +77,28 @@ class Touched:
     is_set: bool = False
 
 
+class Draws:
+    """Random keys by the stream that they come from, and how many have been taken of each. Of
+    functions one of which will run, each takes the same ones."""
+
+    def __init__(self, keys: dict[Any, list[Node]] | None = None) -> None:
+        self.keys: dict[Any, list[Node]] = {} if keys is None else keys
+        self.counts: Counter[Any] = Counter()
+
+    def again(self) -> Draws:
+        """The same keys, for another function that begins here."""
+        other = Draws(self.keys)
+        other.counts.update(self.counts)
+        return other
+
+    def take(self, stream: Any) -> Node | None:
+        """The next key, where another function has drawn it."""
+        place = self.counts[stream]
+        self.counts[stream] += 1
+        known = self.keys.setdefault(stream, [])
+        return known[place] if place < len(known) else None
+
+
 class Trace:
     """The notes of one run."""
 
@@ -94,6 +117,7 @@ class Trace:
         self.guards = Guards()
         self.guarded: dict[int, Any] = {}  # objects with a guard, held so that no id is used twice
         self.kept: list[Any] = []  # made inside: held, so that no id is used twice
+        self.draws = Draws()
         self.asked: set[int] = set()  # ids of handles whose identity somebody wanted
 
     def note_move(self, handle: Handle) -> None:

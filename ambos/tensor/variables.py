@@ -13,7 +13,7 @@ import numpy as np
 from ambos.core import tree
 from ambos.core.errors import ArgumentError, ArgumentTypeError, GradientError
 from ambos.graph.constants import is_constant
-from ambos.graph.node import Node, leaf, toposort, tracking
+from ambos.graph.node import Node, apart, toposort, tracking
 from ambos.ops.control import Control, with_insides
 from ambos.ops.custom import CustomSpec, custom, without_rules
 from ambos.ops.movement import reshape
@@ -31,9 +31,7 @@ def alias(node: Node, tracked: bool = True) -> Node:
     Differentiating by the alias leaves out what reaches `node` by other ways (a closure, another
     argument that is the same tensor), and an outer transform sees through it.
     """
-    fresh = leaf(reshape, (node.shape,), node.shape, node.dtype, tracked, None)
-    fresh.inputs = (node,)
-    return fresh
+    return apart(reshape, (node.shape,), node, tracked)
 
 
 def constants_of(results: Sequence[Node], arguments: Sequence[Node]) -> list[Node]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -211,3 +214,41 @@ def test_what_is_kept_inside_is_refused() -> None:
 
     with pytest.raises(TracingError, match="cond: the function keeps a tensor"):
         am.cond(YES, keeps, lambda a: a, X)
+
+
+def test_each_side_draws_what_it_would_draw_alone() -> None:
+    def little(x: am.Tensor) -> am.Tensor:
+        return x + am.rand(3)
+
+    def much(x: am.Tensor) -> am.Tensor:
+        steps = am.scan(lambda c, _: (c + am.rand(3), None), x, length=2)[0]
+        return steps * am.cond(am.tensor(True), lambda: am.rand(3) - am.rand(3), lambda: am.ones(3))
+
+    def after(function: Callable[..., Any], *args: Any) -> list[Any]:
+        am.manual_seed(4)
+        return [function(*args).tolist(), am.rand(2).tolist()]
+
+    def chosen(pred: Any, x: am.Tensor) -> am.Tensor:
+        return am.cond(pred, little, am.checkpoint(much), x)
+
+    jitted, x = am.jit(chosen), am.zeros(3)
+    for pred, function in ((True, little), (False, much)):
+        for call in (chosen, jitted, jitted):
+            found = after(call, am.tensor(pred), x)
+            assert found[0] == after(function, x)[0]
+            assert found[1] == after(much, x)[1]  # as far as the side that draws more
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        am.checkpoint,
+        lambda f: am.grad(lambda x: f(x).sum()),
+        lambda f: lambda x: am.jvp(f, (x,), (x,))[1],
+        lambda f: lambda x: am.vjp(f, x)[1](x)[0],
+    ],
+)
+def test_a_transformed_function_is_a_branch_like_any_other(transform: Any) -> None:
+    function, x = transform(lambda x: x * x * am.exp(x)), am.tensor([0.5, 2.0])
+    found = am.cond(YES, function, lambda x: x, x)
+    assert found.tolist() == function(x).tolist()

@@ -72,10 +72,26 @@ class Generator:
 
     def next_key(self) -> Tensor:
         """The next key. A jitted function takes one at every call, as it would without jit."""
-        if current.trace is not None:
-            before = self.get_state()
-            current.trace.undos.append(lambda: self.set_state(before))
-        return wrap(host_value("uint32", (2,), self._next_word))
+        trace = current.trace
+        if trace is None:
+            return wrap(host_value("uint32", (2,), self._next_word))
+        before, counts = self.get_state(), trace.draws.counts
+        key, place = trace.draws.take(self), counts[self] - 1
+        known = trace.draws.keys[self]
+        if key is None:
+            key = host_value("uint32", (2,), self._next_word)
+            known.append(key)
+        else:
+            trace.hosts[key] = self._next_word
+
+        def undo() -> None:
+            counts[self] = place
+            if self.get_state() != before:
+                del known[place:]
+                self.set_state(before)
+
+        trace.undos.append(undo)
+        return wrap(key)
 
     def _next_word(self) -> int:
         with self._lock:
