@@ -273,8 +273,8 @@ def broadcast_prefix(
     counts = _spread(top, full)
     if counts is None:
         where = difference(top, full, names)
-        raise ArgumentError(f"tree: {where}: {names[0]} stands for {top}, {names[1]} is {full}; a "
-                            "leaf covers all that lies below it")  # fmt: skip
+        raise ArgumentError(f"tree: {where}. {names[0]}: {top}; {names[1]}: {full}; a leaf covers "
+                            "all that lies below it")  # fmt: skip
     return [leaf for leaf, count in zip(found, counts, strict=True) for _ in range(count)]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ambos.core.arguments import checked
-from ambos.core.errors import ArgumentError, ShapeError, suggest
+from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError, suggest
 from ambos.nn import state
 from ambos.nn.module import Module
 from ambos.nn.parameter import Unsized
@@ -79,7 +79,7 @@ def functional_call(
 
 
 @checked
-def stack_modules(modules: Sequence[Module]) -> tuple[Tensors, Tensors]:
+def stack_modules(modules: Any) -> tuple[Tensors, Tensors]:
     """Parameters and buffers of modules of one kind, by name, each stacked along a new first axis:
     an ensemble, to be called by `vmap` of `functional_call`.
 
@@ -93,7 +93,10 @@ def stack_modules(modules: Sequence[Module]) -> tuple[Tensors, Tensors]:
         >>> {name: tensor.shape for name, tensor in params.items()}
         {'weight': (5, 2, 3), 'bias': (5, 2)}
     """
-    several = [*modules] if not isinstance(modules, Module) else []
+    if not isinstance(modules, Iterable) or isinstance(modules, Module):
+        raise ArgumentTypeError(f"stack_modules: got {type(modules).__name__}; need a list of "
+                                "modules")  # fmt: skip
+    several = [*modules]
     if not several:
         raise ArgumentError("stack_modules: got no modules; need a list of at least one")
     first = several[0]
@@ -140,6 +143,9 @@ def _as_leaf(tensor: Tensor, requires_grad: bool) -> Tensor:
 
 
 def _require_module(op: str, module: Any) -> None:
+    if isinstance(module, type) and issubclass(module, Module):
+        name = module.__name__
+        raise ArgumentError(f"{op}: got the class {name}; need a module of it: {name}(...)")
     if not isinstance(module, Module):
         raise ArgumentError(f"{op}: got {type(module).__name__}; need an nn.Module")
 

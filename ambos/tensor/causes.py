@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ambos.core.structure import below, described, first_difference
+from ambos.core.structure import Structure, below, described, first_difference
 from ambos.tensor.guards import difference
 from ambos.tensor.handle import Tensor
 from ambos.tensor.recording import Recording
@@ -46,7 +46,7 @@ def cause_of(
     if isinstance(now, Fixed) and isinstance(was, Fixed):
         is_fixed = all(isinstance(signature[n], Fixed) and isinstance(nearest[n], Fixed)
                        for n in apart)  # fmt: skip
-        return Cause(f"argument {name} is {now[1]!r} and was {was[1]!r}", is_fixed)
+        return Cause(f"argument {name} is {_kind(now)} and was {_kind(was)}", is_fixed)
     if isinstance(now, Fixed) or isinstance(was, Fixed):
         return Cause(f"argument {name} is {_kind(now)} and was {_kind(was)}")
     return Cause(f"argument {name}: {_tensors_apart(now, was)}")
@@ -106,14 +106,25 @@ def _nesting(fn: Callable[..., Any], now: Hashable, was: Hashable) -> str:
     path = first_difference(one, other)
     if path is None:
         return "a module among the arguments has other settings"
-    words = f"{described(below(one, path))} and was {described(below(other, path))}"
     if len(path) < 2:
-        return f"the arguments are {words}"
+        return f"the arguments are {_arguments(one)}, and were {_arguments(other)}"
+    words = f"{described(below(one, path))} and was {described(below(other, path))}"
     return f"argument {argument_name(fn, path)} is {words}"
 
 
+def _arguments(structure: Structure) -> str:
+    """Those of (args, kwargs) in words."""
+    positional, keywords = structure.children
+    words = [f"{len(positional.children)} by position"]
+    if keywords.keys:
+        words.append("by keyword " + ", ".join(sorted(map(str, keywords.keys))))
+    return " and ".join(words)
+
+
 def _kind(part: Any) -> str:
-    return repr(part[1]) if isinstance(part, Fixed) else f"a tensor {part[1]}{list(part[0])}"
+    if not isinstance(part, Fixed):
+        return f"a tensor {part[1]}{list(part[0])}"
+    return str(part[1]) if part[0] in (float, complex) else repr(part[1])  # text already
 
 
 def _tensors_apart(now: tuple[Any, ...], was: tuple[Any, ...]) -> str:

@@ -11,6 +11,9 @@ GENERAL = (
 CHOICE = re.compile(r"(?P<start>return |[\w.\[\], ]+ = )?(?P<a>.+) if (?P<c>.+) else (?P<b>.+)")
 BRANCH = re.compile(r"(?:el)?if (?P<c>.+?):")
 LOOP = re.compile(r"while (?P<c>.+?):")
+COUNT = re.compile(r"\brange\((?P<r>(?:[^()]|\([^()]*\))+)\)")
+PART = re.compile(r"(?P<x>\w+)\[[^\[\]]*:[^\[\]]*\]")
+LOOK = re.compile(r"\b(?:int|float|bool)\((\w+)\)|\b(\w+)\.item\(\)")
 TEST = re.compile(r"assert (?P<c>[^,]+)")
 
 
@@ -22,9 +25,12 @@ def rewritten(line: str) -> str:
         'in `if loss > 1:` write am.cond(loss > 1, lambda: ..., lambda: ...)'
         >>> rewritten("y = x if x.sum() > 0 else -x").partition("; ")[0]
         'in `y = x if x.sum() > 0 else -x` write y = am.where(x.sum() > 0, x, -x)'
+        >>> rewritten("for i in range(2, int(n)):").partition("; ")[0]
+        'in `for i in range(2, int(n)):` write am.fori_loop(2, n, lambda i, state: ..., state)'
     """
     if not line:
         return GENERAL
+    counted, part = COUNT.search(line), PART.search(line)
     branch, loop, test = BRANCH.match(line), LOOP.match(line), TEST.match(line)
     choice = CHOICE.fullmatch(line) if branch is None and "lambda" not in line else None
     if branch is not None:
@@ -36,6 +42,13 @@ def rewritten(line: str) -> str:
     elif choice is not None:
         start = choice["start"] or ""
         instead = f"{start}am.where({choice['c']}, {choice['a']}, {choice['b']})"
+    elif counted is not None:
+        bounds = LOOK.sub(r"\1\2", counted["r"]).split(", ")
+        first, last = bounds if len(bounds) == 2 else ("0", bounds[0])
+        instead = f"am.fori_loop({first}, {last}, lambda i, state: ..., state)"
+    elif part is not None:
+        instead = (f"am.dynamic_slice_in_dim({part['x']}, start, size), with a size that is "
+                   "Python's")  # fmt: skip
     else:
         return f"in `{line}`; {GENERAL}"
     return f"in `{line}` write {instead}; {GENERAL}"

@@ -9,7 +9,7 @@ from typing import Any
 from ambos.core import tree
 from ambos.core.arguments import integer
 from ambos.core.containers import container_of
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, ArgumentTypeError
 from ambos.core.paths import DictKey, Path, SequenceKey
 from ambos.tensor import live
 from ambos.tensor.array import Array
@@ -45,7 +45,8 @@ class Chosen:
     ) -> None:  # fmt: skip
         numbers = () if argnums is None else (argnums,) if isinstance(argnums, int) else argnums
         names = () if argnames is None else (argnames,) if isinstance(argnames, str) else argnames
-        self.numbers, self.names = {*numbers}, {*names}
+        self.numbers = {*_each(f"jit: {kind}_argnums", numbers, int, "an argument's number")}
+        self.names = {*_each(f"jit: {kind}_argnames", names, str, "an argument's name")}
         positional = positional_names(fn) if self else []
         self.places = {name: number for number, name in enumerate(positional)}
         if positional:
@@ -56,6 +57,11 @@ class Chosen:
                         f"jit: {kind}_argnums names argument {number!r}; need numbers of "
                         f"{', '.join(positional)}"
                     )
+            parameters = parameters_of(fn)
+            unknown = self.names - {p.name for p in parameters}
+            if unknown and all(p.kind is not p.VAR_KEYWORD for p in parameters):
+                raise ArgumentError(f"jit: {kind}_argnames names {min(unknown)!r}; need names of "
+                                    f"{', '.join(positional)}")  # fmt: skip
             self.numbers = {number % count for number in self.numbers}
             self.names |= {positional[number] for number in self.numbers}
             self.numbers |= {n for n, name in enumerate(positional) if name in self.names}
@@ -156,23 +162,36 @@ def fixed_key(leaf: Any) -> Fixed:
     try:
         hash(value)
     except TypeError:
-        which = "static and " if value is not leaf else ""
+        what = f"an argument is a {type(value).__name__}, neither a tensor nor hashable"
+        if value is not leaf:
+            what = f"a static argument is a {type(value).__name__}, which is not hashable"
         raise ArgumentError(
-            f"jit: an argument is {which}{type(value).__name__}, which is neither a tensor nor "
-            "hashable; need tensors, arrays, and fixed values such as numbers and strings; a class "
-            "of your own is registered by am.tree.register_node"
+            f"jit: {what}; need tensors, arrays, and fixed values such as numbers, strings and "
+            "tuples of these; a class of your own is registered by am.tree.register_node"
         ) from None
     kind = type(value)
     return Fixed((kind, repr(value) if kind in (float, complex) else value))
 
 
-def positional_names(fn: Callable[..., Any]) -> list[str]:
-    """Names of the parameters that positional arguments fill."""
+def _each(what: str, given: Any, kind: type, name: str) -> list[Any]:
+    """What was chosen, one by one."""
+    if not isinstance(given, Iterable) or any(not isinstance(one, kind) for one in given):
+        raise ArgumentTypeError(f"{what} is {given!r}; need {name}, or several in a list or tuple")
+    return [*given]
+
+
+def parameters_of(fn: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of `fn`; none where Python cannot tell."""
     try:
-        parameters = inspect.signature(fn).parameters.values()
+        return [*inspect.signature(fn).parameters.values()]
     except (TypeError, ValueError):
         return []
-    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def positional_names(fn: Callable[..., Any]) -> list[str]:
+    """Names of the parameters that positional arguments fill."""
+    kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return [p.name for p in parameters_of(fn) if p.kind in kinds]
 
 
 def argument_name(fn: Callable[..., Any], path: Path) -> str:

@@ -175,7 +175,7 @@ def test_prefixes():
     assert tree.broadcast_prefix({"a": None, "b": 1}, tree.structure(full), none)[0] is None
     with pytest.raises(ArgumentError, match=(
         r"at \['b'\]\[1\] in_axes has a tuple of 1, the argument a dict with the keys 'c', 'd'; "
-        r"need .*: in_axes stands for \{'a': \*, 'b': \(\*, \(\*,\)\)\}, the argument is \{'a': "
+        r"need .*\. in_axes: \{'a': \*, 'b': \(\*, \(\*,\)\)\}; the argument: \{'a': "
     )):  # fmt: skip
         tree.broadcast_prefix({"a": 0, "b": (0, (0,))}, full, None, ("in_axes", "the argument"))
     with pytest.raises(ArgumentError, match="the prefix has a list of 2, the tree a leaf"):

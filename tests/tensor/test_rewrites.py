@@ -61,5 +61,28 @@ def test_what_is_written_instead_works():
     assert doubled(x).tolist() == [4, 8]
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("for i in range(n):", "write am.fori_loop(0, n, lambda i, state: ..., state); need"),
+        ("for i in range(2, int(n) + 1):", "write am.fori_loop(2, n + 1, lambda i, state: ...,"),
+        ("y = sum(x * i for i in range(n.item()))", "write am.fori_loop(0, n, lambda i, state:"),
+        ("return x[:n]", "write am.dynamic_slice_in_dim(x, start, size), with a size that is"),
+    ],
+)
+def test_counts_and_places(line, says):
+    assert rewritten(line).startswith(f"in `{line}` {says}")
+
+
+def test_a_range_of_a_tensor_is_told_what_to_write():
+    def doubled(x, n):
+        for _ in range(n):
+            x = x * 2
+        return x
+
+    with pytest.raises(TracingError, match=r"`for _ in range\(n\):` write am.fori_loop\(0, n, "):
+        am.jit(doubled)(am.ones(2), am.tensor(3))
+
+
 def test_without_a_source_the_rest_is_said():
     assert rewritten("").startswith("need tensor operations")

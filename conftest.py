@@ -1,10 +1,12 @@
-"""What every test shares: a fresh kernel cache, few threads for the oracles, fixed examples.
+"""What every test and doctest shares: a fresh kernel cache, few threads for the oracles, the same
+examples each time.
 
 Environment variables are set before ambos and the oracles are imported, because all of them read
 their settings once.
 """
 
 import gc
+import importlib
 import os
 import shutil
 import tempfile
@@ -30,10 +32,14 @@ settings.register_profile(
 )
 settings.load_profile("ambos")
 
+# Before pytest imports a module of it by its path, which would begin with the room: `ambos.tensor`
+# would then be that in place of the function.
+importlib.import_module("ambos")
+
 
 def pytest_collection_finish() -> None:
     """The oracles and 16,000 collected tests are millions of objects that stay. The collector need
-    not go through them again, nor does `jit`, which asks it at each recording who holds what."""
+    not go through them again."""
     gc.collect()
     gc.freeze()
 
