@@ -1,13 +1,92 @@
-"""Initial values against the distributions that they state."""
+"""Initial values: moments and bounds beside PyTorch's, keys, and what is refused."""
 
-from __future__ import annotations
+import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 import ambos as am
 from ambos import models, nn
+from ambos.core.errors import ArgumentError, ShapeError
+from ambos.nn import init
+
+SHAPE = (64, 8, 4, 4)
+DRAWN = {
+    "uniform_": {"a": -0.5, "b": 1.5},
+    "normal_": {"mean": 0.25, "std": 2.0},
+    "trunc_normal_": {"mean": 0.5, "std": 1.0, "a": 0.0, "b": 3.0},
+    "xavier_uniform_": {"gain": 2.0},
+    "xavier_normal_": {},
+    "kaiming_uniform_": {"a": 0.3, "mode": "fan_out"},
+    "kaiming_normal_": {"nonlinearity": "relu"},
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_moments_are_those_of_pytorch(name):
+    theirs = getattr(torch.nn.init, name)(torch.empty(SHAPE), **DRAWN[name]).double().numpy()
+    ours = getattr(init, name)(am.empty(SHAPE), **DRAWN[name], key=am.random.key(1)).numpy()
+    ours = ours.astype(np.float64)
+    spread = theirs.std()
+    for power in (1, 2, 3, 4):  # of 8192 numbers each: six standard errors, generously
+        mine, other = ((x / spread) ** power for x in (ours, theirs))
+        error = 6 * math.sqrt((mine.var() + other.var()) / mine.size)
+        assert abs(mine.mean() - other.mean()) < error, power
+    if name in ("uniform_", "trunc_normal_"):
+        low, high = (DRAWN[name][side] for side in "ab")
+        assert low <= ours.min() < low + 0.02
+        assert high - 0.2 < ours.max() <= high
+
+
+@pytest.mark.parametrize("nonlinearity", [*init.GAINS, "leaky_relu"])
+def test_gains_are_those_of_pytorch(nonlinearity):
+    assert init.calculate_gain(nonlinearity) == torch.nn.init.calculate_gain(nonlinearity)
+    assert init.calculate_gain("leaky_relu", 0.2) == torch.nn.init.calculate_gain("leaky_relu", 0.2)
+
+
+def test_fixed_patterns():
+    for name, shape, more in (("eye_", (3, 5), {}), ("dirac_", (6, 2, 3), {"groups": 2}),
+                              ("dirac_", (2, 4, 3, 4, 5), {})):  # fmt: skip
+        expected = getattr(torch.nn.init, name)(torch.empty(shape), **more).numpy()
+        np.testing.assert_array_equal(getattr(init, name)(am.ones(shape), **more).numpy(), expected)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 3, 2)])
+def test_orthogonal(shape):
+    flat = init.orthogonal_(am.empty(shape), gain=2.0).numpy().reshape(shape[0], -1)
+    product = flat @ flat.T if flat.shape[0] < flat.shape[1] else flat.T @ flat
+    np.testing.assert_allclose(product, 4 * np.eye(len(product)), atol=1e-5)
+
+
+def test_sparse():
+    values = init.sparse_(am.empty(10, 7), 0.25, std=0.5).numpy()
+    assert (values == 0).sum(0).tolist() == [3] * 7
+    assert 0.2 < values[values != 0].std() < 0.8
+
+
+def test_streams_keys_and_generators():
+    drawn = [init.normal_(am.empty(4), key=am.random.key(3)).tolist() for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    drawn = [init.sparse_(am.empty(4, 4), 0.5, generator=am.random.Generator(5)).tolist()
+             for _ in range(2)]  # fmt: skip
+    assert drawn[0] == drawn[1]
+    parameter = am.nn.Parameter(am.ones(3, 3))
+    assert init.xavier_normal_(parameter) is parameter
+    assert parameter.requires_grad
+    assert init.normal_(am.empty(4, dtype=am.bfloat16)).dtype is am.bfloat16
+
+
+def test_what_is_refused():
+    with pytest.raises(ShapeError, match=r"\(3,\) has no fan"):
+        init.xavier_uniform_(am.empty(3))
+    with pytest.raises(ArgumentError, match="mode is 'fan'; need 'fan_in' or 'fan_out'"):
+        init.kaiming_normal_(am.empty(3, 3), mode="fan")
+    with pytest.raises(ArgumentError, match="nonlinearity is 'relou'"):
+        init.calculate_gain("relou")
+    with pytest.raises(ShapeError, match="eye_"):
+        init.eye_(am.empty(3))
 
 
 @pytest.mark.parametrize(
