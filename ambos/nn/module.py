@@ -70,6 +70,7 @@ class Module(Hookable, metaclass=ModuleType):
     _transient: set[str]
 
     _made_with: tuple[type, tuple[Any, ...], dict[str, Any]] | None = None
+    makes_tensors = False  # do its children make tensors of another module (`utils/parametrize`)?
     _is_value = False  # built from leaves by a transform (`nn/trees.py`)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -118,6 +119,10 @@ class Module(Hookable, metaclass=ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         makeup.version += 1
+        made = self._modules.get("parametrizations")
+        if made is not None and made.makes_tensors and name in made._modules:
+            made.get_submodule(name).right_inverse(value)
+            return
         tables = (self._parameters, self._modules, self._buffers)
         if isinstance(value, Parameter):
             home: dict[str, Any] | None = self._parameters
@@ -153,6 +158,9 @@ class Module(Hookable, metaclass=ModuleType):
                 return found[name]
         if name.startswith("__"):
             raise AttributeError(name)
+        made = self.__dict__.get("_modules", {}).get("parametrizations")
+        if made is not None and made.makes_tensors and name in made._modules:
+            return made._modules[name]()
         known = [*dir(self)]
         raise UnknownNameError(f"{type(self).__name__}: no attribute {name!r}"
                                f"{suggest(name, known)}")  # fmt: skip
@@ -432,11 +440,14 @@ class Module(Hookable, metaclass=ModuleType):
         for name, child in self._modules.items():
             head, *rest = repr(child).split("\n")
             lines.append("\n".join([f"  ({name}): {head}", *(f"  {line}" for line in rest)]))
-        extra = self.extra_repr()
+        extra, kind = self.extra_repr(), type(self).__name__
+        made = self._modules.get("parametrizations")
+        if made is not None and made.makes_tensors:
+            kind = f"Parametrized{kind}"
         if not lines:
-            return f"{type(self).__name__}({extra})"
+            return f"{kind}({extra})"
         body = "\n".join([f"  {extra}"] * bool(extra) + lines)
-        return f"{type(self).__name__}(\n{body}\n)"
+        return f"{kind}(\n{body}\n)"
 
 
 register_modules(Module)
