@@ -74,7 +74,6 @@ def run_demo(epochs: int | None, seed: int, out: Path | None) -> int:
 def info() -> str:
     """`ambos info`: what a report of a problem needs."""
     import numpy
-    import safetensors
 
     from ambos.runtime import loader, machine
 
@@ -87,7 +86,6 @@ def info() -> str:
         ("Python", f"{platform.python_version()} ({platform.platform()})"),
         ("NumPy", numpy.__version__),
         ("llvmlite", version_of("llvmlite")),
-        ("safetensors", safetensors.__version__),
         ("processor", machine.host_name()),
         ("features", ", ".join(known) or "none that matter here"),
         ("target", f"{features.cpu}, vectors of {features.vector_bytes * 8} bits"),

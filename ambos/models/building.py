@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from ambos.core.errors import ArgumentError
 from ambos.core.misuse import misfit
 from ambos.nn.module import Module
+from ambos.tensor.files import load
 
 Net = TypeVar("Net", bound=Module)
 Weights = str | os.PathLike[str] | Mapping[str, Any] | None
@@ -19,7 +20,7 @@ Weights = str | os.PathLike[str] | Mapping[str, Any] | None
 def builder(function: Callable[..., Net]) -> Callable[..., Net]:
     """Decorate a function that makes a model: it takes `weights=` too, and loads them.
 
-    `weights` is None (new random numbers), the path of a safetensors file, or a `state_dict`.
+    `weights` is None (new random numbers), the path of a file (see `am.load`), or a `state_dict`.
     `progress`, which says in torchvision whether a download shows a bar, is accepted and ignored.
     """
 
@@ -47,9 +48,8 @@ def numbers(name: str, weights: str | os.PathLike[str] | Mapping[str, Any]) -> M
             f"{name}: weights is {weights!r}; need None, a state_dict or the path of a file that "
             "exists (nothing is downloaded)"
         )
-    from safetensors.numpy import load_file
-
-    return load_file(weights)
+    found: Mapping[str, Any] = load(weights)
+    return found
 
 
 def understand(model: Module, old: re.Pattern[str], new: str | Callable[..., str]) -> None:
