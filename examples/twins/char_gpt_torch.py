@@ -59,13 +59,12 @@ class GPT(nn.Module):
                  "mlp.c_proj": "c_out"}  # fmt: skip
         found = {}
         for key, value in state.items():
-            name, numbers = key.removeprefix("transformer."), torch.tensor(value.numpy())
+            name, numbers = key.removeprefix("transformer."), value.numpy()
             for theirs, here in names.items():
                 if theirs in name:
-                    name = name.replace(theirs, here)
-                    numbers = numbers.T.contiguous()
+                    name, numbers = name.replace(theirs, here), numbers.T
             if name != "lm_head.weight":
-                found[name] = numbers
+                found[name] = torch.tensor(numbers)
         self.load_state_dict(found)
 
 
