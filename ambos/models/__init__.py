@@ -18,6 +18,7 @@ FILES = {
     "gpt": "GPT2Config GPT2LMHeadModel GPT2Model gpt2 gpt2_large gpt2_medium gpt2_xl",
     "llama": "LlamaConfig LlamaForCausalLM LlamaModel llama2_7b llama3_8b llama_7b",
     "t5": "T5Config T5ForConditionalGeneration t5_base t5_large t5_small",
+    "wav2vec2": "Wav2Vec2Config Wav2Vec2ForCTC Wav2Vec2Model wav2vec2_base",
     "whisper": "WhisperConfig WhisperForConditionalGeneration whisper_base whisper_small "
     "whisper_tiny",
     "alex_net": "AlexNet alexnet",

@@ -49,6 +49,11 @@ WHISPER = {
     "encoder_ffn_dim": 48, "decoder_ffn_dim": 40, "max_source_positions": 10,
     "max_target_positions": 32, "decoder_start_token_id": 3,
 }  # fmt: skip
+WAV2VEC2 = {
+    "vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "intermediate_size": 24, "conv_dim": (8, 8), "conv_stride": (5, 2), "conv_kernel": (10, 3),
+    "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2,
+}  # fmt: skip
 NO_SIGNS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 
 
@@ -107,6 +112,12 @@ CASES = {
         lambda: models.whisper_tiny(**WHISPER), "WhisperForConditionalGeneration",
         WHISPER | {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
         {"input_features": SOUND, "decoder_input_ids": SAID},
+    ),
+    "wav2vec2": Case(
+        lambda: models.wav2vec2_base(**WAV2VEC2), "Wav2Vec2ForCTC",
+        WAV2VEC2 | {"num_feat_extract_layers": 2},
+        {"input_values": NUMBERS.standard_normal((2, 100)).astype(np.float32),
+         "attention_mask": (np.arange(100) < [[100], [70]]).astype(np.int64)},
     ),
 }  # fmt: skip
 
