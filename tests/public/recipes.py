@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import h5py
+
 import ambos as am
 import ambos.nn.functional as F
 from ambos.core import tree
@@ -257,6 +259,15 @@ def written() -> str:
     return path
 
 
+@cache
+def of_keras() -> str:
+    """The path of a file in Keras's layout."""
+    path = os.path.join(tempfile.mkdtemp(prefix="ambos-recipes-"), "a.weights.h5")
+    with h5py.File(path, "w") as file:
+        file["layers/dense/vars/0"] = reals(4, 1).numpy()
+    return path
+
+
 BY_HAND: dict[str, Callable[[], Arguments]] = {
     "cartesian_prod": lambda: ([reals(2), reals(3)], {}),
     "functional_call": lambda: ([am.nn.Linear(4, 4), {"bias": reals(4)}, reals(4, 4)], {}),
@@ -311,6 +322,8 @@ BY_HAND: dict[str, Callable[[], Arguments]] = {
     ),
     "save": lambda: ([{"weight": reals(4)}, written()], {}),
     "load": lambda: ([written()], {}),
+    "load_torch": lambda: ([am.nn.Linear(4, 1, bias=False), {"weight": reals(1, 4)}], {}),
+    "load_keras": lambda: ([am.nn.Linear(4, 1, bias=False), of_keras()], {}),
     "jvp": lambda: ([am.sin, (reals(2),), (reals(2),)], {}),
     "scan": lambda: ([am.broadcast_tensors, reals(2), reals(3, 2)], {}),
     "while_loop": lambda: ([am.signbit, am.neg, am.tensor(-1.0)], {}),

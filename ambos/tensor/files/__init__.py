@@ -90,7 +90,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
         return torch.read(place)
     if start[:4] == b"\x89HDF":
-        raise FormatError(f"load: {place} is HDF5; need am.hub.load_keras(module, path)")
+        raise FormatError(f"load: {place} is HDF5; need am.load_keras(module, path)")
     tensors, metadata = safe.read(place)
     return tensors | {
         name: tensors[kept]
