@@ -97,6 +97,7 @@ def families() -> list[str]:
         "index",
         "steps",
         "transforms",
+        "loops",
         "inference",
     ]
     return [name for name in order if name in found] + sorted(found - set(order))

@@ -16,6 +16,7 @@ from ambos.compiler.emit_attention_gradient import emit_attention_gradient
 from ambos.compiler.emit_attention_single import emit_attention_single
 from ambos.compiler.emit_contract import emit_contract
 from ambos.compiler.emit_scan import emit_scan
+from ambos.compiler.emit_small_contract import SmallContract, emit_small_contract
 from ambos.compiler.emit_sort import emit_sort
 from ambos.compiler.emit_woven import emit_woven
 from ambos.compiler.inside import ControlKernel
@@ -26,7 +27,7 @@ from ambos.ops.kinds import op as find_op
 
 
 @lru_cache(maxsize=4096)
-def kernel_name(kernel: AnyKernel) -> str:
+def kernel_name(kernel: AnyKernel | SmallContract) -> str:
     return digest(repr(kernel))
 
 
@@ -34,7 +35,7 @@ def digest(text: str) -> str:
     return "k" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
+def kernel_of(kernel: AnyKernel | SmallContract, label: str) -> Kernel:
     """The machine-code function of a loop IR kernel; its text is written only if needed."""
     if isinstance(kernel, ControlKernel):  # however many steps: as its parts' kernels
         control, woven = kernel.control, kernel.woven
@@ -53,6 +54,8 @@ def kernel_of(kernel: AnyKernel, label: str) -> Kernel:
             text = emit_loop(kernel, name, rule_of)
         elif isinstance(kernel, loops.ContractKernel):
             text = emit_contract(kernel, name, rule_of)
+        elif isinstance(kernel, SmallContract):
+            text = emit_small_contract(kernel, name, rule_of)
         elif isinstance(kernel, AttentionKernel):
             emit_forward = emit_attention_single if kernel.single else emit_attention
             text = emit_forward(kernel, name)

@@ -12,9 +12,11 @@ its small numbers, since loops of a length that is not known cannot become regis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ambos.compiler import loops
+from ambos.compiler.emit_small_contract import SmallContract
 from ambos.compiler.finish import Words, WordValue
 from ambos.compiler.inside import ControlKernel, Inside
 from ambos.compiler.kernels import kernel_of
@@ -37,6 +39,7 @@ from ambos.compiler.woven import (
 from ambos.core.program import ARENA, Control, Launch, Part, Watch, Word
 
 FEW = 4  # elements that are kept in memory of the kernel's own
+SMALL_CONTRACT = 128  # products of a contraction that needs no tiles
 SMALL = 16  # the largest number that is part of the code
 MOST_LAUNCHES = 24  # in all parts: more would take long to compile
 MOST_INSTRUCTIONS = 400
@@ -62,19 +65,38 @@ def steps_of(inside: Inside) -> list[Step]:
 
 
 def is_plain(inside: Inside) -> bool:
-    """Are its launches loops of one thread, or woven?"""
-    return all(
-        (isinstance(step.kernel, loops.LoopKernel) and (step.serial or step.items <= 1))
-        or (isinstance(step.kernel, ControlKernel) and step.kernel.woven is not None)
-        for step in steps_of(inside)
-    ) and not any(isinstance(word, TableRef) for step in steps_of(inside) for word in step.words)
+    """Are its launches loops of one thread, or small contractions, or woven?"""
+    return all(is_plain_step(step) for step in steps_of(inside))
+
+
+def is_plain_step(step: Step) -> bool:
+    match step.kernel:
+        case loops.LoopKernel():
+            tables = any(isinstance(word, TableRef) for word in step.words)
+            return (step.serial or step.items <= 1) and not tables
+        case loops.ContractKernel():
+            return is_small(step.kernel, step.words)
+        case ControlKernel():
+            return step.kernel.woven is not None
+    return False
+
+
+def is_small(kernel: loops.ContractKernel, words: Sequence[WordValue]) -> bool:
+    """May it be a SmallContract, and is that worth it?"""
+    if kernel.split or kernel.b_form == "packed":
+        return False
+    sizes = [words[extent] for extent in (*kernel.extents, kernel.run_length)]
+    count = math.prod(size for size in sizes if isinstance(size, int))
+    one_run = words[kernel.num_runs] == 1
+    starts = all(words[word] == TableRef((0,)) for word in (kernel.a_runs, kernel.b_runs))
+    return count <= SMALL_CONTRACT and one_run and starts
 
 
 def sizes_of(inside: Inside) -> list[tuple[int, int]]:
     """Instructions, bytes and flops of each launch, those of inner loops and branches as well."""
     found = []
     for step, launch in zip(steps_of(inside), inside.program.launches, strict=True):
-        if isinstance(step.kernel, loops.LoopKernel):
+        if isinstance(step.kernel, loops.LoopKernel | loops.ContractKernel):
             found.append((len(step.kernel.tape), launch.work.nbytes + launch.work.flops))
         elif isinstance(step.kernel, ControlKernel) and step.kernel.woven is not None:
             found.append((step.kernel.woven.num_instructions, 0))
@@ -90,14 +112,17 @@ def few_of(memory: Memory) -> Few:
 
 
 def makes_few(step: Step) -> bool:
-    """Are the results of a kernel of loops a few elements each?"""
-    if not isinstance(step.kernel, loops.LoopKernel):
+    """Are the results of a kernel a few elements each?"""
+    if isinstance(step.kernel, loops.LoopKernel):
+        maps = (stage for stage in step.kernel.stages if isinstance(stage, loops.Map))
+        stores = [store for stage in maps for store in stage.stores]
+    elif isinstance(step.kernel, loops.ContractKernel):
+        stores = list(step.kernel.stores)
+    else:
         return False
-    maps = (stage for stage in step.kernel.stages if isinstance(stage, loops.Map))
-    stores = (
-        step.words[s.buffer.word] for m in maps for s in m.stores if s.buffer.word is not None
-    )
-    return all(isinstance(word, Ref) and is_few(word.memory) for word in stores)
+    buffers = (store.buffer.word for store in stores)
+    words = (step.words[number] for number in buffers if number is not None)
+    return all(isinstance(word, Ref) and is_few(word.memory) for word in words)
 
 
 class Weaver:
@@ -182,7 +207,9 @@ class Weaver:
         kernel, items = launch.kernel, self.number(launch.items, makes_few(step))
         if kernel.control is not None:
             return Call(kernel, kernel.name, tuple(arguments), 1, base)
-        if items == 1 and isinstance(step.kernel, loops.LoopKernel):
+        if isinstance(step.kernel, loops.ContractKernel):
+            kernel, items = kernel_of(SmallContract(step.kernel), step.label), 1
+        elif items == 1 and isinstance(step.kernel, loops.LoopKernel):
             few = narrow(step.kernel)
             kernel = kernel_of(few, step.label)
             if few.grain is not None and few.columns is None:
@@ -197,6 +224,8 @@ class Weaver:
             return self.given(word)
         if isinstance(word, int):
             return self.number(word, is_code)
+        if isinstance(symbol, TableRef):
+            return 0  # a contraction of one run does not read it
         assert isinstance(symbol, Ref)
         if word.slot != ARENA:
             cell = part.cells[word.slot - 1]

@@ -26,6 +26,7 @@ from ambos.runtime.executor import Executable
 from ambos.runtime.loader import statistics
 from ambos.runtime.machine import host_features
 from ambos.runtime.memory import Storage
+from ambos.tensor.handle import wrap
 from ambos.tensor.realize import as_inputs, sign
 from tests.compiler.control import looped, numbers, on_machine, op, scanned, whole
 from tests.compiler.test_control_random import Draw
@@ -97,6 +98,34 @@ def test_dtypes(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     start, xs = numbers(dtype=dtype), numbers(6, dtype=dtype)
     parts = scanned(lambda c, x: [op(both, c, x), c], carry=(start,), xs=(xs,), reverse=True)
     assert compare(parts, monkeypatch) == [True]
+
+
+PRODUCTS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
+    "square": ("ij,jk->ik", (2, 2), (2, 2)),
+    "turned": ("ij,kj->ik", (3, 3), (3, 3)),
+    "both turned": ("ji,kj->ik", (3, 3), (3, 3)),
+    "batch": ("bij,bjk->bik", (2, 3, 3), (2, 3, 3)),
+    "outer batch": ("bij,jk->bik", (4, 2, 2), (2, 2)),
+    "vector": ("ij,j->i", (4, 4), (4,)),
+    "row": ("j,jk->k", (4,), (4, 4)),
+    "long": ("ij,kj->ik", (2, 30), (2, 30)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int32"])
+def test_small_contractions(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def body(*given: Node) -> list[Node]:
+        found = []
+        for (formula, *_), a, b in zip(PRODUCTS.values(), given[::2], given[1::2], strict=True):
+            found.append((am.einsum(formula, wrap(a), wrap(b)) + 1)._node)
+        return [*given, *found]
+
+    shapes = [shape for _, *pair in PRODUCTS.values() for shape in pair]
+    carry = [numbers(*shape, dtype=dtype) for shape in shapes]
+    with monkeypatch.context() as patch:
+        patch.setattr(weave, "MOST_LAUNCHES", 100)
+        found = compare(scanned(body, carry=carry, length=2), monkeypatch)
+    assert found == [True]
 
 
 def test_a_loop_that_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
