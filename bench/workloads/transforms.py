@@ -48,7 +48,16 @@ def torch_kit() -> Any:
             state = body(state)
         return state
 
-    own = {"scan": scan, "while_loop": while_loop, "array": torch.tensor}
+    def fori_loop(lower: int, upper: int, body: Any, value: Any) -> Any:
+        for number in range(lower, upper):
+            value = body(number, value)
+        return value
+
+    def cond(choice: Any, one: Any, other: Any, *operands: Any) -> Any:
+        return one(*operands) if choice else other(*operands)
+
+    own = {"scan": scan, "while_loop": while_loop, "fori_loop": fori_loop, "cond": cond,
+           "array": torch.tensor}  # fmt: skip
     return SimpleNamespace(**vars(torch) | vars(torch.func) | own)
 
 
