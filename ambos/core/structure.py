@@ -130,17 +130,39 @@ def take_apart(tree: Any, leaves: list[Any], is_leaf: IsLeaf | None = None) -> S
         leaves.append(tree)
         return LEAF
     found, keys, aux, template = container.parts(tree)
-    children = []
+    children, inner = [], []
     for child in found:  # leaves are most of what there is: no call for them
         if container_of(child.__class__) is None:
             leaves.append(child)
             children.append(LEAF)
         else:
-            children.append(take_apart(child, leaves, is_leaf))
-    structure = Structure(tree.__class__, keys, tuple(children), aux, template)
+            inner.append(take_apart(child, leaves, is_leaf))
+            children.append(inner[-1])
+    kind = tree.__class__
+    if kind in PLAIN and not [child for child in inner if child.has_template or child.has_state]:
+        return kept(kind, keys, tuple(children) if inner else len(children), aux)
+    structure = Structure(kind, keys, tuple(children), aux, template)
     if not structure.has_state:
         structure.has_state = container.has_state(keys)
     return structure
+
+
+PLAIN = frozenset((dict, list, tuple))
+MOST_KEPT = 4096
+_kept: dict[Hashable, Structure] = {}
+
+
+def kept(kind: type, keys: tuple[Any, ...], children: Any, aux: Hashable) -> Structure:
+    """The structure of a container of Python's with these children, or so many leaves. Calls of a
+    function have the same ones over and over, and to find one takes a third of making it."""
+    key = kind, keys, tuple(map(type, keys)), children  # 1 and True are equal, but not the same
+    found = _kept.get(key)
+    if found is None:
+        if len(_kept) >= MOST_KEPT:
+            _kept.clear()
+        below = (LEAF,) * children if isinstance(children, int) else children
+        found = _kept[key] = Structure(kind, keys, below, aux)
+    return found
 
 
 def difference(

@@ -155,7 +155,9 @@ def _compile(kernel: Kernel, text: str, features: Features) -> bytes:
     machine = idle.pop() if idle else _new_machine(features)
     module.triple = features.triple
     module.data_layout = str(machine.target_data)
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(2))
+    options = llvm.create_pipeline_tuning_options(2)
+    options.loop_vectorization = False  # vectors are in the text
+    builder = llvm.create_pass_builder(machine, options)
     if kernel.control is not None:  # a whole loop, which is to become one function
         passes = builder.getModulePassManager()
     else:
