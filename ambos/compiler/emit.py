@@ -99,7 +99,7 @@ class LoopEmitter:
                         self.tape.bind(axis, self.inside(loop.index))
                         self.serial(self.inner)
             return
-        first = self.decode(self.b.value("%begin", int64, False, 0))
+        first = self.decode(self.b.value("%begin", int64, False, 0), kernel.grid)
         with self.b.loop("%begin", end, 1, [("i64", index.text) for index in first]) as item:
             indices = [self.inside(register) for register in item.inner]
             for axis, index in zip(kernel.grid, indices, strict=True):
@@ -142,14 +142,19 @@ class LoopEmitter:
     def smaller(self, a: Value, b: Value) -> Value:
         return self.b.select(a < b, a, b)
 
-    def decode(self, item: Value) -> list[Value]:
-        """The grid indices of a flattened item."""
+    def decode(self, item: Value, axes: Sequence[int]) -> list[Value]:
+        """The indices along `axes` of a row-major number, such as the grid's of an item."""
         indices: list[Value] = []
-        for axis in reversed(self.kernel.grid[1:]):
+        for axis in reversed(axes[1:]):
             extent = self.extent(axis)
             indices.append(self.b.binary("urem", item, self.b.select(extent.eq(0), 1, extent)))
             item = self.b.binary("udiv", item, self.b.select(extent.eq(0), 1, extent))
         return [item, *reversed(indices)]
+
+    def bind(self, axes: Sequence[int], number: Value) -> None:
+        """In the innermost scope `axes` are at the place with this row-major number."""
+        for axis, index in zip(axes, self.decode(number, axes), strict=True):
+            self.tape.bind(axis, index)
 
     def successor(self, indices: list[Value]) -> list[Value]:
         """The grid indices of the next item: the last counts on, full ones carry."""
@@ -250,9 +255,8 @@ class LoopEmitter:
 
         self.vectors(low, high, vector, 4)
 
-    def run_bounds(self, last: int) -> tuple[Value, Value]:
-        """Which indices of its last axis a fold covers."""
-        extent = self.extent(last)
+    def run_bounds(self, extent: Value) -> tuple[Value, Value]:
+        """Which indices of its last axis, of `extent`, a fold covers."""
         if self.kernel.run is None:
             return self.b.const(0, int64), extent
         low = self.tape.bound(self.kernel.run) * BLOCK

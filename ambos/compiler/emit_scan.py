@@ -77,8 +77,7 @@ class ScanEmitter(LoopEmitter):
                 high = self.smaller(low + grain, extent)
                 item = b.binary("udiv", item, blocks)
             if kernel.grid:
-                for axis, index in zip(kernel.grid, self.decode(item), strict=True):
-                    self.tape.bind(axis, index)
+                self.bind(kernel.grid, item)
             if low is None or high is None:
                 self.along()
             else:

@@ -44,8 +44,7 @@ class TileLoops:
             item, columns = self.divide(item, column_blocks)
             item, rows = self.divide(item, row_blocks)
             if loops.kernel.grid:
-                for axis, index in zip(loops.kernel.grid, loops.decode(item), strict=True):
-                    self.tape.bind(axis, index)
+                loops.bind(loops.kernel.grid, item)
             low, left = rows * row_grain, columns * column_grain
             high = loops.smaller(low + row_grain, loops.extent(tile.rows))
             right = loops.smaller(left + column_grain, loops.extent(tile.columns))

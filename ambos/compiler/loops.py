@@ -180,6 +180,8 @@ class Fold:
     """Reduce instruction `value` over `axes` (outermost first, never empty) with `op`: "add",
     "mul", "max", "min" (NaN wins), "argmax", "argmin" (first wins, NaN first of all).
 
+    The last `joined` axes count as one, the last axis of what follows, with row-major indices.
+
     The canonical order of "add" and "mul", whatever the target: for each point of the outer axes
     in row-major order, for each run of BLOCK indices along the last axis: LANES partial results,
     partial p taking the indices with index % LANES == p in order, from the identity; combined as
@@ -196,6 +198,7 @@ class Fold:
     op: str
     value: int
     plain: bool = False
+    joined: int = 1
 
 
 def roots(stage: Map | Fold) -> list[int]:

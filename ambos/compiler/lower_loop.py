@@ -147,7 +147,7 @@ def _columns(draft: Draft, nest: Nest, finisher: Finisher) -> loops.Columns:
     stores = []
     for write in draft.written:
         if write.adds:
-            store = _store(finisher, write, draft.stores[write.node], nest.counters)
+            store = _store(finisher, write, draft.stores[write.node], nest)
             # At the end: what the finisher knows by number may have moved (compiler.share).
             finisher.tape.append(loops.Literal(0.0, store.buffer.dtype))
             stores.append(replace(store, value=len(finisher.tape) - 1, combine=""))
@@ -172,7 +172,7 @@ def _stages(
     finisher.translate(draft.builder.tape, {n: i + bool(early) for i, n in enumerate(folds)})
 
     def stores(written: Sequence[Written], axes: tuple[int, ...]) -> list[loops.Map]:
-        found = tuple(_store(finisher, w, draft.stores[w.node], nest.counters) for w in written)
+        found = tuple(_store(finisher, w, draft.stores[w.node], nest) for w in written)
         return [loops.Map(axes, found)] if found else []
 
     across = nest.map_axes()
@@ -181,19 +181,19 @@ def _stages(
     for node, number in folds.items():
         op = fold_of(node)
         in_order = plain and op in ("add", "mul")
-        reduced.append(loops.Fold(tuple(nest.inner), op, finisher.numbers[number], in_order))
+        value = finisher.numbers[number]
+        reduced.append(loops.Fold(tuple(nest.inner), op, value, in_order, nest.joined))
     return [*before, *reduced, *stores(late, across), *stores(single, ())]
 
 
-def _store(
-    finisher: Finisher, write: Written, address: Affine, counters: Sequence[int]
-) -> loops.Store:
+def _store(finisher: Finisher, write: Written, address: Affine, nest: Nest) -> loops.Store:
     memory = finisher.memories[write.node]
     buffer, index = finisher.place(memory, address)
     if write.steps:
         steps = [finisher.words.add(step) for step in write.steps]
-        index = replace(index, terms=(*index.terms, *zip(counters, steps, strict=True)))
-    stream = not write.adds and finisher.is_stream(memory, address)
+        index = replace(index, terms=(*index.terms, *zip(nest.counters, steps, strict=True)))
+    in_lines = not write.adds and nest.joined == 1  # else vectors begin anywhere
+    stream = in_lines and finisher.is_stream(memory, address)
     number = finisher.numbers[write.number]
     return loops.Store(buffer, index, number, combine="add" if write.adds else "", stream=stream)
 

@@ -11,7 +11,7 @@ from ambos.compiler.finish import STREAM_BYTES, Axes, Words
 from ambos.compiler.group import fold_of
 from ambos.compiler.launches import Outline, outline, outline_columns, outline_tile
 from ambos.compiler.split import Split, adjacent
-from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
+from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer, Read
 from ambos.core.affine import Affine
 from ambos.graph.node import Node
 
@@ -27,6 +27,7 @@ class Nest:
     outer: list[int]
     lane: int | None  # of all stages
     inner: list[int]  # that folds reduce
+    joined: int  # so many of these, the last, count as one
     across: list[int]  # that maps walk
     rows: int | None = None  # the other axis of a tile
     counters: tuple[int, ...] = ()  # axes that number runs (compiler.split), runs and slots
@@ -71,14 +72,16 @@ def arrange(draft: Draft, cut: Split | ColumnSums | None = None) -> Nest:
     if isinstance(cut, ColumnSums) and (kept is not None or len(outer) != 1):
         raise Apart
     inner: list[int] = []
+    joined = 1
     for part in adjacent(reduced):  # its axes count as one
         merged = axes.extend([a for d in part for a in space.axes_of(d)], expressions)
-        if len(merged) > 1 and (
-            isinstance(cut, Split) or not all(in_any_order(fold) for fold in draft.folds)
-        ):
-            raise _obstacle(draft, part)
+        joined = len(merged)
         inner += merged
-    nest = Nest(axes, outer, lane, inner, list(inner))
+    if cut is None and all(in_any_order(fold) for fold in draft.folds):
+        joined = 1
+    elif joined > 1 and lane is None and _leaps(draft, axes, inner[-1]):
+        raise _obstacle(draft, adjacent(reduced)[-1])
+    nest = Nest(axes, outer, lane, inner, joined, list(inner))
     if not draft.folds:
         _choose_vectors(draft, nest)
     if cut is not None:
@@ -124,6 +127,14 @@ def _is_large(draft: Draft) -> bool:
     nodes = [*(read.node for read in draft.reads), *(w.node for w in draft.written)]
     memories = (draft.context.memories[node] for node in nodes)
     return any((m.whole or m).nbytes >= STREAM_BYTES for m in memories)
+
+
+def _leaps(draft: Draft, axes: Axes, last: int) -> bool:
+    """Does a fold read elements that are no neighbours along `last`? A copy turns tiles of them in
+    registers, and rows after one another would fetch a line for each."""
+    found = (draft.builder.tape[number] for number in draft.below(draft.folds.values()))
+    addresses = (draft.address(s) for s in found if isinstance(s, Read) and not s.gathers)
+    return any(abs(axes.coefficient(address, last)) > 1 for address in addresses)
 
 
 def _obstacle(draft: Draft, part: Sequence[int]) -> NeedsBuffer | NeedsBlock:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ambos.compiler.accumulate import IDENTITY, Accumulator, Turn, accumulator
+from ambos.compiler.joined import JoinedAxes
 from ambos.compiler.loops import BLOCK, LANES, PANEL, Fold
 from ambos.compiler.loops_around import Loops, State
 from ambos.compiler.scalar import LLVMBuilder
@@ -155,7 +156,9 @@ class PanelFolds:
         self.tape = loops.tape
         self.folds = part.folds
         self.map = part.map
-        *self.outer, self.last = part.folds[0].axes
+        axes, joined = part.folds[0].axes, part.folds[0].joined
+        self.outer, self.last = axes[:-joined], axes[-1]
+        self.joined = JoinedAxes(loops, axes[-joined:])
         tape = loops.kernel.tape
         self.kinds = [column(self.b, fold, dtype_of(tape[fold.value])) for fold in part.folds]
 
@@ -177,7 +180,7 @@ class PanelFolds:
 
     def runs(self) -> State:
         """All runs of BLOCK indices of the last axis, at one point of the outer axes."""
-        begin, end = self.loops.run_bounds(self.last)
+        begin, end = self.loops.run_bounds(self.joined.extent())
         if not any(kind.blocked for kind in self.kinds):
             self.rows(begin, end)
             return []
@@ -191,11 +194,17 @@ class PanelFolds:
 
     def rows(self, low: Value, high: Value) -> None:
         """Every row of low..high, across the panel."""
+        self.joined.rows([], low, high, self.some_rows)
+
+    def some_rows(self, state: State, low: Value, high: Value, start: Value) -> State:
+        """Those at low..high of the last axis, whose first is number `start` of all joined axes."""
         with self.b.loop(low.text, high.text, 1) as loop:
-            index = self.loops.inside(loop.index)
-            self.tape.bind(self.last, index)
+            here = self.loops.inside(loop.index)
+            self.tape.bind(self.last, here)
+            index = start + here
             place = self.place(index)
             self.loops.columns(lambda local: self.point(local, index, place))
+        return state
 
     def point(self, local: Value, index: Value, place: Value) -> None:
         if self.map is not None:
@@ -208,4 +217,4 @@ class PanelFolds:
         outer = self.b.const(0, int64)
         for axis in self.outer:
             outer = outer * self.loops.extent(axis) + self.tape.bound(axis)
-        return outer * self.loops.extent(self.last) + index if self.outer else index
+        return outer * self.joined.extent() + index if self.outer else index

@@ -45,13 +45,18 @@ def _together(kernel: LoopKernel, first: int) -> tuple[Fold, ...]:
     for stage in kernel.stages[first:]:
         if not isinstance(stage, Fold):
             break
-        if group and (stage.axes, stage.plain) != (group[0].axes, group[0].plain):
+        if group and not _alike(stage, group[0]):
             break
         needed = (kernel.tape[number] for number in closure(kernel.tape, roots(stage)))
         if any(isinstance(i, Result) and i.stage >= first for i in needed):
             break
         group.append(stage)
     return tuple(group)
+
+
+def _alike(a: Fold, b: Fold) -> bool:
+    """Do they walk the same axes in the same way?"""
+    return (a.axes, a.plain, a.joined) == (b.axes, b.plain, b.joined)
 
 
 def _joins(tape: Sequence[Instr], stage: Map, folds: Sequence[Fold]) -> bool:

@@ -331,6 +331,7 @@ def _clear(
 
 def _stages(kernel: LoopKernel, extents: Sequence[int], here: Point) -> None:
     outer = dict(here.axes)
+    joined = next((s.joined for s in kernel.stages if isinstance(s, Fold)), 1)
     for number, stage in enumerate(kernel.stages):
         sizes = [extents[axis] for axis in stage.axes]
         if isinstance(stage, Map) and stage.ordered:
@@ -338,20 +339,30 @@ def _stages(kernel: LoopKernel, extents: Sequence[int], here: Point) -> None:
                 _bind(here, stage.axes, [np.array([[i]]) for i in indices])
                 here.store(stage.stores)
         else:
-            first = 0
-            if kernel.run is not None and sizes:
-                first = int(here.axes[kernel.run].flat[0]) * BLOCK
-                sizes[-1] = min(BLOCK, sizes[-1] - first)
-            grids = np.indices(sizes).reshape(len(sizes), 1, math.prod(sizes))
             if sizes:
-                grids[-1] += first
-            _bind(here, stage.axes, list(grids))
+                sizes = _walk(kernel, stage.axes, sizes, joined, here)
             if isinstance(stage, Map):
                 if 0 not in sizes:
                     here.store(stage.stores)
             else:
                 here.results[number] = _fold(stage, sizes, here)
         here.axes = dict(outer)
+
+
+def _walk(
+    kernel: LoopKernel, axes: Sequence[int], sizes: Sequence[int], joined: int, here: Point
+) -> list[int]:
+    """Bind `axes`, the last `joined` of them as one; how many indices each then has."""
+    last = sizes[-joined:]
+    numbers = np.arange(math.prod(last))
+    if kernel.run is not None:
+        first = int(here.axes[kernel.run].flat[0]) * BLOCK
+        numbers = numbers[first : first + BLOCK]
+    counts = [*sizes[:-joined], len(numbers)]
+    *outer, flat = np.indices(counts).reshape(len(counts), 1, math.prod(counts))
+    inner = np.unravel_index(numbers[flat], last) if 0 not in counts else [flat] * joined
+    _bind(here, axes, [*outer, *inner])
+    return counts
 
 
 def _bind(here: Point, axes: Sequence[int], indices: Sequence[Array]) -> None:

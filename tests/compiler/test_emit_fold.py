@@ -221,3 +221,65 @@ def test_masked_loads_inside_a_fold() -> None:
     out = check(kernel, [size, 3, x, np.zeros(size, "f4"), -1], LOWER, 2)[3]
     padded = np.pad(x, 1)
     np.testing.assert_array_equal(out, np.max([padded[:-2], padded[1:-1], padded[2:]], 0))
+
+
+def reduce_joined(joined: int, lane: int | None = None, run: bool = False) -> LoopKernel:
+    """out[i] = the sum, and position of the largest element, of x[i, :, :, :] whose rows have gaps:
+    words 0..3 extents, 4 x, 5, 6 out, 7..10 strides of x (one of the last and the first is not
+    read: it is 1), 11 the number of runs, 12 the stride of runs in `out`."""
+    steps = [(0, 7), (1, 8), (2, 9), (3, 10)]
+    steps[3 if lane is None else 0] = (3 if lane is None else 0, UNIT)
+    tape = (Load(f32(4), at(*steps)), Result(0, float32), Result(1, int64))
+    place = at((0, UNIT), (4, 12)) if run else along(0)
+    stores = (Store(f32(5), place, 1), Store(Buffer(6, int64), along(0), 2))
+    folds = tuple(Fold((1, 2, 3), op, 0, joined=joined) for op in ("add", "argmax"))
+    if run:
+        return LoopKernel((0, 1, 2, 3, 11), (4, 0), (), None, None, tape[:2],
+                          (folds[0], Map((), stores[:1])), 13, run=4)  # fmt: skip
+    return LoopKernel((0, 1, 2, 3), (0,), (), lane, None if lane is None else 16, tape,
+                      (*folds, Map((), stores)), 13)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(2, 3, 4, 1), (3, 3, 5, 7), (2, 2, 3, 16), (2, 1, 9, 33), (2, 3, 0, 5), (2, 2, 3, 0),
+     (2, 3, 29, 100), (2, 1, 2, BLOCK + 3)],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("joined", [2, 3])
+def test_rows_with_gaps_add_up_as_one_axis(shape: tuple[int, ...], joined: int) -> None:
+    """A partial sum takes the elements that it would take were there no gaps, wherever rows and
+    blocks begin; so do columns, and the runs of a split sum."""
+    items_, *inner = shape
+    outer, last = inner[: 3 - joined], inner[3 - joined :]
+    wide = numbers(float32, int(np.prod([n + 2 for n in shape])), 3)
+    wide = np.where(np.isfinite(wide), wide, 1.0).reshape([n + 2 for n in shape])
+    inside = wide[:, :-2, :-2, :-2][:items_]
+    strides = [step // 4 for step in wide.strides]
+    results = [np.zeros(items_, "f4"), np.zeros(items_, "i8")]
+    found = check(reduce_joined(joined), [*shape, wide, *results, *strides, 0, 0], LOWER, items_)
+
+    packed = np.ascontiguousarray(inside).reshape(items_, *outer, int(np.prod(last)))
+    three = packed.reshape(items_, int(np.prod(outer)), packed.shape[-1])
+    step = three.shape[1] * three.shape[2]
+    words = [*three.shape, three, results[0], step, three.shape[2]]
+    expected = check(reduce_rows("add", float32, float32), words, LOWER, items_)[4]
+    assert found[5].tobytes() == expected.tobytes()
+    if packed.size:
+        np.testing.assert_array_equal(found[6], three.reshape(items_, -1).argmax(1))
+
+    turned = np.ascontiguousarray(wide.transpose(1, 2, 3, 0))
+    strides = [turned.strides[axis] // 4 for axis in (3, 0, 1, 2)]
+    words = [*shape, turned, *results, *strides, 0, 0]
+    columns = check(reduce_joined(joined, lane=0), words, LOWER, 1)
+    assert columns[5].tobytes() == expected.tobytes()
+    if not outer:
+        runs = -(-int(np.prod(last)) // BLOCK)
+        strides = [step // 4 for step in wide.strides]
+        parts = np.zeros((runs, items_), "f4")
+        words = [*shape, wide, parts, 0, *strides, runs, items_]
+        split = check(reduce_joined(joined, run=True), words, LOWER, runs * items_)[5]
+        total = np.full(items_, -0.0, "f4")
+        for part in split:
+            total += part
+        np.testing.assert_array_equal(total, expected)

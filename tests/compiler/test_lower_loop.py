@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from unittest import mock
 
 import numpy as np
 import pytest
 
 import ambos as am
+import ambos.nn.functional as F
 from ambos.compiler import memory
+from tests.compiler.test_work import compiled
 
 
 def test_rows_beside_a_sum_over_everything() -> None:
@@ -47,3 +50,38 @@ def test_looked_up_rows_are_read_as_neighbours() -> None:
     with mock.patch.object(memory, "_gather", wraps=memory._gather) as gathers:
         am.evaluate(am.take(table, index, axis=0).sum(1), am.take(table, index, axis=0).sum(2))
     assert not gathers.called
+
+
+Made = Callable[[am.Tensor, am.Tensor], am.Tensor]
+PRODUCERS: dict[str, Made] = {
+    "outer products": lambda a, b: (a[:, :, None] * b[:, None, :]) ** 2,
+    "three factors": lambda a, b: a[:, :, None, None] * b[:, None, :21, None] * a[:, None, None],
+    "inside of an image": lambda a, b: (a[:, :, None] + b[:, None, :])[:, 1:-1, 2:-3],
+    "a border of zeros": lambda a, b: F.pad(b.reshape(3, 7, 357), (1, 2, 3, 1)) * 2,
+    "kept in the middle": lambda a, b: (a[:, :, None] * b[:, None, :]).swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("made", PRODUCERS.values(), ids=PRODUCERS)
+def test_axes_that_no_address_walks_through_as_one_are_summed_without_a_copy(made: Made) -> None:
+    """The bits are those of a sum over the same numbers in a row, and the arena stays empty."""
+    random = np.random.default_rng(0)
+    a, b = (am.tensor(random.standard_normal(n).astype("f4")) for n in ((3, 18), (3, 2499)))
+    am.evaluate(a, b)
+    axes = tuple(range(1, made(a, b).ndim))
+    stored = made(a, b)
+    am.evaluate(stored)
+    for reduced in (axes, tuple(range(len(axes) + 1))):
+        lazy = made(a, b)
+        sums = lazy.sum(reduced), lazy.abs().sum(reduced), lazy.amax(reduced)
+        program, _ = compiled([found._node for found in sums])
+        assert program.arena_bytes < 1024, reduced
+        for found, expected in zip(
+            sums,
+            (stored.sum(reduced), stored.abs().sum(reduced), stored.amax(reduced)),
+            strict=True,
+        ):
+            assert found.numpy().tobytes() == expected.numpy().tobytes(), reduced
+    for number in range(3):
+        one = am.tensor(stored.numpy()[number].copy()).sum()
+        assert stored.sum(axes).numpy()[number].tobytes() == one.numpy().tobytes()
