@@ -171,21 +171,23 @@ def _guide(draft: Draft) -> Affine:
 
 def _lane_axis(draft: Draft, outer: Sequence[int]) -> int | None:
     """The kept axis along which memory is contiguous, if the reduced one is not. What depends on
-    fewer axes than another operand, such as a mean per row, has no say."""
+    fewer axes than another operand, such as a mean per row, has no say; among equals those have it
+    that lie as the result does."""
     space = draft.space
     last = [a for a in space.axes_of(draft.group.reduced[-1]) if space.extents[a] > 1]
-    best, most, along = None, 0, 0
+    written = {a for address in draft.stores.values() for a in outer if address.coefficient(a) == 1}
+    best, most, along = None, (0, False), 0
     for read in draft.reads:
         address, wandering = draft.address(read), draft.wandering(read)
         weight = len(wandering.union(axis for axis, _ in address.terms))
         if last and abs(address.coefficient(last[-1])) == 1 and last[-1] not in wandering:
             along = max(along, weight)
-        elif weight > most:
+        else:
             units = [a for a in outer if address.coefficient(a) == 1 and space.extents[a] > 1
                      and a not in wandering]  # fmt: skip
-            if units:
-                best, most = units[-1], weight
-    return best if most > along else None
+            if units and (weight, units[-1] in written) > most:
+                best, most = units[-1], (weight, units[-1] in written)
+    return best if most[0] > along else None
 
 
 def _row_axis(draft: Draft, nest: Nest) -> int | None:

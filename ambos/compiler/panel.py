@@ -6,6 +6,10 @@ PANEL columns is walked row by row, and what a column has accumulated so far wai
 stack (sixteen partial sums for each of 512 columns: 32 KiB). Narrower panels fit the first-level
 cache more easily but visit more pages for the same bytes: 256 columns took 1.5 times as long in a
 kernel of five arrays, 1024 as long as 512.
+
+The cells of a partial sum lie a line further on than a panel is wide. At exactly 2 KiB every second
+one would share the lower twelve bits of its address with the next, and processors take a load for
+one of what was just stored there: (1000, 1000) took 400 us, now 190.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from ambos.compiler.tape import dtype_of
 from ambos.compiler.values import Value
 from ambos.core.dtype import DType, int64
 
+PITCH = PANEL + LANES  # from the cells of one number to those of the next
 Read = Callable[[Value], Value]  # a column's place in the panel -> its vector
 
 
@@ -33,11 +38,11 @@ class Cells:
         self.b = b
         self.dtype = dtype.compute
         self.element = b.kind(self.dtype, False)
-        kind = f"[{count * PANEL} x {self.element}]"
+        kind = f"[{count * PITCH} x {self.element}]"
         self.area = b.area(f"cells{len(b.areas)}", kind, zeroed=False)
 
     def _pointer(self, local: Value, number: int | Value) -> str:
-        offset = number * PANEL
+        offset = number * PITCH
         if isinstance(offset, Value):
             base = self.b.pure(
                 f"getelementptr {self.element}, ptr {self.area}, i64 {offset.text}", offset.depth
