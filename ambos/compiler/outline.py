@@ -31,6 +31,12 @@ def apply(b: Writer, name: str, rule: Rule, args: tuple[Value, ...]) -> Value:
     return result
 
 
+def length(b: Writer, rule: Rule, dtypes: tuple[DType, ...]) -> int:
+    """How many instructions `rule` writes for vectors of `dtypes`."""
+    kind: Any = type(b)
+    return _extent(kind, rule, dtypes, True)[0]
+
+
 @lru_cache(maxsize=1024)
 def _extent(
     kind: type[Writer], rule: Rule, dtypes: tuple[DType, ...], vector: bool

@@ -14,12 +14,12 @@ one of what was just stored there: (1000, 1000) took 400 us, now 190.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ambos.compiler.accumulate import IDENTITY, Accumulator, Turn, accumulator
 from ambos.compiler.joined import JoinedAxes
-from ambos.compiler.loops import BLOCK, LANES, PANEL, Fold
+from ambos.compiler.loops import BLOCK, LANES, PANEL, Fold, closure, roots
 from ambos.compiler.loops_around import Loops, State
 from ambos.compiler.scalar import LLVMBuilder
 from ambos.compiler.stages import Pass
@@ -28,6 +28,8 @@ from ambos.compiler.values import Value
 from ambos.core.dtype import DType, int64
 
 PITCH = PANEL + LANES  # from the cells of one number to those of the next
+SEVERAL = 4  # rows that a visit to the cells takes, where code stays short
+SHORT = 16  # instructions
 Read = Callable[[Value], Value]  # a column's place in the panel -> its vector
 
 
@@ -95,9 +97,10 @@ class Sums:
             self.partials.write(local, self.identity, number)
 
     def step(self, local: Value, turn: Turn) -> None:
-        (value,), (index,) = turn.values, turn.index
-        slot = index & (LANES - 1)
-        total = self.b.arithmetic(self.op, self.partials.read(local, slot), self.b.widen(value))
+        slot = turn.index[0] & (LANES - 1)
+        total = self.partials.read(local, slot)
+        for value in turn.values:
+            total = self.b.arithmetic(self.op, total, self.b.widen(value))
         self.partials.write(local, total, slot)
 
     def leave(self, local: Value) -> None:
@@ -166,6 +169,14 @@ class PanelFolds:
         self.joined = JoinedAxes(loops, axes[-joined:])
         tape = loops.kernel.tape
         self.kinds = [column(self.b, fold, dtype_of(tape[fold.value])) for fold in part.folds]
+        self.several = SEVERAL if self.may_leap() else 1
+
+    def may_leap(self) -> bool:
+        """May rows LANES apart be taken together? Not if their order counts, or code would grow."""
+        wanted = [*(fold.value for fold in self.folds), *(roots(self.map) if self.map else ())]
+        used = closure(self.loops.kernel.tape, wanted)
+        length = sum(self.tape.length(number) for number in used)
+        return length <= SHORT and not any(f.plain or f.op.startswith("arg") for f in self.folds)
 
     def results(self) -> list[Read]:
         """What each fold computes."""
@@ -203,19 +214,41 @@ class PanelFolds:
 
     def some_rows(self, state: State, low: Value, high: Value, start: Value) -> State:
         """Those at low..high of the last axis, whose first is number `start` of all joined axes."""
+        if self.several > 1:
+            stop = self.loops.whole(low, high, LANES * self.several)
+            with self.b.loop(low.text, stop.text, LANES * self.several) as chunk:
+                first = self.loops.inside(chunk.index)
+                with self.b.loop(first.text, (first + LANES).text, 1) as loop:
+                    here = self.loops.inside(loop.index)
+                    self.together([here + LANES * copy for copy in range(self.several)], start)
+            low = stop
         with self.b.loop(low.text, high.text, 1) as loop:
-            here = self.loops.inside(loop.index)
-            self.tape.bind(self.last, here)
-            index = start + here
-            place = self.place(index)
-            self.loops.columns(lambda local: self.point(local, index, place))
+            self.together([self.loops.inside(loop.index)], start)
         return state
 
-    def point(self, local: Value, index: Value, place: Value) -> None:
-        if self.map is not None:
-            self.tape.store(self.map.stores, forward=True)
-        for kind, fold in zip(self.kinds, self.folds, strict=True):
-            kind.step(local, Turn([self.tape.value(fold.value)], [index], [place], None))
+    def together(self, rows: Sequence[Value], start: Value) -> None:
+        """Some rows, across the panel."""
+        index = [start + row for row in rows]
+        places = [self.place(here) for here in index]
+        self.loops.columns(lambda local: self.point(local, rows, index, places))
+
+    def point(
+        self, local: Value, rows: Sequence[Value], index: Sequence[Value], places: Sequence[Value]
+    ) -> None:
+        copies = [self.values(row) for row in rows]
+        for kind, column in zip(self.kinds, zip(*copies, strict=True), strict=True):
+            kind.step(local, Turn(column, index, places, None))
+
+    def values(self, row: Value) -> list[Value]:
+        """What each fold takes in of a row, after the map was done there."""
+        with self.b.scope():
+            self.tape.bind(self.last, row)
+            if self.map is not None:
+                self.tape.store(self.map.stores, forward=True)
+            found = [self.tape.value(fold.value) for fold in self.folds]
+        for value in found:  # what is written in a scope without a loop stands for good
+            value.depth = min(value.depth, self.b.depth)
+        return found
 
     def place(self, index: Value) -> Value:
         """Row-major over all reduced axes."""

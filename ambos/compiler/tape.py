@@ -204,6 +204,16 @@ class TapeEmitter:
             raise CompilerError(f"{apply.op}: the rule gave {result.dtype!r}; need {apply.dtype!r}")
         return result, level
 
+    def length(self, number: int) -> int:
+        """How many LLVM instructions, roughly, the arithmetic of instruction `number` is."""
+        apply = self.tape[number]
+        if not isinstance(apply, Apply):
+            return 0
+        if apply.op in ("cast", "bitcast"):
+            return 1
+        dtypes = tuple(dtype_of(self.tape[arg]).compute for arg in apply.args)
+        return outline.length(self.b, self.lower(apply.op), dtypes)
+
     # --- memory ----------------------------------------------------------------------------------
 
     def _load(self, instruction: Load) -> tuple[Value, int]:
