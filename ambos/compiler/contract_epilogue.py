@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ambos.compiler.contract_text import Code
-from ambos.compiler.loops import LANES, ContractKernel
+from ambos.compiler.loops import (
+    LANES,
+    Apply,
+    ContractKernel,
+    Load,
+    Position,
+    Result,
+    operands,
+)
 from ambos.compiler.scalar import vector_type
 from ambos.compiler.tape import Lower, TapeEmitter
 from ambos.core.dtype import bool_, int64
@@ -25,8 +35,9 @@ def epilogue(
 
     With `ahead` nothing is stored: the memory that would be is only asked for.
 
-    The code exists once and loops over vectors and rows, so a long epilogue stays small; what
-    does not vary with the row is computed once a tile. `outlined` holds the module's own functions.
+    The code exists once and loops over rows and vectors, so a long epilogue stays small. Addresses
+    of rows are computed once for all vectors; but where something is computed from columns alone,
+    that is done once for all rows. `outlined` holds the module's own functions.
     """
     code = Code()
     code.functions = outlined
@@ -39,30 +50,58 @@ def epilogue(
         tape.bind(axis, code.value(f"%batch{axis}", int64, False, 0))
     first = [("i64", index) for index in code.decode("%row", extents)]
     stop = code.extreme("umin", "%columns", str(width)) if edge else str(width)
-    with code.loop("0", stop, LANES) as vectors:
-        column = code.value(code.add("%column", vectors.index), int64, False, code.depth)
-        mask = None
-        if edge:
-            lanes = code.lanes_below(code.sub("%columns", vectors.index))
-            mask = code.value(lanes, bool_, True, code.depth)
-        tape.bind(row_axes.stop, column, vector=True, mask=mask)
+
+    @contextmanager
+    def each_vector() -> Iterator[str]:
+        with code.loop("0", stop, LANES) as vectors:
+            column = code.value(code.add("%column", vectors.index), int64, False, code.depth)
+            mask = None
+            if edge:
+                lanes = code.lanes_below(code.sub("%columns", vectors.index))
+                mask = code.value(lanes, bool_, True, code.depth)
+            tape.bind(row_axes.stop, column, vector=True, mask=mask)
+            yield vectors.index
+
+    @contextmanager
+    def each_row() -> Iterator[str]:
         with code.loop("0", "%count", 1, first) as rows:
-            tape.floor = code.depth
             for axis, index in zip(row_axes, rows.inner, strict=True):
                 tape.bind(axis, code.value(index, int64, False, code.depth))
             rows.next = code.advance(rows.inner, extents)
-            if ahead:
-                tape.approach(kernel.stores)
-            else:
-                place = code.add(code.mul(rows.index, str(width)), vectors.index)
-                address = code.element("%total", kernel.accumulator.llvm, place)
-                vector = vector_type(kernel.accumulator.llvm)
-                total = code.here(f"load {vector}, ptr {address}, align 64")
-                tape.bind_result(0, code.value(total, kernel.accumulator, True, code.depth))
-                tape.store(kernel.stores)
+            yield code.mul(rows.index, str(width))
+
+    loops = (each_vector(), each_row()) if is_of_columns(kernel) else (each_row(), each_vector())
+    with loops[0] as outer, loops[1] as inner:
+        tape.floor = code.depth
+        if ahead:
+            tape.approach(kernel.stores)
+        else:
+            address = code.element("%total", kernel.accumulator.llvm, code.add(outer, inner))
+            vector = vector_type(kernel.accumulator.llvm)
+            total = code.here(f"load {vector}, ptr {address}, align 64")
+            tape.bind_result(0, code.value(total, kernel.accumulator, True, code.depth))
+            tape.store(kernel.stores)
     batch = "".join(f", i64 %batch{axis}" for axis in range(kernel.num_batch))
     parameters = (
         "ptr noalias %args, ptr noalias %total, i64 %row, i64 %count, i64 %column, "
         f"i64 %columns{batch}"
     )
     return code.function("internal void", name, parameters, "noinline"), code
+
+
+def is_of_columns(kernel: ContractKernel) -> bool:
+    """Does the tape compute anything that varies along columns and is the same for all rows?"""
+    columns, varies = kernel.num_batch + kernel.num_rows, dict[int, set[int | None]]()
+    for number, instruction in enumerate(kernel.tape):
+        axes = set[int | None]().union(*(varies[operand] for operand in operands(instruction)))
+        if isinstance(instruction, Load):
+            axes.update(axis for axis, _ in instruction.index.terms)
+        if isinstance(instruction, Position):
+            axes.add(instruction.axis)
+        if isinstance(instruction, Result):
+            axes.add(None)  # with everything
+        varies[number] = axes
+        alone = axes.isdisjoint((None, *range(kernel.num_batch, columns)))
+        if isinstance(instruction, Apply) and columns in axes and alone:
+            return True
+    return False

@@ -12,6 +12,7 @@ from ambos.core import tree
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import cast, equal
+from ambos.ops.kinds import constant_like
 from ambos.ops.movement import expand, permute, reshape, slice_
 from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, reshaped, wrap
@@ -50,8 +51,8 @@ def jacrev(
         value, pull, *aux = pulled("jacrev", inner, given, has_aux)
         leaves, structure = tree.flatten(value)
 
-        def row(number: Tensor) -> Any:
-            return pull(tree.unflatten(structure, one_hot(number, leaves)))
+        def row(unit: Sequence[Tensor]) -> Any:
+            return pull(tree.unflatten(structure, unit))
 
         rows = _for_each(row, leaves, chunk_size)
         found = []
@@ -89,8 +90,8 @@ def jacfwd(
         leaves, structure = tree.flatten(tuple(given.values()))
         whole = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in leaves]
 
-        def column(number: Tensor) -> Any:
-            return push(*tree.unflatten(structure, one_hot(number, whole)))
+        def column(unit: Sequence[Tensor]) -> Any:
+            return push(*tree.unflatten(structure, unit))
 
         columns = _for_each(column, whole, chunk_size)
 
@@ -152,11 +153,15 @@ def one_hot(number: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _for_each(
-    function: Callable[[Tensor], Any], leaves: Sequence[Tensor], chunk_size: int | None
+    function: Callable[[Sequence[Tensor]], Any], leaves: Sequence[Tensor], chunk_size: int | None
 ) -> Any:
-    """`function` of the number of every element, along a new first axis."""
+    """`function` of every unit vector in the shapes of `leaves`, along a new first axis."""
     count = sum(leaf._node.size for leaf in leaves)
-    return vmap(function, chunk_size=chunk_size)(wrap(iota(attrs=(count,))))
+    if count == 1:  # a loss: its one row needs no axis on the way
+        row = function([wrap(constant_like(leaf._node, 1)) for leaf in leaves])
+        return tree.map(lambda x: wrap(reshaped(x._node, (1, *x.shape))), row)
+    each = vmap(lambda number: function(one_hot(number, leaves)), chunk_size=chunk_size)
+    return each(wrap(iota(attrs=(count,))))
 
 
 def _rows(whole: Tensor, start: int, shape: Shape) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from ambos.compiler.contract_epilogue import is_of_columns
 from ambos.compiler.emit_contract import emit_contract
 from ambos.compiler.loops import (
     LANES,
@@ -461,6 +462,25 @@ def test_the_epilogue_knows_every_position_and_stores_with_any_stride() -> None:
     np.testing.assert_array_equal(
         out, index[3] * 10000 + index[2] * 1000 + index[1] * 100 + index[0]
     )
+
+
+@pytest.mark.parametrize("of_columns", [False, True])
+def test_an_epilogue_goes_over_rows_or_columns_first(of_columns: bool) -> None:
+    """Row by row, unless something is computed from columns alone; the results are the same."""
+    rng = np.random.default_rng(6)
+    a, b = (rng.integers(-4, 5, shape).astype("f4") for shape in ((25, 9), (9, 70)))
+    bias, factor = (rng.integers(1, 9, n).astype("f4") for n in (70, 25))
+
+    def tape(case: Case) -> tuple[Instr, ...]:
+        column = Load(case.buffer(bias), case.index([0, 1]))
+        row = Load(case.buffer(factor), case.index([1, 0]))
+        own = Apply("mul", (1, 1 if of_columns else 0), dt.float32)
+        return Result(0, dt.float32), column, own, row, Apply("add", (2, 3), dt.float32)
+
+    case = matmul(a, b, (11, 2), "packed", tape=tape, row_block=11)
+    assert is_of_columns(case.kernel()) is of_columns
+    expected = bias * (bias if of_columns else a @ b) + factor[:, None]
+    np.testing.assert_array_equal(case.run("native"), expected)
 
 
 @pytest.mark.parametrize("cpu", CPUS)
