@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
-from ambos.nn import functional, init, utils
+from ambos.nn import functional, init, lora, utils
 from ambos.nn.activation import (
     GELU,
     GLU,
@@ -36,6 +36,8 @@ from ambos.nn.dropout import (
     FeatureAlphaDropout,
 )
 from ambos.nn.embedding import Embedding, EmbeddingBag
+from ambos.nn.experts import MixtureOfExperts
+from ambos.nn.gated import GEGLU, SwiGLU
 from ambos.nn.groups import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from ambos.nn.hookable import (
     register_module_forward_hook,
@@ -154,6 +156,7 @@ from ambos.nn.reshaping import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
+from ambos.nn.rotary import RotaryEmbedding
 from ambos.nn.transformer import (
     Transformer,
     TransformerDecoder,
@@ -180,6 +183,7 @@ from ambos.nn.unpooling import (
 __all__ = [
     "CELU",
     "ELU",
+    "GEGLU",
     "GELU",
     "GLU",
     "GRU",
@@ -281,6 +285,7 @@ __all__ = [
     "MaxUnpool2d",
     "MaxUnpool3d",
     "Mish",
+    "MixtureOfExperts",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -310,6 +315,7 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
+    "RotaryEmbedding",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -321,6 +327,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SwiGLU",
     "Tanh",
     "Tanhshrink",
     "Threshold",
@@ -343,6 +350,7 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "lora",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
     "register_module_full_backward_hook",

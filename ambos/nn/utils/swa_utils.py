@@ -1,0 +1,155 @@
+"""Averages of weights along the way, under the names of `torch.optim.swa_utils`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ambos.core.arguments import share
+from ambos.core.errors import ArgumentError
+from ambos.nn.module import Module
+from ambos.nn.normalization import Norm
+from ambos.nn.parameter import assign
+from ambos.tensor.handle import Tensor
+from ambos.tensor.live import evaluate
+from ambos.tensor.modes import no_grad
+from ambos.tensor.pointwise import where
+from ambos.tensor.tracing import current
+
+Average = Callable[[Tensor, Tensor, Any], Tensor]
+
+
+def get_swa_avg_fn() -> Average:
+    """The plain mean of all weights so far, one by one.
+
+    Example:
+        >>> import ambos as am
+        >>> get_swa_avg_fn()(am.tensor(1.0), am.tensor(3.0), 1).item()
+        2.0
+    """
+    return lambda average, value, count: average + (value - average) / (count + 1)
+
+
+def get_ema_avg_fn(decay: float = 0.999) -> Average:
+    """The exponential moving average: decay * average + (1 - decay) * value.
+
+    Errors: ArgumentError unless 0 <= decay <= 1.
+
+    Example:
+        >>> import ambos as am
+        >>> get_ema_avg_fn(0.75)(am.tensor(1.0), am.tensor(3.0), 1).item()
+        1.5
+    """
+    kept = share("get_ema_avg_fn: decay", decay)
+    return lambda average, value, count: average * kept + value * (1 - kept)
+
+
+class AveragedModel(Module):
+    """A copy of a model whose weights are averages of the model's along the way: of all of them, or
+    as `avg_fn(average, value, count)` says (`get_ema_avg_fn(0.999)`). Buffers are averaged too with
+    `use_buffers`, and otherwise copied.
+
+    Errors: ArgumentError for a model of other parameters.
+    Source: Izmailov et al. (2018), "Averaging weights leads to wider optima and better
+        generalization".
+
+    Example:
+        >>> import ambos as am
+        >>> net = am.nn.Linear(1, 1)
+        >>> average = AveragedModel(net, avg_fn=get_ema_avg_fn(0.75))
+        >>> for value in (1.0, 3.0):
+        ...     net.weight.data = am.tensor([[value]])
+        ...     average.update_parameters(net)
+        >>> average.module.weight.item(), average.n_averaged.item()
+        (1.5, 2)
+    """
+
+    n_averaged: Tensor
+
+    def __init__(
+        self,
+        model: Module,
+        device: Any = None,
+        avg_fn: Average | None = None,
+        multi_avg_fn: Any = None,
+        use_buffers: bool = False,
+    ) -> None:
+        super().__init__()
+        if multi_avg_fn is not None:
+            raise ArgumentError(
+                "AveragedModel: multi_avg_fn is for lists of tensors; need avg_fn, for one: all "
+                "weights are averaged by one kernel in any case"
+            )
+        self.module = copy.deepcopy(model).to(device=device)
+        self.register_buffer("n_averaged", Tensor(np.asarray(0, np.int64)))
+        self.avg_fn, self.use_buffers = avg_fn or get_swa_avg_fn(), use_buffers
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the averaged model makes of its input."""
+        return self.module(*args, **kwargs)
+
+    def update_parameters(self, model: Module) -> None:
+        """Take the weights of `model` into the averages; the first ones are copied."""
+        pairs = self._pairs(model.named_parameters(), self.module.named_parameters())
+        buffers = self._pairs(model.named_buffers(), self.module.named_buffers())
+        if self.use_buffers:
+            pairs, buffers = pairs + buffers, []
+        with no_grad():
+            for value, own in pairs:
+                assign(own, self._averaged(own.detach(), value.detach().to(own.dtype)))
+            for value, own in buffers:
+                assign(own, value.detach().to(own.dtype))
+            self.n_averaged.data = self.n_averaged + 1
+        if current.trace is None:  # at once, by one kernel
+            evaluate([*self.parameters(), *self.buffers()])
+
+    def _averaged(self, own: Tensor, value: Tensor) -> Tensor:
+        count = self.n_averaged.detach()
+        return where(count == 0, value, self.avg_fn(own, value, count)).to(own.dtype)
+
+    def _pairs(
+        self, theirs: Iterable[tuple[str, Tensor]], own: Iterable[tuple[str, Tensor]]
+    ) -> list[tuple[Tensor, Tensor]]:
+        new, old = dict(theirs), dict(own)
+        if new.keys() != old.keys():
+            name = sorted(new.keys() ^ old.keys())[0]
+            raise ArgumentError(
+                f"AveragedModel: {name} is not in both models; need the model that was copied"
+            )
+        return [(new[name], old[name]) for name in new]
+
+
+def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
+    """Take the statistics of batch normalisation anew, over all of `loader` (batches, or tuples
+    whose first element is the input), as they are for averaged weights.
+
+    Example:
+        >>> import ambos as am
+        >>> net = am.nn.BatchNorm1d(1)
+        >>> update_bn([am.tensor([[1.0], [3.0]]), am.tensor([[5.0], [7.0]])], net)
+        >>> net.running_mean.item()
+        4.0
+    """
+    norms = [m for m in model.modules() if isinstance(m, Norm) and m.track_running_stats]
+    if not norms:
+        return
+    was_training, momenta = model.training, [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    model.train()
+    try:
+        with no_grad():
+            for batch in loader:
+                model(batch[0] if isinstance(batch, (list, tuple)) else batch)
+                evaluate(model.buffers())
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        model.train(was_training)
+
+
+__all__ = ["AveragedModel", "get_ema_avg_fn", "get_swa_avg_fn", "update_bn"]
