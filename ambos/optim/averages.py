@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
-from ambos.core.dtype import bfloat16
+from ambos.core.dtype import DType, bfloat16
 from ambos.tensor.handle import Tensor
 from ambos.tensor.limits import finfo
 from ambos.tensor.pointwise import where
@@ -23,7 +25,12 @@ def faded(average: Tensor) -> Tensor:
         >>> faded(am.tensor([1e-40, -0.5, 2.0])).tolist()
         [0.0, -0.5, 2.0]
     """
-    return where(average.abs() < finfo(average.dtype).tiny, 0.0, average)
+    return where(average.abs() < _tiny(average.dtype), 0.0, average)
+
+
+@cache
+def _tiny(dtype: DType) -> float:
+    return finfo(dtype).tiny
 
 
 def drawn(average: Tensor, value: Tensor, weight: Tensor) -> Tensor:
