@@ -79,7 +79,7 @@ class Grouped(metaclass=Checked):
         if not isinstance(group["params"], Tensor):
             group["params"] = list(group["params"])
         params, names = listed(group), names_of(group)
-        self._refuse_strangers(params)
+        self._refuse_strangers(params, names or [f"{n} of this group" for n in range(len(params))])
         given = {key: value for key, value in group.items() if key != "params"}
         if names is not None:
             given.setdefault("param_names", names)
@@ -89,16 +89,20 @@ class Grouped(metaclass=Checked):
         makeup.version += 1
         self.param_groups.append({"params": params, **settings})
 
-    def _refuse_strangers(self, params: list[Any]) -> None:
+    def _refuse_strangers(self, params: list[Any], names: list[str]) -> None:
         name = type(self).__name__
         known = {id(p) for old in self.param_groups for p in old["params"]}
-        for number, parameter in enumerate(params):
+        for place, parameter in zip(names, params, strict=True):
             if not isinstance(parameter, Tensor):
                 raise ArgumentError(f"{name}: got {type(parameter).__name__} as a parameter; "
                                     "need tensors, for example model.parameters()")  # fmt: skip
             if id(parameter) in known:
+                raise ArgumentError(f"{name}: parameter {place} was given twice; need each once")
+            if not parameter.is_leaf:
                 raise ArgumentError(
-                    f"{name}: parameter {number} of this group was given twice; need each once"
+                    f"{name}: parameter {place} is the result of an operation: nobody would see "
+                    "its new numbers; need what it was made of, or a start of its own: "
+                    "x.detach().requires_grad_()"
                 )
             known.add(id(parameter))
 
@@ -178,4 +182,4 @@ def settings_of(group: Group, apart: tuple[str, ...]) -> Callable[[], tuple[Any,
 
 
 def _is_zero(value: Any) -> bool:
-    return not any(value) if isinstance(value, tuple) else not value
+    return not any(value) if isinstance(value, (tuple, list)) else not value

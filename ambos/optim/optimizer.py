@@ -252,7 +252,7 @@ class Optimizer(Grouped):
         found = {**group, "lr": self._rate(number, group)}
         for key in self.dials:
             value = group[key]
-            if isinstance(value, tuple):
+            if isinstance(value, (tuple, list)):
                 parts = [
                     self._datum((number, key, n), partial(_entry, group, key, n))
                     for n in range(len(value))

@@ -87,7 +87,7 @@ class Fit:
     def __call__(self, batches: Batches, validation: Batches | None) -> History:
         model, training, start = self.model, self.model.training, ledger.count
         if not self.plan.optimizer.param_groups:
-            self.plan.optimizer.attach(model.parameters())
+            self.plan.optimizer.attach(model.named_parameters())
         object.__setattr__(model, "stop_training", False)
         for callback in self.callbacks:
             callback.model = model

@@ -292,6 +292,8 @@ def test_who_never_has_a_gradient_is_named_once() -> None:
         (lambda p: optim.Adam(p, lr=am.tensor(-0.5)), "lr is -0.5; need a number >= 0"),
         (lambda p: optim.NAdam(p, betas=(0.9, 1.0)), "betas is"),
         (lambda p: optim.Adamax(p, lr="fast"), "lr is 'fast'"),
+        (lambda p: optim.SGD([p[0] * 2]), "parameter 0 of this group is the result of an operat"),
+        (lambda p: optim.SGD([("w", p[0]), ("v", p[0])]), "parameter v was given twice"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(make: Callable[[Any], Any], message: str) -> None:
