@@ -60,6 +60,7 @@ leaks: $(VENV)/.test
 
 mistakes: $(VENV)/.test
 	$(BIN)/python -m tests.public.mistakes
+	$(BIN)/python -m tests.public.layers
 
 large: $(VENV)/.test
 	$(BIN)/pytest -q -m large tests/tensor/test_large.py

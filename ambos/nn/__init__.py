@@ -38,7 +38,7 @@ from ambos.nn.dropout import (
 from ambos.nn.embedding import Embedding, EmbeddingBag
 from ambos.nn.experts import MixtureOfExperts
 from ambos.nn.gated import GEGLU, SwiGLU
-from ambos.nn.groups import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from ambos.nn.groups import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from ambos.nn.hookable import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
@@ -225,7 +225,6 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
-    "CrossMapLRN2d",
     "Dropout",
     "Dropout1d",
     "Dropout2d",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ambos.core.arguments import positive, share
+from ambos.core.arguments import flag, positive, share
 from ambos.core.errors import ArgumentError
 from ambos.nn import functional as F
 from ambos.nn import init
@@ -66,7 +66,8 @@ class MultiheadAttention(Module):
         self.kdim = embed_dim if kdim is None else positive("MultiheadAttention: kdim", kdim)
         self.vdim = embed_dim if vdim is None else positive("MultiheadAttention: vdim", vdim)
         self.dropout = share("MultiheadAttention: dropout", dropout)
-        self.add_zero_attn, self.batch_first = add_zero_attn, batch_first
+        self.add_zero_attn = flag("MultiheadAttention: add_zero_attn", add_zero_attn)
+        self.batch_first = flag("MultiheadAttention: batch_first", batch_first)
         self._qkv_same_embed_dim = self.kdim == self.vdim == embed_dim
         width = self.embed_dim
         together = self._qkv_same_embed_dim

@@ -193,15 +193,3 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
-
-
-class CrossMapLRN2d(LocalResponseNorm):
-    """LocalResponseNorm of images, under its older name.
-
-    Shapes: (N, C, H, W), kept.
-    Errors: ShapeError for fewer than three axes.
-
-    Example:
-        >>> CrossMapLRN2d(2)
-        CrossMapLRN2d(2, alpha=0.0001, beta=0.75, k=1.0)
-    """

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY
 from typing import Any
 
 from ambos.nn import functional as F
+from ambos.nn.distance import PairwiseDistance
 from ambos.nn.layer import layer
 from ambos.nn.loss import Loss
 from ambos.tensor.handle import Tensor
@@ -131,6 +132,11 @@ class TripletMarginWithDistanceLoss(Loss):
     margin: float = 1.0
     swap: bool = False
     reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.distance_function is None:
+            self.distance_function = PairwiseDistance()
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         return F.triplet_margin_with_distance_loss(

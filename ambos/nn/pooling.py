@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from ambos.core.arguments import number
 from ambos.nn import functional as F
 from ambos.nn.functional.shared import per_axis
 from ambos.nn.layer import Sizes, layer
@@ -190,6 +191,9 @@ class _LPPool(Module):
     ceil_mode: bool = False
 
     pool: ClassVar[Function]
+
+    def __post_init__(self) -> None:
+        number(f"{type(self).__name__}: norm_type", self.norm_type)
 
     def forward(self, input: Tensor) -> Any:
         return type(self).pool(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from ambos.core.arguments import positive
 from ambos.core.shape import normalize_axis
@@ -208,25 +207,7 @@ class Upsample(Module):
         return f"{size}, mode={self.mode!r}"
 
 
-@layer
-class _Upsampling2d(Module):
-    size: Sizes | None = None
-    scale_factor: float | Sequence[float] | None = None
-
-    mode: ClassVar[str]
-    align_corners: ClassVar[bool | None] = None
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.interpolate(input, self.size, self.scale_factor, self.mode, self.align_corners)
-
-    def extra_repr(self) -> str:
-        size = f"size={self.size}"
-        if self.scale_factor is not None:
-            size = f"scale_factor={self.scale_factor}"
-        return f"{size}, mode={self.mode!r}"
-
-
-class UpsamplingNearest2d(_Upsampling2d):
+class UpsamplingNearest2d(Upsample):
     """Another size of images, each pixel being the nearest one.
 
     Shapes: (N, C, H, W); N and C stay.
@@ -238,10 +219,13 @@ class UpsamplingNearest2d(_Upsampling2d):
         (1, 3, 8, 10)
     """
 
-    mode = "nearest"
+    def __init__(
+        self, size: Sizes | None = None, scale_factor: float | Sequence[float] | None = None
+    ) -> None:
+        super().__init__(size, scale_factor, mode="nearest")
 
 
-class UpsamplingBilinear2d(_Upsampling2d):
+class UpsamplingBilinear2d(Upsample):
     """Another size of images, each pixel being a mean of its four nearest; the corners stay.
 
     Shapes: (N, C, H, W); N and C stay.
@@ -253,4 +237,7 @@ class UpsamplingBilinear2d(_Upsampling2d):
         (1, 3, 8, 10)
     """
 
-    mode, align_corners = "bilinear", True
+    def __init__(
+        self, size: Sizes | None = None, scale_factor: float | Sequence[float] | None = None
+    ) -> None:
+        super().__init__(size, scale_factor, mode="bilinear", align_corners=True)

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ambos.core.arguments import positive
+from ambos.core.arguments import flag, positive
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.nn import functional as F
 from ambos.nn import init
@@ -60,7 +60,7 @@ class _Layer(Module):
         self.linear1 = Linear(d_model, dim_feedforward, bias, **factory)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, bias, **factory)
-        self.norm_first = norm_first
+        self.norm_first = flag(f"{type(self).__name__}: norm_first", norm_first)
         for number in range(1, self.norms + 1):
             norm = LayerNorm(d_model, layer_norm_eps, bias=bias, **factory)
             self.add_module(f"norm{number}", norm)
@@ -281,7 +281,8 @@ class Transformer(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
+        self.d_model, self.nhead = d_model, nhead
+        self.batch_first = flag("Transformer: batch_first", batch_first)
         settings = (
             d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first,
             norm_first, bias, device, dtype,

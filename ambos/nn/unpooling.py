@@ -95,7 +95,8 @@ class _FractionalMaxPool(Module):
     def __post_init__(self) -> None:
         kind, rank = type(self).__name__, self.rank
         self.kernel_size = per_axis(kind, "kernel_size", self.kernel_size, rank)
-        self.register_buffer("_random_samples", self._random_samples)
+        samples = self._random_samples
+        self.register_buffer("_random_samples", None if samples is None else Tensor(samples))
         if (self.output_size is None) == (self.output_ratio is None):
             raise ArgumentError(f"{kind}: need either output_size or output_ratio")
         if self.output_size is not None:

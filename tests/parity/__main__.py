@@ -18,7 +18,7 @@ from typing import NamedTuple
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
-from tests.parity import database, mapping, modules, optimizers
+from tests.parity import database, mapping, modules, more_modules, optimizers
 from tests.parity.check import ASPECTS, Outcome
 from tests.parity.modules import outcome_of_either
 
@@ -50,7 +50,22 @@ class Database(NamedTuple):
 
 DATABASES = (
     Database("Operators", database.ENTRIES, mapping.mapped(), mapping.OUT, ASPECTS, "function"),
-    Database("Modules", modules.ENTRIES, modules.mapped(), modules.OUT, modules.ASPECTS, "class"),
+    Database(
+        "Modules",
+        modules.DATABASE,
+        modules.mapped(modules.DATABASE),
+        modules.OUT,
+        modules.ASPECTS,
+        "class",
+    ),
+    Database(
+        "Modules that the database lacks",
+        more_modules.ENTRIES,
+        modules.mapped(more_modules.ENTRIES),
+        {},
+        modules.ASPECTS,
+        "class",
+    ),
 )
 
 

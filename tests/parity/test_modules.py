@@ -1,6 +1,6 @@
 """Our modules against PyTorch's database of modules.
 
-`make test` looks at one sample of a sixth of the entries, always the same; `make parity` at all.
+`make test` looks at one sample of an eighth of the entries, always the same; `make parity` at all.
 """
 
 from zlib import crc32
@@ -15,7 +15,7 @@ from tests.parity.modules import carry, check
 FEW = 1  # samples of an entry, in training and in use
 
 
-@pytest.mark.parametrize("name", [n for n in modules.mapped() if crc32(n.encode()) % 6 == 2])
+@pytest.mark.parametrize("name", [n for n in modules.mapped() if crc32(n.encode()) % 8 == 2])
 def test_entry_agrees_with_torch(name):
     outcome = check(name, FEW)
     assert [str(failure) for failure in outcome.unexplained()] == []

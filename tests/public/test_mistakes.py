@@ -7,6 +7,8 @@ import pytest
 import ambos as am
 from ambos.core.errors import AmbosError, ArgumentError, OutOfMemoryError
 from ambos.core.misuse import explained
+from tests.parity import modules
+from tests.public import layers
 from tests.public.mistakes import complaints
 from tests.public.recipes import functions, recipe
 
@@ -18,6 +20,11 @@ def test_mistakes_are_answered(name: str) -> None:
     found = recipe(name)
     assert found is not None, f"write a call of {name} into BY_HAND"
     assert complaints(found) == []
+
+
+@pytest.mark.parametrize("name", modules.mapped()[7::24])
+def test_mistakes_with_layers_are_answered(name: str) -> None:
+    assert layers.complaints(name) == []
 
 
 def test_what_is_missing_is_named_and_found_as_a_type_error_too() -> None:
