@@ -145,7 +145,7 @@ def _trial(
         translated = Translation(sample)  # first: some entries write to their input
     except Exception as error:
         return Trial(number, call, None, problem=described(error))
-    torch.manual_seed(number)
+    database.seed_torch(number)
     try:
         trial = Trial(number, call, results_of(name, op.op, sample))
     except Exception:

@@ -5,15 +5,20 @@ An entry is called by its name, with its variant after a dot where it has one ("
 
 import random
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 
 with warnings.catch_warnings():  # what torch says about its own test helpers
     warnings.simplefilter("ignore")
+    from torch.testing._internal import common_utils
     from torch.testing._internal.common_methods_invocations import op_db
+    from torch.testing._internal.opinfo import core
 
 SEED = 2024
 FIRST = 100  # samples that a few are chosen of: some entries take seconds to make a thousand
@@ -29,9 +34,27 @@ ENTRIES = {full_name(op): op for op in op_db}
 
 def seed_everything() -> None:
     """The same samples at every run."""
-    torch.manual_seed(SEED)
+    seed_torch(SEED)
     np.random.seed(SEED)
     random.seed(SEED)
+
+
+# For devices that are not there `torch.manual_seed` notes down the whole stack, three times.
+seed_torch = torch.default_generator.manual_seed
+
+
+@contextmanager
+def making_samples() -> Iterator[None]:
+    """Without what takes torch longer than the samples themselves, and has no use here: at each it
+    seeds other devices, and looks through the stack for a test of its own."""
+    with (
+        warnings.catch_warnings(),
+        patch.object(torch, "manual_seed", seed_torch),
+        patch.object(common_utils, "extract_test_fn", lambda: None),
+        patch.object(core, "extract_test_fn", lambda: None),
+    ):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def supports(op: Any, dtype: torch.dtype) -> bool:
@@ -48,8 +71,7 @@ def samples(op: Any, dtype: torch.dtype, most: int | None = None) -> list[Any]:
     """Every sample input of an entry, or the first `most`; those of floats ask for gradients where
     there are any."""
     seed_everything()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with making_samples():
         every = op.sample_inputs("cpu", dtype, requires_grad=has_gradient(op, dtype))
         found = list(islice(every, most))
     return [_with_own_leaves(sample) for sample in found]
@@ -76,8 +98,7 @@ def error_inputs(op: Any) -> list[Any]:
     if op.error_inputs_func is None:
         return []
     seed_everything()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with making_samples():
         return list(op.error_inputs("cpu"))
 
 

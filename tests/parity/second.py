@@ -66,7 +66,7 @@ class Theirs:
 def _theirs(name: str, sample: Any, inputs: Sequence[Any], number: int) -> Theirs | None:
     """None where torch has no second derivative, or none that is finite."""
     random = np.random.default_rng(number)
-    torch.manual_seed(number)
+    database.seed_torch(number)
     try:
         results = flat(results_of(name, database.ENTRIES[name].op, sample))
         chosen = [i for i, y in enumerate(results)

@@ -8,6 +8,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 import ambos as am
 from ambos.core.errors import ArgumentError, DTypeError
+from tests.parity.database import making_samples
 
 # PyTorch's entry: ours. Those with derivatives are compared in float64 too.
 UNARY = {
@@ -87,23 +88,37 @@ def check(name, dtype, rtol, limit=40):
         if dtype not in op.supported_dtypes("cpu"):
             continue
         gradient = dtype.is_floating_point and op.supports_autograd and name not in NO_GRADIENT
-        samples = list(op.sample_inputs("cpu", dtype, requires_grad=gradient))
+        with making_samples():
+            samples = list(op.sample_inputs("cpu", dtype, requires_grad=gradient))
         step = max(1, len(samples) // limit)
-        for sample in samples[::step]:
-            inputs, kwargs = calls(op, name, sample)
-            mine = [ours(x) for x in inputs]
-            wanted = op(sample.input, *sample.args, **sample.kwargs)
-            found = function_of(name)(*mine, **kwargs)
-            message = f"{name}({inputs}, {kwargs})"
-            compare(found, wanted, rtol, message)
-            if gradient and isinstance(wanted, torch.Tensor) and wanted.requires_grad:
-                wanted.sum().backward()
-                found.sum().backward()
-                for a, b in zip(mine, inputs, strict=True):
-                    if isinstance(b, torch.Tensor) and b.grad is not None:
-                        slope = am.zeros_like(a) if a.grad is None else a.grad
-                        compare(slope, b.grad, 10 * rtol, message, atol=1e-4)
-                        b.grad = None
+        trials = [trial(op, name, sample, rtol, gradient) for sample in samples[::step]]
+        am.evaluate(*[found for calls in trials for found, *_ in calls])  # in one program
+        for found, wanted, *how in (call for calls in trials for call in calls):
+            compare(found, wanted, *how)
+
+
+def trial(op, name, sample, rtol, gradient):
+    """What there is to compare of a sample: the result and the slopes of its sum."""
+    inputs, kwargs = calls(op, name, sample)
+    mine = [ours(x) for x in inputs]
+    wanted = op(sample.input, *sample.args, **sample.kwargs)
+    found = function_of(name)(*mine, **kwargs)
+    message = f"{name}({inputs}, {kwargs})"
+    made = (
+        [*zip(found, wanted, strict=True)]
+        if isinstance(wanted, (tuple, list))
+        else [(found, wanted)]
+    )
+    pairs = [(a, b, rtol, message) for a, b in made]
+    if gradient and isinstance(wanted, torch.Tensor) and wanted.requires_grad:
+        wanted.sum().backward()
+        found.sum().backward()
+        for a, b in zip(mine, inputs, strict=True):
+            if isinstance(b, torch.Tensor) and b.grad is not None:
+                slope = am.zeros_like(a) if a.grad is None else a.grad
+                pairs.append((slope, b.grad, 10 * rtol, message, 1e-4))
+                b.grad = None
+    return pairs
 
 
 @pytest.mark.parametrize("name", [*UNARY, *TOP, "special.zeta", "special.xlog1py"])
