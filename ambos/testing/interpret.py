@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -164,11 +164,8 @@ class Point:
         shape = np.broadcast_shapes(address.shape, on.shape, shape)
         address, on = np.broadcast_to(address, shape), np.broadcast_to(on, shape)
         found = np.zeros(address.shape, storage(load.buffer.dtype))
-        for at in np.argwhere(on):
-            where = tuple(at)
-            lane = int(where[0]) if where else 0
-            source, place = self._place(load.buffer, int(address[where]), lane)
-            found[where] = source[place]
+        row, places = self._places(load.buffer, address, on)
+        found[on] = row[places]
         return BUILDER.value(found, load.buffer.dtype)
 
     def address(self, index: Index, memo: dict[int, NumpyValue]) -> Array:
@@ -183,21 +180,26 @@ class Point:
     def _stride(self, word: int) -> int:
         return 1 if word == UNIT else int(self.words[word])
 
-    def _place(self, buffer: Buffer, address: int, lane: int) -> tuple[Array, int]:
-        """The array that holds element `address`, checked."""
+    def _places(self, buffer: Buffer, address: Array, on: Array) -> tuple[Array, Array]:
+        """All that `buffer` is part of in one row, and where in it the elements `address` lie that
+        are `on`, checked."""
+        wanted = address[on]
         if buffer.word is None:
-            array = self.scratch[lane].view(storage(buffer.dtype))
+            array = self.scratch.view(storage(buffer.dtype))
+            size, first = array.shape[1], np.nonzero(on)[0] * array.shape[1]
         else:
             array = self.memory[buffer.word]
+            size, first = array.size, np.zeros((), np.int64)
             if array.dtype != storage(buffer.dtype):
                 raise CompilerError(
                     f"interpret: word {buffer.word} is {array.dtype}; need {buffer.dtype}"
                 )
-        if not 0 <= address < array.size:
+        outside = (wanted < 0) | (wanted >= size)
+        if outside.any():
             raise IndexingError(
-                f"interpret: element {address} of word {buffer.word}, which has {array.size}"
+                f"interpret: element {wanted[outside][0]} of word {buffer.word}, which has {size}"
             )
-        return array, address
+        return array.reshape(-1), first + wanted
 
     def store(self, stores: Sequence[Store]) -> None:
         """`stores` in order; along one store the points in row-major order."""
@@ -211,14 +213,23 @@ class Point:
             data, address, on = (np.broadcast_to(a, shape) for a in (value, address, on))
             ready.append((store, data, address, on))
         for store, data, address, on in ready:
-            for lane, point in np.argwhere(on):
-                array, place = self._place(store.buffer, int(address[lane, point]), int(lane))
-                new = data[lane, point]
-                if store.combine:
-                    both = (np.asarray(v) for v in (array[place], new))
-                    old, more = (BUILDER.value(v, store.buffer.dtype) for v in both)
-                    new = _combined(store.combine, old, more).data
-                array[place] = new
+            row, places = self._places(store.buffer, address, on)
+            new = data[on]
+            if not store.combine:
+                row[places] = new  # of a place that is met several times the last value stays
+                continue
+            for turn in _turns(places):
+                pair = (row[places[turn]], new[turn])
+                old, more = (BUILDER.value(v, store.buffer.dtype) for v in pair)
+                row[places[turn]] = _combined(store.combine, old, more).data
+
+
+def _turns(places: Array) -> Iterator[Array]:
+    """Numbers of `places`, so that none is met twice in a turn and each in the order given."""
+    order = np.argsort(places, kind="stable")
+    _, first, counts = np.unique(places[order], return_index=True, return_counts=True)
+    for turn in range(int(counts.max(initial=0))):
+        yield order[first[counts > turn] + turn]
 
 
 def _combined(op: str, old: NumpyValue, new: NumpyValue) -> NumpyValue:

@@ -122,6 +122,12 @@ class NumpyValue:
         return self._binary(other, np.not_equal)
 
 
+@cache
+def _dtype_of(found: np.dtype[Any]) -> DType:
+    """NumPy takes longer to say a type's name than to compute with a few numbers of it."""
+    return as_dtype(found)
+
+
 class NumpyBuilder:
     """`core.builder.Builder` on NumPy arrays.
 
@@ -135,9 +141,9 @@ class NumpyBuilder:
     def value(self, data: npt.ArrayLike, dtype: DType | None = None) -> NumpyValue:
         """The lanes of `data`; `dtype` is needed only for bfloat16, given as uint16 bits."""
         array = np.asarray(data)
-        if array.dtype.name == "bfloat16":  # ml_dtypes
-            return NumpyValue(array.view(np.uint16), bfloat16)
-        found = as_dtype(array.dtype) if dtype is None else dtype
+        found = _dtype_of(array.dtype) if dtype is None else dtype
+        if found is bfloat16 and array.dtype.kind == "V":  # ml_dtypes
+            array = array.view(np.uint16)
         if array.dtype != storage(found):
             raise DTypeError(f"value: array of {array.dtype} as {found}; need {storage(found)}")
         return NumpyValue(array, found)
