@@ -36,6 +36,7 @@ class Muon(Optimizer):
         True
     """
 
+    spreads = False
     counts_steps = False
     dials = ("momentum",)
 

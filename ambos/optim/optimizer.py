@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
-from ambos.core.dtype import DType, float64
+from ambos.core.dtype import float64
 from ambos.core.errors import ArgumentError
 from ambos.optim import saved
 from ambos.optim.clock import Clock, Tick
@@ -23,6 +23,7 @@ from ambos.tensor.guards import Same
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import enable_grad, no_grad
+from ambos.tensor.operands import expand_to
 from ambos.tensor.parts import view_as_complex, view_as_real
 from ambos.tensor.resting import rebind
 from ambos.tensor.tracing import current, guard, host_value, makeup
@@ -49,6 +50,7 @@ class Optimizer(Grouped):
     """
 
     counts_steps: ClassVar[bool] = True  # each state has a Clock under "step"
+    spreads: ClassVar[bool] = True  # `update` takes factors in the shape of its parameter
     dials: ClassVar[tuple[str, ...]] = ()  # settings that schedules turn, besides the rate
 
     def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
@@ -88,7 +90,8 @@ class Optimizer(Grouped):
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        """The parameter's next value; changes `state`. `factors` have the parameter's dtype."""
+        """The parameter's next value; changes `state`. `factors` have the parameter's dtype and,
+        unless a rule does not want it, its shape."""
         raise NotImplementedError(type(self).__name__)
 
     # Steps
@@ -318,7 +321,8 @@ class Turn:
             else None
         )
         self._numbers = rule.in_numbers(number) if self.parameters else group
-        self._factors: dict[tuple[Clock | None, DType | None], Scalars] = {}
+        self._wide: dict[Clock | None, Scalars] = {}  # float64
+        self._factors: dict[tuple[Any, ...], Scalars] = {}
         self.new = [
             self._updated(parameter, state)
             for parameter, state in zip(self.parameters, self.states, strict=True)
@@ -338,30 +342,32 @@ class Turn:
         if self.group.get("maximize"):
             grad = -grad
         if not parameter.dtype.is_complex:
-            factors = self._factors_of(state, parameter.dtype)
+            factors = self._factors_of(state, parameter)
             return self.rule.update(parameter, grad, state, self.group, factors)
         before = set(state)
         pairs = [k for k, v in state.items() if isinstance(v, Tensor) and v.dtype.is_complex]
         state.update({key: view_as_real(state[key]) for key in pairs})
         real, grad = view_as_real(parameter), view_as_real(grad)
-        factors = self._factors_of(state, real.dtype)
+        factors = self._factors_of(state, real)
         new = self.rule.update(real, grad, state, self.group, factors)
         new_too = [key for key in state if key not in before]
         state.update({key: view_as_complex(state[key]) for key in (*pairs, *new_too)})
         return view_as_complex(new)
 
-    def _factors_of(self, state: State, dtype: DType) -> Scalars:
-        """What parameters of one clock and dtype have in common: recorded once."""
+    def _factors_of(self, state: State, parameter: Tensor) -> Scalars:
+        """What parameters of one clock and dtype have in common: recorded once, and brought to a
+        shape once, since many share theirs."""
         clock: Clock | None = state.get("step")
-        found = self._factors.get((clock, dtype))
-        if found is None:
-            wide = self._factors.get((clock, None))
-            if wide is None:
-                wide = self.rule.factors(self._numbers, clock or Clock())
-                self._factors[clock, None] = wide
-            found = tuple(v.to(dtype) if isinstance(v, Tensor) else v for v in wide)
-            self._factors[clock, dtype] = found
-        return found
+        dtype, shape = parameter.dtype, parameter.shape if self.rule.spreads else ()
+        place = clock, dtype, shape
+        if place not in self._factors:
+            if clock not in self._wide:
+                self._wide[clock] = self.rule.factors(self._numbers, clock or Clock())
+            self._factors[place] = tuple(
+                wrap(expand_to(v.to(dtype)._node, shape)) if isinstance(v, Tensor) else v
+                for v in self._wide[clock]
+            )
+        return self._factors[place]
 
     def commit(self) -> Iterator[Tensor]:
         """Let parameters and states show their new values; gives the tensors that changed."""
