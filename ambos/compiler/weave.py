@@ -37,13 +37,14 @@ from ambos.compiler.woven import (
     Woven,
 )
 from ambos.core.program import ARENA, Control, Launch, Part, Watch, Word
+from ambos.ops import registry
 
 FEW = 4  # elements that are kept in memory of the kernel's own
 SMALL_CONTRACT = 128  # products of a contraction that needs no tiles
 SMALL = 16  # the largest number that is part of the code
 MOST_LAUNCHES = 24  # in all parts: more would take long to compile
-MOST_INSTRUCTIONS = 400
-WORTH = 16384  # bytes and flops that a launch has at most on average: 0.5 us
+MOST_INSTRUCTIONS = 400  # an elementary function counts as the additions that it is worth
+MOST_EACH = 160  # of a launch, on average: beyond, its own time is much and that of LLVM too long
 
 
 def weave(
@@ -53,9 +54,9 @@ def weave(
     of its launch, which become more."""
     if not all(is_plain(inside) for inside in insides):
         return None
-    sizes = [(1, *size) for inside in insides for size in sizes_of(inside)]
-    count, length, work = (sum(size) for size in zip(*sizes, strict=True)) if sizes else (0, 0, 0)
-    if count > MOST_LAUNCHES or length > MOST_INSTRUCTIONS or work > WORTH * count:
+    lengths = [length for inside in insides for length in lengths_of(inside)]
+    most = min(MOST_INSTRUCTIONS, MOST_EACH * len(lengths))
+    if len(lengths) > MOST_LAUNCHES or sum(lengths) > most:
         return None
     return Weaver(control, insides, memories, words).weave()
 
@@ -92,15 +93,22 @@ def is_small(kernel: loops.ContractKernel, words: Sequence[WordValue]) -> bool:
     return count <= SMALL_CONTRACT and one_run and starts
 
 
-def sizes_of(inside: Inside) -> list[tuple[int, int]]:
-    """Instructions, bytes and flops of each launch, those of inner loops and branches as well."""
+def lengths_of(inside: Inside) -> list[int]:
+    """Instructions of each launch. Sizes have no say in it, lest another one compile anew."""
     found = []
-    for step, launch in zip(steps_of(inside), inside.program.launches, strict=True):
+    for step in steps_of(inside):
         if isinstance(step.kernel, loops.LoopKernel | loops.ContractKernel):
-            found.append((len(step.kernel.tape), launch.work.nbytes + launch.work.flops))
+            found.append(sum(map(length_of, step.kernel.tape)))
         elif isinstance(step.kernel, ControlKernel) and step.kernel.woven is not None:
-            found.append((step.kernel.woven.num_instructions, 0))
+            found.append(step.kernel.woven.num_instructions)
     return found
+
+
+def length_of(instruction: loops.Instr) -> int:
+    if not isinstance(instruction, loops.Apply):
+        return 1
+    cost: int = getattr(registry[instruction.op], "cost", 1)
+    return cost
 
 
 def is_few(memory: Memory) -> bool:
@@ -159,7 +167,7 @@ class Weaver:
         return Woven(
             control.how, tuple(parts), cells, tuple(self.few), copies, slides,
             control.swaps, settles, self.given(control.length), control.flag, control.number,
-            self.watch, sum(length for inside in self.insides for length, _ in sizes_of(inside)),
+            self.watch, sum(length for inside in self.insides for length in lengths_of(inside)),
         )  # fmt: skip
 
     def given(self, value: float) -> Given:

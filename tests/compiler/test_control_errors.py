@@ -146,7 +146,7 @@ def test_control_c_ends_a_loop() -> None:
     endless = looped(  # some seconds, and too much in a step to be woven
         lambda n, _: op("less", n, constant(2**22, int32)),
         lambda n, x: [op("add", n, constant(1, int32)), op("negative", x)],
-        (whole(0), numbers(12000)),
+        (whole(0), numbers(20000)),
     )
     EVALUATORS["compiled"](looped_once := looped(
         lambda n: op("less", n, constant(1, int32)),

@@ -160,7 +160,7 @@ def test_large_bodies_are_walked() -> None:
     def body(c: Node, x: Node) -> list[Node]:
         return [op("add", c, x)]
 
-    parts = scanned(body, carry=(numbers(100, 100),), xs=(numbers(2, 100, 100),))
+    parts = scanned(body, carry=(numbers(200, 100),), xs=(numbers(2, 200, 100),))
     assert controls(computed(on_machine(parts))[0]) == [False]
 
 
