@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentTypeError, ShapeError
 from ambos.nn import functional as F
@@ -14,7 +12,7 @@ from ambos.nn import gates, init
 from ambos.nn.functional.shared import as_tensor
 from ambos.nn.gates import Gates
 from ambos.nn.module import Module
-from ambos.nn.parameter import Parameter
+from ambos.nn.parameter import Parameter, unset
 from ambos.tensor.creation import zeros
 from ambos.tensor.handle import Tensor
 
@@ -30,17 +28,23 @@ class RNNCellBase(Module):
     bias_ih: Parameter | None
     bias_hh: Parameter | None
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.input_size = positive("input_size", input_size)
         self.hidden_size = positive("hidden_size", hidden_size)
         self.bias = bool(bias)
         rows = self.unit.num_gates * hidden_size
-        self.weight_ih = Parameter(Tensor(np.zeros((rows, input_size), np.float32)))
-        self.weight_hh = Parameter(Tensor(np.zeros((rows, hidden_size), np.float32)))
+        self.weight_ih = unset((rows, input_size), device, dtype)
+        self.weight_hh = unset((rows, hidden_size), device, dtype)
         for name in ("bias_ih", "bias_hh"):
-            empty = Parameter(Tensor(np.zeros(rows, np.float32))) if bias else None
-            self.register_parameter(name, empty)
+            self.register_parameter(name, unset((rows,), device, dtype) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -97,11 +101,17 @@ class RNNCell(RNNCellBase):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh"
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         self.nonlinearity = nonlinearity
         self.unit = gates.plain(type(self).__name__, nonlinearity)
-        super().__init__(input_size, hidden_size, bias)
+        super().__init__(input_size, hidden_size, bias, device, dtype)
 
     def extra_repr(self) -> str:
         said = "" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}"

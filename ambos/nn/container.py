@@ -123,11 +123,11 @@ class Sequential(_Row):
         for name, layer in named:
             self.add_module(name, _module(type(self).__name__, name, layer))
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         for layer in self._modules.values():
             assert layer is not None
-            x = layer(x)
-        return x
+            input = layer(input)
+        return input
 
     def _part(self, items: list[tuple[str, Any]]) -> Self:
         return type(self)(dict(items))

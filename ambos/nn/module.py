@@ -193,6 +193,8 @@ class Module(Hookable, metaclass=ModuleType):
         self._claim(name)
         self._modules[name] = module
 
+    register_module = add_module
+
     def _changed(self) -> None:
         """Recordings that use the module are to look again at what it consists of."""
         makeup.version += 1

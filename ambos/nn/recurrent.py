@@ -11,8 +11,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from ambos.core.arguments import flag, positive, share
 from ambos.core.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from ambos.core.shape import Shape
@@ -21,7 +19,7 @@ from ambos.nn import gates, init
 from ambos.nn.functional.shared import as_tensor
 from ambos.nn.gates import Gates
 from ambos.nn.module import Module
-from ambos.nn.parameter import Parameter
+from ambos.nn.parameter import Parameter, unset
 from ambos.nn.utils.rnn import PackedSequence, packed_like, padded
 from ambos.tensor.creation import zeros
 from ambos.tensor.handle import Tensor
@@ -52,6 +50,8 @@ class RNNBase(Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -75,7 +75,7 @@ class RNNBase(Module):
         for layer in range(num_layers):
             for direction in self._directions():
                 for label, shape in self._shapes(layer).items():
-                    empty = Parameter(Tensor(np.zeros(shape, np.float32)))
+                    empty = unset(shape, device, dtype)
                     self.register_parameter(f"{label}_l{layer}{direction}", empty)
         self.reset_parameters()
 
@@ -276,12 +276,15 @@ class RNN(RNNBase):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         self.nonlinearity = nonlinearity
         self.unit = gates.plain(type(self).__name__, nonlinearity)
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
-        )
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            device=device, dtype=dtype,
+        )  # fmt: skip
 
 
 class LSTM(RNNBase):
@@ -334,7 +337,10 @@ class GRU(RNNBase):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
-        )
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            device=device, dtype=dtype,
+        )  # fmt: skip

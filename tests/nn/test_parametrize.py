@@ -1,6 +1,7 @@
 """Parametrizations beside PyTorch's, with its numbers carried over."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -98,6 +99,19 @@ def test_one_parametrization_after_the_other():
     np.testing.assert_allclose(jitted(x).numpy(), expected, rtol=1e-6)
     grads = am.grad(lambda net: (net(x) ** 2).sum())(other)
     assert grads.parametrizations.weight.original.shape == (3, 2)
+
+
+def test_states_from_before_parametrizations():
+    theirs = torch.nn.Linear(2, 3)
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        torch.nn.utils.weight_norm(theirs)
+    net = nn.Sequential(parametrizations.weight_norm(nn.Linear(2, 3)))
+    state = {f"0.{key}": value for key, value in theirs.state_dict().items()}
+    assert "0.weight_g" in state
+    net.load_state_dict(state)
+    np.testing.assert_allclose(net[0].weight.numpy(), theirs.weight.detach().numpy(), rtol=1e-6)
+    other = pickle.loads(pickle.dumps(net))
+    np.testing.assert_array_equal(other[0].weight.numpy(), net[0].weight.numpy())
 
 
 def test_vectors_of_parameters():

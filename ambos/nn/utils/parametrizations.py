@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ambos.core.arguments import positive
@@ -10,7 +11,7 @@ from ambos.core.shape import normalize_axis
 from ambos.nn import functional as F
 from ambos.nn.module import Module
 from ambos.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from ambos.nn.utils.parametrize import register_parametrization
+from ambos.nn.utils.parametrize import is_parametrized, register_parametrization
 from ambos.tensor import random
 from ambos.tensor.creation import eye, zeros
 from ambos.tensor.handle import Tensor
@@ -56,7 +57,16 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
         >>> {name: p.shape for name, p in layer.parametrizations.named_parameters()}
         {'weight.original0': (3, 1), 'weight.original1': (3, 2)}
     """
-    return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
+    register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
+    module.register_load_state_dict_pre_hook(partial(_renamed, name))
+    return module
+
+
+def _renamed(name: str, module: Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """The names that states had before there were parametrizations: weight_g and weight_v."""
+    for old, new in ((f"{name}_g", "original0"), (f"{name}_v", "original1")):
+        if f"{prefix}{old}" in state and is_parametrized(module, name):
+            state[f"{prefix}parametrizations.{name}.{new}"] = state.pop(f"{prefix}{old}")
 
 
 class _SpectralNorm(Module):
