@@ -27,7 +27,7 @@ help:
 	@echo "make leaks   memory over many calls of every public function (ARGS='--calls 100000')"
 	@echo "make mistakes  typical mistakes with every public function"
 	@echo "make large   arrays of more than 2^31 elements"
-	@echo "make models  every model at its real size beside PyTorch's (ARGS='--only resnet --steps 10')"
+	@echo "make models  every model at its real size beside PyTorch's (ARGS='--only resnet* --steps 10')"
 	@echo "make format  rewrite the sources as ruff wants them"
 	@echo "make bench   side by side with the peers (ARGS='--only gemm --threads 1')"
 	@echo "make clean   remove the environment and everything generated"

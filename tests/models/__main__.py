@@ -1,4 +1,4 @@
-"""Every model at its real size beside its oracle: `make models ARGS="--only resnet --steps 10"`.
+"""Every model at its real size beside its oracle: `make models ARGS="--only resnet* --steps 10"`.
 
 Results and gradients in both modes, then a training whose losses are compared step by step. What
 float32 itself makes of it is measured too: PyTorch's results against PyTorch's in float64.
@@ -7,6 +7,7 @@ float32 itself makes of it is measured too: PyTorch's results against PyTorch's 
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import gc
 import sys
 import time
@@ -40,13 +41,14 @@ def row(name: str, steps: int) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="models", description=__doc__)
-    parser.add_argument("--only", default="", help="models whose names contain this")
+    parser.add_argument("--only", nargs="*", default=["*"], help="models, with * and ?")
     parser.add_argument("--steps", type=int, default=100, help="of training")
     parser.add_argument("--write", type=Path, default=Path("runs/models.md"), help="the table")
     options = parser.parse_args()
     table = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
     options.write.parent.mkdir(parents=True, exist_ok=True)
-    for name in [name for name in FULL if options.only in name]:
+    names = [name for only in options.only for name in fnmatch.filter(FULL, only)]
+    for name in dict.fromkeys(names):
         start = time.perf_counter()
         table.append(f"| {' | '.join(row(name, options.steps))} |")
         print(table[-1], f"{time.perf_counter() - start:.0f} s", flush=True)
