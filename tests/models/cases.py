@@ -126,7 +126,7 @@ SMALL: dict[str, Case] = {
     ),
 }  # fmt: skip
 
-IMAGE = (2, 3, 64, 64)
+IMAGE = (4, 3, 64, 64)
 _PLAIN = ("alexnet", "convnext", "densenet", "efficientnet", "mobilenet", "resn", "swin", "vgg",
           "wide_")  # fmt: skip
 FULL: dict[str, Case] = {

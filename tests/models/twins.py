@@ -32,9 +32,20 @@ class Case:
     shapes: tuple[tuple[int, ...], ...]
     training: bool = True  # compared in this mode
 
-    def inputs(self) -> list[np.ndarray]:
-        numbers = np.random.default_rng(1)
-        return [numbers.standard_normal(shape).astype(np.float32) for shape in self.shapes]
+    def inputs(self, seed: int = 1) -> list[np.ndarray]:
+        numbers = np.random.default_rng(seed)
+        return [picture(numbers, shape) for shape in self.shapes]
+
+
+def picture(numbers: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Noise, with spots where it is an image: examples that all look the same to a network would
+    be normalised by a variance of nearly nothing."""
+    found = numbers.standard_normal(shape)
+    if len(shape) == 4 and shape[2] >= 16:
+        spots = numbers.standard_normal((*shape[:2], -(-shape[2] // 8), -(-shape[3] // 8)))
+        large = spots.repeat(8, 2).repeat(8, 3)[:, :, : shape[2], : shape[3]]
+        found = 0.3 * found + large + numbers.standard_normal((*shape[:2], 1, 1))
+    return found.astype(np.float32)
 
 
 def named(name: str, *shape: int, **settings: Any) -> Case:
