@@ -57,7 +57,7 @@ def advantages(
         >>> import ambos as am
         >>> one = am.ones(2)
         >>> advantages(one, one * 0, one * 0, am.tensor(0.0), gamma=0.5, smoothing=1.0)
-        tensor([1.5000, 1.0000])
+        tensor([1.5, 1. ])
     """
 
     def step(carry: tuple[Tensor, Tensor], row: tuple[Tensor, Tensor, Tensor]) -> Any:

@@ -10,6 +10,7 @@ representation learning on large graphs" (GraphSAGE).
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from ambos import nn
@@ -142,7 +143,7 @@ class GraphNetwork(nn.Module):
             widths[-1] = out_channels
         self.convs = nn.ModuleList(
             self.conv(inputs, outputs, self.ends and place == num_layers, settings)
-            for place, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False), 1)
+            for place, (inputs, outputs) in enumerate(pairwise(widths), 1)
         )
 
     def conv(self, inputs: int, outputs: int, last: bool, settings: dict[str, Any]) -> nn.Module:

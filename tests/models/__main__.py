@@ -13,9 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.models.cases import FULL
+from tests.models import other_twins
+from tests.models.cases import FULL as VISION
 from tests.models.oracle import compare, trainings
 
+FULL = {**VISION, **other_twins.FULL}
 HEAD = ("model", "output", "gradient", "output, training", "gradient, training", "losses",
         "first step", "step")  # fmt: skip
 NOTE = """Largest differences from PyTorch, relative to the largest number of each tensor;

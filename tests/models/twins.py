@@ -31,10 +31,12 @@ class Case:
     theirs: Callable[[], nn.Module]
     shapes: tuple[tuple[int, ...], ...]
     training: bool = True  # compared in this mode
+    more: Callable[[np.random.Generator], list[np.ndarray]] | None = None  # further inputs
 
     def inputs(self, seed: int = 1) -> list[np.ndarray]:
         numbers = np.random.default_rng(seed)
-        return [picture(numbers, shape) for shape in self.shapes]
+        found = [picture(numbers, shape) for shape in self.shapes]
+        return found if self.more is None else found + self.more(numbers)
 
 
 def picture(numbers: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
