@@ -335,27 +335,6 @@ def _set(tensor: Tensor, values: Any) -> Tensor:
     return tensor
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Rows (or columns, of which there are fewer) that are orthogonal to each other, of length
-    `gain`; what follows the first axis counts as one.
-
-    Errors: ShapeError for less than two dimensions.
-    Source: Saxe, McClelland, Ganguli (2014), "Exact solutions to the nonlinear dynamics of
-        learning in deep linear neural networks".
-    """
-    if tensor.ndim < 2:
-        raise ShapeError(f"init: {tuple(tensor.shape)} has no columns; need two dimensions")
-    from ambos.tensor.linalg import qr
-
-    rows = tensor.shape[0]
-    columns = size_of(tuple(tensor.shape)[1:])
-    with no_grad():
-        q, r = qr(randn((max(rows, columns), min(rows, columns)), dtype=tensor.dtype))
-        q = q * r.diagonal().sign()
-        assign(tensor, ((q if rows >= columns else q.T) * gain).reshape(tensor.shape))
-    return tensor
-
-
 def _fan(tensor: Tensor, mode: str) -> int:
     if mode not in ("fan_in", "fan_out"):
         raise ArgumentError(f"init: mode is {mode!r}; need 'fan_in' or 'fan_out'")

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as TF
 
 import ambos as am
-from ambos import models, nn
+from ambos import models
 from ambos.core.errors import AmbosError, ArgumentError, ShapeError
 from ambos.models.actor_critic import advantages, ppo_loss
 from ambos.models.autoencoder import vae_loss
@@ -116,13 +116,6 @@ def test_losses_of_agents_and_autoencoder() -> None:
     assert found.item() == pytest.approx((missed + apart).item(), rel=1e-5)
 
 
-def test_orthogonal_rows() -> None:
-    for shape in ((3, 5), (5, 3), (4, 2, 3)):
-        found = nn.init.orthogonal_(am.zeros(shape), gain=2.0).numpy().reshape(shape[0], -1)
-        short = found if found.shape[0] <= found.shape[1] else found.T
-        assert np.allclose(short @ short.T, 4 * np.eye(len(short)), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -130,7 +123,6 @@ def test_orthogonal_rows() -> None:
         (lambda: models.gat(4, 9, heads=2), ArgumentError, "heads=2"),
         (lambda: models.Diffusion(0), ArgumentError, "at least 1"),
         (lambda: models.wavenet(classes=4, layers=1).generate(0), ArgumentError, "at least 1"),
-        (lambda: nn.init.orthogonal_(am.zeros(3)), ShapeError, "two dimensions"),
     ],
 )
 def test_mistakes_are_told(call, error: type[AmbosError], words: str) -> None:

@@ -70,8 +70,10 @@ def test_mistakes_are_told(call, error: type[AmbosError], words: str) -> None:
 
 def test_weights_from_a_file_and_from_numbers(tmp_path: Path) -> None:
     saved = {key: value.numpy() for key, value in models.lenet().state_dict().items()}
-    save_file(saved, tmp_path / "lenet.safetensors")
-    for weights in (saved, tmp_path / "lenet.safetensors", str(tmp_path / "lenet.safetensors")):
+    safe, pickled = tmp_path / "lenet.safetensors", tmp_path / "lenet.pth"
+    save_file(saved, safe)
+    torch.save({key: torch.tensor(value) for key, value in saved.items()}, pickled)
+    for weights in (saved, safe, str(safe), pickled):
         found = models.lenet(weights=weights, progress=False).state_dict()
         for key, value in saved.items():
             assert np.array_equal(found[key].numpy(), value)
