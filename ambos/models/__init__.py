@@ -10,6 +10,7 @@ from typing import Any
 
 from ambos.core.arguments import answering, checked
 from ambos.core.errors import UnknownNameError, suggest
+from ambos.models.building import fitting
 
 # What each file has: its classes, and the functions that make a model of a certain size.
 FILES = {
@@ -86,7 +87,7 @@ def get_model_builder(name: str) -> Callable[..., Any]:
     return found
 
 
-@checked
+@fitting
 def get_model(name: str, **settings: Any) -> Any:
     """A new model: `get_model("lenet", num_classes=7)` is `lenet(num_classes=7)`.
 

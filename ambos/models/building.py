@@ -17,6 +17,19 @@ Net = TypeVar("Net", bound=Module)
 Weights = str | os.PathLike[str] | Mapping[str, Any] | None
 
 
+def fitting(function: Callable[..., Net]) -> Callable[..., Net]:
+    """Decorate a function that hands settings on: a call that does not fit its signature is told
+    of it, one that does not fit what it calls is told by that."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Net:
+        if (complaint := misfit(function.__name__, function, args, kwargs)) is not None:
+            raise complaint
+        return function(*args, **kwargs)
+
+    return call
+
+
 def builder(function: Callable[..., Net]) -> Callable[..., Net]:
     """Decorate a function that makes a model: it takes `weights=` too, and loads them.
 
@@ -24,11 +37,11 @@ def builder(function: Callable[..., Net]) -> Callable[..., Net]:
     `progress`, which says in torchvision whether a download shows a bar, is accepted and ignored.
     """
 
+    make = fitting(function)
+
     @functools.wraps(function)
     def build(*args: Any, weights: Weights = None, progress: bool = True, **settings: Any) -> Net:
-        if (complaint := misfit(function.__name__, function, args, settings)) is not None:
-            raise complaint
-        model = function(*args, **settings)
+        model = make(*args, **settings)
         if weights is not None:
             model.load_state_dict(numbers(function.__name__, weights))
         return model

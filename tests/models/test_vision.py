@@ -28,7 +28,7 @@ def test_results_and_gradients(name: str) -> None:
 def test_keys_at_real_size(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make models` asks all of them."""
     for rule in ("uniform_", "normal_"):  # numbers do not matter, and there are many
-        monkeypatch.setattr(nn.init, rule, lambda tensor, *settings: tensor)
+        monkeypatch.setattr(nn.init, rule, lambda tensor, *settings, **more: tensor)
     with torch.device("meta"):
         theirs = FULL[name].theirs()
     assert keys(FULL[name].ours()) == keys(theirs)
@@ -55,6 +55,11 @@ def test_models_are_found_by_name() -> None:
         (lambda: models.get_model("resnet17"), UnknownNameError, "Did you mean 'resnet1"),
         (lambda: models.resnet17, UnknownNameError, "Did you mean 'resnet1"),
         (lambda: models.lenet(num_clases=3), UnknownNameError, "Did you mean 'num_classes'"),
+        (
+            lambda: models.get_model("lenet", num_clases=3),
+            UnknownNameError,
+            "LeNet: unknown.*'num_c",
+        ),
         (lambda: models.lenet(7), ArgumentError, "lenet: too many positional"),
         (lambda: models.lenet(num_classes=0), ArgumentError, "out_features"),
         (lambda: models.lenet(weights="IMAGENET1K_V1"), ArgumentError, "nothing is downloaded"),
