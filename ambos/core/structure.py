@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from ambos.core.containers import Container, container_of
@@ -18,13 +19,14 @@ class Structure:
     does not look at."""
 
     __slots__ = (
-        "_hash", "aux", "children", "has_state", "has_template", "keys", "kind", "num_leaves",
-        "template",
+        "_hash", "aux", "children", "has_state", "has_template", "is_flat", "keys", "kind",
+        "num_leaves", "template",
     )  # fmt: skip
     _hash: int
     num_leaves: int
     has_state: bool  # something below is kept, but not trained
     has_template: bool
+    is_flat: bool  # all children are leaves
 
     def __init__(
         self, kind: type | None, keys: tuple[Any, ...] = (), children: tuple[Structure, ...] = (),
@@ -36,7 +38,8 @@ class Structure:
         self.num_leaves = 1 if kind is None else len(children)
         below: Hashable = self.num_leaves
         # Most children are leaves, and there may be hundreds of them.
-        if children and children.count(LEAF) < len(children):
+        self.is_flat = not children or children.count(LEAF) == len(children)
+        if not self.is_flat:
             self.num_leaves = sum([child.num_leaves for child in children])
             self.has_state = any(child.has_state for child in children)
             self.has_template |= any(child.has_template for child in children)
@@ -97,9 +100,11 @@ class Structure:
         """The tree with these leaves."""
         if self.kind is None:
             return next(leaves)
-        children = [
-            next(leaves) if child.kind is None else child.build(leaves) for child in self.children
-        ]
+        if self.is_flat:
+            children = [*islice(leaves, len(self.children))]
+        else:
+            children = [next(leaves) if child.kind is None else child.build(leaves)
+                        for child in self.children]  # fmt: skip
         return self.container.build(self, children)
 
     def templates(self) -> Iterator[Any]:
@@ -130,9 +135,11 @@ def take_apart(tree: Any, leaves: list[Any], is_leaf: IsLeaf | None = None) -> S
         leaves.append(tree)
         return LEAF
     found, keys, aux, template = container.parts(tree)
+    leaf_kind: type | None = None  # the one met last
     children, inner = [], []
     for child in found:  # leaves are most of what there is: no call for them
-        if container_of(child.__class__) is None:
+        if child.__class__ is leaf_kind or container_of(child.__class__) is None:
+            leaf_kind = child.__class__
             leaves.append(child)
             children.append(LEAF)
         else:

@@ -29,10 +29,12 @@ class Array:
 
     `settled`: a value of something that is renewed again and again (a parameter), already in the
     layout that suits the kernel which renews it. `blank`: zeros for sure, since nobody has been
-    told the address, by which it might be written in place.
+    told the address, by which it might be written in place. `facts`: see `signature`, which notes
+    them here.
     """
 
-    __slots__ = ("blank", "dtype", "offset", "settled", "shape", "storage", "strides")
+    __slots__ = ("blank", "dtype", "facts", "offset", "settled", "shape", "storage", "strides")
+    facts: Any
 
     def __init__(
         self, storage: Storage, offset: int, shape: Shape, strides: Shape, dtype: DType
@@ -40,6 +42,7 @@ class Array:
         self.storage, self.offset = storage, offset
         self.shape, self.strides, self.dtype = shape, strides, dtype
         self.settled = self.blank = False
+        self.facts = None
 
     @property
     def address(self) -> int:

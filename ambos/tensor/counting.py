@@ -7,6 +7,7 @@ measured once, on objects held in the same way and counted by the same lines.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -42,9 +43,15 @@ def _held_array(handle: Any) -> tuple[int, int]:
     return getrefcount(array), getrefcount(storage)
 
 
-def _measure() -> tuple[tuple[int, int, int], tuple[int, int], int]:
+def _all_held(arrays: Sequence[Any]) -> tuple[set[int], set[int]]:
+    storages = [array.storage for array in arrays]
+    return set(map(getrefcount, arrays)), set(map(getrefcount, storages))
+
+
+def _measure() -> tuple[tuple[int, int, int], tuple[int, int], int, tuple[set[int], set[int]]]:
     """References to node, array and storage, to array and storage of a handle without node, and to
-    a gradient, where one slot holds each. Zeros, which are never met, where counts do not tell."""
+    a gradient, where one slot holds each; to such an array and storage in two lists. Zeros, which
+    are never met, where counts do not tell."""
     handle, node, array = _Sample(), _Sample(), _Sample()
     array.storage, handle._grad, handle._kept = object(), object(), None
     node.value, handle._node = array, node
@@ -52,24 +59,35 @@ def _measure() -> tuple[tuple[int, int, int], tuple[int, int], int]:
     array.storage, result._kept = object(), array
     del node, array
     counts = _held(handle), _held_array(result), _held_gradient(handle)
+    lists = [result._kept], [result._kept]
+    both = _all_held(lists[0])
+    del lists
     more = [handle._node, handle._node.value, handle._node.value.storage, handle._grad]
     tell = _held(handle) == tuple(n + 1 for n in counts[0])
     more += [result._kept, result._kept.storage]
     tell = tell and _held_array(result) == tuple(n + 1 for n in counts[1])
     tell = tell and _held_gradient(handle) == counts[2] + 1
     del more
+    lists = [result._kept], [result._kept, result._kept, result._kept.storage]
+    tell = tell and _all_held(lists[0]) == tuple({n + 1 for n in held} for held in both)
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
-    return counts if tell and has_lock else ((0, 0, 0), (0, 0), 0)
+    return (*counts, both) if tell and has_lock else ((0, 0, 0), (0, 0), 0, ({0}, {0}))
 
 
-(_NODE, _ARRAY, _STORAGE), _ALONE, _GRADIENT = _measure()
+(_NODE, _ARRAY, _STORAGE), _ALONE, _GRADIENT, _ALL_ALONE = _measure()
 
 
 def is_alone(handle: Any, lists: int = 0) -> bool:
     """Do only `handle`, and so many lists of arrays in use, hold its value?"""
     if isinstance(handle._kept, Array):
-        return _held_array(handle) == _ALONE
+        return _held_array(handle) == (_ALONE[0] + lists, _ALONE[1])
     return _held(handle) == (_NODE, _ARRAY + lists, _STORAGE)
+
+
+def are_alone(handles: Sequence[Any], arrays: Sequence[Array]) -> bool:
+    """`is_alone` of every one in little time, where all are at rest without a node: `arrays` is
+    what they keep, and is in another list besides."""
+    return [handle._kept for handle in handles] == arrays and _all_held(arrays) == _ALL_ALONE
 
 
 def has_gradient_alone(owner: Any) -> bool:

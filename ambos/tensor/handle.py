@@ -7,7 +7,7 @@ never alias each other. Most methods are attached in `methods.py` from the funct
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ambos.core.dtype import PYTHON, DType, Number, as_dtype
@@ -414,13 +414,16 @@ def wrap(node: Node) -> Tensor:
     return tensor
 
 
-def wrap_value(array: Array) -> Tensor:
-    """A new handle on a value, which has no node until somebody asks for it."""
-    tensor = Tensor.__new__(Tensor)
-    tensor._kept = array
-    tensor._grad = None
-    tensor._retains_grad = False
-    return tensor
+def wrap_values(arrays: Iterable[Array]) -> list[Tensor]:
+    """New handles on values, which have no nodes until somebody asks for them."""
+    made = []
+    for array in arrays:
+        tensor = Tensor.__new__(Tensor)
+        tensor._kept = array
+        tensor._grad = None
+        tensor._retains_grad = False
+        made.append(tensor)
+    return made
 
 
 def operand_of(value: Any) -> Operand:
@@ -494,5 +497,5 @@ def reshaped(node: Node, shape: Shape) -> Node:
 
 __all__ = [
     "Number", "Tensor", "floating", "infix", "node_of", "operand_of", "reshaped", "shape_of",
-    "wrap", "wrap_value",
+    "wrap", "wrap_values",
 ]  # fmt: skip

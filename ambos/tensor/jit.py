@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from ambos.core import tree
 from ambos.core.collector import held_off
 from ambos.core.config import config
@@ -38,15 +36,15 @@ from ambos.tensor.recording import Recording
 from ambos.tensor.resting import begin, end
 from ambos.tensor.signature import (
     Chosen,
+    Given,
     Layout,
     argument_name,
     built,
     filled,
-    fixed_key,
     flattened,
     laid_out,
     layout_key,
-    tensor_key,
+    read,
     unmarked,
 )
 from ambos.tensor.tracing import current
@@ -109,22 +107,10 @@ class Jitted:
             return self._fn(*args, **kwargs)
         given = self._statics.wrapped(args, kwargs) if self._has_statics else (args, kwargs)
         leaves, layout = flattened(*given)
-        tensors: list[Tensor] = []
-        numbers: dict[int, int] = {}  # by the id of a tensor
         key: list[Any] = [layout_key(layout), tracking.enabled, config.threads, config.cpu]
-        for place, leaf in enumerate(leaves):
-            if not isinstance(leaf, Tensor):
-                if isinstance(leaf, type) or not hasattr(leaf, "__array__"):
-                    key.append(fixed_key(leaf))
-                    continue
-                leaf = leaves[place] = Tensor(np.asarray(leaf))
-            number = len(tensors)
-            first = numbers.setdefault(id(leaf), number)
-            known = tensor_key(leaf, first if first != number else None)
-            if known is None:  # differentiated from outside: part of that graph
-                return self._fn(*args, **kwargs)
-            key.append(known)
-            tensors.append(leaf)
+        tensors = read(leaves, key)
+        if tensors is None:  # differentiated from outside: part of that graph
+            return self._fn(*args, **kwargs)
         with self._lock:
             recordings = self._recordings.get(signature := tuple(key))
             if recordings is None:
@@ -143,7 +129,7 @@ class Jitted:
             return self._first_call(layout, leaves, tensors, signature, (args, kwargs))
 
     def _first_call(
-        self, layout: Layout, leaves: Sequence[Any], tensors: Sequence[Tensor],
+        self, layout: Layout, leaves: Sequence[Any], tensors: Given,
         signature: tuple[Any, ...], call: tuple[tuple[Any, ...], dict[str, Any]],
     ) -> Any:  # fmt: skip
         """Record, and run what was recorded."""

@@ -21,7 +21,7 @@ from ambos.runtime.memory import in_words
 from ambos.tensor import live
 from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target
-from ambos.tensor.donations import Donations
+from ambos.tensor.donations import Donations, Place
 from ambos.tensor.filters import lay_out_vectors
 from ambos.tensor.handle import Tensor
 from ambos.tensor.realize import Plan, find_plan, lines_of, place_of
@@ -256,8 +256,12 @@ class Recorder:
             number = self.arguments.get(leaves[place], -1)
             is_free = shared[output] == 1 and place not in stays
             if number in self.donated and is_free and given[id(self.tensors[number])] == 1:
-                slot = output + program.num_inputs
-                places.append((number, slot, program.output_bytes[output]))
+                slot, value = output + program.num_inputs, leaves[place].value
+                alike = [(value.shape, value.strides, value.dtype)
+                         == (result.shape, result.strides, result.dtype)
+                         for result in results if result.output == output]  # fmt: skip
+                nbytes = program.output_bytes[output]
+                places.append(Place(number, slot, nbytes, all(alike)))
         return Donations(self.donated, places)
 
     def followed(self) -> dict[Node, Node]:

@@ -29,9 +29,8 @@ from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target, pick
 from ambos.tensor.donations import Donations
 from ambos.tensor.failures import HostFailure, located
-from ambos.tensor.handle import Tensor, wrap, wrap_value
+from ambos.tensor.handle import Tensor, wrap, wrap_values
 from ambos.tensor.resting import (
-    array_of,
     attention,
     changing,
     is_at_rest,
@@ -41,12 +40,16 @@ from ambos.tensor.resting import (
     rebind,
 )
 from ambos.tensor.room import Room, room_for, told
+from ambos.tensor.signature import Given
 from ambos.tensor.spent import SPENT
 from ambos.tensor.tracing import Guards, HostValue, makeup
 
 if TYPE_CHECKING:  # it loads the compiler, which importing ambos should not
     from ambos.tensor.realize import Plan
 
+# The memory of a call's results, by slot; where an argument was given away for one that is just
+# like it, its array, which serves again.
+Outputs = dict[int, Storage | Array]
 Complaint = tuple[Callable[[str], AmbosError], str]
 
 
@@ -115,15 +118,13 @@ class Bound:
         for place, captured in self.captured:
             self.slots[place] = captured.address
 
-    def run(self, tensors: Sequence[Tensor]) -> None:
+    def run(self, tensors: Given) -> None:
         """Compute; the output slots are filled already."""
         slots = self.slots
-        # Held until the end: another thread may rebind the handles meanwhile.
-        alive = []
+        arrays = tensors.arrays  # which hold them until the end: other threads may rebind handles
         for place, argument in self.arguments:
-            value = array_of(tensors[argument])
-            alive.append(value)
-            slots[place] = value.address
+            array = arrays[argument]
+            slots[place] = array.storage.address + array.offset
         try:
             if watch.watchers:
                 addresses = list(slots)
@@ -150,8 +151,11 @@ class Recording:
         self.guards, self.version = guards, guards.version
         self.rebound, self.gradients = list(rebound), gradients
         self.template = template
+        numbered = list(enumerate(template.leaves))
+        self.fixed = [(place, fixed) for place, (number, fixed) in numbered if number is None]
         self.results = main.plan.compiled.results
         program = main.plan.compiled.program
+        self.returned = [(self._slot_of(n), n) for n, _ in template.leaves if n is not None]
         self.output_bytes = list(enumerate(program.output_bytes, main.num_inputs))
         self.overwriting = [
             (r.captured, r.output + main.num_inputs)
@@ -192,14 +196,14 @@ class Recording:
         self.is_quick = False
         self.alive: list[Array] = []  # gradients that the Program reads, which are not watched
 
-    def holds(self, tensors: Sequence[Tensor]) -> bool:
+    def holds(self, tensors: Given) -> bool:
         """Is this what the function would do now? The answer True is for one `run`, which begins
         (`resting`) before this is asked."""
         for value, expected in self.guards.volatile:
             if value() != expected:
                 return False
         if tensors:
-            if not self.outside.isdisjoint(map(id, tensors)):
+            if not self.outside.isdisjoint(tensors.ids):
                 return False
             for number, argument in self.bound:
                 if tensors[number] is not argument():
@@ -210,7 +214,7 @@ class Recording:
         self.is_quick = self.settled is attention.version and self.version == makeup.version
         return self.is_quick or self._looks_same(tensors)
 
-    def _looks_same(self, tensors: Sequence[Tensor]) -> bool:
+    def _looks_same(self, tensors: Given) -> bool:
         """The same where something may have changed that is watched."""
         self.settled, version = None, makeup.version
         if not all(found.holds(tensors) for found in self.found):
@@ -226,14 +230,14 @@ class Recording:
             self.version = version
         return True
 
-    def reads_the_same(self, tensors: Sequence[Tensor]) -> bool:
+    def reads_the_same(self, tensors: Given) -> bool:
         """Does everything that the Program reads lie where it did?"""
         nodes = list(map(peek, self.handles))
         grads = [captured.holder(tensors)._node for captured in self.owned]
         self.alive = [node.value for node in grads]
         return list(map(call, self.expected)) == nodes + grads
 
-    def renew(self, tensors: Sequence[Tensor]) -> bool:
+    def renew(self, tensors: Given) -> bool:
         """Take what the handles hold now, if it is alike."""
         nodes: list[Node] = []
         for captured in self.captured:
@@ -275,7 +279,7 @@ class Recording:
         if self.check is not None:
             self.check.bound.connect()
 
-    def run(self, tensors: Sequence[Tensor], first: bool = False) -> Any:
+    def run(self, tensors: Given, first: bool = False) -> Any:
         """One call; `first` is the recorded one, whose host values are in place already.
 
         It comes between `begin` and `end` of `resting`, after `holds` or, the first time, `renew`.
@@ -297,36 +301,46 @@ class Recording:
                 raise error(message)
         if self.donations is None:
             return self._hand_out(outputs, tensors)
-        given = self.donations.held(tensors)
         result = self._hand_out(outputs, tensors)
-        self.donations.spend(given, self.function)
+        self.donations.spend(tensors, self.function)
         return result
 
-    def room(self, tensors: Sequence[Tensor]) -> Room:
+    def room(self, tensors: Given) -> Room:
         """The memory that a call takes."""
         sources = self.main.sources
-        leaves = [("argument", array_of(tensors[number])) for _, number in sources.arguments]
+        leaves = [("argument", tensors.arrays[number]) for _, number in sources.arguments]
         leaves += [("state", captured.holder(tensors)._node.value)
                    for _, captured in sources.captured]  # fmt: skip
         leaves += [("state", array) for _, array in sources.fixed]
         return room_for(self.main.plan.compiled, leaves, self.main.lines)
 
-    def _outputs(self, tensors: Sequence[Tensor]) -> dict[int, Storage]:
+    def _outputs(self, tensors: Given) -> Outputs:
         """Memory for the results, and their slots filled in."""
-        slots, fresh = self.main.slots, {}
         if not self.is_quick:
             self._overwrite(tensors)
-        if self.donations is not None:
-            for slot, storage in self.donations.storages(tensors):
-                fresh[slot] = storage
-                slots[slot] = storage.address
+        slots, donations = self.main.slots, self.donations
+        fresh: Outputs = {} if donations is None else self._given(tensors, donations)
         for slot, nbytes in self.missing:
             if slot not in fresh:
                 fresh[slot] = storage = Storage(nbytes)
                 slots[slot] = storage.address
         return fresh
 
-    def _overwrite(self, tensors: Sequence[Tensor]) -> None:
+    def _given(self, tensors: Given, donations: Donations) -> Outputs:
+        """Where results lie over arguments that are given away."""
+        slots = self.main.slots
+        every = donations.all_arrays(tensors)
+        if every is not None:
+            for slot, address in zip(donations.slots, every[1], strict=True):
+                slots[slot] = address
+            return dict(zip(donations.slots, every[0], strict=True))
+        found = donations.arrays(tensors)
+        for slot, (array, _) in found.items():
+            slots[slot] = array.address
+        return {slot: array if is_like else array.storage
+                for slot, (array, is_like) in found.items()}  # fmt: skip
+
+    def _overwrite(self, tensors: Given) -> None:
         """Write captured tensors in place where that may be; other results need memory."""
         taken = set()
         for captured, slot in self.overwriting:
@@ -334,23 +348,25 @@ class Recording:
                 self.main.slots[slot] = captured.address
                 taken.add(slot)
         self.missing = [pair for pair in self.output_bytes if pair[0] not in taken]
-        self.moving = [rebound for rebound in self.rebound if self._slot(rebound) not in taken]
+        self.moving = [r for r in self.rebound if self._slot_of(r.result) not in taken]
 
-    def _slot(self, rebound: Rebound) -> int:
-        """Where the Program finds the address for what a handle is rebound to, -1 for an input."""
-        output = self.results[rebound.result].output
+    def _slot_of(self, number: int) -> int:
+        """Where the Program finds the address for result `number`, -1 for an input."""
+        output = self.results[number].output
         return -1 if output is None else output + self.main.num_inputs
 
-    def _array(self, number: int, outputs: dict[int, Storage], tensors: Sequence[Tensor]) -> Array:
+    def _array(self, number: int, outputs: Outputs, tensors: Given) -> Array:
         """Result `number` of the Program."""
         result = self.results[number]
         if result.output is not None:
-            storage = outputs[result.output + self.main.num_inputs]
+            slot = result.output + self.main.num_inputs
+            found = outputs[slot]
+            storage = found.storage if isinstance(found, Array) else found
             return Array(storage, 0, result.shape, result.strides, result.dtype)
         held = self._input(result.input or 0, tensors)
         return held.seen_as(result.shape, result.strides, result.dtype)
 
-    def _input(self, place: int, tensors: Sequence[Tensor]) -> Array:
+    def _input(self, place: int, tensors: Given) -> Array:
         """Input `place` as it is at this call."""
         sources = self.main.sources
         for input_, captured in sources.captured:
@@ -359,15 +375,18 @@ class Recording:
                 return held
         for input_, argument in sources.arguments:
             if input_ == place:
-                return array_of(tensors[argument])
+                return tensors.arrays[argument]
         return dict(sources.fixed)[place]
 
-    def _hand_out(self, outputs: dict[int, Storage], tensors: Sequence[Tensor]) -> Any:
+    def _hand_out(self, outputs: Outputs, tensors: Given) -> Any:
         """Results become tensors, and handles are rebound."""
-        returned = [
-            fixed if number is None else wrap_value(self._array(number, outputs, tensors))
-            for number, fixed in self.template.leaves
-        ]
+        made = [outputs.get(slot) for slot, _ in self.returned]
+        returned: list[Any] = wrap_values([
+            found if isinstance(found, Array) else self._array(number, outputs, tensors)
+            for found, (_, number) in zip(made, self.returned, strict=True)
+        ])  # fmt: skip
+        for place, fixed in self.fixed:
+            returned.insert(place, fixed)
         if self.moving or not self.is_quick:
             moved = [(rebound, self._array(rebound.result, outputs, tensors))
                      for rebound in self.moving]  # fmt: skip
@@ -381,7 +400,7 @@ class Recording:
             return returned[0]
         return tree.unflatten(template.structure, returned)
 
-    def _rebind(self, moved: Sequence[tuple[Rebound, Array]], tensors: Sequence[Tensor]) -> None:
+    def _rebind(self, moved: Sequence[tuple[Rebound, Array]], tensors: Given) -> None:
         """Give handles from outside what the call has made for them, and see whether all is then
         as the next call expects it."""
         for rebound, array in moved:
@@ -428,7 +447,7 @@ class ValueCheck:
             for flag, complaint in zip(flags, complaints, strict=True)
         ]
 
-    def run(self, tensors: Sequence[Tensor]) -> None:
+    def run(self, tensors: Given) -> None:
         """Raise for the first check that fails."""
         self.bound.run(tensors)
         for wrong, error, message in self.outcomes:

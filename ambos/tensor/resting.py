@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from ambos.graph.node import Node
@@ -161,6 +161,22 @@ def rebind(handle: Handle, node: Node) -> None:
         handle._node = node
         handle._kept = AWAKE
         changed(old)
+
+
+def use_up(
+    handles: Sequence[Handle], arrays: Sequence[Array], numbers: Iterable[int],
+    nodes: Iterable[Node],
+) -> None:  # fmt: skip
+    """Of the handles of these numbers, those that still hold their array hold a node without value
+    from now on."""
+    with changing:
+        for number, node in zip(numbers, nodes, strict=True):
+            handle, array = handles[number], arrays[number]
+            if handle._kept is array:
+                handle._node = node
+                handle._kept = None
+            elif array_of(handle) is array:
+                rebind(handle, node)
 
 
 def put_gradient(handle: Handle, grad: Any) -> None:

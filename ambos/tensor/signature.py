@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from ambos.core import tree
 from ambos.core.arguments import integer
 from ambos.core.containers import container_of
 from ambos.core.errors import ArgumentError, ArgumentTypeError
 from ambos.core.paths import DictKey, Path, SequenceKey
+from ambos.core.shape import Shape
+from ambos.graph.node import Node
 from ambos.tensor import live
 from ambos.tensor.array import Array
 from ambos.tensor.handle import Tensor
@@ -22,6 +27,31 @@ Layout = Any  # a Structure, or the number of plain arguments
 
 class Fixed(tuple[type, Hashable]):
     """An argument that is no tensor: its type and what is equal for equal bits."""
+
+    __slots__ = ()
+
+
+class Facts(tuple[Any, ...]):
+    """What a recording fixes of a tensor: shape, dtype, strides, whether it is tracked, the number
+    of the argument that is the same tensor. There is one object for all that are alike, so that a
+    call compares hundreds of them in no time."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+
+
+class Given(list[Tensor]):
+    """The tensors among the arguments of a call, with what they hold and their ids."""
+
+    __slots__ = ("arrays", "ids")
+    arrays: list[Array]
+    ids: list[int]
+
+
+class Positional(tuple[Any, ...]):
+    """The arguments of a call without keywords."""
 
     __slots__ = ()
 
@@ -99,14 +129,19 @@ def flattened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any],
                 break
         else:
             return list(args), len(args)
+        return tree.flatten(Positional(args), tree.is_object)
     return tree.flatten((args, kwargs), tree.is_object)
 
 
 def laid_out(layout: Layout) -> tree.Structure:
     """The structure of (args, kwargs)."""
-    if isinstance(layout, tree.Structure):
+    if not isinstance(layout, tree.Structure):
+        return tree.structure(((0,) * layout, {}))
+    if layout.kind is not Positional:
         return layout
-    return tree.structure(((0,) * layout, {}))
+    children = layout.children
+    args = tree.Structure(tuple, (), children, len(children))
+    return tree.Structure(tuple, (), (args, tree.structure({})), 2)
 
 
 def layout_key(layout: Layout) -> Hashable:
@@ -134,24 +169,71 @@ def unmarked(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], di
     return [plain(arg) for arg in args], {name: plain(value) for name, value in kwargs.items()}
 
 
-def tensor_key(tensor: Tensor, same: int | None) -> Any:
-    """What a recording fixes of an argument, or None where it belongs to an outer graph. `same` is
-    the number of the tensor where it is an argument already."""
-    value = tensor._kept
-    if isinstance(value, Array):
-        return value.shape, value.dtype.name, value.strides, False, same
+def read(leaves: list[Any], key: list[Any]) -> Given | None:
+    """The tensors among `leaves`, where arrays of other libraries become tensors; what a recording
+    fixes of each leaf is added to `key`. None where a tensor belongs to an outer graph."""
+    given, arrays, start = Given(), [], len(key)
+    for place, leaf in enumerate(leaves):
+        if not isinstance(leaf, Tensor):
+            if isinstance(leaf, type) or not hasattr(leaf, "__array__"):
+                key.append(fixed_key(leaf))
+                continue
+            leaf = leaves[place] = Tensor(np.asarray(leaf))
+        array, is_tracked = leaf._kept, False
+        if not isinstance(array, Array):
+            node = _computed(leaf)
+            if node is None:
+                return None
+            array, is_tracked = node.value, node.tracked
+        key.append(_tracked_facts(array) if is_tracked else array.facts or facts_of(array))
+        given.append(leaf)
+        arrays.append(array)
+    given.arrays, given.ids = arrays, list(map(id, given))
+    if len(set(given.ids)) < len(arrays):
+        _mark_repeated(given, key, start)
+    return given
+
+
+def _computed(tensor: Tensor) -> Node | None:
+    """The node of `tensor`, which has a value; None where it belongs to an outer graph."""
     node = peek(tensor)
     if node.value is None:
         if node.tracked:
             return None
         live.evaluate([tensor])
         node = peek(tensor)
-        if node.value is None:
-            return None
-    if node.tracked and node.inputs:
-        return None
-    value = node.value
-    return node.shape, node.dtype.name, value.strides, node.tracked, same
+    return None if node.value is None or (node.tracked and node.inputs) else node
+
+
+@lru_cache(1 << 16)
+def _facts(
+    shape: Shape, dtype: str, strides: Shape, is_tracked: bool = False, same: int | None = None
+) -> Facts:
+    return Facts((shape, dtype, strides, is_tracked, same))
+
+
+def facts_of(array: Array) -> Facts:
+    """What a recording fixes of an argument that holds `array`."""
+    found: Facts | None = array.facts
+    if found is None:
+        found = array.facts = _facts(array.shape, array.dtype.name, array.strides)
+    return found
+
+
+def _tracked_facts(array: Array) -> Facts:
+    return _facts(array.shape, array.dtype.name, array.strides, True)
+
+
+def _mark_repeated(given: Given, key: list[Any], start: int) -> None:
+    """Tensors that are an argument already are told by the number of the first time."""
+    first: dict[int, int] = {}
+    number = 0
+    for place, part in enumerate(key[start:], start):
+        if isinstance(part, Facts):
+            known = first.setdefault(given.ids[number], number)
+            if known != number:
+                key[place] = _facts(*part[:4], known)
+            number += 1
 
 
 def fixed_key(leaf: Any) -> Fixed:
