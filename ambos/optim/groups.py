@@ -171,12 +171,12 @@ def settings_of(group: Group, apart: tuple[str, ...]) -> Callable[[], tuple[Any,
     since a jitted step asks at every call. Of those `apart`, whose numbers are data, it tells only
     whether they are zero."""
     skipped = ("params", "param_names", "lr", "initial_lr", *apart)
-    read = itemgetter("params", *(key for key in group if key not in skipped))
-    numbers = itemgetter("params", *apart)
+    fixed = [key for key in group if key not in skipped]
+    read = itemgetter(*fixed) if fixed else len
+    zeros = itemgetter(*apart) if len(apart) > 1 else lambda group: map(group.get, apart)
 
     def settings() -> tuple[Any, ...]:
-        parameters, *others = read(group) if len(group) > len(skipped) else (group["params"],)
-        return len(parameters), *others, *map(_is_zero, numbers(group)[1:] if apart else ())
+        return len(group["params"]), read(group), *map(_is_zero, zeros(group))
 
     return settings
 

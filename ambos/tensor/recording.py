@@ -380,11 +380,13 @@ class Recording:
 
     def _hand_out(self, outputs: Outputs, tensors: Given) -> Any:
         """Results become tensors, and handles are rebound."""
-        made = [outputs.get(slot) for slot, _ in self.returned]
-        returned: list[Any] = wrap_values([
-            found if isinstance(found, Array) else self._array(number, outputs, tensors)
-            for found, (_, number) in zip(made, self.returned, strict=True)
-        ])  # fmt: skip
+        made = []
+        for slot, number in self.returned:
+            found = outputs.get(slot)
+            if not isinstance(found, Array):
+                found = self._array(number, outputs, tensors)
+            made.append(found)
+        returned: list[Any] = wrap_values(made)
         for place, fixed in self.fixed:
             returned.insert(place, fixed)
         if self.moving or not self.is_quick:

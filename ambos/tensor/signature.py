@@ -50,6 +50,10 @@ class Given(list[Tensor]):
     ids: list[int]
 
 
+NOTHING = Given()
+NOTHING.arrays, NOTHING.ids = [], []
+
+
 class Positional(tuple[Any, ...]):
     """The arguments of a call without keywords."""
 
@@ -172,6 +176,8 @@ def unmarked(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], di
 def read(leaves: list[Any], key: list[Any]) -> Given | None:
     """The tensors among `leaves`, where arrays of other libraries become tensors; what a recording
     fixes of each leaf is added to `key`. None where a tensor belongs to an outer graph."""
+    if not leaves:
+        return NOTHING
     given, arrays, start = Given(), [], len(key)
     for place, leaf in enumerate(leaves):
         if not isinstance(leaf, Tensor):

@@ -103,3 +103,82 @@ def test_an_error_uses_nothing_up():
     x = am.evaluate(am.rand(8))
     place = address(x)
     assert address(Model().renewed(x)) == place
+
+
+def foreign():
+    """Eight zeros in memory that is not ours, at an address that would do."""
+    memory = np.zeros(32, np.float32)
+    begin = -memory.ctypes.data % 64 // 4
+    return am.from_dlpack(memory[begin : begin + 8])
+
+
+MANY = 6  # so many that all are asked at once
+CASES = {
+    "results": lambda p: p,
+    "a view": lambda p: p | {"p1": (p["p1"], np.asarray(p["p1"]))},
+    "a handle": lambda p: p | {"p2": (p["p2"], p["p2"].detach())},
+    "what is pending": lambda p: p | {"p2": (p["p2"], p["p2"] + 1)},
+    "looked at": lambda p: p | {"p0": (p["p0"], p["p0"].tolist())},
+    "zeros": lambda p: p | {"p3": am.zeros(8)},
+    "foreign memory": lambda p: p | {"p4": foreign()},
+    "a part": lambda p: p | {"p4": am.evaluate(am.ones(16))[8:]},
+    "one twice": lambda p: p | {"p5": p["p0"]},
+    "tracked": lambda p: p | {"p1": p["p1"].detach().requires_grad_()},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_many_arguments_are_given_away_like_one(case):
+    """Step by step, with something done to the arguments of the third."""
+
+    def play(run):
+        p = {f"p{n}": am.evaluate(am.arange(8.0) + n) for n in range(MANY)}
+        held, shown = [], []
+        for number in range(6):
+            if number == 3:
+                p = CASES[case](p)
+                held = [pair[1] for pair in p.values() if isinstance(pair, tuple)]
+                p = {name: v[0] if isinstance(v, tuple) else v for name, v in p.items()}
+            old = p
+            p, total = run(p)
+            shown.append((total.item(), [np.array(value).tolist() for value in held]))
+            if run is jitted:
+                for value in old.values():
+                    with pytest.raises(TracingError, match="was donated"):
+                        value.tolist()
+        return shown, {name: value.tolist() for name, value in p.items()}
+
+    def descend(p):
+        return {name: value * 0.5 + 1 for name, value in p.items()}, sum(
+            value.detach().sum() for value in p.values()
+        )
+
+    jitted = am.jit(descend, donate_argnums=0)
+    assert play(jitted) == play(descend)
+
+
+def test_memory_goes_round():
+    p = {f"p{n}": am.evaluate(am.arange(8.0) + n) for n in range(MANY)}
+    run = am.jit(lambda p: {name: value + 1 for name, value in p.items()}, donate_argnums=0)
+    p = run(run(p))
+    places = {name: value._kept.address for name, value in p.items()}
+    for _ in range(4):
+        p = run(p)
+        assert {name: value._kept.address for name, value in p.items()} == places
+    p["p3"].tolist()
+    p["p4"] + 1  # it has a node now
+    p = run(p)
+    assert {name: address(value) for name, value in p.items()} == places
+    assert p["p4"].tolist() == [4.0 + 7 + n for n in range(8)]
+
+
+def test_other_layouts_and_keywords_are_other_calls():
+    run = am.jit(lambda *args, **kwargs: sum(am.tree.leaves((args, kwargs))))
+    one, two = am.tensor(1.0), am.tensor(2.0)
+    calls = [((one, two), {}), (((one,), {"k": two}), {}), ((one,), {"k": two}), ((), {"k": one}),
+             (([one, two],), {}), (((one, two),), {}), ((one, one), {}), ((two,), {"k": two})]  # fmt: skip
+    for _ in range(2):
+        for args, kwargs in calls:
+            wanted = sum(leaf.item() for leaf in am.tree.leaves((args, kwargs)))
+            assert run(*args, **kwargs).item() == wanted
+    assert sum(map(len, run._recordings.values())) >= len(calls)
