@@ -175,8 +175,10 @@ def test_memory_goes_round():
 def test_other_layouts_and_keywords_are_other_calls():
     run = am.jit(lambda *args, **kwargs: sum(am.tree.leaves((args, kwargs))))
     one, two = am.tensor(1.0), am.tensor(2.0)
-    calls = [((one, two), {}), (((one,), {"k": two}), {}), ((one,), {"k": two}), ((), {"k": one}),
-             (([one, two],), {}), (((one, two),), {}), ((one, one), {}), ((two,), {"k": two})]  # fmt: skip
+    calls = [
+        ((one, two), {}), (((one,), {"k": two}), {}), ((one,), {"k": two}), ((), {"k": one}),
+        (([one, two],), {}), (((one, two),), {}), ((one, one), {}), ((two,), {"k": two}),
+    ]  # fmt: skip
     for _ in range(2):
         for args, kwargs in calls:
             wanted = sum(leaf.item() for leaf in am.tree.leaves((args, kwargs)))
