@@ -7,7 +7,7 @@ never alias each other. Most methods are attached in `methods.py` from the funct
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ambos.core.dtype import PYTHON, DType, Number, as_dtype
@@ -24,7 +24,6 @@ from ambos.graph.node import Node, tracking
 from ambos.ops import arithmetic as ops
 from ambos.ops.functions import power
 from ambos.ops.movement import permute, reshape
-from ambos.tensor.array import Array
 from ambos.tensor.casting import recast
 from ambos.tensor.given import data_of
 from ambos.tensor.live import hold, leaf_handle, leaf_node, register, register_leaf
@@ -414,18 +413,6 @@ def wrap(node: Node) -> Tensor:
     return tensor
 
 
-def wrap_values(arrays: Iterable[Array]) -> list[Tensor]:
-    """New handles on values, which have no nodes until somebody asks for them."""
-    made = []
-    for array in arrays:
-        tensor = Tensor.__new__(Tensor)
-        tensor._kept = array
-        tensor._grad = None
-        tensor._retains_grad = False
-        made.append(tensor)
-    return made
-
-
 def operand_of(value: Any) -> Operand:
     """`value` as an operand: a node, or the Python scalar that it is."""
     if isinstance(value, Tensor):
@@ -497,5 +484,5 @@ def reshaped(node: Node, shape: Shape) -> Node:
 
 __all__ = [
     "Number", "Tensor", "floating", "infix", "node_of", "operand_of", "reshaped", "shape_of",
-    "wrap", "wrap_values",
+    "wrap",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ met inside by another way as well, for that very argument only.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import call
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from ambos.tensor.array import Array
 from ambos.tensor.captured import Captured, Found, Target, pick
 from ambos.tensor.donations import Donations
 from ambos.tensor.failures import HostFailure, located
-from ambos.tensor.handle import Tensor, wrap, wrap_values
+from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.resting import (
     attention,
     changing,
@@ -386,7 +386,7 @@ class Recording:
             if not isinstance(found, Array):
                 found = self._array(number, outputs, tensors)
             made.append(found)
-        returned: list[Any] = wrap_values(made)
+        returned: list[Any] = _wrapped(made)
         for place, fixed in self.fixed:
             returned.insert(place, fixed)
         if self.moving or not self.is_quick:
@@ -455,6 +455,18 @@ class ValueCheck:
         for wrong, error, message in self.outcomes:
             if wrong.value:
                 raise error(message)
+
+
+def _wrapped(arrays: Iterable[Array]) -> list[Tensor]:
+    """New handles on values, which have no nodes until somebody asks for them."""
+    made = []
+    for array in arrays:
+        tensor = Tensor.__new__(Tensor)
+        tensor._kept = array
+        tensor._grad = None
+        tensor._retains_grad = False
+        made.append(tensor)
+    return made
 
 
 def _cell(array: Array, value: HostValue) -> Any:
