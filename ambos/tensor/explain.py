@@ -147,9 +147,10 @@ def inside_text(launch: Launch, indent: int) -> list[str]:
     if control is None:
         return []
     text = []
+    one = ", all of it in one kernel" if control.woven else ""
     numbers = [f"branch {number}" for number in range(len(control.parts))]
     for title, part in zip(PARTS.get(control.how, numbers), control.parts, strict=True):
-        text.append(f"{' ' * indent}{title}  {size(part.program.arena_bytes)} of arena")
+        text.append(f"{' ' * indent}{title}  {size(part.program.arena_bytes)} of arena{one}")
         for inner in part.program.launches:
             text.append(clip(f"{' ' * (indent + 7)}{inner.kernel.label}", WIDTH))
             text += inside_text(inner, indent + 7)
