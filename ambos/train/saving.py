@@ -157,7 +157,9 @@ def _restore_plan(model: Any, tensors: Mapping[str, Tensor], plan: dict[str, Any
         numbers = group["params"]
         settings = {key: value for key, value in group.items() if key != "params"}
         rule.add_param_group({"params": [parameters[n] for n in numbers], **settings})
-    state: dict[int, dict[str, Any]] = {int(n): dict(s) for n, s in plan["numbers"].items()}
+    old = {number: {"step": step} for number, step in plan.get("steps", {}).items()}  # of 0.1
+    numbers = plan.get("numbers", old)
+    state: dict[int, dict[str, Any]] = {int(n): dict(s) for n, s in numbers.items()}
     for name, value in tensors.items():
         if name.startswith(OPTIMIZER):
             number, key = name.removeprefix(OPTIMIZER).split("/")

@@ -10,6 +10,7 @@ def test_five_steps_equal_pytorchs(name: str) -> None:
     count, differences = optimizers.check(name)
     assert count >= 5
     assert differences == []
+    assert optimizers.accepted(name)[1] == []
 
 
 def test_the_database_is_the_one_that_was_looked_at() -> None:

@@ -159,6 +159,24 @@ def rewrite(path, change):
     files.write(path, tensors, config)
 
 
+def test_files_of_the_first_version_are_read(tmp_path):
+    model = trained()
+    model.save(tmp_path / "model.safetensors")
+
+    def as_then(tensors, config):
+        plan = config["plan"]
+        plan["steps"] = {n: numbers["step"] for n, numbers in plan.pop("numbers").items()}
+        for group in plan["groups"]:
+            for key in ("maximize", "foreach", "capturable", "differentiable", "fused",
+                        "decoupled_weight_decay", "param_names"):  # fmt: skip
+                group.pop(key, None)
+
+    rewrite(tmp_path / "model.safetensors", as_then)
+    twin = am.Model.load(tmp_path / "model.safetensors")
+    ours, theirs = (m.optimizer.state_dict()["state"] for m in (model, twin))
+    assert [s["step"] for s in ours.values()] == [s["step"] for s in theirs.values()]
+
+
 @pytest.mark.parametrize(
     "change",
     [
