@@ -36,6 +36,8 @@ settings.load_profile("ambos")
 # would then be that in place of the function.
 importlib.import_module("ambos")
 
+pytest_plugins = ["tests.durations"]
+
 
 def pytest_collection_finish() -> None:
     """The oracles and 16,000 collected tests are millions of objects that stay. The collector need
