@@ -293,11 +293,12 @@ class LLVMBuilder(Frame):
         return self.convert(high, a.dtype)
 
     def repeat(
-        self, limit: int, turn: Callable[..., Sequence[Value]], *state: Value
-    ) -> tuple[Value, ...]:
+        self, limit: int, turn: Callable[..., Sequence[Value]], *state: Value,
+        only: Value | None = None,
+    ) -> tuple[Value, ...]:  # fmt: skip
         """A loop: see core.builder."""
         self.repeats = True
-        return turns.repeat(self, limit, turn, state)
+        return turns.repeat(self, limit, turn, state, only)
 
     # --- conversions -----------------------------------------------------------------------------
 

@@ -11,15 +11,20 @@ from ambos.core.errors import CompilerError
 
 
 def repeat(
-    b: Writer, limit: int, turn: Callable[..., Sequence[Value]], state: Sequence[Value]
-) -> tuple[Value, ...]:
+    b: Writer, limit: int, turn: Callable[..., Sequence[Value]], state: Sequence[Value],
+    only: Value | None = None,
+) -> tuple[Value, ...]:  # fmt: skip
     """See `core.builder`. The vector goes on while any of its lanes does; a lane that is done is
     put back to what it was after every turn."""
     vector = any(value.vector for value in state)
     true = f"splat ({b.kind(bool_, False)} true)" if vector else "true"
+    stop = str(limit)
+    if only is not None:
+        true, begins = b.operand(only, vector), _any_lane(b, only)
+        stop = b.pure(f"select i1 {begins}, i64 {limit}, i64 0", only.depth)
     carried = [(b.kind(bool_, vector), true)]
     carried += [(b.kind(value.dtype, vector), b.operand(value, vector)) for value in state]
-    with b.loop("0", str(limit), 1, carried) as loop:
+    with b.loop("0", stop, 1, carried) as loop:
         active = b.value(loop.inner[0], bool_, vector, b.depth)
         before = [
             b.value(name, value.dtype, vector, b.depth)

@@ -80,9 +80,13 @@ class Builder(Protocol):
         """Upper half of the full product of two uint32 (for counter-based random numbers)."""
         ...
 
-    def repeat(self, limit: int, turn: Callable[..., Sequence[Value]], *state: Value) -> Any:
+    def repeat(
+        self, limit: int, turn: Callable[..., Sequence[Value]], *state: Value,
+        only: Value | None = None,
+    ) -> Any:  # fmt: skip
         """The state after turns of `more, *state = turn(*state)`: each lane goes on while its own
         `more` (bool) holds, at most `limit` turns in all, and keeps its state from then on. So
         what a lane computes does not depend on its neighbours. Some of `state` must vary with the
-        lanes if what `turn` computes does."""
+        lanes if what `turn` computes does. With `only` a lane begins if it holds there; where it
+        holds nowhere, nothing is computed."""
         ...

@@ -85,7 +85,7 @@ class Rsqrt(Pointwise):
 
 
 class Sin(Pointwise):
-    """Sine of an angle in radians; digits are lost beyond 1e5 (float32) or 1e8."""
+    """Sine of an angle in radians; in float64 digits are lost beyond 1e8."""
 
     accepts = "fc"
     cost, lower = 16, elementary.sin
@@ -94,7 +94,7 @@ class Sin(Pointwise):
 
 
 class Cos(Pointwise):
-    """Cosine of an angle in radians; digits are lost beyond 1e5 (float32) or 1e8."""
+    """Cosine of an angle in radians; in float64 digits are lost beyond 1e8."""
 
     accepts = "fc"
     cost, lower = 16, elementary.cos
@@ -103,7 +103,7 @@ class Cos(Pointwise):
 
 
 class Tan(Pointwise):
-    """Tangent of an angle in radians; digits are lost beyond 1e5 (float32) or 1e8."""
+    """Tangent of an angle in radians; in float64 digits are lost beyond 1e8."""
 
     accepts = "fc"
     cost, lower, domain = 20, elementary.tan, (-1.4, 1.4)

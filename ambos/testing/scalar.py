@@ -209,10 +209,11 @@ class NumpyBuilder:
         return NumpyValue((product >> np.uint64(32)).astype(np.uint32), uint32)
 
     def repeat(
-        self, limit: int, turn: Callable[..., Sequence[NumpyValue]], *state: NumpyValue
-    ) -> tuple[NumpyValue, ...]:
-        active = np.asarray(True)
-        for _ in range(limit):
+        self, limit: int, turn: Callable[..., Sequence[NumpyValue]], *state: NumpyValue,
+        only: NumpyValue | None = None,
+    ) -> tuple[NumpyValue, ...]:  # fmt: skip
+        active = np.asarray(True) if only is None else only.data
+        for _ in range(limit if active.any() else 0):
             more, *following = turn(*state)
             state = tuple(
                 NumpyValue(np.asarray(np.where(active, new.data, old.data)), old.dtype)

@@ -3,10 +3,13 @@
 x = n pi/2 + r with |r| <= pi/4; the low bits of n choose sine or cosine and the sign. pi/2 is cut
 into parts (Cody and Waite 1980) and subtracted by fma (float32) or in parts so short that
 n * part is exact (float64), which keeps r accurate next to the multiples of pi too. Past the range
-of the reduction (float32: 2^22, float64: 1e8) the result still lies in [-1, 1] but means nothing.
+of that, float32 arguments are multiplied by as many bits of 2/pi as matter (Payne and Hanek 1983),
+where there are any; of float64 beyond 1e8 the result still lies in [-1, 1] but means nothing.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 from ambos.core.builder import Builder, Value
 from ambos.core.dtype import float32, float64, int32, uint32, uint64
@@ -21,6 +24,11 @@ from ambos.ops.elementary.formats import (
 )
 
 TWO_OVER_PI = 0.6366197723675814
+FAR = 2.0**16  # from where on the parts of pi/2 are too short, in float32
+TWO_OVER_PI_BITS = (  # behind nine zeros: from the place of 2^9 on
+    0x00517CC1, 0xB727220A, 0x94FE13AB, 0xE8FA9A6E, 0xE06DB14A,
+    0xCC9E21C8, 0x20FF28B1,
+)  # fmt: skip
 # Parts above 0, so that n = 0 keeps the sign of -0.
 PARTS_SINGLE = (1.570796251296997, 7.549789415861596e-08, 5.390302529957765e-15)
 PARTS_DOUBLE = (  # 27 bits each, the rest
@@ -85,14 +93,19 @@ def bounded(b: Builder, r: Value, bound: float = 0.7861) -> Value:
 
 
 def reduce_single(b: Builder, x: Value) -> tuple[Value, Value]:
-    """(r, n modulo 2^22 in the low bits) of a float32 x. The first step is exact, and by fma each
+    """(r, n modulo 4 in the low bits) of a float32 x. The first step is exact, and by fma each
     other one rounds once, relative to what is left."""
     shifted = b.fma(x, TWO_OVER_PI, 1.5 * 2.0**23)
     n = shifted - 1.5 * 2.0**23
     r = b.fma(n, -PARTS_SINGLE[0], x)
     r = b.fma(n, -PARTS_SINGLE[1], r)
     r = b.fma(n, -PARTS_SINGLE[2], r)
-    return bounded(b, r, 1.0), b.bitcast(shifted, uint32)
+
+    def turn(_: Value, __: Value) -> tuple[Value, Value, Value]:
+        far, quadrant = reduce_far(b, x)
+        return x.ne(x), b.convert(far, float32), quadrant
+
+    return tuple(b.repeat(1, turn, r, b.bitcast(shifted, uint32), only=is_far(b, x)))
 
 
 def reduce_wide(b: Builder, x: Value) -> tuple[Value, Value]:
@@ -101,7 +114,45 @@ def reduce_wide(b: Builder, x: Value) -> tuple[Value, Value]:
     shifted = b.fma(wide, TWO_OVER_PI, 1.5 * 2.0**52)
     n = shifted - 1.5 * 2.0**52
     r = b.fma(n, -HALF_PI_LOW, b.fma(n, -HALF_PI, wide))
-    return r, b.convert(b.bitcast(shifted, uint64), uint32)
+
+    def turn(_: Value, __: Value) -> tuple[Value, Value, Value]:
+        return x.ne(x), *reduce_far(b, x)
+
+    quadrant = b.convert(b.bitcast(shifted, uint64), uint32)
+    return tuple(b.repeat(1, turn, r, quadrant, only=is_far(b, x)))
+
+
+def is_far(b: Builder, x: Value) -> Value:
+    """Is a float32 too large for the parts of pi/2? Infinities are not: they give nan there."""
+    size = b.abs(x)
+    return (size >= FAR) & (size < float("inf"))
+
+
+def reduce_far(b: Builder, x: Value) -> tuple[Value, Value]:
+    """(r as float64, n modulo 4) of a float32 x from 2^16 on: |x| is m 2^e for a whole m, and of
+    2/pi only 96 bits from the place 2^(1 - e) on matter to m 2^e 2/pi modulo 4."""
+    word = b.bitcast(x, uint32)
+    place = ((word >> 23) & 0xFF) - 143
+    m = (word & 0x7FFFFF) | 0x800000
+    first, shift = place >> 5, place & 31
+    words = []
+    for start in range(4):
+        found = b.const(TWO_OVER_PI_BITS[start + 3], uint32)
+        for skipped in (2, 1, 0):
+            other = b.const(TWO_OVER_PI_BITS[start + skipped], uint32)
+            found = b.select(first.eq(skipped), other, found)
+        words.append(found)
+    high, middle, low = [(one << shift) | ((other >> 1) >> (31 - shift))
+                         for one, other in pairwise(words)]  # fmt: skip
+    # The upper 64 of 96 bits of m times these: n, of two bits, and r in units of 2^-62 quarters.
+    carried = b.mul_high(m, low)
+    under = m * middle + carried
+    over = m * high + b.mul_high(m, middle) + b.select(under < carried, b.const(1, uint32), 0)
+    quadrant = (over + (1 << 29)) >> 30
+    whole = b.convert(b.bitcast((over << 2) | (under >> 30), int32), float64)
+    r = b.fma(b.convert(under << 2, float64), 2.0**-32, whole) * (HALF_PI * 2.0**-32)
+    below = x < 0.0
+    return b.select(below, -r, r), b.select(below, 4 - quadrant, quadrant)
 
 
 def reduce_double(b: Builder, x: Value) -> tuple[Value, Value, Value]:
