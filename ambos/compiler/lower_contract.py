@@ -33,6 +33,7 @@ from ambos.ops.sources import input_
 # itself: lines that far apart meet in few sets of the caches. (Weight gradients of 3x3 convolutions
 # with a copy: 512 channels 53 -> 75 % of the FMA peak, 256 66 -> 77, 128 75 -> 75, 64 76 -> 58.)
 FAR = 128
+THIN = 8  # columns of a side that vectors should not run along
 SMALL = 1 << 17  # products that are not worth waking a thread
 
 
@@ -63,7 +64,8 @@ class Contraction:
         self.group, self.context = group, context
         self.node = next(m for m in group.members if m.op.name == "contract")
         self.a_node, self.b_node, self.spec = *self.node.inputs, self.node.attrs[0]
-        if self.spec.is_plain and self.should_swap():
+        self.is_thin = self.spec.is_plain and self.should_swap()
+        if self.is_thin:
             self.a_node, self.b_node = self.b_node, self.a_node
             self.spec = replace(self.spec, a=plain(self.spec.b), b=self.spec.a_labels)
         self.labels = [label for label, _ in self.spec.extents]
@@ -78,7 +80,7 @@ class Contraction:
         sizes, a, b = spec.sizes(), set(spec.a_labels), set(spec.b)
         wide = math.prod(sizes[x] for x in spec.out if x in b and x not in a)
         tall = math.prod(sizes[x] for x in spec.out if x in a and x not in b)
-        return wide < 8 and tall > wide
+        return wide < THIN and tall > wide
 
     def place(self, labels: Sequence[str]) -> tuple[Affine, ...]:
         return tuple(self.space.dims[self.labels.index(label)] for label in labels)
@@ -199,8 +201,9 @@ class Contraction:
         form = self.b_form(walk.axes, roles)
         accumulator = self.node.dtype.compute
         tile = choose_tile(
-            self.context.features, walk.columns, walk.rows, accumulator, form == "turn"
-        )
+            self.context.features, walk.columns, walk.rows, accumulator, form == "turn",
+            self.is_thin,
+        )  # fmt: skip
         side, packing = self.column_side(walk, roles, tile[1] * loops.LANES, form)
         steps += packing
         steps.append(self.product(roles, targets, walk, tile, side))

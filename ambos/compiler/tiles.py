@@ -1,8 +1,8 @@
 """The shape of a contraction's register tile and of its work items. Bits never depend on either.
 
 The tile shapes the code, so it may follow sizes only coarsely: a kernel is compiled anew only when
-`rows == 1` or `columns <= 16` changes. Row blocks and groups of panels are argument words, free to
-follow sizes.
+`rows == 1` or, where rows are not fewer than 8, `columns <= 16` changes. Row blocks and groups of
+panels are argument words, free to follow sizes.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ EVEN_ITEMS_PER_THREAD = 8  # so many even out by themselves
 
 
 def choose_tile(
-    features: Features, columns: int, rows: int, accumulator: DType, turned: bool = False
-) -> tuple[int, int]:
+    features: Features, columns: int, rows: int, accumulator: DType, turned: bool = False,
+    is_thin: bool = False,
+) -> tuple[int, int]:  # fmt: skip
     """Rows, and vectors of LANES columns, of the tile whose sums stay in registers. `turned`: a
-    block of B's panel is transposed to scratch first, and should fit the first cache.
+    block of B's panel is transposed to scratch first, and should fit the first cache. `is_thin`:
+    the columns are a batch, of any size, for there are fewer rows still: one tile for all.
 
     Example:
         >>> from ambos.core import features, dtype
@@ -42,7 +44,7 @@ def choose_tile(
         >>> choose_tile(features.AVX512, 512, 1, dtype.float32, turned=True)
         (1, 2)
     """
-    narrow = columns <= LANES
+    narrow = columns <= LANES and not is_thin
     registers = max(1, LANES * accumulator.itemsize // features.vector_bytes)  # for LANES columns
     if rows == 1:  # only columns can give the multiply-add units independent chains
         wide = max(1, 8 // max(registers, 2))

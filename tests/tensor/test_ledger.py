@@ -61,6 +61,68 @@ def test_sizes_compile_once_and_the_ledger_says_why():
     assert entries(lambda: [train(size) for size in sizes]) == []
 
 
+class Language(nn.Module):
+    """Embedding, normalisation, attention, a thin product and cross-entropy."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.norm = nn.Embedding(11, 16), nn.LayerNorm(16)
+        self.projected, self.head = nn.Linear(16, 48), nn.Linear(16, 5)
+
+    @staticmethod
+    def batch(size, length):
+        return am.tensor(np.arange(size * length).reshape(size, length) % 11)
+
+    def forward(self, tokens):
+        size, length = tokens.shape
+        parts = self.projected(self.norm(self.table(tokens))).chunk(3, -1)
+        heads = [part.reshape(size, length, 2, 8).transpose(1, 2) for part in parts]
+        mixed = nn.functional.scaled_dot_product_attention(*heads, is_causal=True)
+        scores = self.head(mixed.transpose(1, 2).reshape(size * length, 16))
+        return nn.functional.cross_entropy(scores, tokens.reshape(-1) % 5)
+
+
+class Picture(nn.Module):
+    """A convolution and a product with one result."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(2))
+        self.head = nn.Linear(8, 1)
+
+    @staticmethod
+    def batch(size, length):
+        return am.tensor(np.ones((size, 3, 4, length), np.float32))
+
+    def forward(self, x):
+        return self.head(self.layers(x).mean(-1)).square().mean()
+
+
+@pytest.mark.parametrize("build", [Language, Picture])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_size_compiles_in_three_classes(build, axis):
+    """Of 1, below 8, and from 8 on: each at most once, whatever the batch or the length."""
+    am.manual_seed(0)
+    net = build()
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+
+    @am.jit
+    def step(batch):
+        optimizer.zero_grad()
+        net(batch).backward()
+        optimizer.step()
+
+    def train(size):
+        step(net.batch(*((size, 6) if axis == 0 else (6, size))))
+
+    for size in (40, 1, 2, 40):
+        train(size)
+    compiled = statistics.compiled
+    for size in (64, 17, 16, 3):
+        train(size)
+        assert statistics.compiled == compiled, size
+
+
 def test_lazily_computed_sizes_compile_once_and_are_entries():
     def compute(size):
         return ((am.rand(size, 5) * 2 - 1).exp().sum(axis=1) / 3).numpy()
