@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ambos.nn.hooks import EVERYWHERE, Call, Hook, Removable, Table, add
+from ambos.nn.hooks import EVERYWHERE, Call, Hook, Table, add
+from ambos.tensor.hooks import Removable
 
 
 class Hookable:

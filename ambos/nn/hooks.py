@@ -10,17 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, Self
+from typing import Any
 
 from ambos.core.errors import ArgumentTypeError
 from ambos.tensor.functions import Function
 from ambos.tensor.handle import Tensor
-from ambos.tensor.tracing import makeup
+from ambos.tensor.hooks import Removable, enroll
 
 Call = Callable[..., Any]
-
-_numbers = count()  # of hooks: an id is used again, once its object is gone
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,37 +34,13 @@ Table = dict[int, Hook]
 EVERYWHERE: Table = {}
 
 
-class Removable:
-    """A hook that can be taken away; as a context, at its end."""
-
-    def __init__(self, hooks: Table, number: int) -> None:
-        self.hooks, self.number = hooks, number
-
-    def remove(self) -> None:
-        """Do not call the hook any more."""
-        makeup.version += 1
-        self.hooks.pop(self.number, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
 def add(table: Table, hook: Hook, prepend: bool = False) -> Removable:
     """Put a hook at the end of its table, or at its front."""
     if not callable(hook.call):
         raise ArgumentTypeError(
             f"{hook.kind} hook: got {type(hook.call).__name__}; need a function"
         )
-    makeup.version += 1
-    number, before = next(_numbers), dict(table)
-    table[number] = hook
-    if prepend:
-        for old in before:
-            table[old] = table.pop(old)
-    return Removable(table, number)
+    return enroll(table, hook, prepend)
 
 
 class Watchers(threading.local):

@@ -14,13 +14,13 @@ from ambos.core.errors import ArgumentError
 from ambos.optim import saved
 from ambos.optim.clock import Clock, Tick
 from ambos.optim.groups import Grouped, settings_of
-from ambos.optim.hooks import Hook, Removable
 from ambos.optim.saved import State
 from ambos.optim.settings import Group
 from ambos.tensor.array import Array
 from ambos.tensor.given import leaf_of
 from ambos.tensor.guards import Same
 from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.hooks import Removable, enroll
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import enable_grad, no_grad
 from ambos.tensor.operands import expand_to
@@ -28,6 +28,7 @@ from ambos.tensor.parts import view_as_complex, view_as_real
 from ambos.tensor.resting import rebind
 from ambos.tensor.tracing import current, guard, host_value, makeup
 
+Hook = Callable[..., Any]
 Scalars = tuple[Any, ...]  # what the parameters of a group have in common in a step
 PATIENCE = 10  # steps without a gradient, before somebody is told
 
@@ -115,12 +116,12 @@ class Optimizer(Grouped):
             before
             >>> handle.remove()
         """
-        return Removable(self.pre_hooks, hook)
+        return enroll(self.pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Hook) -> Removable:
         """Call `hook(optimizer, args, kwargs)` after every step. In a jitted function it is called
         while that is recorded."""
-        return Removable(self.post_hooks, hook)
+        return enroll(self.post_hooks, hook)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, and compute all that is pending in one go.
