@@ -8,7 +8,6 @@ element just computed there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 from ambos.compiler.columns import adds_columns
 from ambos.compiler.group import (
@@ -39,13 +38,6 @@ def fits(group: Group) -> bool:
     row = size_of([group.shape[a] for a in group.reduced])
     inner = len(group.shape) - 1 in group.reduced
     return row <= (ROW_ELEMENTS if inner else COLUMN_ELEMENTS)
-
-
-def single(shape: Shape, reduced: Shape) -> bool:
-    """Is no reduced axis the neighbour of another? Neighbours count as one axis, which what is
-    computed beside the reduction may not walk through as one."""
-    long = [axis for axis in reduced if shape[axis] != 1]
-    return all(b - a > 1 for a, b in pairwise(long))
 
 
 def delays(a: Group, b: Group) -> bool:
@@ -251,7 +243,7 @@ class Fusion:
             if shape != group.shape:
                 return None
             if not group.reduced:
-                return (shape, reduced) if single(shape, reduced) else None
+                return shape, reduced
             return (shape, reduced) if reduced == group.reduced and fits(group) else None
         if shape == group.shape:
             return (shape, group.reduced) if not group.reduced or fits(group) else None
@@ -357,8 +349,6 @@ class Fusion:
         if not self.meet(a.members, b.members):
             return False
         if a.weight + b.weight > LONG or len(a.members) + len(b.members) > MEMBERS:
-            return False
-        if a.reduced != b.reduced and not single(a.shape, a.reduced or b.reduced):
             return False
         reduced = a if a.reduced else b
         return not reduced.reduced or fits(reduced) or self.one_stage(a, b)

@@ -85,3 +85,24 @@ def test_axes_that_no_address_walks_through_as_one_are_summed_without_a_copy(mad
     for number in range(3):
         one = am.tensor(stored.numpy()[number].copy()).sum()
         assert stored.sum(axes).numpy()[number].tobytes() == one.numpy().tobytes()
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2), (0, 1)])
+def test_what_is_stored_is_summed_in_the_same_pass(axes: tuple[int, ...]) -> None:
+    """Whether or not the elements beside the sum are walked as one; rows of the bias repeat."""
+    random = np.random.default_rng(1)
+    x, bias = (am.tensor(random.standard_normal(n).astype("f4")) for n in ((6, 5, 37), (5, 1)))
+    am.evaluate(x, bias)
+
+    def made() -> tuple[am.Tensor, am.Tensor]:
+        stored = am.relu(x + bias)
+        return stored, (stored * stored).sum(axes)
+
+    program, _ = compiled([found._node for found in made()])
+    assert len(program.launches) == 1
+    stored, total = made()
+    am.evaluate(stored, total)
+    again = am.tensor(np.maximum(x.numpy() + bias.numpy(), 0))
+    np.testing.assert_array_equal(stored.numpy(), again.numpy())
+    am.evaluate(again)
+    assert total.numpy().tobytes() == (again * again).sum(axes).numpy().tobytes()
