@@ -131,6 +131,28 @@ def test_certain_and_wrong_is_finite_and_has_a_gradient():
     np.testing.assert_allclose(x.grad.numpy(), [-1e12, 1e12], rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["input", "target"])
+@pytest.mark.parametrize("wrong", [1.5, -0.25, np.nan])
+def test_what_is_no_probability_is_refused_as_by_torch(name, wrong):
+    values = {"input": np.float32([0.5, 0.25]), "target": np.float32([1.0, 0.0])}
+    values[name] = np.float32([0.5, wrong])
+    with pytest.raises(RuntimeError, match=rf"elements of {name} should be between 0 and 1"):
+        TF.binary_cross_entropy(**{n: torch.from_numpy(v) for n, v in values.items()})
+    given = {n: am.tensor(v) for n, v in values.items()}
+    with pytest.raises(ValueError, match=rf"value of {name} is {wrong}; need 0 <= {name} <= 1.*\["):
+        F.binary_cross_entropy(**given)
+    jitted = am.jit(F.binary_cross_entropy)
+    fine = am.tensor([0.5, 0.25]), am.tensor([1.0, 0.0])
+    expected = F.binary_cross_entropy(*fine).item()
+    assert jitted(*fine).item() == expected
+    with pytest.raises(ValueError, match=f"value of {name} is out of range"):
+        jitted(given["input"], given["target"])
+    assert jitted(*fine).item() == expected
+    if name == "input":  # still to be computed: not waited for
+        later = given["input"] * am.ones(2)
+        assert np.isnan(F.binary_cross_entropy(later, given["target"]).item())
+
+
 @pytest.mark.parametrize("ceil", [False, True])
 @pytest.mark.parametrize(("rank", "p"), [(1, 2.0), (2, 3.0), (3, 1.5), (2, np.inf)])
 def test_pooling_by_norms(rank, p, ceil):

@@ -10,6 +10,7 @@ from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.nn.functional.shared import check_reduction, inexact, loss_of, prediction_and_target
+from ambos.tensor.checks import require_between
 from ambos.tensor.handle import Tensor
 from ambos.tensor.movement import broadcast_to
 from ambos.tensor.pointwise import where
@@ -163,7 +164,8 @@ def binary_cross_entropy(
     accurate where the probabilities come from a sigmoid.)
 
     Shapes: input and target alike; weight broadcasts to them.
-    Errors: ShapeError where the shapes differ.
+    Errors: ShapeError where the shapes differ; ArgumentError for known values outside [0, 1].
+        Predictions still to be computed are not waited for: outside, the loss is NaN.
 
     Example:
         >>> import ambos as am
@@ -171,6 +173,10 @@ def binary_cross_entropy(
         tensor([  0.6931, 100.    ])
     """
     x, t = prediction_and_target("binary_cross_entropy", input, target)
+    hint = " (of logits am.nn.functional.binary_cross_entropy_with_logits is the loss)"
+    for name, value, fix in (("input", x, hint), ("target", t, "")):
+        start = f"binary_cross_entropy: a value of {name} is "
+        require_between(value._node, 0, 1, False, start, f"; need 0 <= {name} <= 1{fix}")
     loss = -(t * _bounded_log(x) + (1 - t) * _bounded_log(1 - x))
     if weight is not None:
         loss = loss * broadcast_to(weight, x.shape)
