@@ -40,13 +40,15 @@ class Result:
 
 class Held(NamedTuple):
     """A block that a Program needs when it needs most: what it holds, the position of that in the
-    graph as it was handed to the compiler (-1: none), and which output it is, if it is one."""
+    graph as it was handed to the compiler (-1: none), which output it is, if it is one, and the
+    name of the op that computes it."""
 
     nbytes: int
     dtype: DType
     shape: Shape
     source: int
     output: int | None
+    op: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ def held_at_peak(
             node = nodes.get(key)
             shape = memory.shape if node is None else node.shape
             number = -1 if node is None else places.get(node, -1)
-            found.append(Held(memory.nbytes, memory.dtype, shape, number, memory.output))
+            op = "" if node is None else node.op.name
+            found.append(Held(memory.nbytes, memory.dtype, shape, number, memory.output, op))
     return tuple(sorted(found, key=lambda held: -held.nbytes))
 
 

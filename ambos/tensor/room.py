@@ -31,10 +31,12 @@ class Holding:
     dtype: DType
     shape: Shape
     line: Line | None
+    op: str = ""
 
     def __str__(self) -> str:
         where = f" ({self.line})" if self.line else ""
-        return f"{self.dtype.name}{list(self.shape)}, {in_words(self.nbytes)}{where}"
+        what = f"{self.op}'s " if self.op else ""
+        return f"{what}{self.dtype.name}{list(self.shape)}, {in_words(self.nbytes)}{where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def room_for(
         if held.output not in in_place:
             role = "temporary" if held.output is None else "result"
             line = lines[held.source] if 0 <= held.source < len(lines) else None
-            holdings.append(Holding(role, held.nbytes, held.dtype, held.shape, line))
+            holdings.append(Holding(role, held.nbytes, held.dtype, held.shape, line, held.op))
     scratch = max((launch.scratch for launch in program.launches), default=0) * config.threads
     temporary = size_class(program.arena_bytes) + size_class(scratch) + len(program.tables)
     lasting = sum(size_class(h.nbytes) for h in holdings if h.role != "temporary")

@@ -155,7 +155,7 @@ def test_out_of_memory_names_the_largest_blocks_their_lines_and_what_fits(little
     with pytest.raises(OutOfMemoryError) as caught:
         wrapped(lambda x: ((x @ weight).sort(dim=0).values @ weight.T).exp())(x).numpy()
     message = str(caught.value)
-    assert "the largest are float32[4096, 4096], 64.0 MiB (test_forecast.py:" in message
+    assert "the largest are contract's float32[4096, 4096], 64.0 MiB (test_forecast.py:" in message
     assert "of 4096 examples about " in message
     assert (x + 1).sum().item() == 2 * 4096 * 16  # and all goes on
 
