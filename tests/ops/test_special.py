@@ -77,6 +77,7 @@ WAVES: dict[Op, tuple[Any, Any, list[Interval], float]] = {
     bessel.airy_ai: (lambda x: sp.airy(x)[0], mp.airyai, [(-4, 2), (-30, -4)], 300),
 }
 RULES = {op: op.lower for op in (*UNARY, *WAVES)}
+IN_SINGLE = {special.erfinv: 2.0}  # computed in float32, and the limit in ulp of it
 
 
 def run(op: Op, *arrays: np.ndarray) -> np.ndarray:
@@ -120,7 +121,7 @@ def test_accuracy_of_float32(op: Op) -> None:
         keep = (np.abs(wanted) < 3e38) & (np.abs(wanted) > 1e-37)
         errors = error_in_ulps(run(op, x)[keep], wanted[keep])
         at = int(errors.argmax())
-        assert errors[at] <= 0.51, (interval, x[keep][at])
+        assert errors[at] <= IN_SINGLE.get(op, 0.51), (interval, x[keep][at])
 
 
 @needs_longdouble

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 
 from ambos.core.builder import Builder, Value
+from ambos.core.dtype import float32
 from ambos.ops.elementary.error_function import erf
 from ambos.ops.elementary.exponential import exp
-from ambos.ops.elementary.formats import at_most, horner, in_double, two_product
+from ambos.ops.elementary.formats import at_most, format_of, horner, in_double, two_product
 from ambos.ops.elementary.logarithm import log, log1p
 
 INFINITY = float("inf")
@@ -35,6 +36,16 @@ MIDDLE = (
     67436737.49562243, -936325204.5565085, 10367731461.816597, -87923248014.30669,
     566033986528.0403, -2668612367036.509, 8739290745746.473, -17806863942037.848,
     17272830794216.59,
+)  # fmt: skip
+# erfinv(x) / x - 1 in w = -log(1 - x^2) up to 5; erfinv(x) / x - 2 for sqrt(w) in [sqrt(5), 4.08],
+# where float32 ends, in (sqrt(w) - 3.158...) / 0.9219...
+NEAR_SINGLE = (
+    -0.1137730792, 0.2320138203, 0.0115486077, -0.002334153665, -0.0001276641491, 4.468665032e-05,
+    3.937692e-06, -1.96675013e-06, 2.199320416e-07, -8.73983098e-09,
+)  # fmt: skip
+FAR_SINGLE = (
+    0.99148446, 0.925808288, 0.00556619709, -0.00378179775, 0.00244274572, -0.00151966717,
+    0.000764104458, -0.000192445035, -7.56531604e-05, 5.46890261e-05,
 )  # fmt: skip
 # -quantile(p) for p <= 0.15 in r = sqrt(-log p): on [1.37, 3.2] in (r - 2.285) / 0.915, on
 # [3.2, 8] in (r - 5.6) / 2.4, on [8, 27.4] in (r - 17.7) / 9.7
@@ -127,9 +138,23 @@ def ndtri(b: Builder, p: Value) -> Value:
     return b.select(b.abs(y) <= 0.35, y * horner(b, y * y, MIDDLE), outer)
 
 
-@in_double
 def erfinv(b: Builder, x: Value) -> Value:
     """The y with erf(y) = x."""
+    format_of(x)
+    return (_erfinv_single if x.dtype is float32 else _erfinv_double)(b, x)
+
+
+def _erfinv_single(b: Builder, x: Value) -> Value:
+    size = b.abs(x)
+    w = -log(b, b.fma(size, -size, 1.0))
+    root = at_most(b, b.sqrt(w), 4.08)
+    near = horner(b, w, NEAR_SINGLE)
+    far = horner(b, (root - 3.158033988749895) * (1 / 0.9219660112501051), FAR_SINGLE)
+    rest = b.select(size.eq(1.0), INFINITY, b.select(w < 5.0, near, far))
+    return b.copysign(b.fma(size, rest, b.select(w < 5.0, size, size + size)), x)
+
+
+def _erfinv_double(b: Builder, x: Value) -> Value:
     size = b.abs(x)
     outer = b.copysign(tail_quantile(b, (1.0 - size) * 0.5) * SQRT_HALF, x)
     middle = x * (horner(b, x * x * 0.25, MIDDLE) * (0.5 * SQRT_HALF))
