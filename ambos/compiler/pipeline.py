@@ -27,7 +27,7 @@ from ambos.compiler.lower_scatter import lower_scatter
 from ambos.compiler.lower_sort import lower_sort
 from ambos.compiler.parts import choose_homes, lower_parts
 from ambos.compiler.plan import plan_memory, resolve
-from ambos.compiler.prepare import layout_requests, prepare
+from ambos.compiler.prepare import layout_requests, prepare, turned
 from ambos.compiler.reasons import Reasons
 from ambos.compiler.recompute import Halves, within
 from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
@@ -112,7 +112,7 @@ def lower_graph(
     blocks = range(len(roots)) if is_body else row_major_roots(roots)
     places = places_inside(roots, trail or {})
     roots = prepare(in_pairs(roots, trail), trail)
-    roots = apart(roots) if is_body else roots
+    roots = apart(roots) if is_body else turned(roots, trail)
     return lower_prepared(
         roots, blocks, features, threads, places, trail, reasons, renewal, is_body
     )

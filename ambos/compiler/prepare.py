@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ambos.compiler.group import moved_base, view_base
 from ambos.compiler.trim import trim
 from ambos.compiler.unite import unite
 from ambos.core.shape import size_of
-from ambos.graph import Node, make, rewrite, toposort
+from ambos.graph import Node, consumers, make, rewrite, substitute, toposort
 from ambos.graph.rewrite import Table, Trail
 from ambos.ops.arithmetic import cast
 from ambos.ops.blend import gathered
@@ -24,6 +25,22 @@ def prepare(roots: Sequence[Node], trail: Trail | None = None) -> list[Node]:
     """The graph that fusion sees: same roots, same bits, fewer nodes."""
     roots = trim(unite(rewrite(roots, SIMPLIFICATIONS, trail), trail), trail)
     return rewrite(roots, EXPLICIT, trail)
+
+
+def turned(roots: Sequence[Node], trail: Trail | None) -> list[Node]:
+    """A result that is a product with its axes permuted (columns of a Jacobian) is a product of
+    these axes: it may lie as its kernel writes it best, where a permutation would be a copy."""
+    users = consumers(toposort(roots))
+    new: dict[Node, Node] = {}
+    for root in roots:
+        if root.op.name != "permute" or users.get(root):
+            continue
+        (product,) = root.inputs
+        if product.op.name == "contract" and product not in roots and len(users[product]) == 1:
+            (axes,), spec = root.attrs, product.attrs[0]
+            spec = replace(spec, out=tuple(spec.out[axis] for axis in axes))
+            new[root] = make(product.op, product.inputs, (spec,))
+    return substitute(roots, new, trail) if new else list(roots)
 
 
 def _reduce_of_nothing(node: Node) -> Node | None:

@@ -106,3 +106,21 @@ def test_what_is_stored_is_summed_in_the_same_pass(axes: tuple[int, ...]) -> Non
     np.testing.assert_array_equal(stored.numpy(), again.numpy())
     am.evaluate(again)
     assert total.numpy().tobytes() == (again * again).sum(axes).numpy().tobytes()
+
+
+def test_a_result_that_is_a_product_permuted_is_no_copy() -> None:
+    """It lies as the kernel of the product writes it; what others read as well is copied."""
+    random = np.random.default_rng(2)
+    a, b = (am.tensor(random.standard_normal(n).astype("f4")) for n in ((4, 7, 5), (4, 5, 6)))
+    am.evaluate(a, b)
+    turned = (a @ b).permute(2, 0, 1)
+    program, _ = compiled([turned._node])
+    assert len(program.launches) == 1
+    product = a @ b
+    both = product.permute(2, 0, 1), product + 1
+    assert len(compiled([found._node for found in both])[0].launches) == 2
+    wanted = np.transpose((a @ b).numpy(), (2, 0, 1))
+    assert turned.numpy().tobytes() == wanted.copy().tobytes()
+    np.testing.assert_array_equal(
+        (turned * 2).sum(1).numpy(), (am.tensor(wanted) * 2).sum(1).numpy()
+    )
