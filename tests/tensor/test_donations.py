@@ -106,10 +106,10 @@ def test_an_error_uses_nothing_up():
 
 
 def foreign():
-    """Eight zeros in memory that is not ours, at an address that would do."""
+    """Eight zeros in memory that is not ours, at an address that would do, and that memory."""
     memory = np.zeros(32, np.float32)
     begin = -memory.ctypes.data % 64 // 4
-    return am.from_dlpack(memory[begin : begin + 8])
+    return am.from_dlpack(memory[begin : begin + 8]), memory
 
 
 MANY = 6  # so many that all are asked at once
