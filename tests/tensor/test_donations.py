@@ -112,6 +112,11 @@ def foreign():
     return am.from_dlpack(memory[begin : begin + 8]), memory
 
 
+def returned(tensor, memory):
+    """A result that nobody has looked at, and yet its memory is not ours."""
+    return am.jit(lambda a: a)(tensor), memory
+
+
 MANY = 6  # so many that all are asked at once
 CASES = {
     "results": lambda p: p,
@@ -121,6 +126,7 @@ CASES = {
     "looked at": lambda p: p | {"p0": (p["p0"], p["p0"].tolist())},
     "zeros": lambda p: p | {"p3": am.zeros(8)},
     "foreign memory": lambda p: p | {"p4": foreign()},
+    "a result in foreign memory": lambda p: p | {"p4": returned(*foreign())},
     "a part": lambda p: p | {"p4": am.evaluate(am.ones(16))[8:]},
     "one twice": lambda p: p | {"p5": p["p0"]},
     "tracked": lambda p: p | {"p1": p["p1"].detach().requires_grad_()},
