@@ -121,13 +121,12 @@ class ShiftedWindowAttention(nn.Module):
         batch, windows, places, channels = x.shape
         qkv = self.qkv(x).reshape(batch, windows, places, 3, self.num_heads, -1)
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)
-        scores = (q * (channels // self.num_heads) ** -0.5) @ k.transpose(-2, -1)
         bias = self.relative_position_bias_table[self.relative_position_index]
-        scores = scores + bias.reshape(places, places, -1).permute(2, 0, 1)
-        if mask is not None:
-            scores = scores + mask
-        shares = F.dropout(F.softmax(scores, -1), self.attention_dropout, self.training)
-        out = (shares @ v).transpose(2, 3).reshape(batch, windows, places, channels)
+        bias = bias.reshape(places, places, -1).permute(2, 0, 1)
+        bias = bias if mask is None else bias + mask
+        dropped = self.attention_dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, bias, dropped)
+        out = out.transpose(2, 3).reshape(batch, windows, places, channels)
         return F.dropout(self.proj(out), self.dropout, self.training)
 
 
