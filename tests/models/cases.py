@@ -132,6 +132,7 @@ _PLAIN = ("alexnet", "convnext", "densenet", "efficientnet", "mobilenet", "resn"
 FULL: dict[str, Case] = {
     "lenet": SMALL["lenet"],
     "mlp": SMALL["mlp"],
+    "unet, bilinear": SMALL["unet, bilinear"],
     **{name: named(name, *IMAGE) for name in models.list_models() if name.startswith(_PLAIN)},
     **{name: named(name, *IMAGE, image_size=64) for name in ("vit_b_16", "vit_b_32", "vit_l_16")},
     **{name: named(name, *IMAGE, weights_backbone=None, aux_loss=True)

@@ -115,6 +115,22 @@ def loss_of(functional: Any, result: Any, wanted: Iterable[Any]) -> Any:
     return total
 
 
+def compare_results(case: Case) -> float:
+    """The difference of results, and of running statistics, in training."""
+    ours, theirs = pair(case)
+    inputs = case.inputs()
+    result, expected = ours(*map(am.tensor, inputs)), theirs(*map(torch.tensor, inputs))
+    return of_results(ours, theirs, result, expected)
+
+
+def of_results(ours: Any, theirs: torch.nn.Module, result: Any, expected: Any) -> float:
+    """The largest difference, also of buffers."""
+    pairs = zip(leaves(result), leaves(expected), strict=True)
+    buffers = dict(theirs.named_buffers())
+    found = [difference(mine.numpy(), other) for mine, other in pairs]
+    return max(found + [difference(b.numpy(), buffers[n]) for n, b in ours.named_buffers()])
+
+
 def compare(case: Case, training: bool = False, exact: bool = False) -> Comparison:
     """Results and gradients of one call, in the mode that is asked for."""
     ours, theirs = pair(case)
@@ -127,10 +143,7 @@ def compare(case: Case, training: bool = False, exact: bool = False) -> Comparis
     learn(theirs, expected, wanted)
     result = ours(*map(am.tensor, inputs))
     loss_of(F, result, map(am.tensor, wanted)).backward()
-    pairs = zip(leaves(result), leaves(expected), strict=True)
-    output = max(difference(mine.numpy(), other) for mine, other in pairs)
-    buffers = dict(theirs.named_buffers())
-    output = max([output, *(difference(b.numpy(), buffers[n]) for n, b in ours.named_buffers())])
+    output = of_results(ours, theirs, result, expected)
     gradients = {n: p.grad.numpy() for n, p in ours.named_parameters() if p.grad is not None}
     found = Comparison(output, *worst_gradient(gradients, theirs))
     if exact:

