@@ -148,6 +148,8 @@ class Recording:
         self.donations, self.function = donations, ""
         self.main, self.check, self.late_checks = main, check, late_checks
         self.hosts = [(_cell(array, value), value) for array, value in hosts]
+        # A cell keeps nothing alive, nor does the Program where it reads no such number.
+        self.kept = [array for array, _ in hosts]
         self.guards, self.version = guards, guards.version
         self.rebound, self.gradients = list(rebound), gradients
         self.template = template

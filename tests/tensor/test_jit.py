@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import weakref
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -455,3 +457,19 @@ def test_a_matrix_that_multiplies_single_rows_moves_once_and_serves_everyone():
     assert layer(x).numpy().tobytes() == expected.tobytes()
     layer.weight.data = am.zeros(24, 40)
     assert single(x).tolist() == [layer.bias.tolist()]
+
+
+def test_memory_that_a_call_writes_is_kept(monkeypatch):
+    """A key is drawn at every call, also where no number needs it."""
+    recording = import_module("ambos.tensor.recording")
+    cell_of, written = recording._cell, []
+
+    def cell(array, value):
+        written.append(weakref.ref(array.storage))
+        return cell_of(array, value)
+
+    monkeypatch.setattr(recording, "_cell", cell)
+    function = am.jit(lambda x: (am.rand(3), x + 1)[1])
+    function(am.ones(8))
+    gc.collect()
+    assert [storage() is not None for storage in written] == [True]
