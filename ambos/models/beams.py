@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core import tree
+from ambos.core.dtype import DType
 from ambos.models.decoding import Cache
 from ambos.tensor.handle import Tensor
 from ambos.tensor.jit import jit
@@ -39,15 +40,15 @@ class Finished:
 
 
 def search(
-    model: Any, prompt: Tensor, padding: Tensor | None, new: int, beams: int,
+    model: Any, prompt: Tensor, dtype: DType, padding: Tensor | None, new: int, beams: int,
     length_penalty: float, early_stopping: bool, eos: int | None, filler: int,
     context: dict[str, Any],
 ) -> Tensor:  # fmt: skip
     """The prompts with the likeliest sentence that `beams` find, padded with `filler`."""
     batch, given = prompt.shape
     wide = np.repeat(np.arange(batch), beams)
-    cache = model.empty_cache(batch * beams, given + new,
-                              None if padding is None else padding[Tensor(wide)])  # fmt: skip
+    blank = None if padding is None else padding[Tensor(wide)]
+    cache = Cache.empty(model.cache_sizes, batch * beams, given + new, dtype, blank)
     context = tree.map(lambda part: part[Tensor(wide)], context)
     words = [list(row) for row in prompt[Tensor(wide)].tolist()]
     scores = np.full((batch, beams), -np.inf, np.float32)

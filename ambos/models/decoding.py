@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
+from ambos.core.dtype import DType
 from ambos.core.errors import ShapeError
 from ambos.nn import functional as F
 from ambos.tensor.creation import arange, zeros
@@ -72,6 +73,14 @@ class Memory(NamedTuple):
         return mixed(q, self.keys[layer], self.values[layer], mask, scale=scale)
 
 
+class CacheSizes(NamedTuple):
+    """Layers, heads of keys and values, and features of a head."""
+
+    layers: int
+    heads: int
+    size: int
+
+
 class Cache(NamedTuple):
     """Keys and values of the tokens so far, a tree with room for more of them.
 
@@ -86,15 +95,16 @@ class Cache(NamedTuple):
 
     @classmethod
     def empty(
-        cls, layers: int, batch: int, heads: int, room: int, size: int, padding: Any = None
+        cls, sizes: CacheSizes, batch: int, room: int, dtype: DType, padding: Any = None
     ) -> Cache:  # fmt: skip
         """A cache without tokens."""
-        shape = (batch, heads, room, size)
+        shape = (batch, sizes.heads, room, sizes.size)
         if padding is None:
             padding = zeros(batch, dtype="int64")
-        blank = tuple(zeros(shape) for _ in range(layers))
-        return cls(blank, tuple(zeros(shape) for _ in range(layers)), zeros((), dtype="int64"),
-                   padding)  # fmt: skip
+        keys, values = (
+            tuple(zeros(shape, dtype=dtype) for _ in range(sizes.layers)) for _ in range(2)
+        )
+        return cls(keys, values, zeros((), dtype="int64"), padding)
 
     @property
     def room(self) -> int:

@@ -6,6 +6,7 @@ length nothing is compiled. What is drawn comes from the global stream (`am.manu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 from ambos.core.arguments import checked, positive
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.models.beams import search
-from ambos.models.decoding import Cache, Memory
+from ambos.models.decoding import Cache, CacheSizes, Memory
 from ambos.models.sampling import Choice
 from ambos.nn.functional.shared import as_tensor
 from ambos.tensor.handle import Tensor
@@ -31,8 +32,12 @@ class Decoder(Protocol):
     def most_tokens(self) -> int:
         """How many places there are."""
 
-    def empty_cache(self, batch: int, room: int, padding: Any = None) -> Cache:
-        """A cache for so many sentences and tokens."""
+    @property
+    def cache_sizes(self) -> CacheSizes:
+        """What a token takes in the cache."""
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Their dtype is that of the cache."""
 
     def decode(self, tokens: Tensor, cache: Cache, **context: Any) -> tuple[Tensor, Cache]:
         """(logits of what follows the last of `tokens` (batch, words), the cache with them)."""
@@ -89,15 +94,16 @@ class Generates:
         filler = eos_token_id if pad_token_id is None else pad_token_id
         filler = 0 if filler is None else filler
         more = context or {}
+        dtype = next(iter(self.parameters())).dtype
         with no_grad():
             if beams > 1:
                 if do_sample:
                     raise ArgumentError("generate: do_sample and num_beams; need one of them")
                 return search(
-                    self, prompt, padding, new, beams, length_penalty, early_stopping,
+                    self, prompt, dtype, padding, new, beams, length_penalty, early_stopping,
                     eos_token_id, filler, more,
                 )  # fmt: skip
-            cache = self.empty_cache(batch, given + new, padding)
+            cache = Cache.empty(self.cache_sizes, batch, given + new, dtype, padding)
             return _continued(self, choice, prompt, cache, new, eos_token_id, filler, more)
 
 

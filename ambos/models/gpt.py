@@ -14,7 +14,7 @@ import numpy as np
 from ambos import nn
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.models.building import builder
-from ambos.models.decoding import Attend, Cache, Growing, whole
+from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, whole
 from ambos.models.generation import Generates
 from ambos.nn import functional as F
 from ambos.nn import init
@@ -170,10 +170,10 @@ class GPT2LMHeadModel(Generates, nn.Module):
     def most_tokens(self) -> int:
         return self.config.n_positions
 
-    def empty_cache(self, batch: int, room: int, padding: Any = None) -> Cache:
+    @property
+    def cache_sizes(self) -> CacheSizes:
         config = self.config
-        size = config.n_embd // config.n_head
-        return Cache.empty(config.n_layer, batch, config.n_head, room, size, padding)
+        return CacheSizes(config.n_layer, config.n_head, config.n_embd // config.n_head)
 
     def decode(self, tokens: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         growing = Growing(cache, tokens.shape[1])

@@ -17,7 +17,7 @@ import numpy as np
 from ambos import nn
 from ambos.core.errors import ArgumentError
 from ambos.models.building import builder
-from ambos.models.decoding import Attend, Cache, Growing, whole
+from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, whole
 from ambos.models.generation import Generates
 from ambos.nn import functional as F
 from ambos.nn import init
@@ -147,14 +147,14 @@ class LlamaModel(nn.Module):
             LlamaDecoderLayer(config, layer) for layer in range(config.num_hidden_layers)
         ])  # fmt: skip
         self.norm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.register_buffer("frequencies", Tensor(frequencies(config)), persistent=False)
+        self.frequencies = frequencies(config)  # no buffer: in half precision angles would be wrong
 
     def forward(self, input_ids: Any, attention_mask: Any = None) -> Tensor:
         return self.run(input_ids, arange(input_ids.shape[-1]), whole(attention_mask, True))
 
     def run(self, input_ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         """`positions` (tokens,) or (batch, tokens)."""
-        angles = positions.float().unsqueeze(-1) * self.frequencies
+        angles = positions.float().unsqueeze(-1) * Tensor(self.frequencies)
         if angles.ndim == 3:
             angles = angles.unsqueeze(1)  # the same for every head
         x = self.embed_tokens(input_ids)
@@ -203,10 +203,10 @@ class LlamaForCausalLM(Generates, nn.Module):
     def most_tokens(self) -> int:
         return self.config.max_position_embeddings
 
-    def empty_cache(self, batch: int, room: int, padding: Any = None) -> Cache:
+    @property
+    def cache_sizes(self) -> CacheSizes:
         config = self.config
-        return Cache.empty(config.num_hidden_layers, batch, config.groups, room, config.size,
-                           padding)  # fmt: skip
+        return CacheSizes(config.num_hidden_layers, config.groups, config.size)
 
     def decode(self, tokens: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         growing = Growing(cache, tokens.shape[1])

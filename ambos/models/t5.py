@@ -13,7 +13,7 @@ from typing import Any
 from ambos import nn
 from ambos.core.errors import ArgumentError
 from ambos.models.building import builder
-from ambos.models.decoding import Attend, Cache, Growing, Memory, whole
+from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, Memory, whole
 from ambos.models.generation import Transduces
 from ambos.nn import functional as F
 from ambos.nn import init
@@ -280,10 +280,10 @@ class T5ForConditionalGeneration(Transduces, nn.Module):
         keys, values = zip(*pairs, strict=True)
         return Memory(tuple(keys), tuple(values), attention_mask)
 
-    def empty_cache(self, batch: int, room: int, padding: Any = None) -> Cache:
+    @property
+    def cache_sizes(self) -> CacheSizes:
         config = self.config
-        return Cache.empty(config.decoder_layers, batch, config.num_heads, room, config.d_kv,
-                           padding)  # fmt: skip
+        return CacheSizes(config.decoder_layers, config.num_heads, config.d_kv)
 
     def decode(self, tokens: Tensor, cache: Cache, memory: Memory) -> tuple[Tensor, Cache]:
         growing = Growing(cache, tokens.shape[1])

@@ -14,7 +14,7 @@ import numpy as np
 from ambos import nn
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.models.building import builder
-from ambos.models.decoding import Attend, Cache, Growing, Memory, whole
+from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, Memory, whole
 from ambos.models.generation import Transduces
 from ambos.nn import functional as F
 from ambos.nn import init
@@ -222,11 +222,11 @@ class WhisperForConditionalGeneration(Transduces, nn.Module):
         keys, values = zip(*pairs, strict=True)
         return Memory(tuple(keys), tuple(values), attention_mask)
 
-    def empty_cache(self, batch: int, room: int, padding: Any = None) -> Cache:
+    @property
+    def cache_sizes(self) -> CacheSizes:
         config = self.config
         heads = config.decoder_attention_heads
-        return Cache.empty(config.decoder_layers, batch, heads, room, config.d_model // heads,
-                           padding)  # fmt: skip
+        return CacheSizes(config.decoder_layers, heads, config.d_model // heads)
 
     def decode(self, tokens: Tensor, cache: Cache, memory: Memory) -> tuple[Tensor, Cache]:
         growing = Growing(cache, tokens.shape[1])

@@ -207,6 +207,7 @@ class Module(Hookable, metaclass=ModuleType):
         makeup.version += 1
         for table in (self._parameters, self._buffers, self._modules):
             table.pop(name, None)
+        self._transient.discard(name)
         self.__dict__.pop(name, None)
 
     # Walking the tree; each object is met once, under its first name

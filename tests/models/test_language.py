@@ -161,6 +161,14 @@ def test_what_is_generated(name: str, settings: dict[str, Any]) -> None:
     assert found.tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_other_precisions_generate(dtype: str) -> None:
+    model = models.llama_7b(**LLAMA).to(dtype).eval()
+    said = model.generate(am.tensor(IDS), 3)
+    assert said.shape == (2, 9)
+    assert said[:, -1].tolist() == model(said[:, :-1])[:, -1].argmax(-1).tolist()
+
+
 def test_speech_becomes_tokens() -> None:
     ours, theirs = CASES["whisper"].pair()
     found = ours.generate(am.tensor(SOUND), 3)
