@@ -61,10 +61,6 @@ NAMES = {
     **dict.fromkeys(WINDOWS, "ambos.tensor.signal.older"),
     "stft": "ambos.tensor.signal.frames", "istft": "ambos.tensor.signal.frames",
 }  # fmt: skip
-# What people look for here, and where it is.
-ELSEWHERE = {
-    "load": "am.Model.load(path)", "save": "am.Model.save: model.save(path)",
-}  # fmt: skip
 DTYPES = {
     "half": float16, "double": float64, "long": int64, "short": int16, "int": int32,
     "float": float32, "bool": bool_, "byte": uint8, "cfloat": complex64, "cdouble": complex128,
@@ -107,7 +103,7 @@ def __getattr__(name: str) -> Any:
     else:
         from ambos.tensor.public import unknown
 
-        raise unknown(name, _PUBLIC, ELSEWHERE.get(name))
+        raise unknown(name, _PUBLIC)
     globals()[name] = found
     return found
 

@@ -112,7 +112,8 @@ def names() -> dict[str, Any]:
     return found
 
 
-def unknown(name: str, known: Iterable[str], instead: str | None = None) -> UnknownNameError:
-    """The error for a name that this package does not have; `instead` says what it has."""
-    fix = f"use {instead}" if instead else f"need an existing name{suggest(name, known)}"
-    return UnknownNameError(f"ambos: has no attribute {name!r}; {fix}")
+def unknown(name: str, known: Iterable[str]) -> UnknownNameError:
+    """The error for a name that this package does not have."""
+    return UnknownNameError(
+        f"ambos: has no attribute {name!r}; need an existing name{suggest(name, known)}"
+    )
