@@ -52,7 +52,8 @@ def lay_out_vectors(order: Sequence[Node], stay: Container[Node]) -> None:
         if node.value is not None or node.op.name != "contract":
             continue
         matrix, spec = node.inputs[1], node.attrs[0]
-        if matrix.rank != 2 or not node.size == node.shape[-1] > 1 or not spec.is_plain:
+        is_row = node.rank > 0 and node.size == node.shape[-1] > 1
+        if matrix.rank != 2 or not is_row or not spec.is_plain:
             continue
         order_of_axes = reading_order(spec)
         while matrix.op.name == "permute" and matrix.value is None:  # x @ w.T

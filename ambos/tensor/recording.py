@@ -297,6 +297,10 @@ class Recording:
             self.main.run(tensors)
         except OutOfMemoryError as refused:
             raise told(refused, self.room(tensors)) from None
+        except BaseException:  # some results may have been written already
+            if self.donations is not None:
+                self.donations.spend(tensors, self.function)
+            raise
         del alive
         for number, (error, message) in self.late_checks:
             if self._array(number, outputs, tensors).is_true():
@@ -373,8 +377,7 @@ class Recording:
         sources = self.main.sources
         for input_, captured in sources.captured:
             if input_ == place:
-                held: Array = captured.holder(tensors)._node.value  # it wakes: it is shown
-                return held
+                return _held(captured.holder(tensors))
         for input_, argument in sources.arguments:
             if input_ == place:
                 return tensors.arrays[argument]
@@ -469,6 +472,14 @@ def _wrapped(arrays: Iterable[Array]) -> list[Tensor]:
         tensor._retains_grad = False
         made.append(tensor)
     return made
+
+
+def _held(handle: Tensor) -> Array:
+    """What `handle` holds; it wakes, for it is shown. Another thread may have given it an
+    expression since the call began."""
+    while (value := handle._node.value) is None:
+        live.evaluate([handle])
+    return value
 
 
 def _cell(array: Array, value: HostValue) -> Any:

@@ -1,5 +1,7 @@
 """Arguments that a jitted function may use up."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -190,3 +192,25 @@ def test_other_layouts_and_keywords_are_other_calls():
             wanted = sum(leaf.item() for leaf in am.tree.leaves((args, kwargs)))
             assert run(*args, **kwargs).item() == wanted
     assert sum(map(len, run._recordings.values())) >= len(calls)
+
+
+def test_what_was_given_away_is_gone_also_after_an_interrupted_call(monkeypatch):
+    recording = import_module("ambos.tensor.recording")
+    halve = am.jit(lambda parts: [part * 0.5 for part in parts], donate_argnums=0)
+    halve(am.evaluate([am.rand(8) for _ in range(6)]))
+    parts = am.evaluate([am.rand(8) for _ in range(6)])
+    run = recording.Bound.run
+
+    def interrupted(self, tensors):
+        run(self, tensors)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recording.Bound, "run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            halve(parts)
+    for part in parts:
+        with pytest.raises(TracingError, match="was donated"):
+            part.numpy()
+    again = halve(am.evaluate([am.ones(8) for _ in range(6)]))
+    assert [part.tolist() for part in again] == [[0.5] * 8] * 6

@@ -473,3 +473,10 @@ def test_memory_that_a_call_writes_is_kept(monkeypatch):
     function(am.ones(8))
     gc.collect()
     assert [storage() is not None for storage in written] == [True]
+
+
+def test_a_contraction_to_a_scalar():
+    a = am.arange(12.0).reshape(3, 4)
+    for spec, b in (("ab,ab->", a), ("ab,ba->", a.T)):
+        function = am.jit(lambda a, b, spec=spec: am.einsum(spec, a, b))
+        assert function(a, b).item() == (a.numpy() ** 2).sum()
