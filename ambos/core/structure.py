@@ -145,22 +145,21 @@ def take_apart(tree: Any, leaves: list[Any], is_leaf: IsLeaf | None = None) -> S
         else:
             inner.append(take_apart(child, leaves, is_leaf))
             children.append(inner[-1])
-    kind = tree.__class__
-    if kind in PLAIN and not [child for child in inner if child.has_template or child.has_state]:
+    kind, has_state = tree.__class__, container.has_state(keys)
+    is_plain = template is None and not has_state and (aux is None or aux.__class__ is int)
+    if is_plain and not [child for child in inner if child.has_template or child.has_state]:
         return kept(kind, keys, tuple(children) if inner else len(children), aux)
     structure = Structure(kind, keys, tuple(children), aux, template)
-    if not structure.has_state:
-        structure.has_state = container.has_state(keys)
+    structure.has_state |= has_state
     return structure
 
 
-PLAIN = frozenset((dict, list, tuple))
 MOST_KEPT = 4096
 _kept: dict[Hashable, Structure] = {}
 
 
 def kept(kind: type, keys: tuple[Any, ...], children: Any, aux: Hashable) -> Structure:
-    """The structure of a container of Python's with these children, or so many leaves. Calls of a
+    """The structure of a plain container with these children, or so many leaves. Calls of a
     function have the same ones over and over, and to find one takes a third of making it."""
     key = kind, keys, tuple(map(type, keys)), children  # 1 and True are equal, but not the same
     found = _kept.get(key)
