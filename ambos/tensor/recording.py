@@ -381,7 +381,10 @@ class Recording:
         for input_, argument in sources.arguments:
             if input_ == place:
                 return tensors.arrays[argument]
-        return dict(sources.fixed)[place]
+        fixed = dict(sources.fixed)[place]
+        if any(fixed is array for array in self.kept):  # the next call writes there
+            return Array.from_numpy(fixed.raw())
+        return fixed
 
     def _hand_out(self, outputs: Outputs, tensors: Given) -> Any:
         """Results become tensors, and handles are rebound."""

@@ -480,3 +480,13 @@ def test_a_contraction_to_a_scalar():
     for spec, b in (("ab,ab->", a), ("ab,ba->", a.T)):
         function = am.jit(lambda a, b, spec=spec: am.einsum(spec, a, b))
         assert function(a, b).item() == (a.numpy() ** 2).sum()
+
+
+def test_what_python_gives_anew_at_every_call_stays_when_it_is_a_result():
+    found = []
+    for wrap in (am.jit, lambda function: function):
+        generator = am.Generator().manual_seed(3)
+        draw = wrap(generator.next_key)
+        found.append([key.tolist() for key in [draw() for _ in range(3)]])
+    assert found[0] == found[1]
+    assert len({*map(tuple, found[0])}) == 3
