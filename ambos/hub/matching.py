@@ -74,22 +74,28 @@ class Report:
         return "\n".join(lines)
 
 
-def states(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """The dictionaries of tensors in what was saved, with where they stand.
+def states(value: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The dictionaries of tensors in what was saved, with where they stand; each once, outer first.
 
     Example:
         >>> import ambos as am
         >>> [path for path, _ in states({"epoch": 3, "model": {"weight": am.ones(1)}})]
         ['model']
     """
-    if not isinstance(value, Mapping) or depth > 3:
-        return
-    tensors = {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}
-    if tensors:
-        yield path, tensors
-    for key, entry in value.items():
-        if isinstance(entry, Mapping):
-            yield from states(entry, f"{path}.{key}" if path else str(key), depth + 1)
+    level = [("", value)] if isinstance(value, Mapping) else []
+    seen = {id(value)}
+    for _ in range(4):
+        below: list[tuple[str, Any]] = []
+        for path, entries in level:
+            named = ((k, v) for k, v in entries.items() if isinstance(k, str))
+            tensors = {k: v for k, v in named if isinstance(v, Tensor)}
+            if tensors:
+                yield path, tensors
+            for key, entry in entries.items():
+                if isinstance(entry, Mapping) and id(entry) not in seen:
+                    seen.add(id(entry))
+                    below.append((f"{path}.{key}" if path else str(key), entry))
+        level = below
 
 
 def match(

@@ -17,6 +17,7 @@ import ambos as am
 from ambos import nn
 from ambos.core.errors import ArgumentError, FormatError, ShapeError
 from ambos.hub import Report
+from ambos.hub.matching import states
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -90,6 +91,16 @@ def test_a_part_gets_what_is_meant_for_the_whole_and_the_other_way_round(tmp_pat
     whole = Wrapper()
     assert "with 'backbone.' in front" in str(am.load_torch(whole, path))
     agree(whole.backbone, theirs)
+
+
+def test_shared_dictionaries_are_walked_once() -> None:
+    nested: dict[str, Any] = {"weight": am.ones(1, 2), "bias": am.zeros(1)}
+    for _ in range(3):
+        nested = {str(key): nested for key in range(3)} | {"one": am.ones(1)}
+    found = list(states(nested))
+    assert len(found) == 4
+    report = am.load_torch(nn.Linear(2, 1), nested)
+    assert report.notes == ["from '0.0.0'"]
 
 
 def test_parts_of_an_index_and_names_of_ones_own(tmp_path: Path) -> None:
