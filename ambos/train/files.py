@@ -37,6 +37,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) 
     Errors: OSError where the place cannot be written.
     """
     check_portable(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
     safe.write(path, tensors, {"format": FORMAT, "ambos": json.dumps(config)})
 
 

@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 
 import ambos as am
-from ambos.core.errors import FormatError
+from ambos.core.errors import ArgumentError, FormatError
 from ambos.tensor.files.unpickle import Machine
 
 DTYPES = [
@@ -96,6 +96,17 @@ def test_one_object_stays_one(tmp_path: Path) -> None:
     torch.save({"a": tied, "b": tied}, path)
     found = am.load(path)
     assert found["a"] is found["b"]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_lazy_conjugates_and_negatives_are_carried_out(tmp_path: Path, zipped: bool) -> None:
+    z = torch.tensor([1 + 2j, -1j])
+    negative = torch._neg_view(torch.tensor([1.0, 2.0], dtype=torch.bfloat16))
+    saved = [z, z.conj(), torch.tensor([2j]).conj().imag, negative, torch.nn.Parameter(z.conj())]
+    path = tmp_path / "bits.pt"
+    torch.save(saved, path, _use_new_zipfile_serialization=zipped)
+    for ours, theirs in zip(am.load(path), saved, strict=True):
+        equal(ours, theirs.detach().resolve_conj().resolve_neg())
 
 
 # --- hostile ones --------------------------------------------------------------------------------
@@ -238,6 +249,21 @@ def test_few_bytes_do_not_fill_the_memory(tmp_path: Path) -> None:
     am.load(path)  # equal views are one
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [(1 << 40000, (1,), (1,)), (0, (1,), (1,), 1 << 40000), (0, (0, 1 << 80), (1, 1)),
+     (0, (0, 1 << 62), (1, 1)), (0, (0, 1 << 40, 1 << 40), (1, 1, 1)), (1 << 4000, (2,), (1,))],
+)  # fmt: skip
+def test_numbers_out_of_all_bounds_are_refused(tmp_path: Path, arguments: Any) -> None:
+    with pytest.raises(FormatError):
+        am.load(archive(tmp_path / "huge.pt", tensor_pickle(*arguments), _0=b"\0" * 16))
+
+
+def test_the_stride_of_one_element_does_not_matter(tmp_path: Path) -> None:
+    pickled = tensor_pickle(0, (1,), (1 << 80,))
+    assert am.load(archive(tmp_path / "one.pt", pickled, _0=b"\0" * 16)).tolist() == [0]
+
+
 def test_broken_archives_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "file.pt"
     torch.save({"a": torch.arange(1000.0)}, path)
@@ -315,9 +341,49 @@ def test_tied_weights_are_written_once(tmp_path: Path) -> None:
     assert twin.b.weight.sum().item() == 9
 
 
+def test_a_header_of_any_length_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    first = set()
+    for length in range(0, 512, 8):
+        am.save({"a": am.ones(1)}, path, {"note": "x" * length})
+        first.add(path.read_bytes()[0])
+        assert am.load(path)["a"].tolist() == [1]
+    assert 0x80 in first  # as a pickle begins
+
+
+def test_metadata_that_equals_a_name_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    am.save({"lm_head": am.ones(2), "a.weight": am.ones(1)}, path, {"best": "lm_head"})
+    assert set(am.load(path)) == {"lm_head", "a.weight"}
+    am.save({"a.weight": am.ones(1)}, path, {"best.weight": "a.weight"})
+    assert set(am.load(path)) == {"a.weight"}
+    tied = am.ones(2)
+    am.save({"a": tied, "b": tied}, path, {"best": "a"})
+    assert set(am.load(path)) == {"a", "b"}
+    theirs = {"lm_head": torch.ones(2), "a.weight": torch.ones(1)}
+    names = {"best": "lm_head", "b.weight": "a.weight"}  # the latter as save_model writes it
+    safetensors.torch.save_file(theirs, path, names)
+    assert set(am.load(path)) == {"lm_head", "a.weight", "b.weight"}
+
+
+def test_names_and_folders_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    for suffix in ("pt", "pth", "bin", "ckpt"):
+        with pytest.raises(ArgumentError, match=r"need model\.safetensors"):
+            am.save({"a": am.ones(1)}, tmp_path / f"model.{suffix}")
+    with pytest.raises(FileNotFoundError, match=r"no such folder.*nowhere"):
+        am.save({"a": am.ones(1)}, tmp_path / "nowhere" / "model.safetensors")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "notes").write_text("these are only words")
+    with pytest.raises(FormatError, match="does not begin with a header"):
+        am.load(tmp_path / "notes")
+
+
 @pytest.mark.parametrize(
     "change",
-    [lambda h: h.replace(b'"F32"', b'"F99"'), lambda h: h.replace(b"[0,8]", b"[4,12]"),
+    [lambda h: h.replace(b"[2]", b"[%d,0]" % (1 << 80)), lambda h: h.replace(b"[2]", b"3"),
+     lambda h: h.replace(b"[2]", b"[%d]" % 10**4000), lambda h: h.replace(b'"F32"', b"[]"),
+     lambda h: h.replace(b"[0,8]", b"[0,%d]" % 10**4000),
+     lambda h: h.replace(b'"F32"', b'"F99"'), lambda h: h.replace(b"[0,8]", b"[4,12]"),
      lambda h: h.replace(b"[0,8]", b"[0,4]"), lambda h: h.replace(b"[2]", b"[3]"),
      lambda h: h.replace(b"[2]", b"[-2]"), lambda h: h.replace(b'"a"', b'"b"'),
      lambda h: b"[" * 10_000, lambda h: h.replace(b'{"dtype"', b'{"d"')],

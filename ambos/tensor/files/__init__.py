@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError, FormatError
 from ambos.tensor.files import safe, torch
 from ambos.tensor.handle import Tensor
+
+TIED = "ambos.tied"  # in the metadata: which of its entries are names of tensors
+PICKLES = (".pt", ".pth", ".bin", ".ckpt")  # what torch.load takes for pickles
 
 
 def _place(name: str, path: Any) -> Path:
@@ -33,7 +37,8 @@ def save(
     `safetensors.torch.save_model` writes them, and `load` gives them back.
 
     Dtypes: all but complex128.
-    Errors: ArgumentError for what are no tensors by name, and for metadata that is no text.
+    Errors: ArgumentError for what are no tensors by name, for metadata that is no text, and for
+        names of PyTorch's own format (".pt"); FileNotFoundError for a folder that is not there.
 
     Example:
         >>> import ambos as am, tempfile, os
@@ -43,6 +48,9 @@ def save(
         tensor([1., 2.])
     """
     place = _place("save", path)
+    if place.suffix.lower() in PICKLES:
+        raise ArgumentError(f"save: {place.name} is a name of PyTorch's pickles, which are not "
+                            f"written here; need {place.stem}.safetensors")  # fmt: skip
     if not isinstance(tensors, Mapping):
         kind = type(tensors).__name__
         raise ArgumentError(f"save: got {kind}; need tensors by name, as of module.state_dict()")
@@ -58,6 +66,9 @@ def save(
             kept[name] = tensor
         else:
             texts[name] = held
+    tied = [name for name in tensors if name not in kept]
+    if tied or not kept.keys().isdisjoint(map(str, texts.values())):
+        texts[TIED] = json.dumps(tied)
     if not all(isinstance(text, str) for pair in texts.items() for text in pair):
         raise ArgumentError("save: metadata is not text by name; need for example json.dumps(...)")
     safe.write(place, kept, texts)
@@ -87,13 +98,32 @@ def load(path: str | os.PathLike[str]) -> Any:
             start = file.read(16)
     except OSError as error:
         raise FormatError(f"load: cannot read {place}: {error.strerror or error}") from error
-    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+    headed = start[8:9] == b"{"  # safetensors, of whose length the first bytes may be anything
+    if not headed and (start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"):
         return torch.read(place)
-    if start[:4] == b"\x89HDF":
+    if not headed and start[:4] == b"\x89HDF":
         raise FormatError(f"load: {place} is HDF5; need am.load_keras(module, path)")
     tensors, metadata = safe.read(place)
-    return tensors | {
-        name: tensors[kept]
+    tied = _tied(tensors, metadata)
+    return tensors | {name: tensors[metadata[name]] for name in tied}
+
+
+def _tied(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> list[str]:
+    """The entries of the metadata that are further names of tensors. Files of others do not tell
+    them from text: there, both names have to end alike, as "a.weight" and "b.weight" do."""
+    try:
+        listed = json.loads(metadata[TIED])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        listed = None
+    return [
+        name
         for name, kept in metadata.items()
-        if name not in tensors and kept in tensors
-    }
+        if name not in tensors
+        and isinstance(kept, str)
+        and kept in tensors
+        and (
+            name in listed
+            if isinstance(listed, list)
+            else name.rpartition(".")[1:] == (".", kept.rpartition(".")[2])
+        )
+    ]

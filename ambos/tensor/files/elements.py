@@ -15,6 +15,8 @@ from ambos.tensor.array import Array
 from ambos.tensor.given import leaf_of
 from ambos.tensor.handle import Tensor
 
+MOST = 1 << 59  # elements: their bytes are a number of 64 bits
+
 
 def kind_of(dtype: DType) -> np.dtype[Any]:
     """How NumPy holds elements; bfloat16, which it lacks, as 16 bits.
@@ -56,6 +58,24 @@ def bytes_of(tensor: Tensor) -> bytes:
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
+def bounded(shape: Any, title: str) -> tuple[int, ...]:
+    """`shape`, if a tensor can have it, whatever stands beside a size of 0.
+
+    Errors: FormatError for what are no sizes, and for too many or too large ones.
+
+    Example:
+        >>> bounded([2, 0], "x")
+        (2, 0)
+    """
+    if not _listed(shape) or not all(type(size) is int and size >= 0 for size in shape):
+        raise FormatError(f"{title}: its shape is {shape}; need integers >= 0")
+    if len(shape) > 64:
+        raise FormatError(f"{title}: has {len(shape)} dimensions; need at most 64")
+    if max(shape, default=0) >= MOST or math.prod(max(size, 1) for size in shape) >= MOST:
+        raise FormatError(f"{title}: has a size that is too large; need fewer than {MOST} elements")
+    return tuple(shape)
+
+
 def strided(elements: np.ndarray, offset: Any, shape: Any, strides: Any, title: str) -> np.ndarray:
     """The view of `elements` that starts at `offset` and steps by `strides`, row by row.
 
@@ -69,9 +89,7 @@ def strided(elements: np.ndarray, offset: Any, shape: Any, strides: Any, title: 
     if not all(type(n) is int and n >= 0 for n in numbers) or len(shape) != len(strides):
         raise FormatError(f"{title}: offset {offset}, shape {shape}, strides {strides}; need "
                           "integers >= 0, as many strides as sizes")  # fmt: skip
-    if len(shape) > 64:
-        raise FormatError(f"{title}: has {len(shape)} dimensions; need at most 64")
-    count = math.prod(shape)
+    count = math.prod(bounded(shape, title))
     last = offset + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
     if count and last >= elements.size:
         raise FormatError(f"{title}: reaches element {last} of {elements.size} that are there")
@@ -79,7 +97,10 @@ def strided(elements: np.ndarray, offset: Any, shape: Any, strides: Any, title: 
         return np.zeros(shape, elements.dtype)
     width = elements.itemsize
     return np.lib.stride_tricks.as_strided(
-        elements[offset:], shape, [step * width for step in strides], writeable=False
+        elements[offset:],
+        shape,
+        [step * width if size > 1 else 0 for size, step in zip(shape, strides, strict=True)],
+        writeable=False,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ import numpy as np
 
 from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import ArgumentError, FormatError
-from ambos.tensor.files.elements import bytes_of, kind_of, tensor_of
+from ambos.tensor.files.elements import bounded, bytes_of, kind_of, tensor_of
 from ambos.tensor.handle import Tensor
 
 LIMIT = 100 << 20  # bytes of header that a reader of safetensors accepts
@@ -31,7 +33,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     Errors: OSError where the place cannot be written; ArgumentError for what the format lacks.
     """
     head, order = header(tensors, metadata)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        message = "save: no such folder; need an existing one"
+        raise FileNotFoundError(errno.ENOENT, message, str(path.parent))
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -90,6 +94,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except OSError as error:
         raise FormatError(f"load: cannot read {path}: {error.strerror or error}") from error
     title = f"load: {path} is damaged or no safetensors file"
+    if not text:
+        raise FormatError(f"{title}: it does not begin with a header; nothing was changed")
     try:
         entries = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -122,19 +128,15 @@ def _places(
     for name, entry in entries.items():
         try:
             code, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            numbers = [start, stop, *shape]
-            whole = all(type(number) is int and number >= 0 for number in numbers)
+            whole = all(type(number) is int and 0 <= number <= room for number in (start, stop))
         except (TypeError, KeyError, ValueError) as error:
             raise FormatError(f"{title}: {name} is not described; nothing was changed") from error
-        if code not in NAMES or not whole:
-            raise FormatError(
-                f"{title}: {name} is {code!r} of shape {shape!r}; nothing was changed"
-            )
+        if not isinstance(code, str) or code not in NAMES or not whole:
+            raise FormatError(f"{title}: {name} is {code!r} at bytes {start!r} to {stop!r} of "
+                              f"{room}; nothing was changed")  # fmt: skip
         dtype = as_dtype(NAMES[code])
-        count = 1
-        for extent in shape:
-            count *= extent
-        if stop - start != count * dtype.itemsize or stop > room:
+        count = math.prod(bounded(shape, f"{title}: {name}"))
+        if stop - start != count * dtype.itemsize:
             raise FormatError(f"{title}: {name} has bytes {start} to {stop} of {room}; need "
                               f"{count * dtype.itemsize}; nothing was changed")  # fmt: skip
         found[name] = dtype, tuple(shape), start, stop

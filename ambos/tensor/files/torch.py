@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,12 +51,17 @@ class View:
     offset: Any
     shape: Any
     strides: Any
+    conj: bool = False
+    neg: bool = False
 
 
-def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any, kind: str = "") -> View:
+def _view(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any, kind: str = "") -> View:
+    """`_rebuild_tensor_v2`: requires_grad, hooks, and bits for what is yet to be done follow."""
     if not isinstance(storage, Stored):
         raise FormatError(f"tensor: made of {type(storage).__name__}; need a storage")
-    return View(storage, kind or storage.kind, offset, shape, strides)
+    bits = more[2] if len(more) > 2 and isinstance(more[2], dict) else {}
+    conj, neg = (bits.get(name) is True for name in ("conj", "neg"))
+    return View(storage, kind or storage.kind, offset, shape, strides, conj, neg)
 
 
 def _untyped(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> View:
@@ -64,7 +69,7 @@ def _untyped(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) ->
     dtype = more[2] if len(more) > 2 else None
     if not isinstance(dtype, Dtype):
         raise FormatError("tensor: no dtype for its bytes")
-    return _view(storage, offset, shape, strides, kind=dtype.name)
+    return _view(storage, offset, shape, strides, *more[:2], *more[3:], kind=dtype.name)
 
 
 def _parameter(data: Any, *_: Any) -> Any:
@@ -195,7 +200,7 @@ class Converter:
         title = f"storage {view.storage.key}"
         dtype = dtype_named(view.kind, title)
         layout = _whole((view.offset,)), _whole(view.shape), _whole(view.strides)
-        place = (view.storage, view.kind, *layout)
+        place = (view.storage, view.kind, *layout, view.conj, view.neg)
         if place not in self.views:
             self.room -= math.prod(layout[1]) * kind_of(dtype).itemsize
             if self.room < 0:
@@ -203,7 +208,11 @@ class Converter:
             bits = strided(
                 self.elements(view.storage, dtype), view.offset, view.shape, view.strides, title
             )
-            self.views[place] = tensor_of(bits, dtype)
+            found = tensor_of(bits, dtype)
+            if view.neg and dtype.name == "bool":
+                raise FormatError(f"{title}: bools that are to be negated")
+            found = found.conj() if view.conj else found
+            self.views[place] = -found if view.neg else found
         return self.views[place].detach()
 
 
@@ -349,20 +358,3 @@ def read(path: Path) -> Any:
     if not start:
         raise FormatError(f"load: {path} is empty")
     return (Zip(path) if start == b"PK\x03\x04" else Legacy(path)).read()
-
-
-def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors in what was saved, under dotted names.
-
-    Example:
-        >>> import ambos as am
-        >>> [name for name, _ in tensors({"a": {"b": am.ones(1)}, "c": [am.ones(2)]})]
-        ['a.b', 'c.0']
-    """
-    if isinstance(value, Tensor):
-        yield name, value
-    pairs = value.items() if isinstance(value, dict) else (
-        enumerate(value) if isinstance(value, (list, tuple)) else ()
-    )  # fmt: skip
-    for key, entry in pairs:
-        yield from tensors(entry, f"{name}.{key}" if name else str(key))

@@ -18,6 +18,7 @@ Names = Mapping[tuple[str, str], Callable[..., Any]]
 Persistent = Callable[[Any], Any]
 
 MOST = 50_000_000  # instructions and entries: a checkpoint has some thousands
+LONGEST = 512  # bytes of an integer: random states have some
 MARK = object()
 CONTAINERS = (list, tuple, dict, set, frozenset)
 KEYS = (str, int, float, bool, bytes, type(None))
@@ -133,8 +134,8 @@ class Machine:
         found = self.names.get((module, name)) if isinstance(module, str) else None
         if found is None:
             raise FormatError(
-                f"pickle: wants to use {module}.{name}, which could run anything and is not read "
-                "here; need plain data and tensors: torch.save(model.state_dict(), path)"
+                f"pickle: wants to use {module}.{name}, but files are read without running "
+                "code; need plain data and tensors: torch.save(model.state_dict(), path)"
             )
         self.push(Name(f"{module}.{name}", found))
 
@@ -214,7 +215,10 @@ def _bytes(machine: Machine, form: str) -> bytes:
 
 
 def _long(machine: Machine, form: str) -> int:
-    return int.from_bytes(machine.take(machine.number(form)), "little", signed=True)
+    length = machine.number(form)
+    if length > LONGEST:
+        raise FormatError(f"pickle: an integer of {length} bytes; need at most {LONGEST}")
+    return int.from_bytes(machine.take(length), "little", signed=True)
 
 
 def _decimal(text: str) -> Any:
