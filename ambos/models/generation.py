@@ -6,14 +6,14 @@ length nothing is compiled. What is drawn comes from the global stream (`am.manu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
-from ambos.core.arguments import checked, positive
-from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.arguments import checked, integer, number, positive
+from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError, TracingError
 from ambos.models.beams import search
 from ambos.models.decoding import Cache, CacheSizes, Memory
 from ambos.models.sampling import Choice
@@ -27,6 +27,10 @@ from ambos.tensor.modes import no_grad
 class Decoder(Protocol):
     """What generation asks of a model. `context` is what else a pass needs, such as the states of
     an encoder, by names."""
+
+    @property
+    def config(self) -> Any:
+        """It has a `vocab_size`."""
 
     @property
     def most_tokens(self) -> int:
@@ -60,7 +64,7 @@ class Generates:
         num_beams: int = 1,
         length_penalty: float = 1.0,
         early_stopping: bool = False,
-        eos_token_id: int | None = None,
+        eos_token_id: int | Sequence[int] | None = None,
         pad_token_id: int | None = None,
         context: dict[str, Any] | None = None,
     ) -> Tensor:
@@ -70,14 +74,16 @@ class Generates:
         `top_k` likeliest and the fewest that are likely together as `top_p`. With `num_beams` the
         likeliest of so many sentences that are followed side by side is taken, by its
         log-probability over its length to the power of `length_penalty`. A sentence ends with
-        `eos_token_id`; behind that comes `pad_token_id` (by default the same). Dropout acts as
+        `eos_token_id`, or one of several; behind that comes `pad_token_id` (by default the first
+        of them). Dropout acts as
         the model's mode says: call `eval()` before.
 
         Prompts of different lengths are padded at the left, with 0 there in `attention_mask`.
 
         Shapes: input_ids (batch, tokens), attention_mask the same.
         Errors: ArgumentError for settings out of range, too many tokens, and padding elsewhere;
-            ShapeError, DTypeError for a prompt that is none.
+            ShapeError, DTypeError for a prompt that is none; IndexingError for a token that the
+            model does not know.
         Source: beams: Wu et al. (2016), "Google's neural machine translation system".
         """
         prompt = _prompt(input_ids)
@@ -91,8 +97,11 @@ class Generates:
         choice = Choice(do_sample, temperature, top_k, top_p)
         choice.check()
         padding = None if attention_mask is None else _padding(attention_mask, prompt)
-        filler = eos_token_id if pad_token_id is None else pad_token_id
-        filler = 0 if filler is None else filler
+        penalty = number("generate: length_penalty", length_penalty)
+        words = int(self.config.vocab_size)
+        _known_tokens(prompt, words)
+        ends = _tokens("eos_token_id", eos_token_id, words)
+        filler = (*_tokens("pad_token_id", pad_token_id, words)[:1], *ends, 0)[0]
         more = context or {}
         dtype = next(iter(self.parameters())).dtype
         with no_grad():
@@ -100,11 +109,11 @@ class Generates:
                 if do_sample:
                     raise ArgumentError("generate: do_sample and num_beams; need one of them")
                 return search(
-                    self, prompt, dtype, padding, new, beams, length_penalty, early_stopping,
-                    eos_token_id, filler, more,
+                    self, prompt, dtype, padding, new, beams, penalty, early_stopping,
+                    ends, filler, more,
                 )  # fmt: skip
             cache = Cache.empty(self.cache_sizes, batch, given + new, dtype, padding)
-            return _continued(self, choice, prompt, cache, new, eos_token_id, filler, more)
+            return _continued(self, choice, prompt, cache, new, ends, filler, more)
 
 
 class Remembers(Decoder, Protocol):
@@ -156,17 +165,17 @@ def _remembered(model: Remembers, inputs: Tensor, attention_mask: Any) -> Memory
 
 
 def _continued(
-    model: Decoder, choice: Choice, prompt: Tensor, cache: Cache, new: int, eos: int | None,
-    filler: int, context: dict[str, Any],
+    model: Decoder, choice: Choice, prompt: Tensor, cache: Cache, new: int,
+    ends: tuple[int, ...], filler: int, context: dict[str, Any],
 ) -> Tensor:  # fmt: skip
     tokens, found = prompt, [prompt]
     ended = np.zeros(prompt.shape[0], bool)
     for _ in range(new):
         token, cache = _next(model, choice, tokens, cache, context)
         tokens = token.unsqueeze(1)
-        if eos is not None:
+        if ends:
             said = np.where(ended, filler, token.numpy())
-            ended |= said == eos
+            ended |= np.isin(said, ends)
             tokens = Tensor(said[:, None])
         found.append(tokens)
         if ended.all():
@@ -192,12 +201,41 @@ def _prompt(input_ids: Any) -> Tensor:
     return prompt.to("int64")
 
 
+def _known_tokens(prompt: Tensor, words: int) -> None:
+    """An IndexingError for a token of the prompt outside of the vocabulary."""
+    try:
+        tokens = prompt.numpy()
+    except TracingError:  # the embedding looks at it
+        return
+    foreign = tokens[(tokens < 0) | (tokens >= words)]
+    if foreign.size:
+        raise IndexingError(f"generate: input_ids has token {foreign[0]}; vocab_size is {words}: "
+                            f"need tokens from 0 to {words - 1}, those of the model's own "
+                            "tokenizer")  # fmt: skip
+
+
+def _tokens(name: str, given: int | Sequence[int] | None, words: int) -> tuple[int, ...]:
+    """The tokens that a setting stands for, all in the vocabulary."""
+    if given is None:
+        return ()
+    several = given if isinstance(given, (list, tuple)) else [given]
+    tokens = tuple(dict.fromkeys(integer(f"generate: {name}", token) for token in several))
+    if not all(0 <= token < words for token in tokens):
+        raise ArgumentError(f"generate: {name} is {given}; vocab_size is {words}: need tokens "
+                            f"from 0 to {words - 1}")  # fmt: skip
+    return tokens
+
+
 def _padding(attention_mask: Any, prompt: Tensor) -> Tensor:
     """How many tokens at the left of each prompt are padding."""
     mask = np.asarray(as_tensor(attention_mask).numpy()) != 0
     if mask.shape != tuple(prompt.shape):
         raise ShapeError(f"generate: attention_mask is {mask.shape}; need that of input_ids, "
                          f"{tuple(prompt.shape)}")  # fmt: skip
+    if not mask.any(1).all():
+        row = int(np.flatnonzero(~mask.any(1))[0])
+        raise ArgumentError(f"generate: attention_mask has only 0 in row {row}; need at least one "
+                            "token in each prompt")  # fmt: skip
     if (np.diff(mask.astype(int), axis=1) < 0).any() or not mask[:, -1].all():
         raise ArgumentError("generate: attention_mask has a 0 behind a 1; need prompts padded at "
                             "the left")  # fmt: skip

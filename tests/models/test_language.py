@@ -12,7 +12,7 @@ import torch
 
 import ambos as am
 from ambos import models
-from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from ambos.models.sampling import keep_top_k, keep_top_p
 from tests.models.oracle import difference, worst_gradient
 from tests.models.twins import transformers
@@ -144,8 +144,10 @@ def test_logits_and_gradients(name: str) -> None:
         {},
         {"num_beams": 3, "length_penalty": 0.3},
         {"num_beams": 2, "early_stopping": True, "eos_token_id": 11},
+        {"eos_token_id": [11, 3]},
+        {"num_beams": 2, "eos_token_id": [11, 3, 7]},
     ],
-    ids=["greedy", "beams", "early"],
+    ids=["greedy", "beams", "early", "ends", "beams and ends"],
 )
 def test_what_is_generated(name: str, settings: dict[str, Any]) -> None:
     case = CASES[name]
@@ -159,6 +161,29 @@ def test_what_is_generated(name: str, settings: dict[str, Any]) -> None:
         pad_token_id=0, **{"eos_token_id": None} | settings,
     )  # fmt: skip
     assert found.tolist() == expected.tolist()
+
+
+def test_beams_are_those_of_transformers() -> None:
+    numbers = np.random.default_rng(0)
+    ours, theirs = CASES["gpt2"].pair()
+    for parameter in theirs.parameters():  # far apart: no sentence is like another
+        parameter.data.mul_(4)
+    ours.load_state_dict(theirs.state_dict())
+    for _ in range(20):
+        settings: dict[str, Any] = {
+            "num_beams": int(numbers.integers(2, 4)),
+            "length_penalty": float(numbers.choice([-0.5, 0, 0.7, 1, 2])),
+            "early_stopping": bool(numbers.integers(2)),
+            "eos_token_id": numbers.choice(np.arange(1, WORDS), 3, replace=False).tolist(),
+            "pad_token_id": 1,
+        }
+        ids = numbers.integers(0, WORDS, (3, 4))
+        found = ours.generate(am.tensor(ids), 6, **settings)
+        expected = theirs.generate(
+            torch.tensor(ids), attention_mask=torch.ones(3, 4), max_new_tokens=6, do_sample=False,
+            **settings,
+        )  # fmt: skip
+        assert found.tolist() == expected.tolist(), settings
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
@@ -213,6 +238,12 @@ def test_drawn_tokens_follow_the_seed_and_the_filters() -> None:
         ((IDS[0],), {}, ShapeError, "need .batch, tokens."),
         ((IDS * 1.0,), {}, DTypeError, "need integers"),
         ((IDS,), {"do_sample": True, "num_beams": 2}, ArgumentError, "one of them"),
+        ((IDS,), {"attention_mask": RIGHT * [[0], [1]]}, ArgumentError, "only 0 in row 0"),
+        ((IDS + 1000,), {}, IndexingError, "has token 1.*vocab_size is"),
+        ((IDS,), {"eos_token_id": [1, 999]}, ArgumentError, "eos_token_id is .1, 999.*vocab_size"),
+        ((IDS,), {"pad_token_id": -1}, ArgumentError, "pad_token_id is -1; vocab_size"),
+        ((IDS,), {"eos_token_id": "a"}, ArgumentError, "eos_token_id is 'a'; need an integer"),
+        ((IDS,), {"length_penalty": "a"}, ArgumentError, "length_penalty is 'a'; need a real"),
     ],
 )
 def test_mistakes_are_told(arguments, settings, error, words) -> None:  # type: ignore[no-untyped-def]
