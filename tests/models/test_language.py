@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -192,6 +194,17 @@ def test_other_precisions_generate(dtype: str) -> None:
     said = model.generate(am.tensor(IDS), 3)
     assert said.shape == (2, 9)
     assert said[:, -1].tolist() == model(said[:, :-1])[:, -1].argmax(-1).tolist()
+
+
+def test_a_model_that_said_something_is_let_go() -> None:
+    references = []
+    for _ in range(3):
+        model = models.gpt2(**GPT2).eval()
+        model.generate(IDS, 2), model.generate(IDS, 2, num_beams=2)
+        references.append(weakref.ref(model.transformer.wte.weight))
+        del model
+    gc.collect()
+    assert [reference() for reference in references] == [None] * 3
 
 
 def test_speech_becomes_tokens() -> None:
