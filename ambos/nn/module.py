@@ -402,7 +402,7 @@ class Module(Hookable, metaclass=ModuleType):
 
     def state_dict(self, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
         """Parameters and persistent buffers under PyTorch's names; the tensors are detached, unless
-        `keep_vars`."""
+        `keep_vars`. Changed in place they change the module; else each is a snapshot."""
         found: dict[str, Tensor] = {}
         state.collect(self, prefix, keep_vars, found)
         return found

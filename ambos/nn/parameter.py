@@ -10,6 +10,7 @@ from ambos.core.dtype import as_dtype
 from ambos.core.errors import ShapeError
 from ambos.core.shape import Shape
 from ambos.tensor.handle import Tensor
+from ambos.tensor.lent import Lent
 from ambos.tensor.names import check_device
 
 
@@ -133,6 +134,8 @@ def assign(target: Tensor, value: Tensor) -> None:
         target.materialize(value)
     else:
         target.data = value.detach()
+        if isinstance(target, Lent):
+            target.give_back()
 
 
 def unset(shape: Shape, device: Any = None, dtype: Any = None) -> Parameter:

@@ -70,7 +70,7 @@ def collect(module: Module, prefix: str, keep_vars: bool, into: dict[str, Tensor
     start = f"{prefix.removesuffix('.')}." if prefix else ""
     module.called("state_pre", start, keep_vars)
     for name, tensor in _own(module):
-        into[start + name] = tensor if keep_vars else tensor.detach()
+        into[start + name] = tensor if keep_vars else tensor.data
     for name, child in module._modules.items():
         if child is not None:
             collect(child, start + name, keep_vars, into)

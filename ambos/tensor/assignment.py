@@ -22,7 +22,7 @@ from ambos.tensor.operands import convert, expand_to, scalar
 @named("assignment")
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """x[index] = value, for every index that x[index] takes."""
-    x._rebind(replaced(x._node, index, value), "x[...] = v")
+    x._rebind(replaced(x._newest()._node, index, value), "x[...] = v")
 
 
 def replaced(node: Node, index: Any, value: Any) -> Node:

@@ -135,6 +135,10 @@ class Tensor(Looking):
             self._move(node)
         return self
 
+    def _newest(self) -> Tensor:
+        """What an operation in place begins with; see `lent`."""
+        return self
+
     # --- transposes ------------------------------------------------------------------------------
 
     @property
@@ -226,7 +230,7 @@ class Tensor(Looking):
 
     @property
     def data(self) -> Tensor:
-        """The values without gradients; assigning replaces them and nothing else."""
+        """See `lent.lend`, which `methods` puts here."""
         return self.detach()
 
     @data.setter
@@ -398,9 +402,9 @@ class Tensor(Looking):
 # --- between handles and nodes ----------------------------------------------------------------
 
 
-def wrap(node: Node) -> Tensor:
+def wrap(node: Node, kind: type[Tensor] = Tensor) -> Tensor:
     """A new handle on `node`."""
-    tensor = Tensor.__new__(Tensor)
+    tensor = kind.__new__(kind)
     tensor._node = node
     tensor._grad = tensor._kept = None
     tensor._retains_grad = False

@@ -15,7 +15,7 @@ def rebinding(function: Callable[..., Tensor], name: str) -> Callable[..., Tenso
     """`function` as a method that puts its result into the first operand."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self._rebind(function(self, *args, **kwargs)._node, name)
+        return self._rebind(function(self._newest(), *args, **kwargs)._node, name)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`x = x.{name.rstrip('_')}(...)`, for every holder of this handle."

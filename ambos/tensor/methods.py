@@ -27,6 +27,7 @@ from ambos.tensor import (
     indexing,
     inplace,
     joining,
+    lent,
     linear,
     missing,
     movement,
@@ -224,6 +225,7 @@ OWN: dict[str, Any] = {
     "__array_ufunc__": protocols.array_ufunc,
     "__array_function__": protocols.array_function, "__matmul__": _matmul, "__rmatmul__": _rmatmul,
     "squeeze": torch_methods.squeeze, "std": torch_methods.std, "var": torch_methods.var,
+    "data": Tensor.__dict__["data"].getter(lent.lend),
     "sort": sorting.sorted_pair, "nonzero": searching.nonzero_rows,
 }  # fmt: skip
 

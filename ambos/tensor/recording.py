@@ -30,6 +30,7 @@ from ambos.tensor.captured import Captured, Found, Target, pick
 from ambos.tensor.donations import Donations
 from ambos.tensor.failures import HostFailure, located
 from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.lent import Lent
 from ambos.tensor.resting import (
     attention,
     changing,
@@ -423,6 +424,8 @@ class Recording:
                 rebind(handle, node)
                 if rebound.tracked:
                     live.register_leaf(handle)
+                if isinstance(handle, Lent):
+                    handle.give_back()
             # In another order of memory it is no input of this Program: `holds` will say so.
             if captured is not None and captured.strides == array.strides:
                 captured.hold(node)
