@@ -13,7 +13,7 @@ from ambos.core.errors import ArgumentError, FormatError
 from ambos.hub import keras
 from ambos.hub.matching import Report, match
 from ambos.nn import Module
-from ambos.tensor.files import load
+from ambos.tensor.files import load, weights
 
 Rename = Callable[[str], str] | Mapping[str, str]
 
@@ -28,7 +28,8 @@ def load_torch(
     (`model.safetensors.index.json`), or what `am.load` returned. In a checkpoint the dictionary
     that fits best is taken ("state_dict", "model", ...); prefixes such as "module." and
     "_orig_mod.", and names of old layers, are seen through. `rename` says what a name in the file
-    is called in the module.
+    is called in the module. Nothing in a file is executed; what else a checkpoint holds,
+    such as settings of classes of your own, is passed over.
 
     Errors: FormatError for a damaged or hostile file; ArgumentError, with the report, where names
         are missing or not expected (unless not `strict`); ShapeError for other shapes. The module
@@ -88,7 +89,7 @@ def _require_module(name: str, module: Any) -> None:
 def _read(path: Any) -> Any:
     """A file, or all parts of an index."""
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path).endswith(".index.json"):
-        return load(path)
+        return weights(path)
     place = Path(path)
     try:
         parts = set(json.loads(place.read_text())["weight_map"].values())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import zipfile
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,39 @@ def test_a_part_gets_what_is_meant_for_the_whole_and_the_other_way_round(tmp_pat
     whole = Wrapper()
     assert "with 'backbone.' in front" in str(am.load_torch(whole, path))
     agree(whole.backbone, theirs)
+
+
+class Command:
+    """Pickled as a call of `os.mkdir`."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("HACKED",)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_stands_beside_the_weights_is_passed_over(
+    tmp_path: Path, zipped: bool, protocol: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    twin, path = torch.nn.Linear(2, 1), tmp_path / "checkpoint.pt"
+    beside = [np.float64(0.5), np.ones(3), argparse.Namespace(lr=0.1), tmp_path, 1j, Command(),
+              defaultdict(list, {"a": [1]}), twin]  # fmt: skip
+    how: Any = {"pickle_protocol": protocol, "_use_new_zipfile_serialization": zipped}
+    torch.save({"beside": beside, "model": twin.state_dict()}, path, **how)
+    ours = nn.Linear(2, 1)
+    assert am.load_torch(ours, path).complete
+    agree(ours, twin)
+    with pytest.raises(FormatError, match="wants to use"):
+        am.load(path)
+    torch.save({"weight": np.ones((1, 2)), "bias": torch.ones(1)}, path, **how)
+    with pytest.raises(ArgumentError, match="missing: weight"):
+        am.load_torch(ours, path)
+    torch.save(twin, path, **how)
+    with pytest.raises(FormatError, match="wants to use"):
+        am.load_torch(ours, path)
+    agree(ours, twin)
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
 
 
 def test_shared_dictionaries_are_walked_once() -> None:

@@ -92,7 +92,17 @@ def load(path: str | os.PathLike[str]) -> Any:
         >>> am.load(path)
         {'a': tensor([1., 1.])}
     """
-    place = _place("load", path)
+    return _read(_place("load", path))
+
+
+def weights(path: Any) -> Any:
+    """As `load`, for whoever wants the weights alone: what is of an unknown class stands there as
+    `Unknown`, which holds a name and does nothing, instead of the whole file being refused."""
+    found = _read(_place("load", path), weights=True)
+    return found if isinstance(found, dict) else load(path)
+
+
+def _read(place: Path, weights: bool = False) -> Any:
     try:
         with place.open("rb") as file:
             start = file.read(16)
@@ -100,7 +110,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise FormatError(f"load: cannot read {place}: {error.strerror or error}") from error
     headed = start[8:9] == b"{"  # safetensors, of whose length the first bytes may be anything
     if not headed and (start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"):
-        return torch.read(place)
+        return torch.read(place, weights)
     if not headed and start[:4] == b"\x89HDF":
         raise FormatError(f"load: {place} is HDF5; need am.load_keras(module, path)")
     tensors, metadata = safe.read(place)

@@ -15,7 +15,7 @@ import numpy as np
 from ambos.core.dtype import DType
 from ambos.core.errors import FormatError
 from ambos.tensor.files.elements import dtype_named, kind_of, strided, tensor_of
-from ambos.tensor.files.unpickle import Machine, Name, Names, plain_key
+from ambos.tensor.files.unpickle import Machine, Name, Names, Unknown, plain_key
 from ambos.tensor.handle import Tensor
 
 STORAGES = {
@@ -129,15 +129,29 @@ NAMES: Names = {
 
 
 class _Machine(Machine):
-    """Names of dtypes are values; of storages, something that a storage may be told by."""
+    """Names of dtypes are values; of storages, something that a storage may be told by. Where only
+    the `weights` are wanted, unknown names are `Unknown`."""
+
+    def __init__(self, *arguments: Any, weights: bool) -> None:
+        super().__init__(*arguments)
+        self.weights = weights
 
     def name(self, module: Any, name: Any) -> None:
         if module == "torch" and name in DTYPES:
             self.push(Dtype(name))
         elif module == "torch" and isinstance(name, str) and _is_odd(name):
             raise FormatError(f"file: has tensors of torch.{name}, which tensors here cannot be")
+        elif self.weights and isinstance(name, str) and (module, name) not in self.names:
+            self.push(Unknown(f"{module}.{name}"))
         else:
             super().name(module, name)
+
+    def persist(self, token: Any) -> None:
+        # Before PyTorch 1.6 the class of a module stood there together with its source.
+        if isinstance(token, tuple) and len(token) > 1 and isinstance(token[1], Unknown):
+            self.push(token[1])
+        else:
+            super().persist(token)
 
 
 def _is_odd(name: str) -> bool:
@@ -150,7 +164,7 @@ def _storage(token: Any) -> Stored:
     if not isinstance(token, tuple) or len(token) < 5 or token[0] != "storage":
         raise FormatError(f"file: refers to {type(token).__name__}; need a storage")
     _, kind, key, _, count = token[:5]
-    title = getattr(kind, "title", "")
+    title = kind.title if isinstance(kind, Name) else ""
     name = title.rpartition(".")[2].removesuffix("Storage")
     if name not in STORAGES or not isinstance(key, str) or type(count) is not int or count < 0:
         raise FormatError(f"file: a storage of {title or '?'}; need a known kind, key and "
@@ -192,7 +206,7 @@ class Converter:
         if isinstance(value, Stored):
             return tensor_of(self.elements(value, dtype_named(value.kind, "storage")),
                              dtype_named(value.kind, "storage"))  # fmt: skip
-        if value is None or isinstance(value, (bool, int, float, str, bytes)):
+        if value is None or isinstance(value, (bool, int, float, str, bytes, Unknown)):
             return value
         raise FormatError(f"file: holds {getattr(value, 'title', type(value).__name__)} as a value")
 
@@ -241,13 +255,14 @@ class Zip:
         self.order: Literal["<", ">"] = ">" if order == b"big" else "<"
         self.bytes = np.memmap(path, np.uint8, "r")
 
-    def read(self) -> Any:
+    def read(self, weights: bool) -> Any:
         """What was saved."""
         if any(name.startswith(f"{self.folder}code/") for name in self.entries):
             raise FormatError(f"load: {self.path} is TorchScript, which is code; need a file of "
                               "torch.save(model.state_dict(), path)")  # fmt: skip
         pickle = self._bytes("data.pkl", 1 << 30)
-        return Converter(self.elements, self.bytes.size)(_Machine(pickle, NAMES, _storage).run())
+        machine = _Machine(pickle, NAMES, _storage, weights=weights)
+        return Converter(self.elements, self.bytes.size)(machine.run())
 
     def _entry(self, name: str) -> zipfile.ZipInfo:
         entry = self.entries.get(f"{self.folder}{name}")
@@ -307,11 +322,11 @@ class Legacy:
         self.places: dict[str, tuple[int, int]] = {}  # key -> where it starts, how many elements
         self.kinds: dict[str, Stored] = {}
 
-    def read(self) -> Any:
+    def read(self, weights: bool) -> Any:
         """What was saved."""
         position, parts = 0, []
         for _ in range(5):
-            machine = _Machine(self.bytes.data, NAMES, self._known, position)
+            machine = _Machine(self.bytes.data, NAMES, self._known, position, weights=weights)
             parts.append(machine.run())
             position = machine.position
             if parts[0] != MAGIC:
@@ -348,7 +363,7 @@ class Legacy:
         return _typed(self.bytes[start : start + size], dtype, "<")
 
 
-def read(path: Path) -> Any:
+def read(path: Path, weights: bool = False) -> Any:
     """What `torch.save` wrote: containers, numbers, text, and tensors.
 
     Errors: FormatError where the file is damaged, or wants to run something.
@@ -357,4 +372,4 @@ def read(path: Path) -> Any:
         start = file.read(4)
     if not start:
         raise FormatError(f"load: {path} is empty")
-    return (Zip(path) if start == b"PK\x03\x04" else Legacy(path)).read()
+    return (Zip(path) if start == b"PK\x03\x04" else Legacy(path)).read(weights)

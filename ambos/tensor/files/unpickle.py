@@ -33,6 +33,15 @@ class Name:
         self.title, self.function = title, function
 
 
+class Unknown:
+    """Stands for an object of a class that is not known. It holds that name, and does nothing."""
+
+    __slots__ = ("title",)
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+
 class Machine:
     """One pickle in `data`, from `position` on.
 
@@ -142,6 +151,8 @@ class Machine:
     def call(self) -> None:
         """Call what a name stands for."""
         arguments, function = self.pop(), self.pop()
+        if isinstance(function, Unknown):
+            return self.push(function)
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
             raise FormatError(f"pickle: a call of what is no name at byte {self.position}")
         # Each call may copy what it is given: without a bound, few instructions fill the memory.
@@ -158,17 +169,31 @@ class Machine:
     def build(self) -> None:
         """Attributes of an object: dropped. Dictionaries of PyTorch's have some (_metadata)."""
         self.pop()
-        self.top(dict)
+        if not self.unknown():
+            self.top(dict)
+
+    def unknown(self) -> bool:
+        """Is an object of an unknown class on top? What is put into it is dropped."""
+        return bool(self.stack) and isinstance(self.stack[-1], Unknown)
+
+    def make(self, extra: int) -> None:
+        """A new object of a class, of arguments and `extra`: only of an unknown one."""
+        for _ in range(1 + extra):
+            self.pop()
+        if not self.unknown():
+            raise FormatError(f"pickle: builds more than plain data at byte {self.position}")
 
     # Containers
 
     def append(self, values: list[Any]) -> None:
-        self.top(list).extend(values)
+        if not self.unknown():
+            self.top(list).extend(values)
 
     def set_items(self, values: list[Any]) -> None:
         if len(values) % 2:
             raise FormatError(f"pickle: a key without a value at byte {self.position}")
-        self.top(dict).update(zip(map(plain_key, values[::2]), values[1::2], strict=True))
+        if not self.unknown():
+            self.top(dict).update(zip(map(plain_key, values[::2]), values[1::2], strict=True))
 
     def get(self, place: int) -> None:
         self.push(self.memo[place])
@@ -227,6 +252,8 @@ def _decimal(text: str) -> Any:
 
 def _stack_name(machine: Machine) -> None:
     name, module = machine.pop(), machine.pop()
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise FormatError(f"pickle: a name that is no text at byte {machine.position}")
     machine.name(module, name)
 
 
@@ -291,6 +318,8 @@ INSTRUCTIONS: dict[int, Callable[[Machine], Any]] = {
         b"\x93": _stack_name,
         b"R": lambda m: m.call(),
         b"b": lambda m: m.build(),
+        b"\x81": lambda m: m.make(0),
+        b"\x92": lambda m: m.make(1),
         b"Q": lambda m: m.persist(m.pop()),
         b"g": lambda m: m.get(int(m.line())),
         b"h": lambda m: m.get(m.number("<B")),
