@@ -67,11 +67,18 @@ def numbers(name: str, weights: str | os.PathLike[str] | Mapping[str, Any]) -> M
 
 def understand(model: Module, old: re.Pattern[str], new: str | Callable[..., str]) -> None:
     """Let `load_state_dict` take keys that fit `old`, the names of older checkpoints."""
+    model.register_load_state_dict_pre_hook(functools.partial(_rename, old, new))
 
-    def rename(module: Module, state: dict[str, Any], prefix: str, *others: Any) -> None:
-        for key in [key for key in state if key.startswith(prefix)]:
-            renamed = old.sub(new, key)
-            if renamed != key:
-                state[renamed] = state.pop(key)
 
-    model.register_load_state_dict_pre_hook(rename)
+def _rename(
+    old: re.Pattern[str],
+    new: str | Callable[..., str],
+    module: Module,
+    state: dict[str, Any],
+    prefix: str,
+    *others: Any,
+) -> None:
+    for key in [key for key in state if key.startswith(prefix)]:
+        renamed = old.sub(new, key)
+        if renamed != key:
+            state[renamed] = state.pop(key)

@@ -26,6 +26,10 @@ NORM = partial(nn.LayerNorm, eps=1e-6)
 OLD_KEY = re.compile(r"(mlp\.)linear_([12])(\.)")
 
 
+def _new_key(old: re.Match[str]) -> str:
+    return f"{old[1]}{3 * (int(old[2]) - 1)}{old[3]}"
+
+
 def perceptron(width: int, hidden: int, dropout: float) -> MLP:
     """Two layers with GELU between them, with the paper's initial values."""
     found = MLP(width, [hidden, width], activation_layer=nn.GELU, dropout=dropout)
@@ -141,7 +145,7 @@ class VisionTransformer(nn.Module):
         for layer in (self.conv_proj, self.heads.head):
             zero_bias(layer)
         init.zeros_(self.heads.head.weight)
-        understand(self, OLD_KEY, lambda key: f"{key[1]}{3 * (int(key[2]) - 1)}{key[3]}")
+        understand(self, OLD_KEY, _new_key)
 
     def forward(self, x: Tensor) -> Tensor:
         if tuple(x.shape[-2:]) != (self.image_size, self.image_size):

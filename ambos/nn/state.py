@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from ambos.core.dtype import DType
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.nn.parameter import Unsized, assign
 from ambos.tensor.handle import Tensor
@@ -106,8 +107,10 @@ def load(module: Module, given: Mapping[str, Any], strict: bool, assigned: bool)
         values[key] = value
     if problems:
         raise ShapeError(f"{title}: {'; '.join(problems)}; need equal shapes. Nothing was changed")
+    if not assigned:
+        values = {k: _cast(f"{title}: {k}", v, targets[k].dtype) for k, v in values.items()}
     for key, value in values.items():
-        assign(targets[key], value if assigned else value.to(targets[key].dtype))
+        assign(targets[key], value)
     return Mismatch(missing, unexpected)
 
 
@@ -135,6 +138,17 @@ def _tensor(title: str, value: Any) -> Tensor:
             "Nothing was changed"
         )
     return Tensor(array)
+
+
+def _cast(title: str, value: Tensor, dtype: DType) -> Tensor:
+    try:
+        return value.to(dtype)
+    except DTypeError:
+        raise DTypeError(
+            f"{title} is {value.dtype.name} in the state and {dtype.name} in the module; need "
+            "numbers of its kind, for example x.real of complex ones, or assign=True. "
+            "Nothing was changed"
+        ) from None
 
 
 def _keys_differ(

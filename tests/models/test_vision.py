@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,14 @@ def test_weights_from_a_file_and_from_numbers(tmp_path: Path) -> None:
         found = models.lenet(weights=weights, progress=False).state_dict()
         for key, value in saved.items():
             assert np.array_equal(found[key].numpy(), value)
+
+
+def test_models_that_read_old_keys_are_copied_by_pickle() -> None:
+    for net in (
+        models.DenseNet(4, (2,), 8, num_classes=3),
+        models.VisionTransformer(8, 4, 1, 2, 8, 16, num_classes=3),
+    ):
+        assert repr(pickle.loads(pickle.dumps(net))) == repr(net)
 
 
 def test_densenet_reads_the_keys_of_published_files() -> None:

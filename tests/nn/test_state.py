@@ -9,7 +9,7 @@ import torch
 
 import ambos as am
 from ambos import nn
-from ambos.core.errors import ArgumentError, UnknownNameError
+from ambos.core.errors import ArgumentError, DTypeError, UnknownNameError
 
 
 def shared(kit, tensor):
@@ -143,3 +143,22 @@ def test_errors_name_the_path_of_the_layer_and_the_fix():
         nn.MultiheadAttention(5, 2)
     with pytest.raises(TypeError, match=r"unknown keyword 'negative_slop'.*'negative_slope'"):
         nn.LeakyReLU(negative_slop=0.1)
+
+
+def test_a_state_of_another_kind_changes_nothing():
+    net = nn.Sequential(nn.Linear(1, 1))
+    before = net[0].weight.item()
+    with pytest.raises(DTypeError, match=r"0\.bias is complex128.*Nothing was"):
+        net.load_state_dict({"0.weight": [[9.0]], "0.bias": [1j]})
+    assert net[0].weight.item() == before
+
+
+@pytest.mark.parametrize("averaged", [{}, {"avg_fn": nn.utils.swa_utils.get_ema_avg_fn(0.5)}])
+def test_averages_are_copied_by_pickle(averaged):
+    average = nn.utils.swa_utils.AveragedModel(nn.Linear(1, 1), **averaged)
+    copied = pickle.loads(pickle.dumps(average))
+    net = nn.Linear(1, 1)
+    for model in (average, copied):
+        model.update_parameters(net)
+        model.update_parameters(nn.Linear(1, 1).requires_grad_(False))
+    assert copied.n_averaged.item() == 2

@@ -46,6 +46,10 @@ OLD_PYRAMID = re.compile(r"((?:inner|layer)_blocks\.\d+)\.(weight|bias)$")
 OLD_HEAD = re.compile(r"(head\.\w+\.conv\.)(\d+)\.(weight|bias)$")
 
 
+def _new_key(old: re.Match[str]) -> str:
+    return f"{old[1]}{int(old[2]) // 2}.0.{old[3]}"
+
+
 def sigmoid_focal_loss(
     inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0
 ) -> Tensor:
@@ -158,7 +162,7 @@ class RetinaNet(nn.Module):
         self.score_thresh, self.nms_thresh = score_thresh, nms_thresh
         self.detections_per_img, self.topk_candidates = detections_per_img, topk_candidates
         understand(self, OLD_PYRAMID, r"\1.0.\2")
-        understand(self, OLD_HEAD, lambda key: f"{key[1]}{int(key[2]) // 2}.0.{key[3]}")
+        understand(self, OLD_HEAD, _new_key)
 
     def forward(self, images: Sequence[Tensor], targets: Sequence[Target] | None = None) -> Any:
         if self.training:

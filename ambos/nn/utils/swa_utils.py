@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,11 @@ def get_swa_avg_fn() -> Average:
         >>> get_swa_avg_fn()(am.tensor(1.0), am.tensor(3.0), 1).item()
         2.0
     """
-    return lambda average, value, count: average + (value - average) / (count + 1)
+    return _mean
+
+
+def _mean(average: Tensor, value: Tensor, count: Any) -> Tensor:
+    return average + (value - average) / (count + 1)
 
 
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
@@ -43,8 +48,11 @@ def get_ema_avg_fn(decay: float = 0.999) -> Average:
         >>> get_ema_avg_fn(0.75)(am.tensor(1.0), am.tensor(3.0), 1).item()
         1.5
     """
-    kept = share("get_ema_avg_fn: decay", decay)
-    return lambda average, value, count: average * kept + value * (1 - kept)
+    return partial(_faded, share("get_ema_avg_fn: decay", decay))
+
+
+def _faded(kept: float, average: Tensor, value: Tensor, count: Any) -> Tensor:
+    return average * kept + value * (1 - kept)
 
 
 class AveragedModel(Module):
