@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +15,7 @@ from ambos.optim import saved
 from ambos.optim.clock import Clock, Tick
 from ambos.optim.groups import Grouped, settings_of
 from ambos.optim.saved import State
-from ambos.optim.settings import Group
+from ambos.optim.settings import Group, rate_of
 from ambos.tensor.array import Array
 from ambos.tensor.given import leaf_of
 from ambos.tensor.guards import Same
@@ -55,13 +55,22 @@ class Optimizer(Grouped):
     dials: ClassVar[tuple[str, ...]] = ()  # settings that schedules turn, besides the rate
 
     def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
-        self.state: dict[Tensor, State] = {}
+        self.state = {}
         self.pre_hooks: dict[int, Hook] = {}
         self.post_hooks: dict[int, Hook] = {}
         self.stepped = False  # a schedule may only follow
         self._data: dict[tuple[int, str, int], tuple[float, Tensor]] = {}
         self._waiting: tuple[int, list[Tensor]] | None = 0, []
         super().__init__(params, defaults)
+
+    @property
+    def state(self) -> dict[Tensor, State]:
+        """What is remembered about each parameter; empty for one that has not been seen."""
+        return self._state
+
+    @state.setter
+    def state(self, states: Mapping[Tensor, State]) -> None:
+        self._state = defaultdict[Tensor, State](dict, states)
 
     # What a rule says
 
@@ -270,7 +279,15 @@ class Optimizer(Grouped):
         """The learning rate as data. A jitted step reads the number anew at every call."""
         if isinstance(group["lr"], Tensor):
             return group["lr"].detach().to(float64).reshape(())
-        return self._datum((number, "lr", 0), partial(_entry, group, "lr", None))
+        return self._datum((number, "lr", 0), partial(self._rate_now, number))
+
+    def _rate_now(self, number: int) -> float:
+        place = f"param_groups[{number}]['lr']"
+        return rate_of(
+            f"{type(self).__name__}.step: {place}",
+            self.param_groups[number]["lr"],
+            fix=f": set {place}, or look at the schedule that turns it",
+        )
 
     def _datum(self, place: tuple[int, str, int], read: Callable[[], float]) -> Tensor:
         value, known = read(), self._data.get(place)

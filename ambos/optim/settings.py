@@ -95,7 +95,7 @@ def plain(settings: Mapping[str, Any]) -> Group:
     }
 
 
-def rate_of(name: str, value: Any) -> float:
+def rate_of(name: str, value: Any, fix: str = "") -> float:
     """The number that a learning rate is.
 
     Errors: ArgumentError for a tensor of more than one.
@@ -109,8 +109,9 @@ def rate_of(name: str, value: Any) -> float:
             f"{name}: lr is a tensor of shape {tuple(value.shape)}; need a number or a tensor of "
             "one, for example am.tensor(0.1)"
         )
-    found = value.item() if isinstance(value, Tensor) else value
-    refuse(name, {"lr": found}, LIMITS)
+    found = value.item() if isinstance(value, (Tensor, np.generic)) else value
+    if found not in POSITIVE:
+        raise ArgumentError(f"{name}: lr is {found!r}; need {POSITIVE}{fix}")
     return float(found)
 
 

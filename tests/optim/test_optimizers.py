@@ -8,6 +8,7 @@ import torch
 
 import ambos as am
 from ambos import optim
+from ambos.core.errors import ArgumentError
 from ambos.tensor import realize
 
 RULES = [
@@ -258,3 +259,49 @@ def test_groups_and_latecomers_share_no_factors_that_differ(rule):
     groups = [{"params": together[n::3], **extra} for n, extra in enumerate(settings)]
     alone = [rule([p], **settings[n % 3]) for n, p in enumerate(apart)]
     assert learn([rule(groups)], together) == learn(alone, apart)
+
+
+@pytest.mark.parametrize("rate", [-1.0, "a", float("nan"), None])
+def test_a_rate_set_later_is_checked_at_the_step(rate):
+    weight = am.ones(2, requires_grad=True)
+    rule = optim.SGD([{"params": [am.ones(1)]}, {"params": [weight]}], lr=0.5)
+    rule.param_groups[1]["lr"] = rate
+    weight.sum().backward()
+    with pytest.raises(ArgumentError, match=r"param_groups\[1\]\['lr'\].*need a number >= 0: set"):
+        rule.step()
+    assert weight.tolist() == [1.0, 1.0]
+
+
+def test_a_jitted_step_checks_the_rate_as_well():
+    weight = am.ones(2, requires_grad=True)
+    rule = optim.SGD([weight], lr=0.5)
+
+    @am.jit
+    def train():
+        rule.zero_grad()
+        weight.sum().backward()
+        rule.step()
+
+    train()
+    train()
+    rule.param_groups[0]["lr"] = -1.0
+    with pytest.raises(ArgumentError, match="lr is -1"):
+        train()
+    assert weight.tolist() == [0.0, 0.0]
+
+
+def test_own_rules_find_an_empty_state():
+    class Own(optim.Optimizer):
+        def step(self):
+            for parameter in self.param_groups[0]["params"]:
+                state = self.state[parameter]
+                if not state:
+                    state["seen"] = am.zeros(())
+                state["seen"] = state["seen"] + 1
+
+    weight = am.ones(2, requires_grad=True)
+    rule = Own([weight], {"lr": 0.1})
+    rule.step()
+    rule.step()
+    assert rule.state[weight]["seen"].item() == 2
+    assert rule.state_dict()["state"][0]["seen"].item() == 2
