@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.optim.clock import Clock
-from ambos.optim.settings import Group, plain
+from ambos.optim.settings import LIMITS, Group, Limit, plain
 from ambos.tensor.handle import Tensor
 
 State = dict[str, Any]
@@ -19,11 +19,15 @@ class Rule(Protocol):
     """What is asked of an optimizer here."""
 
     defaults: Group
+    limits: ClassVar[Mapping[str, Limit]]
     param_groups: list[Group]
     state: dict[Tensor, State]
 
     def check(self, settings: Group) -> None:
         """Refuse settings outside their range."""
+
+    def slots(self, parameter: Tensor, group: Group) -> tuple[str, ...]:
+        """Names of the tensors that are kept for a parameter of `group`."""
 
     def slot_shape(self, slot: str, parameter: Tensor) -> tuple[int, ...]:
         """The shape of what is kept under `slot`."""
@@ -76,19 +80,32 @@ def fitting(
     if counts != need:
         raise ArgumentError(f"{name}: groups of {counts} parameters; need {need}")
     settings = []
+    numbers = {*LIMITS, *rule.limits} & {*rule.defaults}
     for group in groups:
+        if lacking := sorted(numbers - {*group}):
+            raise ArgumentError(f"{name}: a group without {', '.join(lacking)}; need the state of "
+                                f"the same rule, a {type(rule).__name__}")  # fmt: skip
         kept = {key: value for key, value in group.items() if key != "params"}
         settings.append(plain({**rule.defaults, **kept}))
         rule.check(settings[-1])
-    places = {
-        number: (parameter, group)
-        for saved, group in zip(groups, rule.param_groups, strict=True)
-        for number, parameter in zip(saved["params"], group["params"], strict=True)
-    }
-    for number in given:
+    places, slots = {}, {}
+    for saved, group, kept in zip(groups, rule.param_groups, settings, strict=True):
+        for number, parameter in zip(saved["params"], group["params"], strict=True):
+            places[number] = parameter, group
+            slots[number] = {*rule.slots(parameter, kept)}
+    for number, state in given.items():
         if number not in places:
             raise ArgumentError(f"{name}: a state for parameter {number}; need one of "
                                 f"{list(places)}")  # fmt: skip
+        parameter, group = places[number]
+        known = slots[number] | {"step", *rule.common(group)}
+        strange = sorted(key for key in state if key not in known) if slots[number] else []
+        if strange and not slots[number] <= {*state}:
+            raise ArgumentError(f"{name}: parameter {number} has {', '.join(strange)}; need "
+                                f"{', '.join(sorted(slots[number]))}, the state of the same rule, "
+                                f"a {type(rule).__name__}")  # fmt: skip
+        for key in strange:
+            del state[key]
     return settings, {number: (state, *places[number]) for number, state in given.items()}
 
 

@@ -305,3 +305,28 @@ def test_own_rules_find_an_empty_state():
     rule.step()
     assert rule.state[weight]["seen"].item() == 2
     assert rule.state_dict()["state"][0]["seen"].item() == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "other"),
+    [("Adam", "SGD"), ("SGD", "Adam"), ("Adam", "Adamax"), ("AdamW", "RMSprop"), ("NAdam", "Adam")],
+)
+def test_the_state_of_another_rule_is_refused(rule, other):
+    weight = am.ones(2, requires_grad=True)
+    one = getattr(optim, other)([weight], **({"momentum": 0.5} if other == "SGD" else {}))
+    weight.sum().backward()
+    one.step()
+    two = getattr(optim, rule)([weight])
+    with pytest.raises(ArgumentError, match=f"need.*the state of the same rule, a {rule}"):
+        two.load_state_dict(one.state_dict())
+    assert not two.state
+    assert {*two.param_groups[0]} == {"params", *two.defaults}
+
+
+def test_what_a_rule_does_not_know_is_left_out():
+    weight = am.ones(2, requires_grad=True)
+    one, two = optim.Adam([weight]), optim.Lion([weight])
+    weight.sum().backward()
+    one.step()
+    two.load_state_dict(one.state_dict())
+    assert "exp_avg_sq" not in two.state[weight]
