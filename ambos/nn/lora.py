@@ -54,6 +54,8 @@ class LoRALinear(Module):
         self.lora_A = Linear(sizes[0], rank, False, dtype=dtype)
         self.lora_B = Linear(rank, sizes[1], False, dtype=dtype)
         self.reset_parameters()
+        self.register_state_dict_post_hook(_unmerged)
+        self.register_load_state_dict_pre_hook(_refuse_merged)
 
     def reset_parameters(self) -> None:
         """A as linear layers begin, B zeros."""
@@ -67,13 +69,15 @@ class LoRALinear(Module):
         added: Tensor = self.lora_B(self.lora_A(self.lora_dropout(input)))
         return found + added * (self.alpha / self.rank)
 
+    def _added(self) -> Tensor:
+        return (self.lora_B.weight @ self.lora_A.weight) * (self.alpha / self.rank)
+
     def merge(self, sign: float = 1.0) -> None:
         """Add the adapter to the weight; it is passed over then."""
         if self.merged is (sign > 0):
             return
         with no_grad():
-            added = (self.lora_B.weight @ self.lora_A.weight) * (sign * self.alpha / self.rank)
-            assign(self.base_layer.weight, self.base_layer.weight.detach() + added)
+            assign(self.base_layer.weight, self.base_layer.weight.detach() + self._added() * sign)
         self.merged = sign > 0
 
     def unmerge(self) -> None:
@@ -82,6 +86,24 @@ class LoRALinear(Module):
 
     def extra_repr(self) -> str:
         return f"rank={self.rank}, alpha={self.alpha}, merged={self.merged}"
+
+
+def _unmerged(module: LoRALinear, state: dict[str, Tensor], prefix: str, _: Any) -> None:
+    """A state has the weight without its adapter: whoever loads it adds that."""
+    if module.merged:
+        key = f"{prefix}base_layer.weight"
+        state[key] = state[key].detach() - module._added().detach()
+
+
+def _refuse_merged(
+    module: LoRALinear, state: dict[str, Any], prefix: str, metadata: Any, strict: bool,
+    missing: list[str], unexpected: list[str], problems: list[str],
+) -> None:  # fmt: skip
+    if module.merged:
+        problems.append(
+            f"the adapter {prefix.removesuffix('.')!r} is merged into its weight; need "
+            "lora.unmerge(model) first, and lora.merge(model) afterwards"
+        )
 
 
 def adapt(
@@ -104,7 +126,13 @@ def adapt(
         ['0.lora_A.weight', '0.lora_B.weight']
     """
     linear = {name: m for name, m in model.named_modules() if type(m) is Linear}
+    done = [name for name, _ in _adapted(model)]
     for pattern in patterns or ("",):
+        if any(fnmatchcase(name, pattern) for name in done):
+            raise ArgumentError(
+                f"lora.adapt: {pattern!r} has its adapter already; need one call with all names, "
+                "or lora.remove(model) before another"
+            )
         if not any(fnmatchcase(name, pattern) for name in linear):
             raise ArgumentError(
                 f"lora.adapt: no Linear of {type(model).__name__} is called {pattern!r}; need "
@@ -171,7 +199,7 @@ def remove(model: Module, merged: bool = True) -> Module:
 
 
 def adapters(model: Module) -> dict[str, Tensor]:
-    """The state of the adapters alone: what to save.
+    """The state of the adapters alone: what to save (`remove` gives plain layers and their names).
 
     Example:
         >>> from ambos import nn

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 from ambos.core.arguments import Checked, checked
-from ambos.core.errors import ArgumentError, UnknownNameError, suggest
+from ambos.core.errors import ArgumentError, DTypeError, UnknownNameError, suggest
 from ambos.graph.lines import enter, leave
 from ambos.nn import hooks, state
 from ambos.nn.composition import Composition
@@ -178,19 +178,19 @@ class Module(Hookable, metaclass=ModuleType):
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter (or the place of one, None) under `name`."""
-        self._claim(name)
+        self._claim(name, param, Parameter, "nn.Parameter(value)")
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but not trained; saved unless `persistent` is False."""
-        self._claim(name)
+        self._claim(name, tensor, Tensor, "am.tensor(value)")
         self._buffers[name] = tensor
         if not persistent:
             self._transient.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child under `name`."""
-        self._claim(name)
+        self._claim(name, module, Module, "a module")
         self._modules[name] = module
 
     register_module = add_module
@@ -199,10 +199,14 @@ class Module(Hookable, metaclass=ModuleType):
         """Recordings that use the module are to look again at what it consists of."""
         makeup.version += 1
 
-    def _claim(self, name: Any) -> None:
+    def _claim(self, name: Any, value: Any, kind: type, need: str) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise ArgumentError(
                 f"{type(self).__name__}: the name is {name!r}; need a word without dots"
+            )
+        if not (value is None or isinstance(value, kind)):
+            raise ArgumentError(
+                f"{type(self).__name__}.{name}: got {type(value).__name__}; need {need} or None"
             )
         makeup.version += 1
         for table in (self._parameters, self._buffers, self._modules):
@@ -361,7 +365,23 @@ class Module(Hookable, metaclass=ModuleType):
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Convert every floating parameter and buffer to a dtype; returns self."""
+        """Convert every floating parameter and buffer to a dtype (or to that of a tensor); returns
+        self.
+
+        Errors: DTypeError for a dtype of integers or bools; ArgumentError for an unknown keyword.
+        """
+        names = ("device", "dtype", "tensor", "non_blocking", "memory_format")
+        for name in kwargs:
+            if name not in names:
+                raise ArgumentError(f"{type(self).__name__}.to: unknown keyword {name!r}; known: "
+                                    f"{', '.join(names)}{suggest(name, names)}")  # fmt: skip
+        args = (*args, kwargs.pop("tensor", None))
+        wanted = Tensor([]).to(*args, **kwargs).dtype
+        if not (wanted.is_floating or wanted.is_complex):
+            raise DTypeError(
+                f"{type(self).__name__}.to: got {wanted.name}; need a floating dtype, since what "
+                "is trained is no whole number"
+            )
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.is_floating:
                 value = tensor.detach().to(*args, **kwargs)

@@ -162,3 +162,42 @@ def test_averages_are_copied_by_pickle(averaged):
         model.update_parameters(net)
         model.update_parameters(nn.Linear(1, 1).requires_grad_(False))
     assert copied.n_averaged.item() == 2
+
+
+def test_only_floating_dtypes_convert_a_module():
+    net = nn.Linear(2, 1)
+    for dtype in ("int32", "bool", int, am.int64):
+        with pytest.raises(DTypeError, match=r"Linear\.to: got .*need a floating dtype"):
+            net.to(dtype)
+    for stateless in (net, nn.ReLU()):
+        with pytest.raises(ArgumentError, match=r"unknown keyword 'dtyp'.*'dtype'"):
+            stateless.to(dtyp="float16")
+        with pytest.raises(DTypeError, match="flot32"):
+            stateless.to("flot32")
+    assert net.weight.dtype is am.float32
+    assert net.weight.requires_grad
+    assert net.to("cpu", am.float64, non_blocking=True).weight.dtype is am.float64
+    assert net.to(am.ones(1)).to(device="cpu").weight.dtype is am.float32
+
+
+@pytest.mark.parametrize(
+    ("register", "value"),
+    [("add_module", "abc"), ("register_parameter", am.ones(2)), ("register_buffer", np.ones(2))],
+)
+def test_what_is_registered_has_the_right_kind(register, value):
+    net = nn.Linear(2, 1)
+    with pytest.raises(ArgumentError, match=r"Linear\.bias: got \w+; need"):
+        getattr(net, register)("bias", value)
+    assert [*net.state_dict()] == ["weight", "bias"]
+
+
+def test_a_merged_adapter_is_saved_without_being_merged():
+    net, other = (nn.lora.adapt(nn.Sequential(nn.Linear(4, 4)), "0", rank=2) for _ in range(2))
+    nn.init.normal_(net[0].lora_B.weight)
+    x = am.rand(3, 4)
+    other.load_state_dict(nn.lora.merge(net).state_dict())
+    np.testing.assert_allclose(other(x).detach().numpy(), net(x).detach().numpy(), atol=1e-5)
+    with pytest.raises(ArgumentError, match=r"adapter '0' is merged.*unmerge"):
+        net.load_state_dict(other.state_dict())
+    with pytest.raises(ArgumentError, match="adapter already"):
+        nn.lora.adapt(net, "0")
