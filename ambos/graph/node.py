@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -101,6 +102,8 @@ class _Entry(ref["Node"]):
 
 
 _known: dict[tuple[Any, ...], _Entry] = {}
+# At exit keys are compared when much of what that takes is gone.
+atexit.register(_known.clear)
 
 
 _new: Callable[[type[Node]], Node] = object.__new__

@@ -175,5 +175,5 @@ def _nearest(unexpected: list[str], known: Iterable[str]) -> str:
     pairs = []
     for key in map(str, unexpected[:5]):
         near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
-        pairs += [f"{near[0]!r} for {key!r}"] * bool(near)
+        pairs += [f"{name!r} for {key!r}" for name in near]
     return f" Did you mean {', '.join(pairs)}?" if pairs else ""

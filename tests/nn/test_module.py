@@ -8,6 +8,7 @@ import torch
 
 import ambos as am
 from ambos import nn
+from ambos.core.errors import ArgumentError
 
 
 class Block(nn.Module):
@@ -243,3 +244,10 @@ def test_module_list_is_found_by_parameters():
     layers = nn.ModuleList([nn.Linear(2, 2) for _ in range(3)])
     assert len(list(layers.parameters())) == 6
     assert layers[1] is list(layers)[1]
+
+
+def test_a_key_that_is_like_no_other_is_told():
+    layer = nn.Linear(1, 1)
+    state = layer.state_dict() | {"zzzzz": am.ones(1)}
+    with pytest.raises(ArgumentError, match="unexpected zzzzz; need"):
+        layer.load_state_dict(state)
