@@ -6,7 +6,7 @@ import torch
 
 import ambos as am
 from ambos import nn
-from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError
+from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError, TracingError
 from ambos.nn.utils import rnn
 from ambos.runtime.loader import statistics
 
@@ -114,6 +114,19 @@ def test_what_is_packed_may_be_jitted():
     for lengths in ([2, 5, 3], [4, 4, 1]):
         packed = rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
         assert am.array_equal(run(packed), layer(packed)[0].data)
+
+
+@pytest.mark.parametrize("sizes", [[5, 3, 2], (5, 3, 2)])
+def test_packing_under_jit_names_what_it_needs(sizes):
+    layer, x = nn.GRU(INPUTS, WIDTH), am.tensor(numbers(LENGTH, BATCH, INPUTS))
+    pack = rnn.pack_padded_sequence
+    expected = layer(pack(x, sizes))[1]
+    run = am.jit(lambda x: layer(pack(x, sizes, enforce_sorted=False))[1])
+    assert am.array_equal(run(x), expected)
+    with pytest.raises(TracingError, match=r"PackedSequence: .*enforce_sorted=False"):
+        am.jit(lambda packed: layer(packed)[1])(pack(x, sizes))
+    with pytest.raises(TracingError, match=r"pack_padded_sequence: lengths.*enforce_sorted=False"):
+        am.jit(lambda x, lengths: layer(pack(x, lengths))[1])(x, am.tensor(sizes))
 
 
 def test_a_sequence_alone_is_a_batch_of_one():

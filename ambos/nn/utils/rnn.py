@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ambos.core.arguments import positive
-from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.errors import ArgumentError, ShapeError, TracingError
 from ambos.nn.functional.padding import pad
 from ambos.nn.functional.shared import as_tensor
 from ambos.tensor.creation import arange
@@ -252,7 +252,13 @@ def _batch(sequence: PackedSequence) -> int:
     """How many sequences there are."""
     if sequence.sorted_indices is not None:
         return int(sequence.sorted_indices.shape[0])
-    return int(sequence.batch_sizes[0].item())
+    try:
+        return int(sequence.batch_sizes[0].item())
+    except TracingError:
+        raise TracingError(
+            "PackedSequence: how many sequences it holds is a value while a function is traced; "
+            "need pack_padded_sequence(..., enforce_sorted=False), which makes it a shape"
+        ) from None
 
 
 # --- checks --------------------------------------------------------------------------------------
@@ -274,7 +280,14 @@ def _steps_first(op: str, input: Any, batch_first: bool) -> Tensor:
 
 def _lengths(op: str, lengths: Any, batch: int, longest: int) -> Any:
     """`lengths` as integers that fit."""
-    known = np.asarray(lengths.tolist() if isinstance(lengths, Tensor) else lengths)
+    try:
+        known = np.asarray(lengths.tolist() if isinstance(lengths, Tensor) else lengths)
+    except TracingError:
+        raise TracingError(
+            f"{op}: lengths depend on the arguments of a function that is being traced, and the "
+            "size of the result on them; need them known: call it outside, with "
+            "enforce_sorted=False, and give the function what it makes"
+        ) from None
     if known.shape != (batch,):
         raise ShapeError(f"{op}: lengths is {known.shape}; need one for each of {batch} sequences")
     if known.dtype.kind not in "iu" or (known < 1).any() or (known > longest).any():
