@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ambos.core.errors import ArgumentTypeError
+from ambos.core.errors import ArgumentTypeError, ShapeError
 from ambos.tensor.functions import Function
 from ambos.tensor.handle import Tensor
 from ambos.tensor.hooks import Removable, enroll
@@ -163,6 +163,13 @@ class Gradient:
                 f"backward hook of {type(self.module).__name__}: returned {len(new)} gradients; "
                 f"need None or {len(grads)}"
             )
+        for number, (mine, grad) in enumerate(zip(new, grads, strict=True)):
+            if isinstance(mine, Tensor) and grad is not None and mine.shape != grad.shape:
+                raise ShapeError(
+                    f"backward hook of {type(self.module).__name__}: returned "
+                    f"{tuple(mine.shape)} for gradient {number}; need None or "
+                    f"{tuple(grad.shape)}, that of the gradient it was given"
+                )
         return new
 
 

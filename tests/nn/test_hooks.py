@@ -6,7 +6,7 @@ import torch
 
 import ambos as am
 from ambos import nn
-from ambos.core.errors import ArgumentError, ArgumentTypeError
+from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 
 def pair():
@@ -156,3 +156,12 @@ def test_capture_by_name_also_jitted():
     assert [*am.capture(Twice())(x)[1]] == ["layer", "layer:1"]
     with pytest.raises(ArgumentError, match="no module of Sequential is called 'layer3'"):
         am.capture(net, "layer3")
+
+
+@pytest.mark.parametrize("register", ["full_backward_hook", "full_backward_pre_hook"])
+def test_a_gradient_of_another_shape_is_refused(register):
+    layer = nn.Linear(3, 2)
+    getattr(layer, f"register_{register}")(lambda *_: (am.ones(5),))
+    x = am.ones(4, 3, requires_grad=True)
+    with pytest.raises(ShapeError, match=r"hook of Linear: returned \(5,\) for gradient 0"):
+        layer(x).sum().backward()
