@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, ArgumentTypeError
 from ambos.optim.lr_scheduler.base import LRScheduler, Rate, for_groups, need, owned
 from ambos.optim.optimizer import Optimizer
 
@@ -130,6 +130,9 @@ class MultiStepLR(LRScheduler):
         gamma: float = 0.1,
         last_epoch: int = -1,
     ) -> None:
+        if not isinstance(milestones, Iterable):
+            raise ArgumentTypeError(f"MultiStepLR: milestones is {milestones!r}; need a list of "
+                                    "epochs")  # fmt: skip
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
