@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ambos import nn
+from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.models.building import builder
 from ambos.models.decoding import Attend, whole
@@ -25,7 +26,7 @@ __all__ = ["BertConfig", "BertForMaskedLM", "BertForSequenceClassification", "Be
 
 
 @dataclass(frozen=True)
-class BertConfig:
+class BertConfig(metaclass=Checked):
     """Sizes of a BERT, under the names of its `config.json`."""
 
     vocab_size: int = 30522

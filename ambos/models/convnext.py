@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from ambos import nn
+from ambos.core.arguments import Checked
 from ambos.models.blocks import Conv2dNormActivation, Layer, Permute, StochasticDepth, zero_bias
 from ambos.models.building import builder
 from ambos.nn import init
@@ -55,7 +56,7 @@ class CNBlock(nn.Module):
 
 
 @dataclass
-class CNBlockConfig:
+class CNBlockConfig(metaclass=Checked):
     """A stage of `num_layers` blocks; to `out_channels` on half the image after it, unless None."""
 
     input_channels: int

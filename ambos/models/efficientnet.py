@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from ambos import nn
+from ambos.core.arguments import Checked
 from ambos.models.blocks import (
     Conv2dNormActivation,
     Layer,
@@ -42,7 +43,7 @@ STAGES = (
 
 
 @dataclass
-class MBConvConfig:
+class MBConvConfig(metaclass=Checked):
     """One stage, its channels times `width_mult` and its blocks times `depth_mult`."""
 
     expand_ratio: float

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ambos import nn
+from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.models.building import builder
 from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, whole
@@ -26,7 +27,7 @@ __all__ = ["GPT2Config", "GPT2LMHeadModel", "GPT2Model", "gpt2", "gpt2_large", "
 
 
 @dataclass(frozen=True)
-class GPT2Config:
+class GPT2Config(metaclass=Checked):
     """Sizes of a GPT-2, under the names of its `config.json`."""
 
     vocab_size: int = 50257

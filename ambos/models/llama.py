@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ambos import nn
+from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError
 from ambos.models.building import builder
 from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, whole
@@ -28,7 +29,7 @@ __all__ = ["LlamaConfig", "LlamaForCausalLM", "LlamaModel", "llama2_7b", "llama3
 
 
 @dataclass(frozen=True)
-class LlamaConfig:
+class LlamaConfig(metaclass=Checked):
     """Sizes of a LLaMA, under the names of its `config.json`."""
 
     vocab_size: int = 32000

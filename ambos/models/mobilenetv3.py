@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from ambos import nn
+from ambos.core.arguments import Checked
 from ambos.models.blocks import (
     Conv2dNormActivation,
     Layer,
@@ -59,7 +60,7 @@ SMALL = (
 
 
 @dataclass
-class InvertedResidualConfig:
+class InvertedResidualConfig(metaclass=Checked):
     """One row of a table, its channels times `width_mult`."""
 
     input_channels: int

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ambos import nn
+from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError
 from ambos.models.building import builder
 from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, Memory, whole
@@ -25,7 +26,7 @@ __all__ = ["T5Config", "T5ForConditionalGeneration", "t5_base", "t5_large", "t5_
 
 
 @dataclass(frozen=True)
-class T5Config:
+class T5Config(metaclass=Checked):
     """Sizes of a T5, under the names of its `config.json`."""
 
     vocab_size: int = 32128

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ambos import nn
+from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.models.building import builder
 from ambos.models.decoding import Attend, whole
@@ -26,7 +27,7 @@ __all__ = ["Wav2Vec2Config", "Wav2Vec2ForCTC", "Wav2Vec2Model", "wav2vec2_base"]
 
 
 @dataclass(frozen=True)
-class Wav2Vec2Config:
+class Wav2Vec2Config(metaclass=Checked):
     """Sizes of a wav2vec 2.0 (base), under the names of its `config.json`."""
 
     vocab_size: int = 32

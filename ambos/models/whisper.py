@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ambos import nn
+from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.models.building import builder
 from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, Memory, whole
@@ -26,7 +27,7 @@ __all__ = ["WhisperConfig", "WhisperForConditionalGeneration", "whisper_base", "
 
 
 @dataclass(frozen=True)
-class WhisperConfig:
+class WhisperConfig(metaclass=Checked):
     """Sizes of a Whisper, under the names of its `config.json`."""
 
     vocab_size: int = 51865

@@ -14,7 +14,14 @@ import torch
 
 import ambos as am
 from ambos import models
-from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from ambos.core.errors import (
+    ArgumentError,
+    DTypeError,
+    IndexingError,
+    ShapeError,
+    UnknownNameError,
+)  # fmt: skip
+from ambos.models.gpt import GPT2Config
 from ambos.models.sampling import keep_top_k, keep_top_p
 from tests.models.oracle import difference, worst_gradient
 from tests.models.twins import transformers
@@ -263,3 +270,8 @@ def test_mistakes_are_told(arguments, settings, error, words) -> None:  # type: 
     model = models.gpt2(**GPT2)
     with pytest.raises(error, match=words):
         model.generate(*arguments, **settings)
+
+
+def test_misspelt_settings_are_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"GPT2Config: .*'n_layers'.*Did you mean 'n_layer'"):
+        GPT2Config(n_layers=2)  # type: ignore[call-arg]
