@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 from ambos.core.arguments import Checked, checked
 from ambos.core.errors import ArgumentError, DTypeError, UnknownNameError, suggest
+from ambos.core.misuse import misfit
 from ambos.graph.lines import enter, leave
 from ambos.nn import hooks, state
 from ambos.nn.composition import Composition
@@ -105,11 +106,21 @@ class Module(Hookable, metaclass=ModuleType):
             for note in hooks.watchers.calls:
                 note(self, result)
         except Exception as error:
-            blame(error, self)
-            raise
+            problem = self._misfit(error, args, kwargs)
+            blame(problem, self)
+            if problem is error:
+                raise
+            raise problem from None
         finally:
             leave()
         return result
+
+    def _misfit(self, error: Exception, args: Any, kwargs: Any) -> Exception:
+        """What says that `forward` does not take these arguments, where that is the error."""
+        trace = error.__traceback__
+        if type(error) is not TypeError or trace is None or trace.tb_next is not None:
+            return error  # it comes from inside of `forward`
+        return misfit(type(self).__name__, self.forward, args, kwargs) or error
 
     def _guard_recording(self) -> None:
         """A jitted function that uses this module holds as long as its makeup stays."""

@@ -251,3 +251,14 @@ def test_a_key_that_is_like_no_other_is_told():
     state = layer.state_dict() | {"zzzzz": am.ones(1)}
     with pytest.raises(ArgumentError, match="unexpected zzzzz; need"):
         layer.load_state_dict(state)
+
+
+def test_a_missing_argument_names_the_layer_and_its_path():
+    net = nn.Sequential(nn.Conv2d(1, 1, 1))
+    net.forward = lambda x: net[0]()
+    with pytest.raises(TypeError, match=r"Conv2d: missing .*'input'.*need Conv2d\(input\)"):
+        net[0]()
+    with pytest.raises(TypeError, match=r"Conv2d '0': missing a required argument: 'input'"):
+        net(am.ones(1))
+    with pytest.raises(TypeError, match=r"MultiheadAttention: missing .*'value'"):
+        nn.MultiheadAttention(4, 2)(am.ones(1, 4), am.ones(1, 4))
