@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -282,10 +283,13 @@ class Optimizer(Grouped):
         return self._datum((number, "lr", 0), partial(self._rate_now, number))
 
     def _rate_now(self, number: int) -> float:
+        value = self.param_groups[number]["lr"]
+        if value.__class__ is float and 0 <= value < math.inf:  # asked at every jitted call
+            return value
         place = f"param_groups[{number}]['lr']"
         return rate_of(
             f"{type(self).__name__}.step: {place}",
-            self.param_groups[number]["lr"],
+            value,
             fix=f": set {place}, or look at the schedule that turns it",
         )
 
