@@ -7,6 +7,7 @@ Blocks do not know which: they call `attend(layer, query, key, value)`, all of t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
 from ambos.core.dtype import DType
@@ -25,6 +26,16 @@ class Attend(Protocol):
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None,
         scale: float | None = None,
     ) -> Tensor: ...  # fmt: skip
+
+
+def split(x: Tensor, num_heads: int) -> Tensor:
+    """(batch, tokens, features) as (batch, heads, tokens, size)."""
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+def merge(x: Tensor) -> Tensor:
+    """The way back from `split`."""
+    return x.transpose(1, 2).flatten(2)
 
 
 def whole(
@@ -67,6 +78,12 @@ class Memory(NamedTuple):
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
     present: Tensor | None
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[Tensor, Tensor]], present: Tensor | None) -> Memory:
+        """What the layers remember, a pair of keys and values each."""
+        keys, values = zip(*pairs, strict=True)
+        return cls(keys, values, present)
 
     def attend(self, layer: int, q: Tensor, scale: float | None = None) -> Tensor:
         mask = None if self.present is None else (self.present != 0)[:, None, None, :]

@@ -15,7 +15,7 @@ from ambos import nn
 from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.models.building import builder
-from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, whole
+from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, merge, split, whole
 from ambos.models.generation import Generates
 from ambos.nn import functional as F
 from ambos.nn import init
@@ -75,12 +75,8 @@ class GPT2Attention(nn.Module):
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
 
     def forward(self, x: Tensor, attend: Attend) -> Tensor:
-        q, k, v = (
-            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for part in self.c_attn(x).chunk(3, -1)
-        )
-        mixed = attend(self.layer, q, k, v).transpose(1, 2).flatten(2)
-        return self.resid_dropout(self.c_proj(mixed))
+        q, k, v = (split(part, self.num_heads) for part in self.c_attn(x).chunk(3, -1))
+        return self.resid_dropout(self.c_proj(merge(attend(self.layer, q, k, v))))
 
 
 class GPT2MLP(nn.Module):

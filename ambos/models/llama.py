@@ -18,7 +18,7 @@ from ambos import nn
 from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError
 from ambos.models.building import builder
-from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, whole
+from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, merge, split, whole
 from ambos.models.generation import Generates
 from ambos.nn import functional as F
 from ambos.nn import init
@@ -101,11 +101,11 @@ class LlamaAttention(nn.Module):
 
     def forward(self, x: Tensor, angles: Tensor, attend: Attend) -> Tensor:
         q, k, v = (
-            project(x).unflatten(-1, (-1, self.size)).transpose(1, 2)
+            split(project(x), project.out_features // self.size)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         q, k = F.rotary_embedding(q, angles), F.rotary_embedding(k, angles)
-        return self.o_proj(attend(self.layer, q, k, v).transpose(1, 2).flatten(2))
+        return self.o_proj(merge(attend(self.layer, q, k, v)))
 
 
 class LlamaMLP(nn.Module):

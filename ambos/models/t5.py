@@ -14,7 +14,7 @@ from ambos import nn
 from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError
 from ambos.models.building import builder
-from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, Memory, whole
+from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, Memory, merge, split, whole
 from ambos.models.generation import Transduces
 from ambos.nn import functional as F
 from ambos.nn import init
@@ -101,7 +101,7 @@ class T5Attention(nn.Module):
         return self.relative_attention_bias(numbers).permute(2, 0, 1).unsqueeze(0)
 
     def heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return split(x, self.num_heads)
 
     def remember(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of an encoder's states."""
@@ -110,11 +110,11 @@ class T5Attention(nn.Module):
     def among(self, x: Tensor, bias: Tensor, attend: Attend) -> Tensor:
         q, k, v = (self.heads(project(x)) for project in (self.q, self.k, self.v))
         mixed = attend(self.layer, q, k, v, bias=bias, scale=1.0)
-        return self.o(mixed.transpose(1, 2).flatten(2))
+        return self.o(merge(mixed))
 
     def across(self, x: Tensor, memory: Memory) -> Tensor:
         mixed = memory.attend(self.layer, self.heads(self.q(x)), scale=1.0)
-        return self.o(mixed.transpose(1, 2).flatten(2))
+        return self.o(merge(mixed))
 
 
 class T5LayerSelfAttention(nn.Module):
@@ -278,8 +278,7 @@ class T5ForConditionalGeneration(Transduces, nn.Module):
         places = arange(input_ids.shape[-1])
         states = self.encoder(input_ids, places, places, whole(attention_mask))
         pairs = [block.layer[1].EncDecAttention.remember(states) for block in self.decoder.block]
-        keys, values = zip(*pairs, strict=True)
-        return Memory(tuple(keys), tuple(values), attention_mask)
+        return Memory.of(pairs, attention_mask)
 
     @property
     def cache_sizes(self) -> CacheSizes:

@@ -15,7 +15,7 @@ from ambos import nn
 from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.models.building import builder
-from ambos.models.decoding import Attend, whole
+from ambos.models.decoding import Attend, merge, split, whole
 from ambos.nn import functional as F
 from ambos.nn import init
 from ambos.nn.utils.parametrizations import weight_norm
@@ -137,10 +137,9 @@ class Wav2Vec2Attention(nn.Module):
 
     def forward(self, x: Tensor, attend: Attend) -> Tensor:
         q, k, v = (
-            project(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for project in (self.q_proj, self.k_proj, self.v_proj)
+            split(project(x), self.num_heads) for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        return self.out_proj(attend(self.layer, q, k, v).transpose(1, 2).flatten(2))
+        return self.out_proj(merge(attend(self.layer, q, k, v)))
 
 
 class Wav2Vec2FeedForward(nn.Module):

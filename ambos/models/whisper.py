@@ -15,7 +15,7 @@ from ambos import nn
 from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.models.building import builder
-from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, Memory, whole
+from ambos.models.decoding import Attend, Cache, CacheSizes, Growing, Memory, merge, split, whole
 from ambos.models.generation import Transduces
 from ambos.nn import functional as F
 from ambos.nn import init
@@ -62,7 +62,7 @@ class WhisperAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return split(x, self.num_heads)
 
     def remember(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of an encoder's states."""
@@ -70,11 +70,11 @@ class WhisperAttention(nn.Module):
 
     def among(self, x: Tensor, attend: Attend) -> Tensor:
         q, k, v = (self.heads(part(x)) for part in (self.q_proj, self.k_proj, self.v_proj))
-        return self.out_proj(attend(self.layer, q, k, v).transpose(1, 2).flatten(2))
+        return self.out_proj(merge(attend(self.layer, q, k, v)))
 
     def across(self, x: Tensor, memory: Memory) -> Tensor:
         mixed = memory.attend(self.layer, self.heads(self.q_proj(x)))
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return self.out_proj(merge(mixed))
 
 
 class WhisperLayer(nn.Module):
@@ -220,8 +220,7 @@ class WhisperForConditionalGeneration(Transduces, nn.Module):
     def remember(self, input_features: Any, attention_mask: Any = None) -> Memory:
         states = self.model.encoder(input_features)
         pairs = [layer.encoder_attn.remember(states) for layer in self.model.decoder.layers]
-        keys, values = zip(*pairs, strict=True)
-        return Memory(tuple(keys), tuple(values), attention_mask)
+        return Memory.of(pairs, attention_mask)
 
     @property
     def cache_sizes(self) -> CacheSizes:

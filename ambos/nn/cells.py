@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentTypeError, ShapeError
 from ambos.nn import functional as F
-from ambos.nn import gates, init
+from ambos.nn import gates
 from ambos.nn.functional.shared import as_tensor
 from ambos.nn.gates import Gates
 from ambos.nn.module import Module
@@ -49,9 +48,7 @@ class RNNCellBase(Module):
 
     def reset_parameters(self) -> None:
         """PyTorch's initial values: uniform, within 1 / sqrt(hidden_size)."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            init.uniform_(parameter, -bound, bound)
+        gates.start(self, self.hidden_size)
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """The states after one step; zeros are those before where `hx` is None."""

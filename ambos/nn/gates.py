@@ -6,11 +6,14 @@ what the hidden state contributes; it returns the states after. The hidden state
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ambos.core.errors import ArgumentError
 from ambos.nn import functional as F
+from ambos.nn import init
+from ambos.nn.module import Module
 from ambos.tensor.handle import Tensor
 
 States = tuple[Tensor, ...]
@@ -61,6 +64,13 @@ PLAIN = {
     "tanh": Gates(num_gates=1, num_states=1, additive=True, step=_tanh),
     "relu": Gates(num_gates=1, num_states=1, additive=True, step=_relu),
 }
+
+
+def start(module: Module, hidden_size: int) -> None:
+    """PyTorch's initial values: uniform, within 1 / sqrt(hidden_size)."""
+    bound = 1 / math.sqrt(hidden_size)
+    for parameter in module.parameters():
+        init.uniform_(parameter, -bound, bound)
 
 
 def plain(layer: str, nonlinearity: str) -> Gates:

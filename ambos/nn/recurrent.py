@@ -6,7 +6,6 @@ Each layer and direction is one matrix product for the inputs of all steps, then
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from ambos.core.arguments import flag, positive, share
 from ambos.core.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from ambos.core.shape import Shape
 from ambos.nn import functional as F
-from ambos.nn import gates, init
+from ambos.nn import gates
 from ambos.nn.functional.shared import as_tensor
 from ambos.nn.gates import Gates
 from ambos.nn.module import Module
@@ -98,9 +97,7 @@ class RNNBase(Module):
 
     def reset_parameters(self) -> None:
         """PyTorch's initial values: uniform, within 1 / sqrt(hidden_size)."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            init.uniform_(parameter, -bound, bound)
+        gates.start(self, self.hidden_size)
 
     @property
     def all_weights(self) -> list[list[Parameter]]:

@@ -266,7 +266,7 @@ def test_drawn_tokens_follow_the_seed_and_the_filters() -> None:
         ((IDS,), {"length_penalty": "a"}, ArgumentError, "length_penalty is 'a'; need a real"),
     ],
 )
-def test_mistakes_are_told(arguments, settings, error, words) -> None:  # type: ignore[no-untyped-def]
+def test_mistakes_are_told(arguments, settings, error, words):
     model = models.gpt2(**GPT2)
     with pytest.raises(error, match=words):
         model.generate(*arguments, **settings)
@@ -274,4 +274,4 @@ def test_mistakes_are_told(arguments, settings, error, words) -> None:  # type: 
 
 def test_misspelt_settings_are_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"GPT2Config: .*'n_layers'.*Did you mean 'n_layer'"):
-        GPT2Config(n_layers=2)  # type: ignore[call-arg]
+        GPT2Config(n_layers=2)

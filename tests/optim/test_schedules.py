@@ -231,6 +231,7 @@ def test_a_jitted_step_turns_with_its_schedule_and_compiles_nothing() -> None:
         (lambda o: OURS.ChainedScheduler([OURS.ReduceLROnPlateau(o)]), "need it apart"),
         (lambda o: OURS.ChainedScheduler([OURS.StepLR(o, 1)], optimizer(am)), "need one for all"),
         (lambda o: OURS.ReduceLROnPlateau(o, factor=1.5), "factor is 1.5"),
+        (lambda o: OURS.ReduceLROnPlateau(o).step(), r"schedule.step\(validation_loss\)"),
         (lambda o: OURS.CosineAnnealingWarmRestarts(o, 0), "T_0 is 0"),
         (lambda o: OURS.MultiStepLR(o, 3), "milestones is 3; need a list"),
         (lambda o: optim.warmup_cosine(o, 5, 5), "5 steps of 5 to warm up"),

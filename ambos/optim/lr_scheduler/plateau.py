@@ -68,8 +68,17 @@ class ReduceLROnPlateau(LRScheduler):
         """Was the rate reduced so recently that nothing is counted?"""
         return self.cooldown_counter > 0
 
-    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
-        """Take in the metric of an epoch."""
+    # The one schedule that is given something, and first, as in PyTorch.
+    def step(self, metrics: Any = None, epoch: int | None = None) -> None:  # type: ignore[override]
+        """Take in the metric of an epoch.
+
+        Errors: ArgumentError without a number to look at.
+        """
+        if metrics is None or not hasattr(metrics, "__float__"):
+            raise ArgumentError(
+                f"ReduceLROnPlateau.step: metrics is {metrics!r}; need the number that should "
+                "improve, as in schedule.step(validation_loss)"
+            )
         value = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._is_better(value, self.best):
