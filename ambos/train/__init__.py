@@ -3,8 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
-from ambos.train.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from ambos.train.history import History
+from ambos.train.callbacks import Callback, EarlyStopping, History, ModelCheckpoint
 from ambos.train.model import Model, Sequential
 
 __all__ = ["Callback", "EarlyStopping", "History", "Model", "ModelCheckpoint", "Sequential"]

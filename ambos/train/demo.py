@@ -19,7 +19,7 @@ from ambos.runtime import loader, machine
 from ambos.runtime.measure import measure_peak
 from ambos.tensor.random import manual_seed
 from ambos.tensor.realize import planning
-from ambos.train.history import History
+from ambos.train.callbacks.history import History
 from ambos.train.model import Model, Sequential
 
 SEED = 0

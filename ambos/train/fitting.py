@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ambos.core.arguments import positive, share
 from ambos.core.errors import ArgumentError
 from ambos.data.dataset import as_rows
 from ambos.tensor.ledger import ledger
-from ambos.train.callbacks import Callback
-from ambos.train.history import History
+from ambos.train.callbacks import CallbackList, History, ProgressBar
+from ambos.train.callbacks.dispatch import listed
 from ambos.train.interrupt import Interrupt
+from ambos.train.logs import LazyLogs
 from ambos.train.loop import Batches, Plan, Totals, from_arrays, is_arrays, train_batch
-from ambos.train.progress import choose
+from ambos.train.progress import check_verbose
 
 
 class Fit:
     """Epochs over batches, with validation, callbacks and a display."""
 
-    def __init__(
-        self, model: Any, plan: Plan, epochs: int, callbacks: Sequence[Callback], verbose: Any
-    ) -> None:
+    def __init__(self, model: Any, plan: Plan, epochs: int, callbacks: Any, verbose: Any) -> None:
         positive("fit: epochs", epochs)
-        listed = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
-        for callback in listed:
-            if not isinstance(callback, Callback):
-                raise ArgumentError(
-                    f"fit: a callback is {type(callback).__name__}; need objects of am.Callback"
-                )
-        self.model, self.plan, self.epochs = model, plan, epochs
-        self.callbacks, self.history = listed, History()
-        self.progress = choose(verbose, epochs)
-        overridden = (type(c).on_batch_end is not Callback.on_batch_end for c in listed)
-        self.every_batch = any(overridden)
+        check_verbose("fit", verbose)
+        self.model, self.plan, self.epochs, self.verbose = model, plan, epochs, verbose
+        self.history = History()
+        self.bar = ProgressBar(verbose) if verbose else None
+        shown = [self.history] if self.bar is None else [self.history, self.bar]
+        self.callbacks = CallbackList([*listed(callbacks, "fit"), *shown])
         self.held_out: tuple[Any, Any] | None = None
         self.batch = 0
 
@@ -89,57 +82,60 @@ class Fit:
         if not self.plan.optimizer.param_groups:
             self.plan.optimizer.attach(model.named_parameters())
         object.__setattr__(model, "stop_training", False)
-        for callback in self.callbacks:
-            callback.model = model
+        object.__setattr__(model, "history", self.history)
+        params = {"epochs": self.epochs, "steps": batches.count(), "verbose": self.verbose}
+        self.callbacks.bind(model, params)
         try:
             with Interrupt() as interrupt:
-                self._tell("on_train_begin")
+                self.callbacks.tell("on_train_begin", None)
                 for epoch in range(self.epochs):
                     self._epoch(epoch, batches, validation, interrupt)
                     if model.stop_training:
                         break
         except KeyboardInterrupt:
             self.history.interrupted = True
-            self.progress.close()
+            self._close()
             print(
                 f"interrupted in epoch {len(self.history.epoch) + 1} after batch {self.batch}: "
                 "the model keeps what it has learnt"
             )
         finally:
-            self.progress.close()
+            self._close()
             model.train(training)
             self.history.compilations = ledger.since(start)
-        self._tell("on_train_end")
+        self.callbacks.tell("on_train_end", None)
         return self.history
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
     def _epoch(
         self, epoch: int, batches: Batches, validation: Batches | None, interrupt: Interrupt
     ) -> None:
         totals = Totals(["loss", *self.plan.metrics])
         self.batch = 0
-        self.progress.begin(epoch, batches.count())
-        self._tell("on_epoch_begin", epoch)
+        tell, hooks = self.callbacks.tell, self.callbacks.hooks
+        tell("on_epoch_begin", epoch, None)
         self.model.train()
         buffers = list(self.model.buffers())
         for number, (x, y) in enumerate(batches):
             if number == 0:
                 object.__setattr__(self.model, "_example", x)
+            if hooks["on_train_batch_begin"]:
+                tell("on_train_batch_begin", number, {}, epoch=epoch)
             train_batch(self.model, self.plan, x, y, totals, buffers)
             self.batch = number + 1
-            if self.progress.due():
-                self.progress.update(self.batch, totals.means())
-            if self.every_batch:
-                self._tell("on_batch_end", number, totals.means())
+            if hooks["on_train_batch_end"]:
+                tell("on_train_batch_end", number, LazyLogs(totals.means), epoch=epoch)
             interrupt.check()
+            if self.model.stop_training:
+                break
         logs = totals.means()
         if validation is not None:
+            tell("on_test_begin", None)
             measured = self.model.measure(self.plan, validation)
+            tell("on_test_end", measured)
             logs |= {f"val_{name}": value for name, value in measured.items()}
-        self.history.add(epoch, logs)
-        self._tell("on_epoch_end", epoch, logs)
-        self.progress.end(logs)
+        tell("on_epoch_end", epoch, logs)
         interrupt.check()
-
-    def _tell(self, event: str, *args: Any) -> None:
-        for callback in self.callbacks:
-            getattr(callback, event)(*args)

@@ -20,9 +20,8 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.modes import no_grad
 from ambos.train import saving
 from ambos.train.architecture import name_of
-from ambos.train.callbacks import Callback
+from ambos.train.callbacks import History
 from ambos.train.fitting import Fit
-from ambos.train.history import History
 from ambos.train.loop import (
     Batches,
     Plan,
@@ -146,7 +145,7 @@ class Model(nn.Module):
         batch_size: int = 32,
         epochs: int = 1,
         verbose: str | int = "auto",
-        callbacks: Sequence[Callback] = (),
+        callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,

@@ -141,7 +141,7 @@ class NotebookBar(Bar):
         self.handle: Any = None
 
     def _write(self, text: str) -> None:
-        from IPython.display import HTML, display  # type: ignore[import-not-found]
+        from IPython.display import HTML, display
 
         line = text.removeprefix(ERASE).rstrip("\n")
         shown = HTML(f"<pre style='margin:0'>{line}</pre>")

@@ -167,7 +167,7 @@ def test_keyboard_interrupt_keeps_the_model_and_its_history(capsys):
         def on_epoch_end(self, epoch, logs):
             self.model_history.append(logs)
 
-        def on_train_end(self):
+        def on_train_end(self, logs=None):
             self.ended = True
 
     stop = Stop()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ambos.tensor.ledger import Compilation
+from ambos.train.callbacks.base import Callback, Logs
 
 
-@dataclass
-class History:
+@dataclass(eq=False)
+class History(Callback):
     """One entry an epoch: `history["loss"]`, `history["val_accuracy"]`, ...
 
+    `epoch` are their numbers, counted from 0; `params` is what callbacks are told of the run.
     `compilations` are the ledger's entries of the run (`am.compilations`). `interrupted` says that
     Ctrl-C ended the training; the epochs before it are all here.
 
@@ -22,18 +25,33 @@ class History:
         History(1 epochs: loss 0.5000)
     """
 
-    history: dict[str, list[float]] = field(default_factory=dict)
+    history: dict[str, list[Any]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
     interrupted: bool = False
     compilations: list[Compilation] = field(default_factory=list, repr=False)
 
-    def add(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def add(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Append the numbers of an epoch."""
         self.epoch.append(epoch)
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
 
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.add(epoch, logs or {})
+
+    def state_dict(self) -> dict[str, Any]:
+        history = {name: list(values) for name, values in self.history.items()}
+        return {"history": history, "epoch": list(self.epoch)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.history = {name: list(values) for name, values in state["history"].items()}
+        self.epoch = list(state["epoch"])
+
     def __repr__(self) -> str:
-        last = ", ".join(f"{name} {values[-1]:.4f}" for name, values in self.history.items())
+        last = ", ".join(f"{name} {_short(values[-1])}" for name, values in self.history.items())
         flag = ", interrupted" if self.interrupted else ""
         return f"History({len(self.epoch)} epochs{flag}{': ' if last else ''}{last})"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
