@@ -2,7 +2,7 @@
 
 The remainder of a message is linear in its bits, so two halves of equal length combine as
 `shift(left) ^ right`, where `shift` appends as many zeros as the right half is long. NumPy takes
-all pairs of words at once, then all pairs of pairs: some 300 MB/s, where a loop over bytes makes 11.
+all pairs of words at once, then all pairs of pairs: some 300 MB/s, and a loop over bytes makes 11.
 
 Source: RFC 3720, appendix B.4; the masking is that of TFRecord.
 """
@@ -36,7 +36,9 @@ def _byte_table() -> tuple[int, ...]:
 @cache
 def _shift_tables(level: int) -> Table:
     """For each byte of a register what it becomes once 4 * 2**level zeros have followed."""
-    places = np.arange(256, dtype=np.uint32)[None, :] << (8 * np.arange(4, dtype=np.uint32))[:, None]
+    places = (
+        np.arange(256, dtype=np.uint32)[None, :] << (8 * np.arange(4, dtype=np.uint32))[:, None]
+    )
     if level:
         half = _shift_tables(level - 1)
         return _shifted(half, _shifted(half, places))

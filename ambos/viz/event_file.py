@@ -46,7 +46,7 @@ class EventFile:
 
         Errors: OSError where the disk is full; ArgumentError after `close`.
         """
-        file, record = self._opened(), memoryview(frame(data))
+        file, record = self.require_open(), memoryview(frame(data))
         done = 0
         try:
             while done < len(record):
@@ -59,7 +59,7 @@ class EventFile:
 
     def flush(self) -> None:
         """Have the disk itself hold all that was written."""
-        os.fsync(self._opened())
+        os.fsync(self.require_open())
 
     def close(self) -> None:
         """No more will come; twice is once."""
@@ -72,7 +72,8 @@ class EventFile:
         """Was it closed?"""
         return self._file is None
 
-    def _opened(self) -> int:
+    def require_open(self) -> int:
+        """The file's number, while there is one."""
         if self._file is None:
             raise ArgumentError(f"SummaryWriter: {self.path.name} is closed; need a new "
                                 "SummaryWriter of the same folder to go on")  # fmt: skip

@@ -57,19 +57,19 @@ def as_pixels(op: str, value: Any, dataformats: str, batch: bool = False) -> Arr
     wanted, array = ("NHWC" if batch else "HWC"), as_array(value)
     names = dataformats.upper()
     if set(names) - set(wanted) or len(set(names)) != len(names) or not {"H", "W"} <= set(names):
-        raise ArgumentError(f"{op}: dataformats is {dataformats!r}; need an order of the letters of "
-                            f"{wanted!r}, such as {'NCHW' if batch else 'CHW'!r}")  # fmt: skip
+        raise ArgumentError(f"{op}: dataformats is {dataformats!r}; need the letters of {wanted!r} "
+                            f"in some order, such as {'NCHW' if batch else 'CHW'!r}")  # fmt: skip
     if len(names) != array.ndim:
-        raise ShapeError(f"{op}: an image of shape {array.shape}, dataformats {dataformats!r}; need "
-                         "a letter for each axis")  # fmt: skip
+        raise ShapeError(f"{op}: an image of shape {array.shape}, dataformats {dataformats!r}; "
+                         "need a letter for each axis")  # fmt: skip
     order = [names.index(letter) for letter in wanted if letter in names]
     array = array.transpose(order)
     array = array if "C" in names else array[..., None]
     if batch and "N" not in names:
         array = array[None]
     if array.shape[-1] not in COLOURS or 0 in array.shape:
-        raise ShapeError(f"{op}: {array.shape[-1]} channels of {array.shape[-3:-1]} pixels; need 1 "
-                         "(grey), 3 (RGB) or 4 (RGB and opacity) channels, and some pixels")  # fmt: skip
+        raise ShapeError(f"{op}: {array.shape[-1]} channels of {array.shape[-3:-1]} pixels; need "
+                         "1 (grey), 3 (RGB) or 4 (and opacity) channels, and some pixels")  # fmt: skip
     if array.dtype.kind == "f":
         array = np.nan_to_num(array.clip(0, 1)) * 255
     elif array.dtype.kind not in "iub":
