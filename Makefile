@@ -14,7 +14,7 @@ TORCH := torch==2.13.0
 PEERS := .venv-bench
 OPTIONAL := 'jax>=0.4.30' tensorflow-cpu 'mlx[cpu]' tinygrad
 
-.PHONY: help demo test lint types imports format unit parity fuzz einops leaks mistakes large models tensorboard-page bench clean
+.PHONY: help demo test lint types imports format unit parity fuzz einops leaks mistakes large models page bench clean
 
 help:
 	@echo "make demo    install, then train a network on real handwritten digits"
@@ -28,7 +28,7 @@ help:
 	@echo "make mistakes  typical mistakes with every public function"
 	@echo "make large   arrays of more than 2^31 elements"
 	@echo "make models  every model at its real size beside PyTorch's (ARGS='--only resnet* --steps 10')"
-	@echo "make tensorboard-page  pictures of TensorBoard showing our logs (needs chromium)"
+	@echo "make page  pictures of TensorBoard showing our logs (needs chromium)"
 	@echo "make format  rewrite the sources as ruff wants them"
 	@echo "make bench   side by side with the peers (ARGS='--only gemm --threads 1')"
 	@echo "make clean   remove the environment and everything generated"
@@ -69,7 +69,7 @@ large: $(VENV)/.test
 models: $(VENV)/.test
 	$(BIN)/python -m tests.models $(ARGS)
 
-tensorboard-page: $(VENV)/.test
+page: $(VENV)/.test
 	$(BIN)/python -m tests.viz.page $(ARGS)
 
 format: $(VENV)/.test

@@ -1,4 +1,4 @@
-"""TensorBoard's real page, looked at by hand: `make tensorboard-page`.
+"""TensorBoard's real page, looked at by hand: `make page`.
 
 Writes logs of every kind, starts TensorBoard on them, and takes a picture of each of its tabs with
 headless Chromium (`apt-get install chromium`). Not part of CI, where TensorBoard's readers test.
@@ -125,7 +125,7 @@ def shoot(address: str, target: Path, wait: int = 12000, size: str = "1400,900")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path("runs/tensorboard-page"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/page"))
     parser.add_argument("--tabs", nargs="*", default=TABS)
     options = parser.parse_args()
     logs = options.folder / "logs"
