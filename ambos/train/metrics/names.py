@@ -1,0 +1,125 @@
+"""Metrics by name: ours, and those of Keras that mean the same."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ambos import nn
+from ambos.core.arguments import checked
+from ambos.core.errors import ArgumentError, suggest
+from ambos.nn import functional as F
+from ambos.train.metrics import accuracy, confusion, counts, curves, likelihood, plain, regression
+from ambos.train.metrics.base import Metric, snake
+
+ROOMS = (accuracy, confusion, counts, curves, likelihood, plain, regression)
+BASES = {"Counts", "Rate", "Ranking", "Area", "Regression", "MeanOf", "Moments", "Averaged"}
+CLASSES: dict[str, type[Metric]] = {
+    name: found
+    for room in ROOMS
+    for name, found in vars(room).items()
+    if inspect.isclass(found) and found.__module__ == room.__name__ and name not in BASES
+    if issubclass(found, Metric)
+}
+# Other libraries' names for the same classes.
+ALIASES = {
+    "JaccardIndex": "IoU", "AUC": "AUROC", "MeanMetric": "Mean", "SumMetric": "Sum",
+    "FBeta": "FBetaScore", "F1": "F1Score", "R2": "R2Score", "MAE": "MeanAbsoluteError",
+    "MSE": "MeanSquaredError", "RMSE": "RootMeanSquaredError",
+    "MAPE": "MeanAbsolutePercentageError", "PearsonCorrelation": "PearsonCorrCoef",
+}  # fmt: skip
+ON_LOGITS = (
+    F.cross_entropy, F.nll_loss, F.binary_cross_entropy_with_logits,
+    nn.CrossEntropyLoss, nn.NLLLoss, nn.BCEWithLogitsLoss,
+)  # fmt: skip
+ON_PROBABILITIES = (F.binary_cross_entropy, nn.BCELoss)
+Maker = Callable[..., Metric]
+NAMES: dict[str, Maker] = {
+    **{snake(name): found for name, found in CLASSES.items()},
+    "acc": accuracy.Accuracy,
+    "binary_accuracy": partial(accuracy.Accuracy, "binary"),
+    "categorical_accuracy": partial(accuracy.Accuracy, "multiclass"),
+    "sparse_categorical_accuracy": partial(accuracy.Accuracy, "multiclass"),
+    "multilabel_accuracy": partial(accuracy.Accuracy, "multilabel"),
+    "top_k_categorical_accuracy": accuracy.TopKAccuracy,
+    "sparse_top_k_categorical_accuracy": accuracy.TopKAccuracy,
+    "top5_accuracy": partial(accuracy.TopKAccuracy, 5),
+    "iou": counts.IoU,
+    "mean_iou": counts.MeanIoU,
+    "auc": curves.AUROC,
+    "f1": counts.F1Score,
+    "r2": regression.R2Score,
+    "mae": regression.MeanAbsoluteError,
+    "mse": regression.MeanSquaredError,
+    "rmse": regression.RootMeanSquaredError,
+    "mape": regression.MeanAbsolutePercentageError,
+    "jaccard": counts.IoU,
+    "matthews": counts.MatthewsCorrCoef,
+    "pearson": regression.PearsonCorrCoef,
+    "spearman": regression.SpearmanCorrCoef,
+}
+
+
+@checked
+def by_name(name: str, **settings: Any) -> Metric:
+    """A new metric by its name, as `compile(metrics=[...])` finds it: "accuracy", "f1", "AUROC",
+    and Keras's "sparse_categorical_accuracy" and the like. The metric bears the name.
+
+    Errors: ArgumentError for an unknown name, with the nearest.
+
+    Example:
+        >>> by_name("f1", average="micro").name
+        'f1'
+    """
+    if isinstance(name, str):
+        found = CLASSES.get(ALIASES.get(name, name))
+        if found is not None:
+            return found(**settings)
+        if name in NAMES:
+            return NAMES[name](**{"name": name, **settings})
+    known = sorted(NAMES)
+    raise ArgumentError(
+        f"metrics: unknown metric {name!r}; known: {', '.join(known)}"
+        f"{suggest(str(name), [*known, *CLASSES, *ALIASES])}"
+    )
+
+
+def find(metric: Any, loss: Any = None) -> Metric:
+    """The metric of what `compile(metrics=[...])` got: a name, a metric, its class, or a function
+    `f(output, target)`. A loss that is known to take logits, or probabilities, tells the metric
+    what the outputs are, unless that was said.
+
+    Errors: ArgumentError for anything else.
+
+    Example:
+        >>> find(lambda output, target: (output - target).abs().max()).name
+        '<lambda>'
+        >>> find("binary_accuracy", loss=F.binary_cross_entropy).from_logits
+        False
+    """
+    if isinstance(metric, Metric):
+        found = metric
+    elif isinstance(metric, type) and issubclass(metric, Metric):
+        found = metric()
+    elif callable(metric):
+        found = plain.Averaged(metric)
+    else:
+        found = by_name(metric)
+    if found.from_logits is None:
+        found.from_logits = takes_logits(loss)
+    return found
+
+
+def takes_logits(loss: Any) -> bool | None:
+    """Is this a loss of logits, or one of probabilities, or neither for all we know?
+
+    Example:
+        >>> takes_logits(nn.CrossEntropyLoss())
+        True
+    """
+    for answer, losses in ((True, ON_LOGITS), (False, ON_PROBABILITIES)):
+        if loss in losses or type(loss) in losses:
+            return answer
+    return None
