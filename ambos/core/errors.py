@@ -106,6 +106,14 @@ class FormatError(AmbosError, ValueError):
     """A file that is corrupt or was not written by ambos; nothing was changed."""
 
 
+class WorkerError(AmbosError, RuntimeError):
+    """What went wrong in a worker process of a DataLoader, with the worker's traceback. `worker` is
+    its number, `sample` the indices that it was asked for."""
+
+    worker: int = -1
+    sample: Any = None
+
+
 class CompilerError(AmbosError, RuntimeError):
     """A broken promise inside the compiler: a bug in ambos, worth a report."""
 

@@ -1,13 +1,32 @@
-"""Examples: batching in memory, and the handwritten digits that ship with the package."""
+"""Examples: datasets, samplers, the loader with its workers, and real data inside the package."""
 
 from typing import TYPE_CHECKING
 
-from ambos.core.arguments import answering
-from ambos.data.dataset import ArrayDataset, Dataset, TensorDataset
+from ambos.core.arguments import answering, checked_all
+from ambos.data.collate import default_collate, default_convert
+from ambos.data.dataset import ArrayDataset, Dataset, IterableDataset, TensorDataset
 from ambos.data.digits import digits
+from ambos.data.information import WorkerInfo, get_worker_info
 from ambos.data.loader import DataLoader
+from ambos.data.randomness import random
+from ambos.data.samplers import (
+    BatchSampler,
+    DistributedSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
-__all__ = ["ArrayDataset", "DataLoader", "Dataset", "TensorDataset", "digits"]
+FUNCTIONS = ("default_collate", "default_convert", "get_worker_info", "random")
+__all__ = [
+    "ArrayDataset", "BatchSampler", "DataLoader", "Dataset", "DistributedSampler",
+    "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler",
+    "TensorDataset", "WeightedRandomSampler", "WorkerInfo", "default_collate", "default_convert",
+    "digits", "get_worker_info", "random",
+]  # fmt: skip
+checked_all(FUNCTIONS, globals())
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name
     __getattr__ = answering(__name__, __all__)

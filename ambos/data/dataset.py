@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ambos.core.errors import ArgumentError, IndexingError, ShapeError
+from ambos.core.arguments import positive
+from ambos.core.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    IndexingError,
+    ShapeError,
+)
+from ambos.data.randomness import Seed, fresh_seed, sampling
+from ambos.data.selection import ALL, Selection
 from ambos.tensor.handle import Tensor
 
 Array = NDArray[Any]
@@ -17,15 +26,69 @@ Array = NDArray[Any]
 class Dataset:
     """Base for examples of your own: define `__len__` and `__getitem__`."""
 
+    epoch = 0  # the next pass
+
     def __len__(self) -> int:
-        raise ArgumentError(f"{type(self).__name__}: has no __len__; need the number of examples")
+        raise ArgumentTypeError(
+            f"{type(self).__name__}: has no __len__; need the number of examples"
+        )
 
     def __getitem__(self, index: int) -> Any:
         raise ArgumentError(f"{type(self).__name__}: has no __getitem__; need example `index`")
 
+    def __class_getitem__(cls, kind: Any) -> type:  # Dataset[T], as PyTorch's are written
+        return cls
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        return self.stream(epoch, functools.cache(fresh_seed), ALL)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch: what is shuffled or random follows it."""
+        self.epoch = positive(f"{type(self).__name__}.set_epoch: epoch", epoch, least=0)
+
+    def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
+        """The selected elements of an epoch, for stages of a pipeline and for the DataLoader."""
+        count = len(self)
+        for number in selection.numbers():
+            if number >= count:
+                return
+            with sampling(seed, epoch, number):
+                element = self[number]
+            yield element
+
+
+class IterableDataset(Dataset):
+    """Base for streams of your own: define `__iter__`.
+
+    In a DataLoader with workers each of them takes every n-th batch, so that nothing comes twice;
+    a dataset whose `__iter__` asks `am.data.get_worker_info()` shares by itself, as in PyTorch.
+
+    Example:
+        >>> class Countdown(IterableDataset):
+        ...     def __iter__(self):
+        ...         return iter([3, 2, 1])
+        >>> list(Countdown())
+        [3, 2, 1]
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        raise ArgumentError(f"{type(self).__name__}: has no __iter__; need one that gives examples")
+
+    def __getitem__(self, index: int) -> Any:
+        raise ArgumentTypeError(
+            f"{type(self).__name__}: is a stream and has no index; need `for` or next(iter(...))"
+        )
+
+    def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
+        self.set_epoch(epoch)
+        return selection.of(iter(self))
+
 
 class ArrayDataset(Dataset):
     """Arrays with one row for each example, kept as NumPy arrays.
+
+    Positional arrays make tuples, named ones dictionaries.
 
     Errors: ShapeError unless all have equally many rows.
 
@@ -35,10 +98,13 @@ class ArrayDataset(Dataset):
         (3, (array([0., 0.]), np.int64(2)))
     """
 
-    def __init__(self, *arrays: Any) -> None:
-        if not arrays:
-            raise ArgumentError("ArrayDataset: got no arrays; need at least one")
-        self.arrays: tuple[Array, ...] = tuple(as_rows(array) for array in arrays)
+    def __init__(self, *arrays: Any, **named: Any) -> None:
+        if bool(arrays) == bool(named):
+            what = "both positional and named arrays" if arrays else "no arrays"
+            raise ArgumentError(f"ArrayDataset: got {what}; need at least one, all of one kind")
+        self.names = tuple(named)
+        given = arrays or tuple(named.values())
+        self.arrays: tuple[Array, ...] = tuple(as_rows(array) for array in given)
         counts = [len(array) for array in self.arrays]
         if len(set(counts)) > 1:
             raise ShapeError(
@@ -49,15 +115,38 @@ class ArrayDataset(Dataset):
     def __len__(self) -> int:
         return len(self.arrays[0])
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
+    def __getitem__(self, index: int) -> Any:
         if not -len(self) <= index < len(self):
             raise IndexingError(f"ArrayDataset: index {index} of {len(self)} examples; "
                                 f"need {-len(self)} <= index < {len(self)}")  # fmt: skip
-        return tuple(array[index] for array in self.arrays)
+        return self._named(tuple(array[index] for array in self.arrays))
 
-    def rows(self, indices: Array) -> tuple[Array, ...]:
-        """Several examples at once."""
-        return tuple(array[indices] for array in self.arrays)
+    @property
+    def contiguous(self) -> bool:
+        """Do the rows lie one after the other, in all arrays?"""
+        return all(array.flags.c_contiguous for array in self.arrays)
+
+    def _named(self, values: tuple[Any, ...]) -> Any:
+        return dict(zip(self.names, values, strict=True)) if self.names else values
+
+    def rows(self, indices: Array, empty: Callable[..., Array] = np.empty) -> Any:
+        """Several examples at once, in room from `empty`.
+
+        Errors: IndexingError for rows that are not there.
+        """
+        count = len(self)
+        if len(indices) and not -count <= indices.min() <= indices.max() < count:
+            raise IndexingError(f"ArrayDataset: rows {indices.min()} to {indices.max()} of {count}"
+                                " examples; need rows that exist")  # fmt: skip
+        found = []
+        for array in self.arrays:
+            rows = empty((len(indices), *array.shape[1:]), array.dtype)
+            if array.flags.c_contiguous:
+                array.take(indices, 0, rows, "wrap")
+            else:  # `take` would copy all of it
+                rows[...] = array[indices]
+            found.append(rows)
+        return self._named(tuple(found))
 
 
 TensorDataset = ArrayDataset  # PyTorch's name
@@ -79,23 +168,3 @@ def as_rows(value: Any) -> Array:
     if array.ndim == 0:
         raise ShapeError("data: got a single number; need one row for each example")
     return array
-
-
-def stack(examples: Sequence[Any]) -> Any:
-    """A batch from single examples: tuples and dictionaries keep their structure.
-
-    Errors: ShapeError where the examples differ in shape.
-    """
-    first = examples[0]
-    if isinstance(first, tuple):
-        return tuple(stack(column) for column in zip(*examples, strict=True))
-    if isinstance(first, dict):
-        return {key: stack([example[key] for example in examples]) for key in first}
-    arrays = [e.numpy() if isinstance(e, Tensor) else np.asarray(e) for e in examples]
-    shapes = {array.shape for array in arrays}
-    if len(shapes) > 1:
-        raise ShapeError(f"data: examples of shapes {sorted(shapes)} in one batch; need one shape")
-    batch = np.stack(arrays)
-    if batch.dtype == np.float64 and isinstance(first, float) and type(first) is float:
-        batch = batch.astype(np.float32)
-    return batch

@@ -1,28 +1,44 @@
-"""Batches in memory, shuffled by a seed."""
+"""Batches of a dataset: in order or shuffled by a seed, by this process or by workers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+import itertools
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ambos.core.arguments import Checked, positive
-from ambos.core.errors import ArgumentError
-from ambos.data.dataset import ArrayDataset, Dataset, stack
+from ambos.core.arguments import Checked, flag, positive
+from ambos.core.errors import ArgumentError, ArgumentTypeError, FormatError
+from ambos.data.collate import Rows, default_collate, default_convert, native_empty, tensors
+from ambos.data.crew import Crew
+from ambos.data.dataset import ArrayDataset, Dataset, IterableDataset
+from ambos.data.deliveries import Deliveries, Position
+from ambos.data.fetch import Fetcher, check_positive
+from ambos.data.randomness import fresh_seed, seed_of
+from ambos.data.samplers import BatchSampler, Indices, Ordered, RandomSampler, SequentialSampler
 from ambos.tensor.handle import Tensor
-from ambos.tensor.random import default_generator
+
+PREFETCH = 2
 
 
 class DataLoader(metaclass=Checked):
-    """Batches of tensors from arrays or from a dataset, once through for each `for` loop.
+    """Batches of tensors from a dataset, once through for each `for` loop.
 
-    `dataset` is an array, a tuple of arrays with equally many rows, or anything with `__len__` and
-    `__getitem__`. Epoch e of seed s has the same order everywhere and for ever; without a seed one
-    is drawn from the global stream, which `am.manual_seed` sets.
+    `dataset` is an array, a tuple or dict of arrays with equally many rows, anything with `__len__`
+    and `__getitem__`, or an iterable. The arguments are PyTorch's; `seed` is ours. Epoch e of seed
+    s has the same order everywhere and for ever; without a seed one is drawn from `generator`, or
+    from the global stream, which `am.manual_seed` sets. What workers deliver is the same, bit for
+    bit, as without them, if the dataset draws its random numbers from `am.data.random()`.
 
-    Errors: ArgumentError, ShapeError.
+    `batch_size=None` takes samples as they are (a dataset that gives batches). `num_workers`
+    processes prepare `prefetch_factor` batches each; batches come through shared memory, in order
+    unless `in_order=False`. `pin_memory` is accepted and changes nothing on a CPU.
+
+    Errors: ArgumentError, ShapeError where samples do not fit into one batch, WorkerError for what
+        goes wrong in a worker, with the sample's number and the traceback.
 
     Example:
         >>> loader = DataLoader((np.arange(5.0), np.arange(5)), batch_size=2)
@@ -33,59 +49,288 @@ class DataLoader(metaclass=Checked):
     def __init__(
         self,
         dataset: Any,
-        batch_size: int = 1,
-        shuffle: bool = False,
-        seed: int | None = None,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
         drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        seed: int | None = None,
     ) -> None:
-        batch_size = positive("DataLoader: batch_size", batch_size)
-        self.single = not isinstance(dataset, (tuple, Dataset)) and hasattr(dataset, "shape")
-        if isinstance(dataset, tuple):
-            dataset = ArrayDataset(*dataset)
-        elif self.single:
-            dataset = ArrayDataset(dataset)
-        elif not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-            raise ArgumentError(
-                f"DataLoader: got {type(dataset).__name__}; need an array, a tuple of arrays, or a "
-                "dataset with __len__ and __getitem__"
-            )
-        self.dataset = dataset
-        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
-        if shuffle and seed is None:
-            seed = int(default_generator.next_key().numpy()[0])
-        self.seed = seed
-        self.epoch = 0
+        self.dataset, self.single = as_dataset(dataset)
+        self.is_stream = is_stream(self.dataset)
+        self.batch_size = None if batch_size is None else positive(
+            "DataLoader: batch_size", batch_size)  # fmt: skip
+        self.shuffle = flag("DataLoader: shuffle", bool(shuffle) if shuffle is None else shuffle)
+        self.drop_last = flag("DataLoader: drop_last", drop_last)
+        self.num_workers = positive("DataLoader: num_workers", num_workers, least=0)
+        self.timeout = check_positive("DataLoader: timeout", timeout)
+        self.in_order = flag("DataLoader: in_order", in_order)
+        self.persistent_workers = flag("DataLoader: persistent_workers", persistent_workers)
+        self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
+        self.prefetch_factor = PREFETCH if prefetch_factor is None else positive(
+            "DataLoader: prefetch_factor", prefetch_factor)  # fmt: skip
+        self.worker_init_fn, self.generator = worker_init_fn, generator
+        self.multiprocessing_context = multiprocessing_context
+        for name, function in (("collate_fn", collate_fn), ("worker_init_fn", worker_init_fn)):
+            if function is not None and not callable(function):
+                raise ArgumentError(f"DataLoader: {name} is {function!r:.60}; need a function")
+        self.collate_fn = collate_fn
+        self._seed = (
+            seed_of("DataLoader", seed if generator is None else generator)
+            if (seed is not None or generator is not None or self.shuffle or num_workers)
+            else None
+        )
+        if seed is not None:
+            self._seed = seed_of("DataLoader", seed)
+        self._choose_sampler(sampler, batch_sampler)
+        self._crew: Crew | None = None
+        self._position = Position(0, 0, finished=False)
+        self._resumed: Position | None = None
+
+    # The order
+
+    def _choose_sampler(self, sampler: Any, batch_sampler: Any) -> None:
+        self.sampler: Any = None
+        self.batch_sampler: Any = None
+        if self.is_stream:
+            given = {"sampler": sampler, "batch_sampler": batch_sampler,
+                     "shuffle": self.shuffle or None}  # fmt: skip
+            for name, value in given.items():
+                if value is not None:
+                    raise ArgumentError(
+                        f"DataLoader: got an iterable dataset and {name}; a stream has its own "
+                        "order: shuffle it by dataset.shuffle(buffer), or need a dataset with "
+                        "__len__ and __getitem__"
+                    )
+            return
+        if not len(self.dataset):
+            raise ArgumentError("DataLoader: the dataset has no samples; need at least one")
+        if sampler is not None and self.shuffle:
+            raise ArgumentError("DataLoader: got sampler and shuffle=True; the sampler decides the "
+                                "order: leave shuffle out")  # fmt: skip
+        if batch_sampler is not None:
+            if self.batch_size != 1 or self.shuffle or sampler is not None or self.drop_last:
+                raise ArgumentError("DataLoader: got batch_sampler and one of batch_size, shuffle, "
+                                    "sampler, drop_last; it decides all of these")  # fmt: skip
+            self.sampler, self.batch_sampler, self.batch_size = None, batch_sampler, 0
+            return
+        if self.batch_size is None and self.drop_last:
+            raise ArgumentError("DataLoader: drop_last needs batches; got batch_size=None")
+        if sampler is None:
+            sampler = (RandomSampler(self.dataset, seed=self.seed) if self.shuffle
+                       else SequentialSampler(self.dataset))  # fmt: skip
+        self.sampler = sampler
+        self.batch_sampler = None if self.batch_size is None else BatchSampler(
+            sampler, self.batch_size, self.drop_last)  # fmt: skip
+
+    @property
+    def _source(self) -> Any:
+        """What gives the order."""
+        return self.batch_sampler if self.sampler is None else self.sampler
+
+    @property
+    def seed(self) -> int:
+        """What decides the order and the samples' random numbers."""
+        if self._seed is None:
+            self._seed = fresh_seed()
+        return self._seed
 
     def __len__(self) -> int:
-        """The number of batches."""
-        whole, rest = divmod(len(self.dataset), self.batch_size)
-        return whole + bool(rest and not self.drop_last)
+        """The number of batches.
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
+        Errors: TypeError where it is not known, as that of a stream.
+        """
+        if self.is_stream:
+            count = len(self.dataset)
+            if self.batch_size is None:
+                return count
+            return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+        return len(self.sampler if self.batch_size is None else self.batch_sampler)
+
+    def order(self, epoch: int) -> Indices:
         """The examples' order in an epoch."""
-        count = len(self.dataset)
-        if not self.shuffle:
-            return np.arange(count)
-        # RandomState is NumPy's frozen stream: unlike default_rng it never changes.
-        stream = np.random.RandomState([(self.seed or 0) % 2**32, epoch])
-        return stream.permutation(count).astype(np.int64)
+        if not isinstance(self.sampler, Ordered):
+            raise ArgumentError("DataLoader: order is known beforehand for samplers of ambos only")
+        return self.sampler.order(epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next `for` loop is this epoch, from its beginning."""
+        epoch = positive("DataLoader.set_epoch: epoch", epoch, least=0)
+        self._position, self._resumed = Position(epoch, 0, finished=False), None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next `for` loop."""
+        return self._position.next_epoch
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """The indices of each batch of an epoch; of each sample, where there are no batches."""
+        if isinstance(self.sampler, Ordered):
+            order = self.sampler.order(epoch)
+            if self.batch_size is None:
+                return iter(order.tolist())
+            stop = len(order) - len(order) % self.batch_size if self.drop_last else len(order)
+            size = self.batch_size
+            return (order[start : start + size] for start in range(0, stop, size))
+        source = self.sampler if self.batch_size is None else self.batch_sampler
+        if hasattr(source, "set_epoch"):
+            source.set_epoch(epoch)
+        return iter(source)
+
+    # Passes
 
     def __iter__(self) -> Iterator[Any]:
-        order = self.order(self.epoch)
-        self.epoch += 1
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield self._batch(order[start : start + self.batch_size])
+        resumed, self._resumed = self._resumed, None
+        position = resumed or Position(self.epoch, 0, finished=False)
+        position.started = True
+        self._position = position
+        if hasattr(self._source, "state_dict"):
+            position.sampler = copy.deepcopy(self._source.state_dict())
+        count = None if self.is_stream else len(self.dataset)
+        plain = self.collate_fn if self.collate_fn is not default_collate else None
+        fetcher = Fetcher(self.dataset, self.batch_size, self.drop_last, plain, count)
+        if self.num_workers:
+            return self._with_workers(fetcher, position)
+        return self._here(fetcher, position)
 
-    def _batch(self, indices: NDArray[np.int64]) -> Any:
-        if isinstance(self.dataset, ArrayDataset):
-            columns = tuple(Tensor(column) for column in self.dataset.rows(indices))
-            return columns[0] if self.single else columns
-        return _tensors(stack([self.dataset[int(i)] for i in indices]))
+    def _here(self, fetcher: Fetcher, position: Position) -> Iterator[Any]:
+        dataset, epoch = self.dataset, position.epoch
+        seed = lambda: self.seed  # drawn when somebody asks for random numbers
+        if self.is_stream:
+            batches = fetcher.stream(seed, epoch, position.selection(self), native_empty)
+        else:
+            if hasattr(dataset, "set_epoch"):
+                dataset.set_epoch(epoch)
+            indices = itertools.islice(self.batches(epoch), position.batch, None)
+            fast = self._fast()
+            if fast is not None:
+                for chosen in indices:
+                    position.batch += 1
+                    yield fast(chosen)
+                position.finished = True
+                return
+            batches = (fetcher.batch(seed, epoch, chosen, native_empty) for chosen in indices)
+        try:
+            for batch in batches:
+                position.batch += 1
+                yield self._ready(batch)
+        except Exception as error:
+            where = fetcher.explain(error)
+            if where:
+                error.add_note(f"DataLoader: at {where}, batch {position.batch}")
+            raise
+        position.finished = True
+
+    def _fast(self) -> Callable[[Any], Any] | None:
+        """How rows of arrays become a batch, where no sample has to be looked at."""
+        dataset = self.dataset
+        own = isinstance(self.sampler, (RandomSampler, SequentialSampler))  # whose numbers exist
+        if type(dataset) is not ArrayDataset or not own or self.collate_fn or not self.batch_size:
+            return None
+        if self.sampler.data_source is not dataset or not dataset.contiguous:
+            return None
+        columns = [Rows(array) for array in dataset.arrays]
+        if self.single:
+            return columns[0]
+        names = dataset.names
+        if names:
+            return lambda chosen: {n: c(chosen) for n, c in zip(names, columns, strict=True)}
+        return lambda chosen: tuple([column(chosen) for column in columns])
+
+    def _with_workers(self, fetcher: Fetcher, position: Position) -> Iterator[Any]:
+        crew = self._crew
+        if crew is None:
+            crew = Crew((fetcher, self.worker_init_fn), self.num_workers, self.prefetch_factor,
+                        self.seed, self.multiprocessing_context)  # fmt: skip
+            if self.persistent_workers:
+                self._crew = crew
+                weakref.finalize(self, crew.close)
+        try:
+            crew.drain()
+            for batch in Deliveries(self, crew, position):
+                yield self._ready(batch)
+            position.finished = True
+        except BaseException as error:
+            if not isinstance(error, GeneratorExit) or not self.persistent_workers:
+                self._crew = None
+                crew.close()
+            raise
+        if not self.persistent_workers:
+            crew.close()
+
+    def _ready(self, batch: Any) -> Any:
+        if self.collate_fn is not None and self.collate_fn is not default_collate:
+            return batch
+        if self.batch_size is None:
+            return default_convert(batch)
+        found = tensors(batch)
+        return found[0] if self.single else found
+
+    # Going on later
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the latest pass is: what comes after it is decided by this alone."""
+        state = self._position.state_dict()
+        state["seed"] = self._seed
+        position, source = self._position, self._source
+        if position.sampler is not None and not position.finished:
+            state["sampler"] = position.sampler
+        elif hasattr(source, "state_dict"):
+            state["sampler"] = copy.deepcopy(source.state_dict())
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The next `for` loop goes on where `state_dict` was called, with the next batch.
+
+        Errors: FormatError for what is no such state; nothing is changed then.
+        """
+        position = Position.of(state)
+        seed = state.get("seed")
+        source = self._source
+        if "sampler" in state and hasattr(source, "load_state_dict"):
+            try:
+                source.load_state_dict(state["sampler"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise FormatError(
+                    f"DataLoader.load_state_dict: the sampler does not take its state: {error}"
+                ) from error
+        self._seed = self._seed if seed is None else int(seed)
+        if self._crew is not None:  # its workers know the old seed
+            self._crew.close()
+            self._crew = None
+        self._position = self._resumed = position
 
 
-def _tensors(batch: Any) -> Any:
-    if isinstance(batch, tuple):
-        return tuple(map(_tensors, batch))
-    if isinstance(batch, dict):
-        return {key: _tensors(value) for key, value in batch.items()}
-    return Tensor(batch)
+def as_dataset(given: Any) -> tuple[Any, bool]:
+    """A dataset, and whether its samples are single arrays."""
+    if isinstance(given, (tuple, Mapping)) and not hasattr(given, "_fields"):
+        return (ArrayDataset(*given) if isinstance(given, tuple) else ArrayDataset(**given)), False
+    if isinstance(given, (np.ndarray, Tensor)) or (
+        not isinstance(given, Dataset) and hasattr(given, "shape") and hasattr(given, "dtype")
+    ):
+        return ArrayDataset(given), True
+    if is_stream(given) or (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
+        return given, False
+    raise ArgumentTypeError(
+        f"DataLoader: got {type(given).__name__}; need an array, a tuple or dict of arrays, a "
+        "dataset with __len__ and __getitem__, or an iterable"
+    )
+
+
+def is_stream(dataset: Any) -> bool:
+    """Can it be read in its own order only?"""
+    if isinstance(dataset, Dataset):
+        return isinstance(dataset, IterableDataset)
+    return hasattr(dataset, "__iter__") and not hasattr(dataset, "__getitem__")

@@ -1,0 +1,232 @@
+"""Samples become a batch: numbers are stacked, tuples and dictionaries keep their structure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambos.core.dtype import as_dtype
+from ambos.core.errors import ArgumentTypeError, ShapeError
+from ambos.core.shape import row_major
+from ambos.runtime.memory import Storage
+from ambos.tensor.array import Array
+from ambos.tensor.given import leaf_of
+from ambos.tensor.handle import Tensor, wrap
+
+Empty = Callable[[tuple[int, ...], Any], NDArray[Any]]
+
+
+def native_empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Room in native memory, which `adopted` turns into a tensor without a copy."""
+    kind = np.dtype(dtype)
+    count = kind.itemsize
+    for extent in shape:
+        count *= extent
+    return Storage(count).numpy(kind, shape)
+
+
+def adopted(array: NDArray[Any]) -> Tensor:
+    """A tensor on an array that nobody else will write to; copied only if it is not aligned."""
+    return wrap(leaf_of(Array.from_numpy(array, copy=False)))
+
+
+class Rows:
+    """Rows of a C-contiguous array as tensors: one copy, and the little Python that a batch needs.
+
+    Example:
+        >>> Rows(np.arange(6).reshape(3, 2))(np.array([2, 0])).tolist()
+        [[4, 5], [0, 1]]
+    """
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array, self.kind = array, array.dtype
+        self.dtype, self.shape = as_dtype(array.dtype), array.shape[1:]
+        self.strides = row_major(array.shape)
+        self.nbytes = array.itemsize * int(np.prod(self.shape, dtype=np.int64))
+
+    def __call__(self, indices: NDArray[np.int64]) -> Tensor:
+        """The rows of these numbers, which must exist."""
+        shape = (len(indices), *self.shape)
+        storage = Storage(len(indices) * self.nbytes)
+        self.array.take(indices, 0, storage.numpy(self.kind, shape), "clip")
+        return wrap(leaf_of(Array(storage, 0, shape, self.strides, self.dtype)))
+
+
+def tensors(batch: Any, convert: Callable[[NDArray[Any]], Tensor] = adopted) -> Any:
+    """Every array of numbers in a batch as a tensor; the rest stays."""
+    if isinstance(batch, np.ndarray):
+        return convert(batch) if batch.dtype.kind in "biufc" else batch
+    if isinstance(batch, (tuple, list)):
+        return rebuilt(batch, [tensors(value, convert) for value in batch])
+    if isinstance(batch, Mapping):
+        return like(batch, {key: tensors(value, convert) for key, value in batch.items()})
+    return batch
+
+
+def rebuilt(sample: Any, values: list[Any]) -> Any:
+    """`values` in a list, tuple or named tuple as `sample` is one."""
+    if hasattr(sample, "_fields"):
+        return type(sample)(*values)
+    return values if isinstance(sample, list) else tuple(values)
+
+
+def like(sample: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
+    """`values` in a mapping of the sample's type, where that can be made from one."""
+    if type(sample) is dict:
+        return values
+    try:
+        return type(sample)(values)  # type: ignore[call-arg]
+    except TypeError:
+        return values
+
+
+def as_array(value: Any) -> NDArray[Any] | None:
+    """A sample that is numbers as an array, or None: text, images and other objects."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if isinstance(value, (bool, int, float, complex, np.generic)):
+        return np.asarray(value)
+    if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
+        found: NDArray[Any] = value.detach().cpu().numpy()
+        return found
+    return None
+
+
+def stack(
+    samples: Sequence[Any], indices: Sequence[int] | None = None, empty: Empty = np.empty,
+    path: str = "",
+) -> Any:  # fmt: skip
+    """A batch of NumPy arrays from samples. `indices`, their numbers, serve messages; `empty` says
+    where room for the arrays comes from.
+
+    Errors: ShapeError where samples differ in shape or structure, ArgumentTypeError for what
+        cannot be stacked.
+    """
+    first = samples[0]
+    if isinstance(first, (str, bytes)):
+        return list(samples)
+    array = as_array(first)
+    if array is not None:
+        return _stacked(samples, indices, empty, path)
+    if isinstance(first, Mapping):
+        _same(samples, indices, path, lambda sample: set(sample), "keys")
+        columns = {}
+        for key in first:
+            column = [sample[key] for sample in samples]
+            columns[key] = stack(column, indices, empty, f"{path}[{key!r}]")
+        return like(first, columns)
+    if isinstance(first, (tuple, list)):
+        _same(samples, indices, path, len, "entries")
+        return rebuilt(first, [
+            stack(column, indices, empty, f"{path}[{place}]")
+            for place, column in enumerate(zip(*samples, strict=True))
+        ])  # fmt: skip
+    raise ArgumentTypeError(_unfit(first, path))
+
+
+def _unfit(value: Any, path: str) -> str:
+    kind = type(value).__name__
+    where = f"sample{path} is" if path else "a sample is"
+    fix = "return arrays, numbers, text, or tuples and dicts of them, or pass collate_fn"
+    if value is None:
+        fix = "leave it out, return a number such as -1, or pass collate_fn"
+    elif type(value).__module__.startswith("PIL."):
+        fix = "return np.asarray(image), or pass collate_fn"
+    return f"default_collate: {where} {kind}, which cannot be stacked; {fix}"
+
+
+def _number(place: int, indices: Sequence[int] | None) -> str:
+    return f"sample {place if indices is None else int(indices[place])}"
+
+
+def _same(
+    samples: Sequence[Any], indices: Sequence[int] | None, path: str,
+    fact: Callable[[Any], Any], what: str,
+) -> None:  # fmt: skip
+    first = samples[0]
+    for place, sample in enumerate(samples):
+        if not isinstance(sample, (Mapping if isinstance(first, Mapping) else (tuple, list))):
+            raise ShapeError(
+                f"default_collate: {_number(place, indices)}{path} is {type(sample).__name__}, "
+                f"{_number(0, indices)}{path} {type(first).__name__}; need one structure"
+            )
+        if fact(sample) != fact(first):
+            raise ShapeError(
+                f"default_collate: {_number(place, indices)}{path} has {what} {fact(sample)}, "
+                f"{_number(0, indices)}{path} {fact(first)}; need the same in all samples"
+            )
+
+
+def _stacked(
+    samples: Sequence[Any], indices: Sequence[int] | None, empty: Empty, path: str
+) -> NDArray[Any]:
+    arrays = [as_array(sample) for sample in samples]
+    first = arrays[0]
+    assert first is not None
+    for place, array in enumerate(arrays):
+        if array is None:
+            raise ShapeError(
+                f"default_collate: {_number(place, indices)}{path} is "
+                f"{type(samples[place]).__name__}, {_number(0, indices)}{path} numbers; need one "
+                "kind"
+            )
+        if array.shape != first.shape:
+            raise ShapeError(
+                f"default_collate: {_number(place, indices)}{path} has shape {array.shape}, "
+                f"{_number(0, indices)}{path} {first.shape}; need one shape in a batch: crop or "
+                "pad the samples, use padded_batch, or pass collate_fn"
+            )
+    found: list[Any] = arrays
+    if first.dtype.kind not in "biufc":  # dates, text in arrays, objects
+        return np.stack(found)
+    kinds = {array.dtype for array in found}
+    dtype = np.float32 if _is_python(samples) else np.result_type(*kinds)
+    return np.stack(found, out=empty((len(found), *first.shape), dtype), casting="unsafe")
+
+
+def _is_python(samples: Sequence[Any]) -> bool:
+    """Python's own numbers, some with a fraction: float32, as in am.tensor."""
+    return any(type(sample) is float for sample in samples) and all(
+        type(sample) in (float, int, bool) for sample in samples
+    )
+
+
+def default_collate(batch: Sequence[Any]) -> Any:
+    """A batch of tensors from a list of samples, as PyTorch's function of this name.
+
+    Arrays, tensors and numbers are stacked, text becomes a list, tuples, named tuples, lists and
+    dictionaries keep their structure.
+
+    Dtypes: Python floats become float32, ints int64; arrays keep theirs.
+    Errors: ShapeError where samples differ in shape or structure, ArgumentTypeError for what cannot
+        be stacked.
+
+    Example:
+        >>> x, names = default_collate([(np.zeros(3), "a"), (np.ones(3), "b")])
+        >>> x.shape, names
+        ((2, 3), ['a', 'b'])
+    """
+    samples: Any = batch
+    if not isinstance(samples, Sequence) or not samples:
+        raise ArgumentTypeError(
+            f"default_collate: got {'no samples' if batch == [] else type(batch).__name__}; need "
+            "a list of at least one sample"
+        )
+    return tensors(stack(batch, None, native_empty))
+
+
+def default_convert(data: Any) -> Any:
+    """The arrays in one sample as tensors, copied; the rest stays (PyTorch's function).
+
+    Example:
+        >>> default_convert({"x": np.arange(3), "name": "a"})
+        {'x': tensor([0, 1, 2]), 'name': 'a'}
+    """
+    if isinstance(data, np.generic):
+        return Tensor(np.asarray(data))
+    return tensors(data, Tensor)

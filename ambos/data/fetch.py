@@ -1,0 +1,118 @@
+"""How a batch is made of samples: what the process itself and each of its workers do alike."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ambos.core.errors import ArgumentError
+from ambos.data import randomness
+from ambos.data.collate import Empty, as_array, stack
+from ambos.data.dataset import Dataset
+from ambos.data.selection import Selection
+
+
+@dataclass
+class Fetcher:
+    """Everything that decides what a batch is, apart from its indices.
+
+    `batch_size` is None where samples are not batched; `collate` is None for the default."""
+
+    dataset: Any
+    batch_size: int | None
+    drop_last: bool
+    collate: Callable[[Any], Any] | None
+    count: int | None = None  # samples that the dataset said it has, where it says so
+    sample: int | None = None  # the one that is being read, for messages
+
+    def batch(
+        self, seed: randomness.Seed, epoch: int, indices: Any, empty: Empty = np.empty
+    ) -> Any:
+        """The batch of these samples; one sample where there are no batches."""
+        dataset = self.dataset
+        if self.batch_size is None:
+            return self.finish(self._one(seed, epoch, indices), None, empty)
+        rows = getattr(dataset, "rows", None)
+        if rows is not None and self.collate is None:
+            self.sample = None
+            return rows(np.asarray(indices), empty)
+        many = getattr(dataset, "__getitems__", None)
+        if many is not None:
+            self.sample = None
+            samples = many([int(index) for index in indices])
+        else:
+            samples = [self._one(seed, epoch, index) for index in indices]
+        return self.finish(samples, indices, empty)
+
+    def _one(self, seed: randomness.Seed, epoch: int, index: Any) -> Any:
+        index = index.item() if isinstance(index, np.generic) else index
+        self.sample = index
+        # A string may be an index as well; its stream is that of the number of its bytes.
+        number = index if isinstance(index, int) else int.from_bytes(repr(index).encode()[:8])
+        randomness.enter(seed, epoch, number)
+        try:
+            return self.dataset[index]
+        finally:
+            randomness.enter(None, 0, 0)
+
+    def finish(self, samples: Any, indices: Sequence[int] | None, empty: Empty) -> Any:
+        """Samples collated; or the one sample as it is."""
+        self.sample = None
+        if self.collate is not None:
+            return self.collate(samples)
+        if self.batch_size is None:
+            array = as_array(samples)
+            return samples if array is None else array
+        return stack(samples, indices, empty)
+
+    def stream(
+        self, seed: randomness.Seed, epoch: int, selection: Selection,
+        empty: Callable[[tuple[int, ...], Any], Any] = np.empty,
+    ) -> Iterator[Any]:  # fmt: skip
+        """The batches of an iterable dataset, made of the selected elements."""
+        size = self.batch_size or 1
+        elements = elements_of(self.dataset, seed, epoch, selection)
+        for number in itertools.count(1):
+            samples = list(itertools.islice(elements, size))
+            if not samples or (len(samples) < size and self.drop_last):
+                return
+            place = selection.start + (number - 1) * size if not selection.gap else None
+            indices = None if place is None else range(place, place + len(samples))
+            batched = self.batch_size is not None
+            yield self.finish(samples if batched else samples[0], indices, empty)
+
+    def explain(self, error: Exception) -> str:
+        """Where it happened, in words."""
+        if self.sample is None:
+            return ""
+        text = f"sample {self.sample}"
+        if self.count is not None:
+            now = None
+            with suppress(Exception):  # a broken dataset may not even have a length: say nothing
+                now = len(self.dataset)
+            if now is not None and now != self.count:
+                text += f" (the dataset had {self.count} samples when the epoch began, now {now})"
+        return text
+
+
+def elements_of(
+    dataset: Any, seed: randomness.Seed, epoch: int, selection: Selection
+) -> Iterator[Any]:
+    """The selected elements of an iterable dataset in an epoch."""
+    if isinstance(dataset, Dataset):
+        return dataset.stream(epoch, seed, selection)
+    if hasattr(dataset, "set_epoch"):
+        dataset.set_epoch(epoch)
+    return selection.of(dataset)
+
+
+def check_positive(op: str, value: Any) -> float:
+    """Seconds, 0 for no limit, or an ArgumentError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise ArgumentError(f"{op} is {value!r}; need seconds, or 0 to wait for ever")
+    return float(value)

@@ -1,0 +1,283 @@
+"""Worker processes: the same data as without them, errors say where, nothing is left."""
+
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ambos as am
+from ambos.core.errors import ArgumentError, WorkerError
+from ambos.data import DataLoader, Dataset, IterableDataset, get_worker_info
+
+# A fork server imports pytest anew for each worker; most tests need not wait for that.
+Forking = functools.partial(DataLoader, multiprocessing_context="fork")
+
+X, Y = np.arange(46, dtype=np.float32).reshape(23, 2), np.arange(23)
+
+
+class Noisy(Dataset):
+    """Augmented: random numbers of its own for each sample."""
+
+    def __init__(self, count=23, size=3):
+        self.count, self.table = count, np.arange(count * size).reshape(count, size)
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return {"x": self.table[index] + am.data.random().normal(), "y": index, "name": str(index)}
+
+
+class Bad(Dataset):
+    """Fails at a sample, in a way of its own."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        if index == 5:
+            if self.how == "raise":
+                raise KeyError("no such image")
+            if self.how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "exit":
+                os._exit(3)
+            if self.how == "shape":
+                return np.zeros(3)
+            time.sleep(60)
+        return np.zeros(2)
+
+
+class Numbers(IterableDataset):
+    def __iter__(self):
+        yield from np.arange(23)
+
+
+class Shared(IterableDataset):
+    """Shares by itself, as datasets written for PyTorch do."""
+
+    def __iter__(self):
+        info = get_worker_info()
+        first, step = (0, 1) if info is None else (info.id, info.num_workers)
+        yield from np.arange(first, 11, step)
+
+
+class Unloadable(Dataset):
+    lost = True
+
+    def __len__(self):
+        return 3
+
+    def __getstate__(self):
+        return {"lost": True}
+
+    def __setstate__(self, state):
+        raise ValueError("no file")
+
+
+def describe(batch):
+    """Who collates: a function of the user's, whose arrays stay arrays."""
+    return len(batch), np.stack([sample["x"] for sample in batch]), "text" * 2000, am.ones(2)
+
+
+def mark(number):
+    os.environ["MARK"] = str(number)
+
+
+class Marked(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        info = get_worker_info()
+        time.sleep(0.05)
+        return info.id, info.num_workers, int(os.environ["MARK"]), np.random.rand()
+
+
+def values(loader):
+    return [{k: v.tolist() if hasattr(v, "tolist") else v for k, v in b.items()} for b in loader]
+
+
+def children():
+    """Living processes of ours; the fork server and the resource tracker stay."""
+    return multiprocessing.active_children()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    yield
+    assert children() == []
+    assert not [p for p in Path("/dev/shm").iterdir() if "ambos" in p.name or "psm_" in p.name]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_change_nothing(workers):
+    settings = {"batch_size": 4, "shuffle": True, "seed": 5}
+    alone = DataLoader(Noisy(), **settings)
+    expected = [values(alone), values(alone)]
+    assert expected[0] != expected[1]
+    helped = DataLoader(Noisy(), num_workers=workers, persistent_workers=True, **settings)
+    assert [values(helped), values(helped)] == expected
+    del helped
+
+
+def test_resumed_in_the_middle_the_rest_is_the_same_bit_for_bit():
+    settings = {"batch_size": 4, "shuffle": True, "seed": 5}
+    whole = DataLoader(Noisy(), **settings)
+    epochs = [values(whole) for _ in range(3)]
+    for workers in (0, 2):
+        loader = Forking(Noisy(), num_workers=workers, **settings)
+        values(loader)
+        batches = iter(loader)
+        for _ in range(2):
+            next(batches)
+        state = loader.state_dict()
+        batches.close()
+        for other in (0, 2):
+            again = Forking(Noisy(), num_workers=other, batch_size=4, shuffle=True, seed=99)
+            again.load_state_dict(state)
+            assert values(again) == epochs[1][2:]
+            assert values(again) == epochs[2]
+
+
+def test_order_may_be_given_up():
+    loader = Forking(Noisy(), batch_size=2, num_workers=2, in_order=False, seed=5)
+    batches = iter(loader)
+    found = [next(batches) for _ in range(3)]
+    state = loader.state_dict()
+    batches.close()
+    rest = Forking(Noisy(), batch_size=2, num_workers=2, in_order=False)
+    rest.load_state_dict(state)
+    labels = [y for b in [*found, *rest] for y in b["y"].tolist()]
+    assert sorted(labels) == list(range(23))
+
+
+def test_what_comes_through_shared_memory():
+    """Custom batches with arrays, tensors and long text; batches that grow."""
+    loader = Forking(Noisy(size=5000), batch_size=3, num_workers=1, collate_fn=describe, seed=0)
+    for count, x, text, ones in loader:
+        assert (type(x), x.shape, len(text), ones.tolist()) == (
+            np.ndarray, (count, 5000), 8000, [1.0, 1.0])  # fmt: skip
+    batches = list(DataLoader((X, Y), batch_sampler=[[0], [1, 2], list(range(20))], num_workers=1))
+    assert [y.tolist() for _, y in batches] == [[0], [1, 2], list(range(20))]
+    np.testing.assert_array_equal(batches[2][0].numpy(), X[:20])
+
+
+def test_streams_are_shared_without_repeats():
+    expected = [b.tolist() for b in DataLoader(Numbers(), batch_size=4)]
+    loader = Forking(Numbers(), batch_size=4, num_workers=3)
+    assert [b.tolist() for b in loader] == expected
+    batches = iter(loader)
+    next(batches), next(batches)
+    state = loader.state_dict()
+    batches.close()
+    for workers in (0, 3):
+        again = Forking(Numbers(), batch_size=4, num_workers=workers)
+        again.load_state_dict(state)
+        assert [b.tolist() for b in again] == expected[2:]
+
+
+def test_a_stream_that_shares_by_itself():
+    expected = [[0, 2], [1, 3], [4, 6], [5, 7], [8, 10], [9]]
+    loader = Forking(Shared(), batch_size=2, num_workers=2)
+    assert [b.tolist() for b in loader] == expected
+    again = Forking(Shared(), batch_size=2, num_workers=2)
+    batches = iter(loader)
+    for _ in range(3):
+        next(batches)
+    again.load_state_dict(loader.state_dict())
+    batches.close()
+    assert [b.tolist() for b in again] == expected[3:]
+
+
+def test_workers_know_themselves_and_draw_different_numbers():
+    loader = Forking(Marked(), num_workers=2, worker_init_fn=mark, seed=1)
+    found = [tuple(v.item() for v in batch) for batch in loader]
+    assert {(a, b, c) for a, b, c, _ in found} == {(0, 2, 0), (1, 2, 1)}
+    assert len({r for *_, r in found}) == 4
+    again = [batch[3].item() for batch in loader]  # the next epoch has others
+    assert not set(again) & {r for *_, r in found}
+    assert get_worker_info() is None
+
+
+def test_an_error_says_which_sample_and_where():
+    with pytest.raises(WorkerError, match=r"worker 0 failed at sample 5: KeyError") as caught:
+        list(Forking(Bad("raise"), batch_size=4, num_workers=1))
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert "raise KeyError(" in str(caught.value)  # the line of the user's file
+    assert (caught.value.worker, list(caught.value.sample)) == (0, [4, 5, 6, 7])
+    with pytest.raises(WorkerError, match=r"sample 5 has shape \(3,\), sample 4 \(2,\)"):
+        list(Forking(Bad("shape"), batch_size=4, num_workers=1))
+    with pytest.raises(KeyError) as here:
+        list(DataLoader(Bad("raise"), batch_size=4))
+    assert here.value.__notes__ == ["DataLoader: at sample 5, batch 1"]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("kill", r"was killed by SIGKILL, which is .* out.*batch 1 \(samples 4, 5, 6, 7\)"),
+        ("exit", "ended with exit code 3"),
+        ("sleep", "no batch within timeout=0.3 seconds"),
+    ],
+)
+def test_a_worker_that_dies_or_hangs_is_an_error(how, message):
+    timeout = 0.3 if how == "sleep" else 0
+    loader = Forking(Bad(how), batch_size=4, num_workers=1, timeout=timeout)
+    batches = iter(loader)
+    if how != "sleep":
+        next(batches)
+    with pytest.raises(WorkerError, match=message):
+        list(batches)
+
+
+def test_leaving_early_leaves_nothing():
+    for batch in Forking(Bad("sleep"), num_workers=2):
+        assert batch.shape == (1, 2)
+        break
+    assert children() == []
+    kept = Forking(Noisy(), batch_size=4, num_workers=2, persistent_workers=True, seed=5)
+    for _ in kept:
+        break
+    pids = {process.pid for process in children()}
+    assert len(pids) == 2
+    kept.set_epoch(0)
+    assert values(kept) == values(DataLoader(Noisy(), batch_size=4, seed=5))
+    assert {process.pid for process in children()} == pids
+    first, second = iter(kept), iter(kept)
+    next(first), next(second)
+    with pytest.raises(ArgumentError, match="another `for` loop"):
+        next(first)
+    del first, second, kept
+
+
+def test_what_cannot_be_sent_is_inherited_or_refused(monkeypatch):
+    class Local(Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return index
+
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread()])
+    loader = DataLoader(Local(), num_workers=1, collate_fn=lambda batch: batch)
+    assert list(loader) == [[0], [1], [2]]  # forked: there is no other thread
+    mine = threading.Thread(name="mine")
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread(), mine])
+    with pytest.raises(ArgumentError, match="it has other threads \\(mine\\)"):
+        list(loader)
+    with pytest.raises(ArgumentError, match="cannot be sent to workers"):
+        list(DataLoader(Local(), num_workers=1, multiprocessing_context="forkserver"))
+    with pytest.raises(ArgumentError, match="need one of"):
+        list(DataLoader(Noisy(), num_workers=1, multiprocessing_context="threads"))
+    with pytest.raises(WorkerError, match=r"could not start: ValueError(.|\n)*no file"):
+        list(DataLoader(Unloadable(), num_workers=1))
