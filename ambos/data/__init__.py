@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ambos.core.arguments import answering, checked_all
+from ambos.core.arguments import answering
 from ambos.data.collate import default_collate, default_convert
 from ambos.data.dataset import ArrayDataset, Dataset, IterableDataset, TensorDataset
 from ambos.data.digits import digits
@@ -19,14 +19,12 @@ from ambos.data.samplers import (
     WeightedRandomSampler,
 )
 
-FUNCTIONS = ("default_collate", "default_convert", "get_worker_info", "random")
 __all__ = [
     "ArrayDataset", "BatchSampler", "DataLoader", "Dataset", "DistributedSampler",
     "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler",
     "TensorDataset", "WeightedRandomSampler", "WorkerInfo", "default_collate", "default_convert",
     "digits", "get_worker_info", "random",
 ]  # fmt: skip
-checked_all(FUNCTIONS, globals())
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name
     __getattr__ = answering(__name__, __all__)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ambos.core.arguments import checked
 from ambos.core.dtype import as_dtype
 from ambos.core.errors import ArgumentTypeError, ShapeError
 from ambos.core.shape import row_major
@@ -196,6 +197,7 @@ def _is_python(samples: Sequence[Any]) -> bool:
     )
 
 
+@checked
 def default_collate(batch: Sequence[Any]) -> Any:
     """A batch of tensors from a list of samples, as PyTorch's function of this name.
 
@@ -220,6 +222,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     return tensors(stack(batch, None, native_empty))
 
 
+@checked
 def default_convert(data: Any) -> Any:
     """The arrays in one sample as tensors, copied; the rest stays (PyTorch's function).
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError
 from ambos.tensor.random import default_generator
 
@@ -82,6 +83,7 @@ def sampling(seed: Seed, epoch: int, sample: int, stage: int = 0) -> Iterator[No
         enter(None, 0, 0)
 
 
+@checked
 def random() -> np.random.Generator:
     """The random numbers of the sample that is being made, for augmentation.
 
