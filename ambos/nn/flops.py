@@ -1,8 +1,9 @@
 """How much arithmetic a recorded graph asks for: floating-point operations of contractions.
 
 What PyTorch's FlopCounterMode and fvcore count: matrix products, convolutions (every tap, borders
-included) and attention, a product and its addition as two operations. Elementwise arithmetic,
-reductions and linear algebra are left out: they are bound by memory, not by arithmetic.
+included, also those of transposed ones) and attention, a product and its addition as two
+operations. Elementwise arithmetic, reductions and linear algebra are left out: they are bound by
+memory, not by arithmetic.
 """
 
 from __future__ import annotations

@@ -259,11 +259,13 @@ class Model(nn.Module):
     # Looking, saving, loading
 
     @checked
-    def summary(self, input: Any = None) -> None:
-        """Print a table of the layers: name, type, output shape, parameters.
+    def summary(self, input: Any = None, depth: int | None = None) -> None:
+        """Print a table of the layers: name, type, output shape, parameters, FLOPs.
 
-        `input` is the shape of one example, `(1, 8, 8)`, or a batch; without it, the shapes are
-        those of the last `fit`, or left out.
+        `input` is the shape of one example, `(1, 8, 8)`, or a batch, or a list of either for a
+        model of several inputs; without it, shapes are those of the last `fit`, or left out. Below
+        `depth` levels modules are one line each. FLOPs are those of contractions for one example,
+        a product and its addition counted as two. `am.viz.summary` gives the numbers as well.
 
         Errors: ShapeError where an input like this does not fit the layers.
 
@@ -271,15 +273,16 @@ class Model(nn.Module):
             >>> from ambos import nn
             >>> Sequential([nn.Linear(2, 3)]).summary((2,))
             Sequential
-            ────────────────────────────────────
-            layer       output shape  parameters
-            ────────────────────────────────────
-            0 (Linear)  (N, 3)                 9
-            ────────────────────────────────────
-            parameters 9 (9 trained)
+            ───────────────────────────────────────────
+            layer       output shape  parameters  FLOPs
+            ───────────────────────────────────────────
+            0 (Linear)  (N, 3)                 9     12
+            ───────────────────────────────────────────
+            parameters 9 (9 trained), 36 B
+            an example 12 FLOPs, activations 12 B
         """
         known = self.__dict__.get("_example") if input is None else input
-        print(summarize(self, known))
+        print(summarize(self, known, depth))
 
     @checked
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> str:
