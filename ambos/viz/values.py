@@ -69,7 +69,7 @@ def as_pixels(op: str, value: Any, dataformats: str, batch: bool = False) -> Arr
         array = array[None]
     if array.shape[-1] not in COLOURS or 0 in array.shape:
         raise ShapeError(f"{op}: {array.shape[-1]} channels of {array.shape[-3:-1]} pixels; "
-                         "need 1 (grey), 3 (RGB) or 4 (RGB and opacity), and some pixels")  # fmt: skip
+                         "need 1 (grey), 3 (RGB) or 4 (and opacity), and a pixel")  # fmt: skip
     if array.dtype.kind == "f":
         array = np.nan_to_num(array.clip(0, 1)) * 255
     elif array.dtype.kind not in "iub":
