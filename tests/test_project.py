@@ -15,7 +15,7 @@ PACKAGE = ROOT / "ambos"
 ROOMS = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
 SOURCES = sorted(p for room in ("ambos", "bench", "tests") for p in (ROOT / room).rglob("*.py"))
 HEAVY = (
-    "llvmlite", "torch", "jax", "scipy", "matplotlib", "rich", "pytest", "asyncio",
+    "llvmlite", "safetensors", "torch", "jax", "scipy", "matplotlib", "rich", "pytest", "asyncio",
     "ambos.compiler", "ambos.train",
 )  # fmt: skip
 PROSE = ("README.md", "CONTRIBUTING.md")

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import pickle
+import resource
 import struct
 import zipfile
 from collections import Counter, OrderedDict
@@ -378,7 +379,7 @@ def test_names_and_folders_that_cannot_be_are_refused(tmp_path: Path) -> None:
         am.save({"a": am.ones(1)}, tmp_path / "nowhere" / "model.safetensors")
     assert os.listdir(tmp_path) == []
     (tmp_path / "notes").write_text("these are only words")
-    with pytest.raises(FormatError, match="does not begin with a header"):
+    with pytest.raises(FormatError, match=r"no safetensors file: .*header"):
         am.load(tmp_path / "notes")
 
 
@@ -390,7 +391,13 @@ def test_names_and_folders_that_cannot_be_are_refused(tmp_path: Path) -> None:
      lambda h: h.replace(b'"F32"', b'"F99"'), lambda h: h.replace(b"[0,8]", b"[4,12]"),
      lambda h: h.replace(b"[0,8]", b"[0,4]"), lambda h: h.replace(b"[2]", b"[3]"),
      lambda h: h.replace(b"[2]", b"[-2]"), lambda h: h.replace(b'"a"', b'"b"'),
-     lambda h: b"[" * 10_000, lambda h: h.replace(b'{"dtype"', b'{"d"')],
+     lambda h: b"[" * 10_000, lambda h: h.replace(b'{"dtype"', b'{"d"'), lambda h: b"",
+     lambda h: h.replace(b"[2]", b"[2" + b",1" * 64 + b"]"), lambda h: b"[]",
+     lambda h: h.replace(b'"F32"', b'"F8_E4M3"').replace(b"[0,8]", b"[0,2]").replace(
+         b"[8,12]", b"[2,12]").replace(b"[1]", b"[10]"),
+     lambda h: h.replace(b"[2]", b"[%d,0]" % (1 << 62)).replace(b"[0,8]", b"[0,0]").replace(
+         b"[8,12]", b"[0,12]").replace(b"[1]", b"[3]"),
+     lambda h: h.replace(b'"a":', b'"__metadata__":{"x":3},"a":')],
 )  # fmt: skip
 def test_damaged_safetensors_are_refused(tmp_path: Path, change: Any) -> None:
     path = tmp_path / "a.safetensors"
@@ -402,6 +409,55 @@ def test_damaged_safetensors_are_refused(tmp_path: Path, change: Any) -> None:
     path.write_bytes(len(head).to_bytes(8, "little") + head + b"\0" * 12)
     with pytest.raises(FormatError):
         am.load(path)
+
+
+def test_every_part_of_a_safetensors_file_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    am.save({"a": am.arange(3), "b": am.ones(2, dtype="bfloat16")}, path)
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(FormatError, match=r"a\.safetensors is damaged"):
+            am.load(path)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(FormatError, match="is damaged"):
+        am.load(path)
+
+
+def test_a_bool_of_a_file_may_be_any_byte(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    am.save({"a": am.tensor([True, False, True])}, path)
+    path.write_bytes(path.read_bytes()[:-3] + b"\x02\x00\xff")
+    found = am.load(path)["a"]
+    assert found.tolist() == [True, False, True]
+    assert (found & True).sum().item() == 2
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    am.save({"a": am.arange(3)}, path)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o22))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"a\.safetensors is as it was"):
+            am.save({"a": am.zeros(4096)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with pytest.raises(ArgumentError, match=r"header too large; .* is as it was"):
+        am.save({"a": am.zeros(1)}, path, {"note": "x" * (100 << 20)})
+    assert am.load(path)["a"].tolist() == [0, 1, 2]
+    assert os.listdir(tmp_path) == ["a.safetensors"]
+
+
+def test_strided_values_are_written_row_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    a = am.tensor(np.arange(12, dtype=np.float32).reshape(3, 4))
+    for dtype in ("float32", "bfloat16"):
+        am.save({"turned": a.to(dtype).T, "part": a.to(dtype)[:, 1:3]}, path)
+        found = safetensors.torch.load_file(path)
+        assert found["turned"].tolist() == a.T.tolist()
+        assert found["part"].tolist() == a[:, 1:3].tolist()
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

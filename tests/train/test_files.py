@@ -72,7 +72,7 @@ def test_other_readers_find_the_weights(tmp_path):
 def test_every_dtype_survives(tmp_path):
     values = {
         name: am.tensor([0, 1, 3]).to(name)
-        for name in safe.CODES
+        for name in safe.NAMES.values()
     }  # fmt: skip
     values["scalar"], values["empty"] = am.tensor(np.float64(2.5)), am.zeros(0, 3)
     files.write(tmp_path / "all", values, {"a": 1})

@@ -37,25 +37,35 @@ def tensor_of(bits: np.ndarray, dtype: DType) -> Tensor:
         >>> tensor_of(np.array([0x3FC0], np.uint16), am.bfloat16)
         tensor([1.5], dtype=ambos.bfloat16)
     """
-    if dtype.name == "bool":  # a byte of a file may be any
-        bits = bits.view(np.uint8) != 0
     shape = tuple(bits.shape)
-    storage = Storage.from_buffer(np.array(bits, kind_of(dtype), order="C"), copy=None)
-    return Tensor(leaf_of(Array(storage, 0, shape, row_major(shape), dtype)))
+    storage = Storage(bits.size * dtype.itemsize)
+    storage.numpy(kind_of(dtype), shape)[...] = bits
+    return tensor_in(storage, shape, dtype)
 
 
-def bytes_of(tensor: Tensor) -> bytes:
-    r"""The elements in row-major order, little-endian.
+def tensor_in(storage: Storage, shape: tuple[int, ...], dtype: DType) -> Tensor:
+    r"""A tensor whose elements lie in `storage`, row by row, as a file had them.
 
     Example:
         >>> import ambos as am
-        >>> bytes_of(am.tensor([1.5], dtype="bfloat16"))
-        b'\xc0?'
+        >>> tensor_in(Storage.from_buffer(b"\x00\x02"), (2,), am.bool)
+        tensor([False,  True])
     """
-    if tensor.dtype is bfloat16:  # NumPy has none: the upper halves of float32
-        return (tensor.numpy().view(np.uint32) >> 16).astype("<u2").tobytes()
-    array = tensor.numpy()
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    if dtype.name == "bool":  # a byte of a file may be any
+        held = storage.numpy("uint8", shape)
+        np.not_equal(held, 0, out=storage.numpy("bool", shape))
+    return Tensor(leaf_of(Array(storage, 0, shape, row_major(shape), dtype)))
+
+
+def bits_of(tensor: Tensor) -> np.ndarray:
+    """The elements in row-major order, held as `kind_of` tells: where they lie, if they are so.
+
+    Example:
+        >>> import ambos as am
+        >>> bits_of(am.tensor([1.5], dtype="bfloat16"))
+        array([16320], dtype=uint16)
+    """
+    return np.asarray(tensor._array().raw(), order="C")
 
 
 def bounded(shape: Any, title: str) -> tuple[int, ...]:

@@ -1,30 +1,31 @@
-"""The safetensors format: tensors by name behind a header of JSON. Nothing in it can run."""
+"""The safetensors format, written and checked by the library of that name.
+
+Two things are ours. Elements are read straight into the memory that they stay in: the library hands
+out arrays of NumPy, which has no bfloat16, in memory that is not aligned as kernels need it. And a
+file is on the disk, with the permissions of any new file, before it takes the place of another.
+"""
 
 from __future__ import annotations
 
 import errno
-import json
 import math
 import os
 import tempfile
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import ArgumentError, FormatError
-from ambos.tensor.files.elements import bounded, bytes_of, kind_of, tensor_of
+from ambos.runtime.memory import Storage
+from ambos.tensor.files.elements import bits_of, bounded, tensor_in
 from ambos.tensor.handle import Tensor
 
-LIMIT = 100 << 20  # bytes of header that a reader of safetensors accepts
-CODES = {
-    "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
-    "uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64",
-    "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64", "complex64": "C64",
+NAMES = {
+    "BOOL": "bool", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64",
+    "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64",
+    "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "C64": "complex64",
 }  # fmt: skip
-NAMES = {code: name for name, code in CODES.items()}
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -32,47 +33,37 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 
     Errors: OSError where the place cannot be written; ArgumentError for what the format lacks.
     """
-    head, order = header(tensors, metadata)
+    import safetensors
+
+    arrays = {}
+    for name, tensor in tensors.items():
+        if tensor.dtype.name not in NAMES.values():
+            raise ArgumentError(f"save: {name} is {tensor.dtype.name}, which files of this format "
+                                "do not hold; need am.view_as_real(...) of it")  # fmt: skip
+        arrays[name] = bits_of(tensor)
+    specs = {
+        name: safetensors.TensorSpec(
+            dtype=tensors[name].dtype.name,
+            shape=array.shape,
+            data_ptr=array.__array_interface__["data"][0],
+            data_len=array.nbytes,
+        )
+        for name, array in arrays.items()
+    }
     if not path.parent.exists():
         message = "save: no such folder; need an existing one"
         raise FileNotFoundError(errno.ENOENT, message, str(path.parent))
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(head)
-            for key in order:
-                file.write(bytes_of(tensors[key]))
-            file.flush()
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        new = Path(folder, path.name)
+        try:
+            safetensors.serialize_file(specs, new, dict(metadata))
+        except safetensors.SafetensorError as error:
+            kind = OSError if "I/O error" in str(error) else ArgumentError
+            raise kind(f"save: {error}; {path} is as it was") from error
+        with new.open("rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def header(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, list[str]]:
-    """What stands before the elements, and the order in which these follow."""
-    # Widest elements first: then each tensor is aligned to its own width.
-    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
-    entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    start = 0
-    for name in order:
-        tensor = tensors[name]
-        if tensor.dtype.name not in CODES:
-            raise ArgumentError(f"save: {name} is {tensor.dtype.name}, which files of this format "
-                                "do not hold; need am.view_as_real(...) of it")  # fmt: skip
-        stop = start + tensor.numel() * tensor.dtype.itemsize
-        entries[name] = {"dtype": CODES[tensor.dtype.name], "shape": list(tensor.shape),
-                         "data_offsets": [start, stop]}  # fmt: skip
-        start = stop
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    if len(text) > LIMIT:
-        raise ArgumentError(
-            f"save: names and metadata take {len(text)} bytes; need at most {LIMIT}"
-        )
-    return len(text).to_bytes(8, "little") + text, order
+        new.chmod(0o666 & ~_umask())
+        new.replace(path)
 
 
 def _umask() -> int:
@@ -82,70 +73,54 @@ def _umask() -> int:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a file; elements are read once, when they are copied.
+    """The tensors and the metadata of a file; elements are read once, to where they stay.
 
     Errors: FormatError where the file is missing or damaged.
     """
+    title = f"load: {path} is damaged or no safetensors file"
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            text = file.read(length) if length <= min(LIMIT, size - 8) else b""
+            places, metadata = _described(file, path, title)
+            # Nothing follows the last tensor, and nothing lies between two.
+            file.seek(-sum(_size(*place) for place in places.values()), os.SEEK_END)
+            return {name: _read(file, title, name, *places[name]) for name in places}, metadata
     except OSError as error:
         raise FormatError(f"load: cannot read {path}: {error.strerror or error}") from error
-    title = f"load: {path} is damaged or no safetensors file"
-    if not text:
-        raise FormatError(f"{title}: it does not begin with a header; nothing was changed")
+
+
+def _described(
+    file: BufferedReader, path: Path, title: str
+) -> tuple[dict[str, tuple[tuple[int, ...], DType]], dict[str, str]]:
+    """Shape and dtype of each tensor, in the order of their elements, and the metadata."""
+    import safetensors
+
     try:
-        entries = json.loads(text, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
+        with safetensors.safe_open(path, "np") as opened:
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise FormatError(f"load: {path} was replaced meanwhile; need to load it again")
+            parts = {name: opened.get_slice(name) for name in opened.offset_keys()}
+            found = {name: (part.get_shape(), part.get_dtype()) for name, part in parts.items()}
+            metadata = opened.metadata() or {}
+    except safetensors.SafetensorError as error:
         raise FormatError(f"{title}: {error}; nothing was changed") from error
-    metadata = entries.pop("__metadata__", {}) if isinstance(entries, dict) else None
-    if not isinstance(metadata, dict):
-        raise FormatError(f"{title}: its header is no object; nothing was changed")
-    places = _places(title, entries, size - 8 - length)
-    data = np.memmap(path, np.uint8, "r") if size > 8 + length else np.zeros(0, np.uint8)
-    tensors = {}
-    for name, (dtype, shape, start, stop) in places.items():
-        raw = data[8 + length + start : 8 + length + stop]
-        kind = kind_of(dtype).newbyteorder("<")
-        tensors[name] = tensor_of(np.frombuffer(raw.tobytes(), kind).reshape(shape), dtype)
-    return tensors, metadata
+    for name, (_, code) in found.items():
+        if code not in NAMES:
+            raise FormatError(f"{title}: {name} has elements of {code}, which tensors here cannot "
+                              "be; nothing was changed")  # fmt: skip
+    return {
+        name: (bounded(shape, f"{title}: {name}"), as_dtype(NAMES[code]))
+        for name, (shape, code) in found.items()
+    }, metadata
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in its header")
-    return found
+def _size(shape: tuple[int, ...], dtype: DType) -> int:
+    return math.prod(shape) * dtype.itemsize
 
 
-def _places(
-    title: str, entries: Mapping[str, Any], room: int
-) -> dict[str, tuple[DType, tuple[int, ...], int, int]]:
-    """dtype, shape, start and stop of each tensor, which together fill `room` bytes."""
-    found = {}
-    for name, entry in entries.items():
-        try:
-            code, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            whole = all(type(number) is int and 0 <= number <= room for number in (start, stop))
-        except (TypeError, KeyError, ValueError) as error:
-            raise FormatError(f"{title}: {name} is not described; nothing was changed") from error
-        if not isinstance(code, str) or code not in NAMES or not whole:
-            raise FormatError(f"{title}: {name} is {code!r} at bytes {start!r} to {stop!r} of "
-                              f"{room}; nothing was changed")  # fmt: skip
-        dtype = as_dtype(NAMES[code])
-        count = math.prod(bounded(shape, f"{title}: {name}"))
-        if stop - start != count * dtype.itemsize:
-            raise FormatError(f"{title}: {name} has bytes {start} to {stop} of {room}; need "
-                              f"{count * dtype.itemsize}; nothing was changed")  # fmt: skip
-        found[name] = dtype, tuple(shape), start, stop
-    end = 0
-    for _, _, start, stop in sorted(found.values(), key=lambda place: place[2:]):
-        if start != end:
-            raise FormatError(f"{title}: bytes {end} to {start} are no tensor's or two tensors'; "
-                              "nothing was changed")  # fmt: skip
-        end = stop
-    if end != room:
-        raise FormatError(f"{title}: has {room} bytes of elements; need {end}; nothing was changed")
-    return found
+def _read(
+    file: BufferedReader, title: str, name: str, shape: tuple[int, ...], dtype: DType
+) -> Tensor:
+    storage = Storage(_size(shape, dtype))
+    if file.readinto(storage.memoryview()) != storage.nbytes:
+        raise FormatError(f"{title}: it ends within {name}; nothing was changed")
+    return tensor_in(storage, shape, dtype)
