@@ -176,25 +176,68 @@ def worst_gradient(found: dict[str, np.ndarray], theirs: torch.nn.Module) -> tup
     return differences[name], name
 
 
-def trainings(case: Case, steps: int) -> Iterator[tuple[float, float, float, float]]:
-    """The losses of both, step by step, and the seconds that the steps took.
+@dataclass
+class Course:
+    """A training of the oracle: plain descent with momentum on ten batches in turn."""
 
-    The rate is such that a step takes a thousandth off the loss at first (momentum makes it ten).
+    case: Case
+    theirs: torch.nn.Module
+    like: Any  # results, of which targets take their shapes
+    lr: float
+
+    def batch(self, number: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Inputs and targets of a step."""
+        return self.case.inputs(number % 10), targets(self.like, number % 10)
+
+    def losses(self, steps: int) -> Iterator[float]:
+        """The oracle's, step by step, in the precision of its parameters."""
+        rule = torch.optim.SGD(self.theirs.parameters(), lr=self.lr, momentum=0.9)
+        precise = next(self.theirs.parameters()).dtype
+        for number in range(steps):
+            inputs, wanted = self.batch(number)
+            given = [
+                t.to(precise) if t.is_floating_point() else t for t in map(torch.tensor, inputs)
+            ]
+            result = self.theirs(*given)
+            rule.zero_grad()
+            loss = learn(self.theirs, result, wanted)
+            rule.step()
+            yield loss
+
+
+def course(case: Case, theirs: torch.nn.Module, rate: float) -> Course:
+    """The rate of learning is such that a step takes `rate` off the loss at first (momentum makes
+    it ten times that).
+
     At their initial values deep networks that normalise by a few examples have steep, chaotic
     losses: a gradient of torchvision's MobileNetV2 in float32 is 70% off from that in float64.
     """
-    ours, theirs = pair(case, used=False)
     tried = copy.deepcopy(theirs).train()
-    inputs = case.inputs()
+    inputs = [*map(torch.tensor, case.inputs())]
     with torch.no_grad():
-        like = copy.deepcopy(theirs).eval()(*map(torch.tensor, inputs))
-    loss = learn(tried, tried(*map(torch.tensor, inputs)), targets(like))
+        like = copy.deepcopy(theirs).eval()(*inputs)
+    loss = learn(tried, tried(*inputs), targets(like))
     steep = sum((p.grad.double() ** 2).sum().item() for p in tried.parameters() if p.requires_grad)
-    lr = 1e-3 * loss / steep
+    return Course(case, theirs.train(), like, rate * loss / steep)
+
+
+def parting(case: Case, steps: int, rate: float) -> float:
+    """How far the oracle's losses in float32 are from its own in float64."""
+    theirs = pair(case, used=False)[1]
+    rough = course(case, theirs, rate)
+    exact = Course(case, copy.deepcopy(theirs).double(), rough.like, rough.lr)
+    pairs = zip(rough.losses(steps), exact.losses(steps), strict=True)
+    return max(abs(found - wanted) / abs(wanted) for found, wanted in pairs)
+
+
+def trainings(
+    case: Case, steps: int, rate: float = 1e-3
+) -> Iterator[tuple[float, float, float, float]]:
+    """The losses of both, step by step, and the seconds that the steps took."""
+    ours, theirs = pair(case, used=False)
+    known = course(case, theirs, rate)
     ours.train()
-    theirs.train()
-    rule = optim.SGD(ours.parameters(), lr=lr, momentum=0.9)
-    their_rule = torch.optim.SGD(theirs.parameters(), lr=lr, momentum=0.9)
+    rule = optim.SGD(ours.parameters(), lr=known.lr, momentum=0.9)
 
     @am.jit
     def step(inputs: list[Any], wanted: list[Any]) -> Any:
@@ -204,16 +247,11 @@ def trainings(case: Case, steps: int) -> Iterator[tuple[float, float, float, flo
         rule.step()
         return loss
 
+    expected = known.losses(steps)
     for number in range(steps):
-        inputs, wanted = case.inputs(number % 10), targets(like, number % 10)
+        inputs, wanted = known.batch(number)
         mine = ([*map(am.tensor, inputs)], [*map(am.tensor, wanted)])
         start = time.perf_counter()
         found = step(*mine).item()
         middle = time.perf_counter()
-        result = theirs(*map(torch.tensor, inputs))
-        loss = loss_of(torch.nn.functional, result, map(torch.tensor, wanted))
-        their_rule.zero_grad()
-        loss.backward()
-        their_rule.step()
-        expected = loss.item()
-        yield found, expected, middle - start, time.perf_counter() - middle
+        yield found, next(expected), middle - start, time.perf_counter() - middle
