@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ambos.core.arrivals import on_import
+from ambos.core.arrivals import also_at, on_import
 from ambos.core.dtype import (
     bfloat16,
     bool_,
@@ -37,6 +37,7 @@ PLACES = {
     "special": "ambos.tensor.special", "fft": "ambos.tensor.fft", "linalg": "ambos.tensor.linalg",
     "tree": "ambos.core.tree", "errors": "ambos.core.errors", "masked": "ambos.tensor.masked",
     "signal": "ambos.tensor.signal", "metrics": "ambos.train.metrics", "func": "ambos.nn.func",
+    "optim.swa_utils": "ambos.train.swa_utils",
 }  # fmt: skip
 LINEAR_ALGEBRA = (
     "chain_matmul", "cholesky", "cholesky_inverse", "cholesky_solve", "det", "geqrf", "ger",
@@ -91,6 +92,7 @@ def _meet_einops() -> None:
 
 
 on_import("einops._backends", _meet_einops)
+also_at({f"ambos.{name}": place for name, place in PLACES.items()})
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, TypeVar
+from importlib import import_module
+from typing import Any, TypeVar
 
 from ambos.core.errors import ArgumentError, UnknownNameError, named, suggest, user_line
 from ambos.core.misuse import MISUSE, explained
@@ -69,8 +70,9 @@ def checked_all(names: Iterable[str], namespace: dict[str, Any]) -> None:
         namespace[name].__module__ = namespace["__name__"]
 
 
-def answering(room: str, names: Iterable[str]) -> Callable[[str], NoReturn]:
-    """A room's `__getattr__`, which answers an unknown name with the nearest.
+def answering(room: str, names: Iterable[str], parts: Iterable[str] = ()) -> Callable[[str], Any]:
+    """A room's `__getattr__`, which answers an unknown name with the nearest, and imports those of
+    its `parts` that are asked for.
 
     Example:
         >>> answering("ambos.nn", ["Linear"])("Liner")  # doctest: +ELLIPSIS
@@ -79,12 +81,13 @@ def answering(room: str, names: Iterable[str]) -> Callable[[str], NoReturn]:
 name. Did you mean 'Linear'? [...]
     """
 
-    def missing(name: str) -> NoReturn:
+    def missing(name: str) -> Any:
+        if name in parts:
+            return import_module(f"{room}.{name}")
         if name.startswith("__"):
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        raise UnknownNameError(
-            f"{room}: has no attribute {name!r}; need an existing name{suggest(name, names)}"
-        )
+        near = suggest(name, [*names, *parts])
+        raise UnknownNameError(f"{room}: has no attribute {name!r}; need an existing name{near}")
 
     return missing
 

@@ -55,4 +55,4 @@ def by_name(name: str) -> Optimizer:
 
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name
-    __getattr__ = answering(__name__, __all__)
+    __getattr__ = answering(__name__, __all__, ["swa_utils"])

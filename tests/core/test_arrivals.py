@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ambos.core.arrivals import on_import
+import ambos as am
+from ambos.core.arrivals import also_at, on_import
 
 
 @pytest.fixture
@@ -43,3 +44,26 @@ def test_a_module_that_is_not_there_is_missing_as_before(guest: str) -> None:
     on_import("guest_package.nowhere", lambda: pytest.fail("there is no such module"))
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("guest_package.nowhere")
+
+
+def test_a_module_under_a_second_name(guest: str) -> None:
+    also_at({"guest_package.other": guest})
+    importlib.import_module("guest_package")
+    assert guest not in sys.modules
+    found = importlib.import_module("guest_package.other")
+    assert found is importlib.import_module(guest) is sys.modules["guest_package"].other
+    assert found.__name__ == found.__spec__.name == guest
+    assert importlib.reload(found).there == "yes"
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("guest_package.another")
+
+
+def test_places_of_torch_are_imported_as_there() -> None:
+    for name in ("fft", "linalg", "func", "autograd", "special", "optim.swa_utils"):
+        module = importlib.import_module(f"ambos.{name}")
+        found = am.optim.swa_utils if "." in name else getattr(am, name)
+        assert module is found
+    with pytest.raises(AttributeError, match=r"Did you mean 'swa_utils'"):
+        _ = am.optim.swa_util
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("ambos.optim.swa_util")

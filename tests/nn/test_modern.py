@@ -9,7 +9,7 @@ import ambos as am
 from ambos import nn
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.nn import lora
-from ambos.nn.utils import swa_utils
+from ambos.optim import swa_utils
 
 RANDOM = np.random.default_rng(0)
 
@@ -139,18 +139,28 @@ def test_adapters_train_alone_and_merge():
         lora.load_adapters(net, saved)
 
 
-AVERAGES = {"swa": {}, "ema": {"decay": 0.9}, "ema with buffers": {"decay": 0.5}}
+AVERAGES = {
+    "swa": lambda kit: {},
+    "swa of lists": lambda kit: {"multi_avg_fn": kit.get_swa_multi_avg_fn()},
+    "ema": lambda kit: {"avg_fn": kit.get_ema_avg_fn(0.9)},
+    "ema of lists": lambda kit: {"multi_avg_fn": kit.get_ema_multi_avg_fn(0.9)},
+    "ema with buffers": lambda kit: {"avg_fn": kit.get_ema_avg_fn(0.5), "use_buffers": True},
+    "my own": lambda kit: {"multi_avg_fn": my_own_average},
+}
+
+
+def my_own_average(averages, values, count):
+    for average, value in zip(averages, values, strict=True):
+        average.mul_(0.5).add_(value * (count + 1))
 
 
 @pytest.mark.parametrize("name", AVERAGES)
 def test_averages_of_weights_are_pytorchs(name):
-    def average(kit, net):
-        decay = AVERAGES[name].get("decay")
-        own = None if decay is None else kit.get_ema_avg_fn(decay)
-        return kit.AveragedModel(net, avg_fn=own, use_buffers="buffers" in name)
-
     theirs, ours = torch.nn.BatchNorm1d(2), nn.BatchNorm1d(2)
-    averages = average(theirs_of, theirs), average(swa_utils, ours)
+    averages = [
+        kit.AveragedModel(net, **AVERAGES[name](kit))
+        for kit, net in ((theirs_of, theirs), (swa_utils, ours))
+    ]
     for step in range(3):
         x = reals(4, 2)
         theirs(torch.tensor(x))
@@ -167,6 +177,8 @@ def test_averages_of_weights_are_pytorchs(name):
     assert averages[1](am.ones(3, 2)).shape == (3, 2)
     with pytest.raises(ArgumentError, match="not in both models"):
         averages[1].update_parameters(nn.Linear(2, 2))
+    with pytest.raises(ArgumentError, match="need one of them"):
+        swa_utils.AveragedModel(ours, None, my_own_average, my_own_average)
 
 
 def test_an_average_inside_a_jitted_step():

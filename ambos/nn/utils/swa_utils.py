@@ -21,6 +21,7 @@ from ambos.tensor.pointwise import where
 from ambos.tensor.tracing import current
 
 Average = Callable[[Tensor, Tensor, Any], Tensor]
+Averages = Callable[[list[Tensor], list[Tensor], Any], None]
 
 
 def get_swa_avg_fn() -> Average:
@@ -55,12 +56,47 @@ def _faded(kept: float, average: Tensor, value: Tensor, count: Any) -> Tensor:
     return average * kept + value * (1 - kept)
 
 
+def get_swa_multi_avg_fn() -> Averages:
+    """As `get_swa_avg_fn`, for lists of tensors, of which the first is changed in place.
+
+    Example:
+        >>> import ambos as am
+        >>> averages = [am.tensor(1.0)]
+        >>> get_swa_multi_avg_fn()(averages, [am.tensor(3.0)], 1)
+        >>> averages
+        [tensor(2.)]
+    """
+    return partial(_in_place, _mean)
+
+
+def get_ema_multi_avg_fn(decay: float = 0.999) -> Averages:
+    """As `get_ema_avg_fn`, for lists of tensors, of which the first is changed in place.
+
+    Errors: ArgumentError unless 0 <= decay <= 1.
+
+    Example:
+        >>> import ambos as am
+        >>> averages = [am.tensor(1.0)]
+        >>> get_ema_multi_avg_fn(0.75)(averages, [am.tensor(3.0)], 1)
+        >>> averages
+        [tensor(1.5)]
+    """
+    return partial(_in_place, get_ema_avg_fn(decay))
+
+
+def _in_place(average: Average, averages: list[Tensor], values: list[Tensor], count: Any) -> None:
+    with no_grad():
+        for own, value in zip(averages, values, strict=True):
+            own.copy_(average(own, value, count))
+
+
 class AveragedModel(Module):
     """A copy of a model whose weights are averages of the model's along the way: of all of them, or
-    as `avg_fn(average, value, count)` says (`get_ema_avg_fn(0.999)`). Buffers are averaged too with
+    as `avg_fn(average, value, count)` says (`get_ema_avg_fn(0.999)`), or `multi_avg_fn(averages,
+    values, count)`, which changes the averages in place. Buffers are averaged too with
     `use_buffers`, and otherwise copied.
 
-    Errors: ArgumentError for a model of other parameters.
+    Errors: ArgumentError for a model of other parameters, and for both functions at once.
     Source: Izmailov et al. (2018), "Averaging weights leads to wider optima and better
         generalization".
 
@@ -82,18 +118,16 @@ class AveragedModel(Module):
         model: Module,
         device: Any = None,
         avg_fn: Average | None = None,
-        multi_avg_fn: Any = None,
+        multi_avg_fn: Averages | None = None,
         use_buffers: bool = False,
     ) -> None:
         super().__init__()
-        if multi_avg_fn is not None:
-            raise ArgumentError(
-                "AveragedModel: multi_avg_fn is for lists of tensors; need avg_fn, for one: all "
-                "weights are averaged by one kernel in any case"
-            )
+        if avg_fn is not None and multi_avg_fn is not None:
+            raise ArgumentError("AveragedModel: got avg_fn and multi_avg_fn; need one of them")
         self.module = copy.deepcopy(model).to(device=device)
         self.register_buffer("n_averaged", Tensor(np.asarray(0, np.int64)))
-        self.avg_fn, self.use_buffers = avg_fn or get_swa_avg_fn(), use_buffers
+        self.avg_fn, self.multi_avg_fn = avg_fn, multi_avg_fn
+        self.use_buffers = use_buffers
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the averaged model makes of its input."""
@@ -106,17 +140,25 @@ class AveragedModel(Module):
         if self.use_buffers:
             pairs, buffers = pairs + buffers, []
         with no_grad():
-            for value, own in pairs:
-                assign(own, self._averaged(own.detach(), value.detach().to(own.dtype)))
+            values = [value.detach().to(own.dtype) for value, own in pairs]
+            averages = self._averaged([own.detach() for _, own in pairs], values)
+            for (_, own), average in zip(pairs, averages, strict=True):
+                assign(own, average)
             for value, own in buffers:
                 assign(own, value.detach().to(own.dtype))
             self.n_averaged.data = self.n_averaged + 1
         if current.trace is None:  # at once, by one kernel
             evaluate([*self.parameters(), *self.buffers()])
 
-    def _averaged(self, own: Tensor, value: Tensor) -> Tensor:
+    def _averaged(self, averages: list[Tensor], values: list[Tensor]) -> list[Tensor]:
+        """`averages`, handles that nobody else has, as they are next."""
         count = self.n_averaged.detach()
-        return where(count == 0, value, self.avg_fn(own, value, count)).to(own.dtype)
+        if self.multi_avg_fn is not None:
+            self.multi_avg_fn(averages, values, count)
+        else:
+            _in_place(self.avg_fn or get_swa_avg_fn(), averages, values, count)
+        pairs = zip(averages, values, strict=True)
+        return [where(count == 0, value, own).to(value.dtype) for own, value in pairs]
 
     def _pairs(
         self, theirs: Iterable[tuple[str, Tensor]], own: Iterable[tuple[str, Tensor]]
@@ -160,4 +202,7 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
         model.train(was_training)
 
 
-__all__ = ["AveragedModel", "get_ema_avg_fn", "get_swa_avg_fn", "update_bn"]
+__all__ = [
+    "AveragedModel", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn",
+    "get_swa_multi_avg_fn", "update_bn",
+]  # fmt: skip
