@@ -30,14 +30,14 @@ if TYPE_CHECKING:  # the function, which hides the room of the same name
 
 # Rooms and names that are imported when they are first used.
 ROOMS = ("autograd", "nn", "optim", "data", "distributed", "export", "serve", "hub", "viz",
-         "testing", "train", "metrics", "models", "random", "special", "tree", "errors", "masked",
-         "linalg", "fft", "signal", "func")  # fmt: skip
+         "testing", "train", "metrics", "callbacks", "models", "random", "special", "tree",
+         "errors", "masked", "linalg", "fft", "signal", "func")  # fmt: skip
 PLACES = {
     "autograd": "ambos.tensor.autograd", "random": "ambos.tensor.random",
     "special": "ambos.tensor.special", "fft": "ambos.tensor.fft", "linalg": "ambos.tensor.linalg",
     "tree": "ambos.core.tree", "errors": "ambos.core.errors", "masked": "ambos.tensor.masked",
     "signal": "ambos.tensor.signal", "metrics": "ambos.train.metrics", "func": "ambos.nn.func",
-    "optim.swa_utils": "ambos.train.swa_utils",
+    "optim.swa_utils": "ambos.train.swa_utils", "callbacks": "ambos.viz.callbacks",
 }  # fmt: skip
 LINEAR_ALGEBRA = (
     "chain_matmul", "cholesky", "cholesky_inverse", "cholesky_solve", "det", "geqrf", "ger",

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
 from ambos.viz.tables import summary
+from ambos.viz.tensor_board import TensorBoard
 from ambos.viz.writer import SummaryWriter
 
-__all__ = ["SummaryWriter", "summary"]
+__all__ = ["SummaryWriter", "TensorBoard", "summary"]
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name
     __getattr__ = answering(__name__, __all__)
