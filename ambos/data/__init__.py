@@ -3,7 +3,15 @@
 from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
+from ambos.data import cache, streams  # noqa: F401  (stages of pipelines register themselves)
 from ambos.data.collate import default_collate, default_convert
+from ambos.data.combining import (
+    ChainDataset,
+    ConcatDataset,
+    StackDataset,
+    Subset,
+    random_split,
+)
 from ambos.data.dataset import ArrayDataset, Dataset, IterableDataset, TensorDataset
 from ambos.data.digits import digits
 from ambos.data.information import WorkerInfo, get_worker_info
@@ -20,10 +28,11 @@ from ambos.data.samplers import (
 )
 
 __all__ = [
-    "ArrayDataset", "BatchSampler", "DataLoader", "Dataset", "DistributedSampler",
-    "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler",
-    "TensorDataset", "WeightedRandomSampler", "WorkerInfo", "default_collate", "default_convert",
-    "digits", "get_worker_info", "random",
+    "ArrayDataset", "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset",
+    "DistributedSampler", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler",
+    "StackDataset", "Subset", "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler",
+    "WorkerInfo", "default_collate", "default_convert", "digits", "get_worker_info", "random",
+    "random_split",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name

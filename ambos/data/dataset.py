@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,25 +12,41 @@ from ambos.core.arguments import positive
 from ambos.core.errors import (
     ArgumentError,
     ArgumentTypeError,
+    FormatError,
     IndexingError,
     ShapeError,
 )
-from ambos.data.randomness import Seed, fresh_seed, sampling
-from ambos.data.selection import ALL, Selection
+from ambos.data.fluent import Fluent
+from ambos.data.randomness import Late, Seed, sampling
+from ambos.data.selection import Selection
 from ambos.tensor.handle import Tensor
 
 Array = NDArray[Any]
 
 
-class Dataset:
-    """Base for examples of your own: define `__len__` and `__getitem__`."""
+class Dataset(Fluent):
+    """Base for examples of your own: define `__len__` and `__getitem__`.
 
-    epoch = 0  # the next pass
+    Every dataset has the stages of a pipeline as methods: `map`, `batch`, `shuffle`, ...
+
+    Example:
+        >>> class Squares(Dataset):
+        ...     def __len__(self):
+        ...         return 5
+        ...
+        ...     def __getitem__(self, index):
+        ...         return index * index
+        >>> list(Squares().map(lambda x: x + 1))
+        [1, 2, 5, 10, 17]
+    """
+
+    epoch = 0  # what is read by index belongs to this pass
+    next_epoch = 0  # the next `for` loop's
+    sources: tuple[Any, ...] = ()  # where a stage takes its elements from
 
     def __len__(self) -> int:
-        raise ArgumentTypeError(
-            f"{type(self).__name__}: has no __len__; need the number of examples"
-        )
+        raise ArgumentTypeError(f"{type(self).__name__}: has no __len__; need the number of "
+                                "examples")  # fmt: skip
 
     def __getitem__(self, index: int) -> Any:
         raise ArgumentError(f"{type(self).__name__}: has no __getitem__; need example `index`")
@@ -39,23 +54,85 @@ class Dataset:
     def __class_getitem__(cls, kind: Any) -> type:  # Dataset[T], as PyTorch's are written
         return cls
 
+    @property
+    def indexable(self) -> bool:
+        """Can any example be read by its number?"""
+        return True
+
     def __iter__(self) -> Iterator[Any]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
-        return self.stream(epoch, functools.cache(fresh_seed), ALL)
+        return Cursor(self)
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass is this epoch: what is shuffled or random follows it."""
-        self.epoch = positive(f"{type(self).__name__}.set_epoch: epoch", epoch, least=0)
+        epoch = positive(f"{type(self).__name__}.set_epoch: epoch", epoch, least=0)
+        self.epoch = self.next_epoch = epoch
+        for source in self.sources:
+            if hasattr(source, "set_epoch"):
+                source.set_epoch(epoch)
 
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
         """The selected elements of an epoch, for stages of a pipeline and for the DataLoader."""
-        count = len(self)
+        count, self.epoch = len(self), epoch
         for number in selection.numbers():
             if number >= count:
                 return
             with sampling(seed, epoch, number):
                 element = self[number]
             yield element
+
+
+class Cursor:
+    """One pass over a dataset, which can be left and gone on with elsewhere.
+
+    Example:
+        >>> numbers = Dataset.range(4)
+        >>> first = iter(numbers)
+        >>> next(first), next(first)
+        (np.int64(0), np.int64(1))
+        >>> again = iter(numbers)
+        >>> again.load_state_dict(first.state_dict())
+        >>> list(again) == list(first)
+        True
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset, self.epoch, self.position = dataset, dataset.next_epoch, 0
+        dataset.next_epoch += 1
+        self._seed = Late()
+        self._elements: Iterator[Any] | None = None
+
+    def __iter__(self) -> Cursor:
+        return self
+
+    def __next__(self) -> Any:
+        if self._elements is None:
+            self._elements = self.dataset.stream(self.epoch, self._seed, Selection(self.position))
+        element = next(self._elements)
+        self.position += 1
+        return element
+
+    def close(self) -> None:
+        """End threads that prepare elements, now rather than when this is collected."""
+        self._elements = None
+
+    def state_dict(self) -> dict[str, int]:
+        """The place in the pass."""
+        return {"epoch": self.epoch, "position": self.position, "seed": self._seed()}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on with the element after those that were read when `state_dict` was called.
+
+        Errors: FormatError for what is no such state.
+        """
+        try:
+            epoch, position, seed = (int(state[k]) for k in ("epoch", "position", "seed"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(
+                f"load_state_dict: got {state!r:.80}; need what state_dict() gave"
+            ) from error
+        self.close()
+        self.epoch, self.position, self._seed = epoch, position, Late(seed)
+        self.dataset.next_epoch = epoch + 1
 
 
 class IterableDataset(Dataset):
@@ -75,6 +152,10 @@ class IterableDataset(Dataset):
     def __iter__(self) -> Iterator[Any]:
         raise ArgumentError(f"{type(self).__name__}: has no __iter__; need one that gives examples")
 
+    @property
+    def indexable(self) -> bool:
+        return False
+
     def __getitem__(self, index: int) -> Any:
         raise ArgumentTypeError(
             f"{type(self).__name__}: is a stream and has no index; need `for` or next(iter(...))"
@@ -82,7 +163,7 @@ class IterableDataset(Dataset):
 
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
         self.set_epoch(epoch)
-        return selection.of(iter(self))
+        return selection.of(self)
 
 
 class ArrayDataset(Dataset):
@@ -147,6 +228,19 @@ class ArrayDataset(Dataset):
                 rows[...] = array[indices]
             found.append(rows)
         return self._named(tuple(found))
+
+
+class Slices(ArrayDataset):
+    """The rows of one array, each an example by itself."""
+
+    def _named(self, values: tuple[Any, ...]) -> Any:
+        return values[0]
+
+
+def rows_of(dataset: Any) -> Callable[..., Any] | None:
+    """How a dataset gives many examples at once, if it can."""
+    found: Callable[..., Any] | None = getattr(dataset, "rows", None)
+    return found
 
 
 TensorDataset = ArrayDataset  # PyTorch's name

@@ -13,7 +13,7 @@ import numpy as np
 from ambos.core.errors import ArgumentError
 from ambos.data import randomness
 from ambos.data.collate import Empty, as_array, stack
-from ambos.data.dataset import Dataset
+from ambos.data.dataset import Dataset, rows_of
 from ambos.data.selection import Selection
 
 
@@ -37,7 +37,7 @@ class Fetcher:
         dataset = self.dataset
         if self.batch_size is None:
             return self.finish(self._one(seed, epoch, indices), None, empty)
-        rows = getattr(dataset, "rows", None)
+        rows = rows_of(dataset)
         if rows is not None and self.collate is None:
             self.sample = None
             return rows(np.asarray(indices), empty)

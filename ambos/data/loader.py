@@ -14,7 +14,7 @@ from ambos.core.arguments import Checked, flag, positive
 from ambos.core.errors import ArgumentError, ArgumentTypeError, FormatError
 from ambos.data.collate import Rows, default_collate, default_convert, native_empty, tensors
 from ambos.data.crew import Crew
-from ambos.data.dataset import ArrayDataset, Dataset, IterableDataset
+from ambos.data.dataset import ArrayDataset, Dataset
 from ambos.data.deliveries import Deliveries, Position
 from ambos.data.fetch import Fetcher, check_positive
 from ambos.data.randomness import fresh_seed, seed_of
@@ -332,5 +332,5 @@ def as_dataset(given: Any) -> tuple[Any, bool]:
 def is_stream(dataset: Any) -> bool:
     """Can it be read in its own order only?"""
     if isinstance(dataset, Dataset):
-        return isinstance(dataset, IterableDataset)
+        return not dataset.indexable
     return hasattr(dataset, "__iter__") and not hasattr(dataset, "__getitem__")

@@ -34,6 +34,18 @@ def fresh_seed() -> int:
     return int(default_generator.next_key().numpy()[0])
 
 
+class Late:
+    """A seed that is drawn when somebody first asks for it."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    def __call__(self) -> int:
+        if self.seed is None:
+            self.seed = fresh_seed()
+        return self.seed
+
+
 def seed_of(op: str, generator: object) -> int:
     """A seed from what people have: None, an integer, a generator of ours, NumPy's or PyTorch's.
 

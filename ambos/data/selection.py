@@ -19,7 +19,8 @@ from ambos.data import information
 class Selection:
     """From element `start` on: all, or in turn `take` elements that count and `gap` that do not.
 
-    A dataset that asks `get_worker_info` shares the work by itself: then all from `alone` on.
+    `alone` is given for a worker's share: a dataset that asks `get_worker_info` shares by itself,
+    and then it is all from `alone` on.
 
     Example:
         >>> list(Selection(2, take=2, gap=3).of(range(10)))
@@ -29,15 +30,18 @@ class Selection:
     start: int = 0
     take: int = 0
     gap: int = 0
-    alone: int = 0
+    alone: int | None = None
 
     def of(self, elements: Iterable[Any]) -> Iterator[Any]:
         """The selected ones of all elements."""
         rest = iter(elements)
         head = list(itertools.islice(rest, 1))  # by now the dataset has asked, if it ever does
         rest = itertools.chain(head, rest)
-        if not self.gap or information.has_asked():
-            yield from itertools.islice(rest, self.alone if self.gap else self.start, None)
+        if self.alone is not None and information.has_asked():
+            yield from itertools.islice(rest, self.alone, None)
+            return
+        if not self.gap:
+            yield from itertools.islice(rest, self.start, None)
             return
         gap = self.start
         while True:
@@ -60,7 +64,24 @@ class Selection:
 
     def times(self, size: int) -> Selection:
         """The same selection of a stream of which `size` elements make one of this."""
-        return Selection(self.start * size, self.take * size, self.gap * size, self.alone * size)
+        alone = None if self.alone is None else self.alone * size
+        return Selection(self.start * size, self.take * size, self.gap * size, alone)
+
+    def after(self, count: int) -> Selection:
+        """The same selection of a stream that has `count` elements more before these."""
+        alone = None if self.alone is None else self.alone + count
+        return Selection(self.start + count, self.take, self.gap, alone)
+
+    def numbered(self, elements: Iterator[Any], end: int | None = None) -> Iterator[Any]:
+        """(number, element) of selected elements, as far as before `end`."""
+        for number in self.numbers():
+            if end is not None and number >= end:
+                return
+            try:
+                element = next(elements)
+            except StopIteration:
+                return
+            yield number, element
 
 
 def share_of(worker: int, num_workers: int, skip: int, size: int) -> Selection:
