@@ -106,7 +106,7 @@ class Mapped(Stage):
         below: Any = source
         while isinstance(below, Stage) and not isinstance(below, Mapped):
             below = below.source
-        self.number = below.number + 1 if isinstance(below, Mapped) else 1
+        self.number: int = below.number + 1 if isinstance(below, Mapped) else 1
 
     def element(self, number: int) -> Any:
         return self.function(self.source[number])
