@@ -4,14 +4,26 @@ from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
 from ambos.train.callbacks.base import Callback
+from ambos.train.callbacks.csv_logger import CSVLogger
 from ambos.train.callbacks.dispatch import CallbackList
 from ambos.train.callbacks.early_stopping import EarlyStopping
 from ambos.train.callbacks.history import History
+from ambos.train.callbacks.lambda_callback import LambdaCallback
+from ambos.train.callbacks.learning_rate_scheduler import LearningRateScheduler
+from ambos.train.callbacks.lr_finder import LRFinder
 from ambos.train.callbacks.model_checkpoint import ModelCheckpoint
+from ambos.train.callbacks.profiler import Profiler
 from ambos.train.callbacks.progress_bar import ProgressBar
+from ambos.train.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
+from ambos.train.callbacks.stochastic_weight_averaging import StochasticWeightAveraging
+from ambos.train.callbacks.swap_ema_weights import EMA, SwapEMAWeights
+from ambos.train.callbacks.terminate_on_nan import TerminateOnNaN
+from ambos.train.callbacks.timer import Timer
 
 __all__ = [
-    "Callback", "CallbackList", "EarlyStopping", "History", "ModelCheckpoint", "ProgressBar",
+    "EMA", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LRFinder",
+    "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint", "Profiler", "ProgressBar",
+    "ReduceLROnPlateau", "StochasticWeightAveraging", "SwapEMAWeights", "TerminateOnNaN", "Timer",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name

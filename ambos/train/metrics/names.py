@@ -123,3 +123,26 @@ def takes_logits(loss: Any) -> bool | None:
         if loss in losses or type(loss) in losses:
             return answer
     return None
+
+
+def better(name: str, model: Any = None) -> str:
+    """Which end of a number is the better one, by its name in the logs: "min", "max", or "" where
+    nobody knows. Metrics of the model know; so do those that have a name.
+
+    Example:
+        >>> better("val_loss"), better("val_head_accuracy"), better("off")
+        ('min', 'max', '')
+    """
+    title = name.removeprefix("val_").removeprefix("weighted_")
+    if title == "loss" or title.endswith("_loss"):
+        return "min"
+    for metric in getattr(model, "metrics", None) or ():
+        if isinstance(metric, Metric) and _is(title, metric.name):
+            return metric.better
+    found = next((maker for known, maker in NAMES.items() if _is(title, known)), None)
+    return str(getattr(getattr(found, "func", found), "better", ""))
+
+
+def _is(title: str, name: str) -> bool:
+    """Is it this name, or an output's with this name behind it?"""
+    return title == name or title.endswith(f"_{name}")
