@@ -1,104 +1,123 @@
-"""One call of `fit`."""
+"""One call of `fit`: epochs over batches, with validation, callbacks and a display.
+
+All that changes while it runs is in `Run`, which can be written down after any batch and goes on
+from there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from sys import getrefcount
 from typing import Any
 
-from ambos.core.arguments import positive, share
-from ambos.core.errors import ArgumentError
-from ambos.data.dataset import as_rows
+import numpy as np
+
+from ambos.core import tree
+from ambos.core.errors import AmbosError, ArgumentError
+from ambos.nn.parameter import UninitializedParameter
+from ambos.optim import Optimizer
+from ambos.tensor.handle import Tensor
 from ambos.tensor.ledger import ledger
+from ambos.tensor.modes import no_grad
+from ambos.tensor.random import default_generator
+from ambos.train.batches import Batch, Source, ahead, placed
 from ambos.train.callbacks import CallbackList, History, ProgressBar
 from ambos.train.callbacks.dispatch import listed
 from ambos.train.interrupt import Interrupt
 from ambos.train.logs import LazyLogs
-from ambos.train.loop import Batches, Plan, Totals, from_arrays, is_arrays, train_batch
-from ambos.train.progress import check_verbose
+from ambos.train.step import Recipe, call, prepared
+
+HELD = 2  # references to logs that nobody but the loop holds
+
+
+class Run:
+    """Where a training is: epoch, batch and updates, with all that is needed to go on."""
+
+    def __init__(self, model: Any, source: Source, callbacks: CallbackList) -> None:
+        self.model, self.source, self.callbacks = model, source, callbacks
+        self.epoch = self.batch = self.updates = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as nests of numbers, text, arrays and tensors; to be taken between two
+        batches, in a callback for example."""
+        model, plan = self.model, self.model.plan
+        grads = {
+            name: parameter.grad
+            for name, parameter in model.named_parameters()
+            if isinstance(parameter.grad, Tensor)
+        }
+        return {
+            "epoch": self.epoch, "batch": self.batch, "updates": self.updates,
+            "model": model.state_dict(), "optimizer": plan.optimizer.state_dict(),
+            "schedule": None if plan.schedule is None else plan.schedule.state_dict(),
+            "totals": model.engine.training.state_dict(plan.metrics.each()),
+            "grads": grads, "rows": model.engine.rows.item(),
+            "scale": None if model.engine.scaler is None else model.engine.scaler.state_dict(),
+            "random": default_generator.get_state(),
+            "source": self.source.state_dict(), "callbacks": self.callbacks.state_dict(),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        model, plan = self.model, self.model.plan
+        model.load_state_dict(state["model"])
+        plan.optimizer.load_state_dict(state["optimizer"])
+        if plan.schedule is not None and state["schedule"] is not None:
+            plan.schedule.load_state_dict(state["schedule"])
+        engine = model.engine
+        engine.training.load_state_dict(state["totals"], plan.metrics.each())
+        for name, parameter in model.named_parameters():
+            parameter.grad = state["grads"].get(name)
+        engine.rows.data = Tensor(np.float32(state["rows"]))
+        if engine.scaler is not None and state["scale"] is not None:
+            engine.scaler.load_state_dict(state["scale"])
+        default_generator.set_state(state["random"])
+        self.source.load_state_dict(state["source"])
+        self.callbacks.load_state_dict(state["callbacks"])
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.updates = state["updates"]
 
 
 class Fit:
     """Epochs over batches, with validation, callbacks and a display."""
 
-    def __init__(self, model: Any, plan: Plan, epochs: int, callbacks: Any, verbose: Any) -> None:
-        positive("fit: epochs", epochs)
-        check_verbose("fit", verbose)
-        self.model, self.plan, self.epochs, self.verbose = model, plan, epochs, verbose
-        self.history = History()
+    def __init__(
+        self, model: Any, source: Source, validation: Source | None, recipe: Recipe,
+        epochs: int, callbacks: Any, verbose: Any, validation_freq: int = 1,
+    ) -> None:  # fmt: skip
+        self.model, self.plan, self.source, self.validation = model, model.plan, source, validation
+        self.recipe, self.epochs, self.validation_freq = recipe, epochs, validation_freq
+        self.history, self.verbose = History(), verbose
         self.bar = ProgressBar(verbose) if verbose else None
         shown = [self.history] if self.bar is None else [self.history, self.bar]
         self.callbacks = CallbackList([*listed(callbacks, "fit"), *shown])
-        self.held_out: tuple[Any, Any] | None = None
-        self.batch = 0
+        self.run = Run(model, source, self.callbacks)
+        self.resumed = False
 
-    # Where batches come from
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Begin where `state` was taken."""
+        self._begin()
+        self.run.load_state_dict(state)
+        self.resumed = True
 
-    def batches(
-        self, x: Any, y: Any, batch_size: int, shuffle: bool, seed: int | None,
-        steps: int | None, split: float,
-    ) -> Batches:  # fmt: skip
-        """Training batches; sets the last part of the arrays aside where `split` asks for it."""
-        dtype = self.model.float_dtype
-        share("fit: validation_split", split)
-        if steps is not None:
-            positive("fit: steps_per_epoch", steps)
-        if not is_arrays(x):
-            if y is not None:
-                raise ArgumentError("fit: got an iterable of batches and y; need y in its pairs")
-            if split:
-                raise ArgumentError(
-                    "fit: validation_split needs arrays; pass validation_data for an iterable"
-                )
-            return Batches(x, dtype, steps, "fit")
-        if y is None:
-            raise ArgumentError("fit: got x without y; need both, or an iterable of pairs (x, y)")
-        x, y = as_rows(x), as_rows(y)
-        if split:
-            kept = len(x) - round(len(x) * split)
-            if not 0 < kept < len(x):
-                raise ArgumentError(
-                    f"fit: validation_split={split} of {len(x)} examples leaves one side empty"
-                )
-            self.held_out = (x[kept:], y[kept:])
-            x, y = x[:kept], y[:kept]
-        found = from_arrays(x, y, dtype, batch_size, shuffle, seed, "fit")
-        found.limit = steps
-        return found
-
-    def validation(self, data: Any, batch_size: int) -> Batches | None:
-        """Validation batches, from `data` or from what was set aside."""
-        data = self.held_out if data is None else data
-        if data is None:
-            return None
-        dtype = self.model.float_dtype
-        if isinstance(data, (tuple, list)) and len(data) == 2 and is_arrays(data[0]):
-            size = max(batch_size, 128)
-            return from_arrays(data[0], data[1], dtype, size, False, None, "fit")
-        return Batches(data, dtype, None, "fit")
-
-    # Running
-
-    def __call__(self, batches: Batches, validation: Batches | None) -> History:
+    def __call__(self) -> History:
         model, training, start = self.model, self.model.training, ledger.count
-        if not self.plan.optimizer.param_groups:
-            self.plan.optimizer.attach(model.named_parameters())
-        object.__setattr__(model, "stop_training", False)
-        object.__setattr__(model, "history", self.history)
-        params = {"epochs": self.epochs, "steps": batches.count(), "verbose": self.verbose}
+        self._begin()
+        engine = model.engine
+        engine.stop_training, engine.history, engine.run = False, self.history, self.run
+        params = {"epochs": self.epochs, "steps": self.source.count(), "verbose": self.verbose}
         self.callbacks.bind(model, params)
         try:
             with Interrupt() as interrupt:
                 self.callbacks.tell("on_train_begin", None)
-                for epoch in range(self.epochs):
-                    self._epoch(epoch, batches, validation, interrupt)
+                for epoch in range(self.run.epoch, self.epochs):
+                    self._epoch(epoch, interrupt)
                     if model.stop_training:
                         break
         except KeyboardInterrupt:
             self.history.interrupted = True
-            self._close()
-            print(
-                f"interrupted in epoch {len(self.history.epoch) + 1} after batch {self.batch}: "
-                "the model keeps what it has learnt"
-            )
+            self._interrupted()
         finally:
             self._close()
             model.train(training)
@@ -106,36 +125,192 @@ class Fit:
         self.callbacks.tell("on_train_end", None)
         return self.history
 
+    def _begin(self) -> None:
+        model, optimizer = self.model, self.plan.optimizer
+        if not self.resumed:
+            optimizer.zero_grad()
+            model.engine.prepare(model, self.recipe)
+        if not optimizer.param_groups:
+            optimizer.attach(model.named_parameters())
+
+    def _interrupted(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        if self.verbose:
+            print(
+                f"interrupted in epoch {self.run.epoch + 1} after batch {self.run.batch}: the "
+                "model keeps what it has learnt"
+            )
+
     def _close(self) -> None:
+        averages(self.plan.optimizer, True)
         if self.bar is not None:
             self.bar.close()
 
-    def _epoch(
-        self, epoch: int, batches: Batches, validation: Batches | None, interrupt: Interrupt
-    ) -> None:
-        totals = Totals(["loss", *self.plan.metrics])
-        self.batch = 0
-        tell, hooks = self.callbacks.tell, self.callbacks.hooks
-        tell("on_epoch_begin", epoch, None)
-        self.model.train()
-        buffers = list(self.model.buffers())
-        for number, (x, y) in enumerate(batches):
-            if number == 0:
-                object.__setattr__(self.model, "_example", x)
-            if hooks["on_train_batch_begin"]:
-                tell("on_train_batch_begin", number, {}, epoch=epoch)
-            train_batch(self.model, self.plan, x, y, totals, buffers)
-            self.batch = number + 1
-            if hooks["on_train_batch_end"]:
-                tell("on_train_batch_end", number, LazyLogs(totals.means), epoch=epoch)
-            interrupt.check()
-            if self.model.stop_training:
-                break
-        logs = totals.means()
-        if validation is not None:
-            tell("on_test_begin", None)
-            measured = self.model.measure(self.plan, validation)
-            tell("on_test_end", measured)
-            logs |= {f"val_{name}": value for name, value in measured.items()}
-        tell("on_epoch_end", epoch, logs)
+    # An epoch
+
+    def _epoch(self, epoch: int, interrupt: Interrupt) -> None:
+        model, run, totals = self.model, self.run, self.model.engine.training
+        schedule, optimizer = self.plan.schedule, self.plan.optimizer
+        run.epoch = epoch
+        if not self.resumed:
+            run.batch = 0
+            totals.zero()
+        self.resumed = False
+        self.callbacks.tell("on_epoch_begin", epoch, None)
+        model.train()
+        averages(optimizer, False)
+        if schedule is not None:
+            schedule.begin(optimizer, run.updates)
+        self._batches(epoch, interrupt)
+        if schedule is not None and schedule.each == "epoch":
+            schedule.step(optimizer, epoch + 1)
+        averages(optimizer, True)
+        logs = totals.results()
+        if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
+            found = measure(model, self.validation, self.callbacks)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        run.epoch, run.batch = epoch + 1, 0
+        try:
+            self.callbacks.tell("on_epoch_end", epoch, logs)
+        finally:  # whatever a callback raised before the History had its turn
+            if self.history.epoch[-1:] != [epoch]:
+                self.history.add(epoch, logs)
         interrupt.check()
+
+    def _batches(self, epoch: int, interrupt: Interrupt) -> None:
+        model, run, totals = self.model, self.run, self.model.engine.training
+        before = self.callbacks.hooks["on_train_batch_begin"]
+        after = self.callbacks.hooks["on_train_batch_end"]
+        tell, schedule = self.callbacks.tell, self.plan.schedule
+        turns = schedule is not None and schedule.each == "update"
+        check, engine = interrupt.check, model.engine
+        number, is_first = run.batch, engine.example is None or is_unsized(model)
+        try:
+            for batch, step, is_update in self._steps(epoch, number):
+                if is_first:
+                    begin_with(model, batch)
+                    is_first = False
+                if before:
+                    tell("on_train_batch_begin", number, {}, epoch=epoch)
+                rest = step(*batch)
+                if rest:
+                    totals.collect(rest)
+                if is_update:
+                    run.updates += 1
+                    if turns:
+                        schedule.step(self.plan.optimizer, run.updates)
+                run.batch = number + 1
+                if after:
+                    logs = LazyLogs(totals.results)
+                    tell("on_train_batch_end", number, logs, epoch=epoch)
+                    if getrefcount(logs) > HELD:  # somebody will read them later: these numbers
+                        logs.settled()
+                check()
+                if engine.stop_training:
+                    return
+                number += 1
+        except Exception as error:
+            raise located(error, f"batch {number} of epoch {epoch}") from error.__cause__
+
+    def _steps(self, epoch: int, start: int) -> Iterator[tuple[Batch, Any, bool]]:
+        """Batches, what to do with each, and whether it completes an update."""
+        engine, model, recipe = self.model.engine, self.model, self.recipe
+        update = engine.train(model, recipe)
+        batches = self.source.batches(epoch, start)
+        if recipe.accumulate == 1:
+            for batch in batches:
+                yield batch, update, True
+            return
+        collect = engine.train(model, recipe.collecting())
+        for number, (batch, is_last) in enumerate(ahead(batches), start + 1):
+            due = is_last or number % recipe.accumulate == 0
+            yield batch, update if due else collect, due
+
+
+def measure(
+    model: Any, source: Source, callbacks: CallbackList, recipe: Recipe | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """Averages of loss and metrics over `source`, in eval mode."""
+    engine, hooks = model.engine, callbacks.hooks
+    step, totals, number = engine.test(model, recipe or Recipe()), engine.testing, 0
+    callbacks.tell("on_test_begin", None)
+    before, after = hooks["on_test_batch_begin"], hooks["on_test_batch_end"]
+    totals.zero()
+    with evaluating(model):
+        try:
+            for number, batch in enumerate(source.batches(0)):
+                if before:
+                    callbacks.tell("on_test_batch_begin", number, {})
+                rest = step(*batch)
+                if rest:
+                    totals.collect(rest)
+                if after:
+                    callbacks.tell("on_test_batch_end", number, LazyLogs(totals.results))
+        except Exception as error:
+            raise located(error, f"batch {number} of {source.name}") from error.__cause__
+    logs = totals.results()
+    callbacks.tell("on_test_end", logs)
+    return logs
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """The model in eval mode; modules that were in it stay so, the others train again."""
+    training = [module for module in model.modules() if module.training]
+    if training:
+        model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def averages(optimizer: Optimizer, shown: bool) -> None:
+    """Let an optimizer that keeps averages of the weights put those in their place, or take them
+    out again."""
+    switch = getattr(optimizer, "eval" if shown else "train", None)
+    if switch is not None and optimizer.param_groups:
+        switch()
+
+
+def build(model: Any, batch: Batch) -> None:
+    """Give lazy layers their sizes: a forward in eval mode, which is not computed."""
+    with no_grad(), evaluating(model):
+        call(model, prepared(model, batch, Recipe())[0])
+
+
+def located(error: Exception, where: str) -> Exception:
+    """The same error with the batch that it met; what a callback raised says so itself."""
+    if getattr(error, "__notes__", None):
+        return error
+    if isinstance(error, AmbosError):
+        return placed(error, where)
+    error.add_note(f"in {where}, counted from 0; the model keeps what it has learnt, "
+                   "model.history the numbers so far")  # fmt: skip
+    return error
+
+
+def is_unsized(model: Any) -> bool:
+    """Has it lazy layers that wait for a first batch?"""
+    return any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters())
+
+
+def begin_with(model: Any, batch: Batch) -> None:
+    """Lazy layers get their sizes from a first batch, whose shapes `summary` shows later."""
+    if is_unsized(model):
+        build(model, batch)
+    model.engine.example = tree.map(lambda leaf: Tensor(np.zeros_like(leaf)), batch[0])
+
+
+def check_resume(resume: Any) -> Mapping[str, Any]:
+    """What `fit(resume=)` takes.
+
+    Errors: ArgumentError for anything else.
+    """
+    if not isinstance(resume, Mapping) or "callbacks" not in resume:
+        raise ArgumentError(
+            f"fit: resume is {type(resume).__name__}; need what model.run.state_dict() gave"
+        )
+    return resume

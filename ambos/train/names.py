@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ambos.core.dtype import float64
 from ambos.core.errors import ArgumentError, ShapeError, suggest
 from ambos.nn import functional as F
+from ambos.tensor.creation import ones
 from ambos.tensor.handle import Tensor
 
 Score = Callable[[Any, Any], Tensor]
@@ -92,14 +94,34 @@ def find_loss(loss: Any) -> Score:
     return _find("loss", loss, LOSSES)
 
 
-def find_metric(metric: Any) -> tuple[str, Score]:
-    """The metric and what to call it.
+class MeanOf:
+    """A function of output and target as a metric: its mean, weighted by rows."""
+
+    kept: tuple[str, ...] = ()
+
+    def __init__(self, name: str, function: Score) -> None:
+        self.name, self.function = name, function
+
+    def measure(self, output: Any, target: Any, weight: Any = None) -> dict[str, Tensor]:
+        """Its sum over the rows of a batch."""
+        value, rows = self.function(output, target), float(target.shape[0])
+        return {"total": value.to(float64) * rows, "rows": ones((), dtype=float64) * rows}
+
+    def result(self, statistics: Any) -> float:
+        """The mean over all rows."""
+        return float(statistics["total"] / max(1.0, statistics["rows"]))
+
+
+def find_metric(metric: Any) -> Any:
+    """The metric itself, or the one of that name.
 
     Errors: ArgumentError for an unknown name.
     """
+    if hasattr(metric, "measure"):
+        return metric
     if callable(metric):
-        return getattr(metric, "__name__", type(metric).__name__), metric
-    return metric, _find("metric", metric, METRICS)
+        return MeanOf(getattr(metric, "__name__", type(metric).__name__), metric)
+    return MeanOf(metric, _find("metric", metric, METRICS))
 
 
 def _find(role: str, name: Any, known: dict[str, Score]) -> Score:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ambos.core.errors import AmbosError, FormatError
@@ -20,13 +20,29 @@ from ambos.train.names import LOSSES, METRICS
 OPTIMIZER = "optimizer/"
 
 
-def written_plan(loss: Any, metrics: Iterable[Any]) -> dict[str, Any]:
-    """Loss and metrics as names; None where one is a function of the user's own."""
-    names = [m if isinstance(m, str) else _name_of(m, METRICS) for m in metrics]
-    return {
-        "loss": loss if isinstance(loss, str) else _name_of(loss, LOSSES),
-        "metrics": None if None in names else names,
-    }
+def written_plan(
+    loss: Any, metrics: Any, loss_weights: Any = None, weighted_metrics: Any = None
+) -> dict[str, Any]:
+    """What `compile` got, with functions as names; None where one is the user's own."""
+    plan = {"loss": _named(loss, LOSSES), "metrics": _named(metrics, METRICS)}
+    if loss_weights is not None:
+        plan["loss_weights"] = loss_weights
+    if weighted_metrics is not None:
+        plan["weighted_metrics"] = _named(weighted_metrics, METRICS)
+    return plan
+
+
+def _named(given: Any, known: Mapping[str, Any]) -> Any:
+    """Names, functions, and lists and dicts of them, with names only."""
+    if given is None or isinstance(given, str):
+        return given
+    if isinstance(given, Mapping):
+        found = {key: _named(each, known) for key, each in given.items()}
+        return None if None in found.values() else found
+    if isinstance(given, (list, tuple)):
+        names = [_named(each, known) for each in given]
+        return None if None in names else names
+    return _name_of(given, known)
 
 
 def _name_of(function: Any, known: Mapping[str, Any]) -> str | None:
@@ -68,8 +84,7 @@ def _warn_of_omissions(plan: Any) -> None:
     if plan.config["loss"] is None:
         left_out.append(f"the loss {_title(plan.loss)}")
     if plan.config["metrics"] is None:
-        own = [f for f in plan.metrics.values() if _name_of(f, METRICS) is None]
-        left_out.append(f"the metrics {', '.join(map(_title, own))}")
+        left_out.append(f"the metrics {', '.join(m.name for m in plan.metrics.each())}")
     if type(plan.optimizer) not in BY_NAME.values():
         left_out.append(f"the optimizer {type(plan.optimizer).__name__}")
     if left_out:
@@ -144,7 +159,8 @@ def _restore_plan(model: Any, tensors: Mapping[str, Tensor], plan: dict[str, Any
     """Compile as before; functions of the user's own are not in the file."""
     if plan["optimizer"] is None or plan["loss"] is None or plan["metrics"] is None:
         return
-    model.compile(BY_NAME[plan["optimizer"]](), plan["loss"], plan["metrics"])
+    more = {key: plan[key] for key in ("loss_weights", "weighted_metrics") if key in plan}
+    model.compile(BY_NAME[plan["optimizer"]](), plan["loss"], plan["metrics"], **more)
     rule = model.optimizer
     groups = [dict(group) for group in plan["groups"]]
     for group in groups:

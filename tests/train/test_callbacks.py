@@ -26,10 +26,12 @@ def test_hooks_are_called_in_kerass_order():
         if hook not in ("on_batch_begin", "on_batch_end"):
             setattr(Every, hook, lambda self, *args, hook=hook: seen.append((hook, *args[:-1])))
     every = Every()
-    model, _ = trained(every, epochs=1)
+    x = np.ones((2, 2), np.float32)
+    model, _ = trained(every, epochs=1, validation_data=(x, x[:, :1]))
     batch = lambda kind, n: [(f"on_{kind}_batch_begin", n), (f"on_{kind}_batch_end", n)]
     assert seen == [
         ("on_train_begin",), ("on_epoch_begin", 0), *batch("train", 0), *batch("train", 1),
+        ("on_test_begin",), *batch("test", 0), ("on_test_end",),
         ("on_epoch_end", 0), ("on_train_end",),
     ]  # fmt: skip
     assert every.model is model
@@ -100,6 +102,6 @@ def test_an_error_in_a_hook_says_where_and_nothing_is_lost(hook, note):
         trained(Fails())
     assert note in caught.value.__notes__[0]
     (model,) = models
-    assert model.history.epoch == ([0] if hook == "on_train_batch_end" else [0, 1][:1])
+    assert model.history.epoch == ([0] if hook == "on_train_batch_end" else [0, 1])
     assert model.history.history["loss"]
     assert model.training

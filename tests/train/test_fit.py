@@ -108,15 +108,18 @@ def test_fit_equals_a_loop_written_by_hand():
         np.testing.assert_array_equal(p.numpy(), q.numpy())
 
 
-def test_one_evaluation_a_batch(monkeypatch):
-    x, y = problem(64)
+def test_a_step_is_one_program_and_sizes_compile_nothing(monkeypatch):
+    x, y = problem(144)
     model = network()
-    model.fit(x, y, batch_size=16, verbose=0)
-    runs = []
+    model.fit(x, y, batch_size=40, verbose=0)  # the last batch is short
+    computed = []
     compute = realize.compute
-    monkeypatch.setattr(realize, "compute", lambda roots: runs.append(1) or compute(roots))
-    model.fit(x, y, epochs=2, batch_size=16, verbose=0)
-    assert len(runs) == 2 * 4
+    monkeypatch.setattr(realize, "compute", lambda roots: computed.append(1) or compute(roots))
+    history = model.fit(x, y, epochs=2, batch_size=40, verbose=0)
+    assert not computed
+    assert not history.compilations
+    other = model.fit(x, y, batch_size=48, verbose=0)
+    assert [entry.compiled for entry in other.compilations] == [0]
 
 
 def test_validation():
@@ -297,7 +300,7 @@ def test_metrics():
         (lambda m, x, y: m.fit(x, y, validation_split=2), "validation_split is 2"),
         (lambda m, x, y: m.fit(x, y, validation_split=0.001), "one side empty"),
         (lambda m, x, y: m.fit([(x, y)], y), "y in its pairs"),
-        (lambda m, x, y: m.fit([(x, y, y)]), "need pairs"),
+        (lambda m, x, y: m.fit([(x, y, y[:, None], y)]), "need pairs"),
         (lambda m, x, y: m.fit(iter([]), verbose=0), "no batches"),
         (lambda m, x, y: m.fit(iter([(x, y)]), epochs=2, verbose=0), "can be read once"),
         (lambda m, x, y: m.fit(x, y, callbacks=[print]), "a callback is"),

@@ -1,0 +1,349 @@
+"""Where batches come from: arrays in memory, or anything that can be iterated.
+
+A batch is a tuple: (x,), (x, y) or (x, y, sample_weight), each a tensor or a tree of tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambos.core import tree
+from ambos.core.dtype import DType, as_dtype
+from ambos.core.errors import AmbosError, ArgumentError, ShapeError, user_line
+from ambos.core.shape import row_major
+from ambos.data import DataLoader
+from ambos.data.dataset import as_rows
+from ambos.runtime.memory import Storage
+from ambos.tensor.array import Array
+from ambos.tensor.given import leaf_of
+from ambos.tensor.handle import Tensor, wrap
+
+Batch = tuple[Any, ...]
+KEPT = 3  # buffers of a size: the batch before, this one, and one that is read ahead
+PARTS = ("x", "y", "sample_weight")
+
+
+class Source:
+    """Batches, again for each epoch. `op` and `name` are what messages say of it."""
+
+    op = "fit"
+    name = "x"
+
+    def count(self) -> int | None:
+        """The number of batches of an epoch, where it is known beforehand."""
+        raise NotImplementedError
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from number `start` on."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to see the same batches again."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the batches of `state_dict`."""
+
+
+class Arrays(Source):
+    """Rows of arrays, shuffled by a seed: epoch e of seed s has the same order everywhere.
+
+    Rows are copied into memory that is used again as soon as nobody holds the batch.
+    """
+
+    def __init__(
+        self, parts: Batch, batch_size: int, shuffle: bool, seed: int | None, op: str,
+        limit: int | None = None,
+    ) -> None:  # fmt: skip
+        self.op, self.limit, self.batch_size = op, limit, batch_size
+        self.columns, self.structure = tree.flatten(parts)
+        self.rows = len(self.columns[0])
+        if not self.rows:
+            raise ArgumentError(f"{op}: the arrays have no rows; need at least one example")
+        # Plain columns, which is the usual case, need no structure to be put together.
+        self.is_plain = len(self.columns) == len(parts)
+        self.order = DataLoader(np.arange(self.rows), batch_size, shuffle=shuffle, seed=seed)
+        self.buffers: dict[int, list[Buffers]] = {}
+
+    def count(self) -> int:
+        whole = -(-self.rows // self.batch_size)
+        return whole if self.limit is None else min(whole, self.limit)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        order = self.order.order(epoch) if self.order.shuffle else None
+        size, rows = self.batch_size, self.rows
+        for first in range(start * size, self.count() * size, size):
+            last = min(first + size, rows)
+            where = slice(first, last) if order is None else order[first:last]
+            tensors = self._free(last - first).filled(self.columns, where)
+            yield tensors if self.is_plain else self.structure.build(iter(tensors))
+            del tensors
+
+    def _free(self, count: int) -> Buffers:
+        """Memory for so many rows that nobody holds."""
+        known = self.buffers.setdefault(count, [])
+        for buffers in known:
+            if buffers.are_free():
+                return buffers
+        if len(known) == KEPT:
+            known.pop(0)
+        known.append(Buffers(self.columns, count))
+        return known[-1]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seed": self.order.seed}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.order.seed = state["seed"]
+
+
+class Buffers:
+    """Memory for `count` rows of each column, as tensors and as NumPy sees it."""
+
+    def __init__(self, columns: list[NDArray[Any]], count: int) -> None:
+        made = [_memory(column, count) for column in columns]
+        self.tensors, self.views = (tuple(part) for part in zip(*made, strict=True))
+        del made
+        self.arrays = [tensor._node.value for tensor in self.tensors]
+        self.alone = self._counts()
+
+    def _counts(self) -> list[int]:
+        storages = [array.storage for array in self.arrays]
+        return [*map(getrefcount, self.tensors), *map(getrefcount, self.arrays),
+                *map(getrefcount, storages)]  # fmt: skip
+
+    def are_free(self) -> bool:
+        """Does nobody hold what was handed out?"""
+        return self._counts() == self.alone
+
+    def filled(self, columns: list[NDArray[Any]], where: Any) -> Batch:
+        """The tensors, with these rows of the columns."""
+        if isinstance(where, slice):
+            for view, column in zip(self.views, columns, strict=True):
+                view[...] = column[where]
+        else:
+            for view, column in zip(self.views, columns, strict=True):
+                column.take(where, 0, view, "clip")  # "raise" would go through a copy
+        return (*self.tensors,)  # another tuple, so that holding it shows
+
+
+def _memory(column: NDArray[Any], count: int) -> tuple[Tensor, NDArray[Any]]:
+    """A tensor of `count` rows, and a view that writes it."""
+    shape = (count, *column.shape[1:])
+    storage = Storage(max(1, math.prod(shape) * column.itemsize))
+    array = Array(storage, 0, shape, row_major(shape), as_dtype(column.dtype))
+    return wrap(leaf_of(array)), array.raw(readonly=False)
+
+
+class Stream(Source):
+    """Batches of an iterable, a Dataset of batches or a loader, as tensors.
+
+    `limit` batches make an epoch; an iterator that can be read once goes on in the next.
+    """
+
+    def __init__(
+        self, source: Any, dtype: DType, op: str, limit: int | None = None, name: str = "x",
+        takes_nan: bool = False, whole: bool = True,
+    ) -> None:  # fmt: skip
+        if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
+            raise ArgumentError(
+                f"{op}: got {type(source).__name__}; need arrays or an iterable of batches"
+            )
+        self.source, self.dtype, self.op, self.limit, self.name = source, dtype, op, limit, name
+        self.takes_nan, self.whole = takes_nan, whole
+        self.once = iter(source) if hasattr(source, "__next__") else None
+
+    def count(self) -> int | None:
+        if self.limit is not None:
+            return self.limit
+        try:
+            return len(self.source)
+        except TypeError:
+            return None
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        number = 0
+        found = self.source if self.once is None else self.once
+        for number, batch in enumerate(found, 1):
+            if number > start:
+                yield self._parts(batch, number - 1)
+            if number == self.limit:
+                return
+        if not number:
+            fix = "need at least one"
+            if self.once is not None:
+                fix = ("a generator can be read once: need a list, a DataLoader, or "
+                       "steps_per_epoch with a generator that does not end")  # fmt: skip
+            raise ArgumentError(f"{self.op}: {self.name} has no batches; {fix}")
+        if self.limit is not None and self.once is not None:
+            raise ArgumentError(
+                f"{self.op}: {self.name} ended after batch {number - 1} of epoch {epoch}; need "
+                f"{self.limit} batches in every epoch: a source that goes on, or fewer steps"
+            )
+
+    def _parts(self, batch: Any, number: int) -> Batch:
+        if self.whole and (not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 3):
+            raise ArgumentError(
+                f"{self.op}: batch {number} of {self.name} is {type(batch).__name__}"
+                + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
+                + "; need pairs (x, y), or (x, y, sample_weight)"
+            )
+        parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+        if not self.whole:
+            parts = parts[:1] if len(parts) in (2, 3) else parts
+        try:
+            return tuple(
+                tree.map(lambda leaf, name=name: self._ready(leaf, name), _grouped(part))
+                for name, part in zip(PARTS, parts, strict=False)
+                if part is not None
+            )
+        except AmbosError as error:
+            raise placed(error, f"batch {number} of {self.name}") from None
+
+    def _ready(self, value: Any, name: str) -> Tensor:
+        """A tensor; float64, NumPy's default, becomes the model's dtype."""
+        if isinstance(value, Tensor):
+            return value
+        rows = narrowed(value, self.dtype)
+        if not self.takes_nan:
+            refuse_nan(rows, name)
+        return Tensor(rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        save = getattr(self.source, "state_dict", None)
+        return {} if save is None else {"source": save()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if "source" in state:
+            self.source.load_state_dict(state["source"])
+
+
+def _grouped(part: Any) -> Any:
+    """Several inputs as a tuple; a nest of numbers is one array."""
+    if isinstance(part, (tuple, list)) and any(hasattr(value, "shape") for value in part):
+        return tuple(part)
+    if isinstance(part, Mapping):
+        return dict(part)
+    return part if isinstance(part, Tensor) or hasattr(part, "__array__") else as_rows(part)
+
+
+def is_arrays(x: Any) -> bool:
+    """Is `x` data itself, rather than an iterable of batches?"""
+    if isinstance(x, (Tensor, np.ndarray)) or hasattr(x, "__array__"):
+        return True
+    if isinstance(x, Mapping):
+        return all(is_arrays(value) for value in x.values())
+    if not isinstance(x, (list, tuple)) or not x:
+        return False
+    return not isinstance(x[0], (list, tuple, Mapping)) or not _is_nest_of_arrays(x[0])
+
+
+def _is_nest_of_arrays(batch: Any) -> bool:
+    first = next(iter(batch.values() if isinstance(batch, Mapping) else batch), None)
+    if isinstance(first, (tuple, list, Mapping)) and not hasattr(first, "shape"):
+        return _is_nest_of_arrays(first)
+    return hasattr(first, "shape")
+
+
+def columns_of(value: Any, dtype: DType, op: str, name: str, takes_nan: bool = False) -> Any:
+    """Arrays of one argument, in their tree: rows, floating ones in the model's dtype."""
+    if isinstance(value, Mapping):
+        return {
+            key: columns_of(each, dtype, op, f"{name}[{key!r}]", takes_nan)
+            for key, each in value.items()
+        }
+    several = isinstance(value, (tuple, list)) and all(hasattr(each, "shape") for each in value)
+    if several and value and all(len(each.shape) for each in value):
+        return tuple(
+            columns_of(each, dtype, op, f"{name}[{place}]", takes_nan)
+            for place, each in enumerate(value)
+        )
+    try:
+        rows = narrowed(value, dtype)
+    except ValueError as error:
+        if isinstance(error, AmbosError):
+            raise placed(error, name) from None
+        raise ShapeError(f"{op}: {name} is no array ({error}); need rows of one shape") from None
+    if not takes_nan:
+        refuse_nan(rows, name, op)
+    return rows
+
+
+def arrays_of(
+    given: Mapping[str, Any], dtype: DType, op: str, takes_nan: bool = False
+) -> Batch:  # fmt: skip
+    """The arguments of `op` as columns, with equally many rows in all of them.
+
+    Errors: ShapeError where their rows differ in number; ArgumentError for NaN in them.
+    """
+    parts = {
+        name: columns_of(value, dtype, op, name, takes_nan)
+        for name, value in given.items()
+        if value is not None
+    }
+    counts = {name: {len(leaf) for leaf in tree.leaves(part)} for name, part in parts.items()}
+    if len(set().union(*counts.values())) > 1:
+        rows = " and ".join(str(n) for found in counts.values() for n in sorted(found))
+        raise ShapeError(
+            f"{op}: {' and '.join(counts)} have {rows} rows; need equally many, one for each "
+            "example"
+        )
+    return tuple(parts.values())
+
+
+def narrowed(value: Any, dtype: DType) -> NDArray[Any]:
+    """Rows, floating ones in the model's dtype where NumPy has it."""
+    rows = as_rows(value)
+    if rows.dtype.kind == "f" and dtype.name in ("float16", "float32", "float64"):
+        return rows.astype(dtype.name, copy=False)
+    return rows
+
+
+def refuse_nan(rows: NDArray[Any], name: str, op: str = "fit") -> None:
+    """An ArgumentError for NaN or infinity, which would spoil all that was learnt.
+
+    A sum tells of them in one pass; only if it does are they looked for.
+    """
+    if rows.dtype.kind != "f" or np.isfinite(rows.sum(dtype=np.float64)):
+        return
+    wrong = ~np.isfinite(rows.reshape(len(rows), -1)).all(1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ArgumentError(
+            f"{op}: {name} has NaN or infinity in {int(wrong.sum())} of {len(rows)} rows, first in "
+            f"row {row}; need finite numbers: leave such rows out, or fill them with "
+            "np.nan_to_num(...); a model that means to see them says takes_nan = True in its class"
+        )
+
+
+def placed(error: AmbosError, where: str) -> AmbosError:
+    """The same error, with the batch or argument where it was met."""
+    if f"({where})" not in error.message:
+        line = str(error).removeprefix(error.message).strip(" []") or user_line()
+        error.message += f" ({where})"
+        error.at(line) if line else setattr(error, "args", (error.message,))
+    return error
+
+
+def size_of(batch: Batch) -> int:
+    """The number of examples in a batch."""
+    for leaf in tree.leaves(batch):
+        if hasattr(leaf, "shape"):
+            return int(leaf.shape[0]) if leaf.shape else 1
+    return 1
+
+
+def ahead(batches: Iterable[Batch]) -> Iterator[tuple[Batch, bool]]:
+    """Each batch, and whether it is the last one."""
+    each = iter(batches)
+    held = next(each, None)
+    while held is not None:
+        following = next(each, None)
+        yield held, following is None
+        held = following

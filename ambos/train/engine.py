@@ -1,0 +1,148 @@
+"""Steps as Programs: each is recorded whole, or runs define-by-run where it looks at values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ambos.core.errors import TracingError, depth_of_user
+from ambos.optim import LBFGS
+from ambos.tensor.handle import Tensor
+from ambos.tensor.jit import jit
+from ambos.tensor.live import evaluate
+from ambos.tensor.modes import no_grad
+from ambos.train.batches import Batch, size_of
+from ambos.train.step import Recipe, prepared
+from ambos.train.totals import Totals
+
+Runner = Callable[..., Any]
+
+
+class Engine:
+    """The recorded steps of a compiled model, with what they add up, and all else that changes
+    while a model trains. It is one object for the model, whose own attributes recordings watch.
+    """
+
+    def __init__(self) -> None:
+        self.training, self.testing = Totals(), Totals()
+        self.rows = Tensor(np.zeros((), np.float32))  # of gradients that wait for an update
+        self.runners: dict[Any, Runner] = {}
+        self.scaler: Any = None
+        self.recipe = Recipe()  # of the step that is made now
+        self.stop_training = False
+        self.history: Any = None
+        self.run: Any = None
+        self.example: Any = None  # inputs of the shapes of a batch
+
+    def prepare(self, model: Any, recipe: Recipe) -> None:
+        """Before a training: nothing waits for an update."""
+        self.rows.data = Tensor(np.zeros((), np.float32))
+
+    def __reduce__(self) -> Any:
+        return Engine, ()  # a copy of a model records anew
+
+    @contextmanager
+    def following(self, recipe: Recipe) -> Iterator[None]:
+        """Steps made meanwhile follow `recipe`."""
+        before, self.recipe = self.recipe, recipe
+        try:
+            yield
+        finally:
+            self.recipe = before
+
+    def train(self, model: Any, recipe: Recipe) -> Runner:
+        """The training step: takes the parts of a batch; gives what `Totals.collect` wants."""
+        return self._runner(("train", recipe), model, self._recorded_train, model, recipe)
+
+    def test(self, model: Any, recipe: Recipe) -> Runner:
+        """The same for evaluation."""
+        return self._runner(("test", recipe), model, self._recorded_test, model, recipe)
+
+    def predict(self, model: Any) -> Runner:
+        """The same for `predict`: gives the outputs."""
+        return self._runner("predict", model, self._recorded_predict, model)
+
+    def _runner(self, key: Any, model: Any, body: Callable[..., Any], *args: Any) -> Runner:
+        found = self.runners.get(key)
+        if found is None:
+            function = lambda *batch: body(*args, batch)
+            found = self.runners[key] = step_of(model, key, function)
+        return found
+
+    def _recorded_train(self, model: Any, recipe: Recipe, batch: Batch) -> Any:
+        with self.following(recipe):
+            logs = model.train_step(prepared(model, batch, recipe))
+        with no_grad():
+            return self.training.add(logs, size_of(batch))
+
+    def _recorded_test(self, model: Any, recipe: Recipe, batch: Batch) -> Any:
+        with no_grad(), self.following(recipe):
+            return self.testing.add(model.test_step(prepared(model, batch, recipe)), size_of(batch))
+
+    def _recorded_predict(self, model: Any, batch: Batch) -> Any:
+        with no_grad():
+            return model.predict_step(prepared(model, batch, Recipe()))
+
+
+def step_of(model: Any, key: Any, function: Runner) -> Runner:
+    """`function` recorded, where the model was compiled so and it can be."""
+    plan = model.__dict__.get("_plan")
+    kind = key if isinstance(key, str) else key[0]
+    function.__qualname__ = f"{type(model).__name__}.{kind}_step"
+    if plan is not None and not plan.jit:
+        return computed(model, function)
+    rule = None if plan is None else plan.optimizer
+    if kind == "train" and rule is not None:
+        if rule.pre_hooks or rule.post_hooks:
+            _say(model, kind, "the optimizer has step hooks, which are called at every step")
+            return computed(model, function)
+        if isinstance(rule, LBFGS):
+            return computed(model, function)
+    return Recorded(model, kind, function)
+
+
+class Recorded:
+    """A recorded step. One that looks at values runs define-by-run from then on, which is said
+    once; everything is as it was before when that is found out."""
+
+    def __init__(self, model: Any, kind: str, function: Runner) -> None:
+        self.model, self.kind, self.function = model, kind, function
+        self.call: Runner = jit(function)
+
+    def __call__(self, *batch: Any) -> Any:
+        try:
+            return self.call(*batch)
+        except TracingError as error:
+            if not isinstance(self.call, Runner_of_jit):
+                raise
+            _say(self.model, self.kind, error.message)
+        self.call = computed(self.model, self.function)
+        return self.call(*batch)
+
+
+Runner_of_jit = type(jit(lambda: None))
+
+
+def computed(model: Any, function: Runner) -> Runner:
+    """`function` define-by-run: what it leaves pending is computed at once."""
+
+    def run(*batch: Any) -> Any:
+        rest = function(*batch)
+        engine = model.engine
+        pending = [*engine.training.tensors(), *engine.testing.tensors(), *model.buffers()]
+        evaluate([*pending, engine.rows])
+        return rest
+
+    return run
+
+
+def _say(model: Any, kind: str, reason: str) -> None:
+    warnings.warn(
+        f"{type(model).__name__}.{kind}_step runs operation by operation, not as one Program: "
+        f"{reason}; compile(jit=False) says that this is meant",
+        stacklevel=depth_of_user(),
+    )

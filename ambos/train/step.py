@@ -1,0 +1,197 @@
+"""One batch on its way through a model: what `train_step` does, and what an open loop is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+
+from ambos.core import tree
+from ambos.core.dtype import int64, uint8
+from ambos.core.errors import ArgumentError, DTypeError
+from ambos.nn.utils import clip_grad_norm_
+from ambos.optim import LBFGS
+from ambos.tensor.handle import Tensor
+from ambos.tensor.modes import no_grad
+from ambos.tensor.pointwise import where
+from ambos.train.batches import Batch, size_of
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `fit` was asked for that changes a step."""
+
+    accumulate: int = 1
+    clip_norm: float | None = None
+    precision: str | None = None
+    class_weight: tuple[tuple[int, float], ...] = ()
+    due: bool = True  # is this the batch whose gradients complete an update?
+
+    def collecting(self) -> Recipe:
+        """The same for the batches before."""
+        return replace(self, due=False)
+
+
+class Step:
+    """A batch with its forward, backward and update, each done when it is asked for.
+
+    `batch` is the tuple (x, y, sample_weight), `output` what the model makes of x, `loss` one
+    number; `backward()` adds to the gradients and `update()` lets the optimizer go on. With
+    `accumulate` only the last batch of a group updates; before, `update()` does nothing. `epoch`
+    and `index` say where the loop is; `logs` are loss and metrics of this batch.
+    """
+
+    def __init__(
+        self, model: Any, batch: Batch, recipe: Recipe | None = None, epoch: int = 0, index: int = 0
+    ) -> None:
+        self.model, self.epoch, self.index = model, epoch, index
+        self.batch = batch
+        self.recipe = model.engine.recipe if recipe is None else recipe
+        self._output: Any = None
+        self._losses: dict[str, Tensor] | None = None
+        self.is_done = False
+
+    @property
+    def x(self) -> Any:
+        """The inputs."""
+        return self.batch[0]
+
+    @property
+    def y(self) -> Any:
+        """The targets; None where there are none."""
+        return self.batch[1] if len(self.batch) > 1 else None
+
+    @property
+    def sample_weight(self) -> Any:
+        """The weights of the rows; None where there are none."""
+        return self.batch[2] if len(self.batch) > 2 else None
+
+    @property
+    def output(self) -> Any:
+        """What the model makes of the inputs."""
+        if self._output is None:
+            self._output = call(self.model, self.x)
+        return self._output
+
+    @property
+    def loss(self) -> Tensor:
+        """The loss of this batch, one number."""
+        if self._losses is None:
+            self._losses = self.model.losses_of(self.x, self.y, self.output, self.sample_weight)
+        return self._losses["loss"]
+
+    @property
+    def logs(self) -> dict[str, Any]:
+        """Loss and metrics of this batch."""
+        self.loss  # noqa: B018  # which computes the losses
+        assert self._losses is not None
+        with no_grad():
+            output = tree.map(_detached, self.output)
+            found = self.model.compute_metrics(self.x, self.y, output, self.sample_weight)
+        return {**{name: loss.detach() for name, loss in self._losses.items()}, **found}
+
+    def backward(self) -> None:
+        """Add this batch to the gradients."""
+        if self.recipe.accumulate == 1:
+            self.loss.backward()
+            return
+        # As of one large batch: each row counts as much, in full batches and in short ones.
+        rows = float(size_of(self.batch))
+        (self.loss * rows).backward()
+        with no_grad():
+            self.model.engine.rows += rows
+
+    def update(self) -> None:
+        """Let the optimizer make its step, where this batch completes one."""
+        recipe, model = self.recipe, self.model
+        if not recipe.due:
+            return
+        optimizer = model.plan.optimizer
+        if recipe.accumulate > 1:
+            rows = model.engine.rows
+            with no_grad():
+                for parameter in optimizer.parameters():
+                    if parameter.grad is not None:
+                        parameter.grad = parameter.grad / rows.to(parameter.grad.dtype)
+                rows.mul_(0.0)
+        if recipe.clip_norm is not None:
+            clip_grad_norm_(optimizer.parameters(), recipe.clip_norm)
+        if isinstance(optimizer, LBFGS):
+            optimizer.step(self._again)
+        else:
+            optimizer.step()
+        optimizer.zero_grad()  # nobody looks at the gradients: they need no place of their own
+
+    def _again(self) -> Tensor:
+        """The loss with its gradients at other weights, which some optimizers ask for."""
+        self.model.plan.optimizer.zero_grad()
+        self._output = self._losses = None
+        self.backward()
+        return self.loss
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+def call(model: Any, x: Any) -> Any:
+    """The model on a batch; several inputs come as a tuple, or as a dict: by keyword where
+    `forward` has parameters of these names.
+
+    Errors: DTypeError, with the way to scale them, for raw images that a layer does not take.
+    """
+    inputs = x if isinstance(x, tuple) else (x,)
+    try:
+        if isinstance(x, Mapping) and takes_names(model, x):
+            return model(**x)
+        return model(*inputs)
+    except DTypeError as error:
+        if not any(isinstance(value, Tensor) and value.dtype is uint8 for value in inputs):
+            raise
+        text, bracket, line = str(error).rpartition(" [")
+        raise DTypeError(
+            f"{text if bracket else line}; the inputs are uint8, as images often are: use "
+            "x.astype('float32') / 255"
+        ) from error
+
+
+def takes_names(model: Any, x: Mapping[str, Any]) -> bool:
+    """Has the forward a parameter for each of these names?"""
+    network = model.__dict__.get("network") or model
+    known = signature(network.forward).parameters
+    kinds = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return all(name in known and known[name].kind in kinds for name in x)
+
+
+def prepared(model: Any, batch: Batch, recipe: Recipe) -> Batch:
+    """The batch as steps want it: numbers in the model's dtype, class weights among the weights."""
+    dtype = model.float_dtype
+
+    def fitted(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor) and leaf.dtype.is_floating and leaf.dtype is not dtype:
+            return leaf.to(dtype)
+        return leaf
+
+    batch = tree.map(fitted, batch)
+    if not recipe.class_weight:
+        return batch
+    if len(batch) < 2 or not isinstance(batch[1], Tensor):
+        raise ArgumentError("fit: class_weight needs one tensor of targets; need y")
+    weight = class_weights(batch[1], recipe.class_weight).to(dtype)
+    if len(batch) > 2:
+        weight = weight * batch[2]
+    return (batch[0], batch[1], weight)
+
+
+def class_weights(target: Tensor, weights: tuple[tuple[int, float], ...]) -> Tensor:
+    """The weight of each row's class; classes that are not named weigh 1."""
+    if target.ndim > 1 and target.shape[1] > 1:
+        target = target.argmax(1)
+    labels = target.reshape(target.shape[0], -1)[:, 0].to(int64)
+    known = dict(weights)
+    table = Tensor(np.array([known.get(n, 1.0) for n in range(max(known) + 2)], np.float32))
+    inside = (labels >= 0) & (labels < len(table) - 1)
+    return table[where(inside, labels, len(table) - 1)]

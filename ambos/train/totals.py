@@ -1,0 +1,151 @@
+"""Sums over batches that stay tensors until somebody reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ambos.core.dtype import float64
+from ambos.core.errors import ArgumentError
+from ambos.tensor.handle import Tensor
+from ambos.tensor.tracing import paused
+
+TOTAL, ROWS = "total", "rows"
+
+
+@dataclass
+class Measured:
+    """What a metric found in a batch: `metric.result` makes a number of sums of it."""
+
+    metric: Any
+    statistics: dict[str, Tensor]
+
+
+class Totals:
+    """Statistics of a pass by name. Inside of a recorded step `add` records the sums; what cannot
+    be summed (rows that a metric keeps, numbers of Python) it returns for `collect`."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, dict[str, Tensor]] = {}
+        self.metrics: dict[str, Any] = {}  # None: a mean, weighted by rows
+        self.kept: dict[str, dict[str, list[Tensor]]] = {}
+        self.last: dict[str, Any] = {}  # numbers of Python, as they came last
+
+    def add(self, logs: Any, rows: int) -> dict[str, Any]:
+        """Add what a step on so many rows returned; gives back what `collect` has to take."""
+        if logs is None:
+            return {}
+        if not isinstance(logs, Mapping):
+            raise ArgumentError(
+                f"train_step: returned {type(logs).__name__}; need a dict of numbers by name"
+            )
+        rest: dict[str, Any] = {}
+        for name, value in logs.items():
+            if isinstance(value, Measured):
+                self.metrics[name] = value.metric
+                kept = getattr(value.metric, "kept", ())
+                sums = {k: v for k, v in value.statistics.items() if k not in kept}
+                if kept:
+                    rest[name] = {k: value.statistics[k].detach() for k in kept}
+            elif isinstance(value, Tensor):
+                if value.ndim:
+                    raise ArgumentError(
+                        f"train_step: {name} is {tuple(value.shape)}; need one number"
+                    )
+                self.metrics[name] = None
+                sums = {TOTAL: value.to(float64) * float(rows)}
+                self._grow(name, ROWS, None, float(rows))
+            else:
+                rest[name] = value
+                continue
+            for key, statistic in sums.items():
+                self._grow(name, key, statistic.detach())
+        return rest
+
+    def _grow(self, name: str, key: str, value: Tensor | None, number: float = 0.0) -> None:
+        held = self.sums.setdefault(name, {})
+        if key not in held:
+            with paused():  # it stays: not part of the step that made it
+                shape = () if value is None else value.shape
+                held[key] = Tensor(np.zeros(shape))
+        grown = held[key] + (number if value is None else value)
+        held[key]._rebind(grown._node)
+
+    def collect(self, rest: Mapping[str, Any]) -> None:
+        """Take what `add` could not sum."""
+        for name, value in rest.items():
+            if name in self.metrics:
+                for key, part in value.items():
+                    self.kept.setdefault(name, {}).setdefault(key, []).append(part)
+            else:
+                self.last[name] = value
+
+    def zero(self) -> None:
+        """Begin a new pass; the sums stay the same tensors, which a recorded step knows."""
+        for held in self.sums.values():
+            for tensor in held.values():
+                tensor.data = Tensor(np.zeros(tensor.shape))
+        self.kept, self.last = {}, {}
+
+    def tensors(self) -> list[Tensor]:
+        """All sums."""
+        return [tensor for held in self.sums.values() for tensor in held.values()]
+
+    def results(self) -> dict[str, Any]:
+        """The numbers so far, by name."""
+        found: dict[str, Any] = {}
+        for name, held in self.sums.items():
+            metric = self.metrics[name]
+            if metric is None:
+                found[name] = held[TOTAL].item() / max(1.0, held[ROWS].item())
+                continue
+            statistics: dict[str, Any] = {key: tensor.numpy() for key, tensor in held.items()}
+            found[name] = metric.result(statistics | self._rows(name))
+        for name, metric in self.metrics.items():
+            if name not in found:  # a metric that only keeps rows
+                found[name] = metric.result(self._rows(name))
+        return found | {name: _plain(value) for name, value in self.last.items()}
+
+    def _rows(self, name: str) -> dict[str, Any]:
+        kept = self.kept.get(name, {})
+        return {key: np.concatenate([p.numpy() for p in parts]) for key, parts in kept.items()}
+
+    def state_dict(self, metrics: Sequence[Any] = ()) -> dict[str, Any]:
+        """Sums and kept rows; which of the `metrics` of a plan each is of."""
+        known = {id(metric): place for place, metric in enumerate(metrics)}
+        return {
+            "metrics": {name: known.get(id(metric)) for name, metric in self.metrics.items()},
+            "sums": {
+                name: {key: tensor.numpy().copy() for key, tensor in held.items()}
+                for name, held in self.sums.items()
+            },
+            "kept": {
+                name: {key: [part.numpy() for part in parts] for key, parts in each.items()}
+                for name, each in self.kept.items()
+            },
+            "last": dict(self.last),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], metrics: Sequence[Any] = ()) -> None:
+        """Go on with these sums."""
+        for name, place in state["metrics"].items():
+            self.metrics[name] = None if place is None else metrics[place]
+        for name, held in state["sums"].items():
+            for key, value in held.items():
+                known = self.sums.setdefault(name, {})
+                if key in known:
+                    known[key].data = Tensor(np.asarray(value))
+                else:
+                    known[key] = Tensor(np.asarray(value))
+        self.kept = {
+            name: {key: [Tensor(part) for part in parts] for key, parts in each.items()}
+            for name, each in state["kept"].items()
+        }
+        self.last = dict(state["last"])
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
