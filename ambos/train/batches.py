@@ -6,7 +6,7 @@ A batch is a tuple: (x,), (x, y) or (x, y, sample_weight), each a tensor or a tr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from sys import getrefcount
 from typing import Any
 
@@ -17,8 +17,9 @@ from ambos.core import tree
 from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import AmbosError, ArgumentError, ShapeError, user_line
 from ambos.core.shape import row_major
-from ambos.data import DataLoader
 from ambos.data.dataset import as_rows
+from ambos.data.randomness import fresh_seed
+from ambos.data.samplers import permutation
 from ambos.runtime.memory import Storage
 from ambos.tensor.array import Array
 from ambos.tensor.given import leaf_of
@@ -68,7 +69,8 @@ class Arrays(Source):
             raise ArgumentError(f"{op}: the arrays have no rows; need at least one example")
         # Plain columns, which is the usual case, need no structure to be put together.
         self.is_plain = len(self.columns) == len(parts)
-        self.order = DataLoader(np.arange(self.rows), batch_size, shuffle=shuffle, seed=seed)
+        self.seed = fresh_seed() if shuffle and seed is None else seed
+        self.shuffle = shuffle
         self.buffers: dict[int, list[Buffers]] = {}
 
     def count(self) -> int:
@@ -76,8 +78,9 @@ class Arrays(Source):
         return whole if self.limit is None else min(whole, self.limit)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        order = self.order.order(epoch) if self.order.shuffle else None
-        size, rows = self.batch_size, self.rows
+        size, rows, order = self.batch_size, self.rows, None
+        if self.shuffle:
+            order = permutation(self.seed or 0, epoch, rows)
         for first in range(start * size, self.count() * size, size):
             last = min(first + size, rows)
             where = slice(first, last) if order is None else order[first:last]
@@ -97,10 +100,10 @@ class Arrays(Source):
         return known[-1]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seed": self.order.seed}
+        return {"seed": self.seed}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.order.seed = state["seed"]
+        self.seed = state["seed"]
 
 
 class Buffers:
@@ -158,6 +161,7 @@ class Stream(Source):
         self.source, self.dtype, self.op, self.limit, self.name = source, dtype, op, limit, name
         self.takes_nan, self.whole = takes_nan, whole
         self.once = iter(source) if hasattr(source, "__next__") else None
+        self.is_placed = False  # is the source itself where a resumed training goes on?
 
     def count(self) -> int | None:
         if self.limit is not None:
@@ -168,9 +172,10 @@ class Stream(Source):
             return None
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        number = 0
+        number = skipped = start if self.is_placed else 0
+        self.is_placed = False
         found = self.source if self.once is None else self.once
-        for number, batch in enumerate(found, 1):
+        for number, batch in enumerate(found, skipped + 1):
             if number > start:
                 yield self._parts(batch, number - 1)
             if number == self.limit:
@@ -222,6 +227,7 @@ class Stream(Source):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if "source" in state:
             self.source.load_state_dict(state["source"])
+            self.is_placed = True
 
 
 def _grouped(part: Any) -> Any:
@@ -337,13 +343,3 @@ def size_of(batch: Batch) -> int:
         if hasattr(leaf, "shape"):
             return int(leaf.shape[0]) if leaf.shape else 1
     return 1
-
-
-def ahead(batches: Iterable[Batch]) -> Iterator[tuple[Batch, bool]]:
-    """Each batch, and whether it is the last one."""
-    each = iter(batches)
-    held = next(each, None)
-    while held is not None:
-        following = next(each, None)
-        yield held, following is None
-        held = following

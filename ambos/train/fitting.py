@@ -21,7 +21,7 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.ledger import ledger
 from ambos.tensor.modes import no_grad
 from ambos.tensor.random import default_generator
-from ambos.train.batches import Batch, Source, ahead, placed
+from ambos.train.batches import Batch, Source, placed
 from ambos.train.callbacks import CallbackList, History, ProgressBar
 from ambos.train.callbacks.dispatch import listed
 from ambos.train.interrupt import Interrupt
@@ -37,6 +37,7 @@ class Run:
     def __init__(self, model: Any, source: Source, callbacks: CallbackList) -> None:
         self.model, self.source, self.callbacks = model, source, callbacks
         self.epoch = self.batch = self.updates = 0
+        self.before: Any = None  # the source's state, where a batch was read ahead
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as nests of numbers, text, arrays and tensors; to be taken between two
@@ -55,7 +56,8 @@ class Run:
             "grads": grads, "rows": model.engine.rows.item(),
             "scale": None if model.engine.scaler is None else model.engine.scaler.state_dict(),
             "random": default_generator.get_state(),
-            "source": self.source.state_dict(), "callbacks": self.callbacks.state_dict(),
+            "source": self.before or self.source.state_dict(),
+            "callbacks": self.callbacks.state_dict(),
         }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -166,7 +168,7 @@ class Fit:
         if schedule is not None and schedule.each == "epoch":
             schedule.step(optimizer, epoch + 1)
         averages(optimizer, True)
-        logs = totals.results()
+        logs = totals.results(checked=True)
         if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
             found = measure(model, self.validation, self.callbacks)
             logs |= {f"val_{name}": value for name, value in found.items()}
@@ -223,9 +225,21 @@ class Fit:
                 yield batch, update, True
             return
         collect = engine.train(model, recipe.collecting())
-        for number, (batch, is_last) in enumerate(ahead(batches), start + 1):
-            due = is_last or number % recipe.accumulate == 0
+        count = self.source.count()
+        told = self._ahead(batches) if count is None else ((b, False) for b in batches)
+        for number, (batch, is_last) in enumerate(told, start + 1):
+            due = is_last or number % recipe.accumulate == 0 or number == count
             yield batch, update if due else collect, due
+
+    def _ahead(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, bool]]:
+        """Each batch, and whether it is the last one, where only the next look can tell."""
+        held = next(batches, None)
+        while held is not None:
+            self.run.before = self.source.state_dict()
+            following = next(batches, None)
+            yield held, following is None
+            held = following
+        self.run.before = None
 
 
 def measure(
@@ -249,7 +263,7 @@ def measure(
                     callbacks.tell("on_test_batch_end", number, LazyLogs(totals.results))
         except Exception as error:
             raise located(error, f"batch {number} of {source.name}") from error.__cause__
-    logs = totals.results()
+    logs = totals.results(checked=True)
     callbacks.tell("on_test_end", logs)
     return logs
 

@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ambos.core.dtype import float64
-from ambos.core.errors import ArgumentError, ShapeError, suggest
+from ambos import nn
+from ambos.core.errors import ArgumentError, suggest
 from ambos.nn import functional as F
-from ambos.tensor.creation import ones
 from ambos.tensor.handle import Tensor
 
 Score = Callable[[Any, Any], Tensor]
-
-
-def accuracy(output: Tensor, target: Tensor) -> Tensor:
-    """The share of right answers.
-
-    Shapes: output (N, C, ...) of scores against target (N, ...) of class indices or (N, C, ...) of
-        probabilities; or alike with one score (a logit) for yes or no.
-    Errors: ShapeError for other shapes.
-
-    Example:
-        >>> import ambos as am
-        >>> accuracy(am.tensor([[2.0, 1.0], [0.0, 3.0]]), am.tensor([0, 0])).item()
-        0.5
-    """
-    if output.shape == target.shape:
-        if output.ndim == 1 or output.shape[1] == 1:
-            right = (output > 0) == (target > 0.5)
-        else:
-            right = output.argmax(1) == target.argmax(1)
-    elif output.ndim >= 2 and target.shape == (output.shape[0], *output.shape[2:]):
-        right = output.argmax(1) == target
-    else:
-        raise ShapeError(
-            f"accuracy: the output is {tuple(output.shape)} and the target {tuple(target.shape)}; "
-            "need class indices of shape (N, ...) for scores of shape (N, C, ...)"
-        )
-    return right.float().mean()
-
-
-def mae(output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error.
-
-    Errors: ShapeError where the shapes differ.
-    """
-    return F.l1_loss(output, target)
 
 
 LOSSES: dict[str, Score] = {
@@ -63,14 +27,7 @@ LOSSES: dict[str, Score] = {
     "bce_with_logits": F.binary_cross_entropy_with_logits,
     "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
 }
-METRICS: dict[str, Score] = {
-    "accuracy": accuracy,
-    "acc": accuracy,
-    "mae": mae,
-    "mean_absolute_error": mae,
-    "mse": F.mse_loss,
-    "mean_squared_error": F.mse_loss,
-}
+ON_LOGITS = (F.cross_entropy, F.binary_cross_entropy_with_logits)
 # Names whose usual meaning is on probabilities: taking them for ours would be wrong in silence.
 ON_PROBABILITIES = {
     "sparse_categorical_crossentropy": "cross_entropy",
@@ -94,34 +51,12 @@ def find_loss(loss: Any) -> Score:
     return _find("loss", loss, LOSSES)
 
 
-class MeanOf:
-    """A function of output and target as a metric: its mean, weighted by rows."""
-
-    kept: tuple[str, ...] = ()
-
-    def __init__(self, name: str, function: Score) -> None:
-        self.name, self.function = name, function
-
-    def measure(self, output: Any, target: Any, weight: Any = None) -> dict[str, Tensor]:
-        """Its sum over the rows of a batch."""
-        value, rows = self.function(output, target), float(target.shape[0])
-        return {"total": value.to(float64) * rows, "rows": ones((), dtype=float64) * rows}
-
-    def result(self, statistics: Any) -> float:
-        """The mean over all rows."""
-        return float(statistics["total"] / max(1.0, statistics["rows"]))
-
-
-def find_metric(metric: Any) -> Any:
-    """The metric itself, or the one of that name.
-
-    Errors: ArgumentError for an unknown name.
-    """
-    if hasattr(metric, "measure"):
-        return metric
-    if callable(metric):
-        return MeanOf(getattr(metric, "__name__", type(metric).__name__), metric)
-    return MeanOf(metric, _find("metric", metric, METRICS))
+def takes_logits(loss: Any) -> bool:
+    """Is this a loss of which it is known that it takes logits?"""
+    if isinstance(loss, (list, Mapping)):
+        each = loss.values() if isinstance(loss, Mapping) else loss
+        return all(map(takes_logits, each))
+    return loss in ON_LOGITS or isinstance(loss, (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss))
 
 
 def _find(role: str, name: Any, known: dict[str, Score]) -> Score:

@@ -14,7 +14,8 @@ from ambos.core.errors import ArgumentError, suggest
 from ambos.optim import Optimizer
 from ambos.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 from ambos.tensor.handle import Tensor
-from ambos.train.names import Score, find_loss, find_metric
+from ambos.train import metrics as known_metrics
+from ambos.train.names import Score, find_loss, takes_logits
 from ambos.train.totals import Measured
 
 PER_UPDATE = (OneCycleLR, CyclicLR)  # schedules that count updates rather than epochs
@@ -152,9 +153,14 @@ def by_row(loss: Score) -> Score:
 class Metrics:
     """Metrics of every output; those of `weighted` look at sample weights."""
 
-    def __init__(self, metrics: Any, weighted: Any) -> None:
+    def __init__(self, metrics: Any, weighted: Any, loss: Any = None) -> None:
         self.given = [(_listed("metrics", metrics), False), (_listed("weighted_metrics", weighted),
                                                              True)]  # fmt: skip
+
+        if takes_logits(loss):  # then so do metrics that would ask
+            for metric in self.each():
+                if getattr(metric, "from_logits", True) is None:
+                    metric.from_logits = True
 
     def __call__(
         self, outputs: dict[str, Any], targets: Any, weights: Any
@@ -198,13 +204,13 @@ def _listed(what: str, metrics: Any) -> Any:
     items = list(metrics)
     if any(isinstance(one, (list, tuple)) for one in items):
         return [_several(one) for one in items]
-    return [find_metric(one) for one in items]
+    return [known_metrics.find(one) for one in items]
 
 
 def _several(one: Any) -> list[Any]:
     if one is None:
         return []
-    return [find_metric(each) for each in (one if isinstance(one, (list, tuple)) else [one])]
+    return [known_metrics.find(each) for each in (one if isinstance(one, (list, tuple)) else [one])]
 
 
 def _flat(spec: Any) -> Iterable[Any]:

@@ -15,7 +15,7 @@ from ambos.optim import BY_NAME
 from ambos.tensor.handle import Tensor
 from ambos.train import files
 from ambos.train.architecture import build, describe
-from ambos.train.names import LOSSES, METRICS
+from ambos.train.names import LOSSES
 
 OPTIMIZER = "optimizer/"
 
@@ -24,11 +24,11 @@ def written_plan(
     loss: Any, metrics: Any, loss_weights: Any = None, weighted_metrics: Any = None
 ) -> dict[str, Any]:
     """What `compile` got, with functions as names; None where one is the user's own."""
-    plan = {"loss": _named(loss, LOSSES), "metrics": _named(metrics, METRICS)}
+    plan = {"loss": _named(loss, LOSSES), "metrics": _named(metrics, {})}
     if loss_weights is not None:
         plan["loss_weights"] = loss_weights
     if weighted_metrics is not None:
-        plan["weighted_metrics"] = _named(weighted_metrics, METRICS)
+        plan["weighted_metrics"] = _named(weighted_metrics, {})
     return plan
 
 

@@ -94,8 +94,8 @@ class Totals:
         """All sums."""
         return [tensor for held in self.sums.values() for tensor in held.values()]
 
-    def results(self) -> dict[str, Any]:
-        """The numbers so far, by name."""
+    def results(self, checked: bool = False) -> dict[str, Any]:
+        """The numbers so far, by name; `checked`, metrics complain of what they cannot mean."""
         found: dict[str, Any] = {}
         for name, held in self.sums.items():
             metric = self.metrics[name]
@@ -103,7 +103,10 @@ class Totals:
                 found[name] = held[TOTAL].item() / max(1.0, held[ROWS].item())
                 continue
             statistics: dict[str, Any] = {key: tensor.numpy() for key, tensor in held.items()}
-            found[name] = metric.result(statistics | self._rows(name))
+            statistics |= self._rows(name)
+            if checked and hasattr(metric, "check"):
+                metric.check(statistics, allow_nan=True)
+            found[name] = metric.result(statistics)
         for name, metric in self.metrics.items():
             if name not in found:  # a metric that only keeps rows
                 found[name] = metric.result(self._rows(name))

@@ -104,10 +104,10 @@ class Trainable(nn.Module):
             raise ArgumentError(
                 "compile: no loss; need one, for example loss='cross_entropy' or a function"
             )
-        rule = optimizer_of(optimizer)
+        rule, losses = optimizer_of(optimizer), Losses(loss, loss_weights)
         turning = None if schedule is None else Schedule(schedule, schedule_each)
         plan = Plan(
-            rule, Losses(loss, loss_weights), Metrics(metrics, weighted_metrics),
+            rule, losses, Metrics(metrics, weighted_metrics, losses.spec),
             saving.written_plan(loss, metrics, loss_weights, weighted_metrics), turning, bool(jit),
             loss, {"metrics": metrics},
         )  # fmt: skip
@@ -252,7 +252,7 @@ class Trainable(nn.Module):
         run.run.epoch = initial_epoch
         plan.sources["fit"] = {
             "batch_size": batch_size or 32, "epochs": epochs, "shuffle": shuffle,
-            "seed": getattr(getattr(source, "order", None), "seed", None),
+            "seed": getattr(source, "seed", None),
             "accumulate": accumulate, "clip_norm": clip_norm, "precision": precision,
             "class_weight": dict(recipe.class_weight) or None, "initial_epoch": initial_epoch,
             "validation_split": validation_split,

@@ -262,16 +262,6 @@ def test_regression_with_mae():
         model.fit(x, y[:, 0], verbose=0)
 
 
-def test_metrics():
-    scores, wanted = am.tensor([[2.0, 1.0], [0.0, 3.0]]), am.tensor([0, 0])
-    accuracy = am.train.names.accuracy
-    assert accuracy(scores, wanted).item() == 0.5
-    assert accuracy(scores, am.tensor([[1.0, 0.0], [0.0, 1.0]])).item() == 1
-    assert accuracy(am.tensor([[1.0], [-1.0]]), am.tensor([[1.0], [1.0]])).item() == 0.5
-    with pytest.raises(ValueError, match="accuracy: the output is"):
-        accuracy(scores, am.tensor([[0], [0]]))
-
-
 @pytest.mark.parametrize(
     ("do", "message"),
     [
