@@ -108,7 +108,7 @@ def test_finding_a_rate_leaves_model_optimizer_and_randomness_as_they_were():
     assert 1e-3 < finder.suggestion() < 10
     figure = finder.plot()
     assert figure.axes[0].get_xscale() == "log"
-    with pytest.raises(ValueError, match="suggestion: .* steps were made; need more than 101"):
+    with pytest.raises(ValueError, match=r"suggestion: .* steps were made; need more than 101"):
         finder.suggestion(skip_begin=99)
 
 
