@@ -106,6 +106,10 @@ class FormatError(AmbosError, ValueError):
     """A file that is corrupt or was not written by ambos; nothing was changed."""
 
 
+class DownloadError(AmbosError, OSError):
+    """A file that is not there and cannot be had from the net; the message says where to put it."""
+
+
 class WorkerError(AmbosError, RuntimeError):
     """What went wrong in a worker process of a DataLoader, with the worker's traceback. `worker` is
     its number, `sample` the indices that it was asked for."""

@@ -16,6 +16,7 @@ from ambos.data.dataset import ArrayDataset, Dataset, IterableDataset, TensorDat
 from ambos.data.digits import digits
 from ambos.data.information import WorkerInfo, get_worker_info
 from ambos.data.loader import DataLoader
+from ambos.data.public_sets import cifar10, cifar100, fashion_mnist, kmnist, mnist
 from ambos.data.randomness import random
 from ambos.data.samplers import (
     BatchSampler,
@@ -26,13 +27,15 @@ from ambos.data.samplers import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from ambos.data.tables import breast_cancer, diabetes, feature_names, iris, wine
 
 __all__ = [
     "ArrayDataset", "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset",
     "DistributedSampler", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler",
     "StackDataset", "Subset", "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler",
-    "WorkerInfo", "default_collate", "default_convert", "digits", "get_worker_info", "random",
-    "random_split",
+    "WorkerInfo", "breast_cancer", "cifar10", "cifar100", "default_collate", "default_convert",
+    "diabetes", "digits", "fashion_mnist", "feature_names", "get_worker_info", "iris", "kmnist",
+    "mnist", "random", "random_split", "wine",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambos.core.arguments import checked
-from ambos.core.errors import ArgumentError, FormatError
+from ambos.core.errors import FormatError
+from ambos.data.splitting import held_out
 
 FILE = Path(__file__).with_name("digits.npz")
 SHA256 = "b2dab7b501728c22e9119ad76740b2e17c77a231e42d1e592380d90886f1a05e"
@@ -56,31 +57,7 @@ def digits(
     images, labels = _load(FILE)
     if test_fraction is None:
         return images, labels
-    num_test = _num_test(test_fraction, len(images))
-    # RandomState is NumPy's frozen stream: unlike default_rng it never changes between releases.
-    try:
-        order = np.random.RandomState(seed).permutation(len(images))
-    except (TypeError, ValueError):
-        raise ArgumentError(
-            f"digits: seed is {seed!r}; need an integer from 0 to 2**32 - 1"
-        ) from None
-    test, train = order[:num_test], order[num_test:]
-    return (images[train], labels[train]), (images[test], labels[test])
-
-
-def _num_test(test_fraction: object, num_examples: int) -> int:
-    if not isinstance(test_fraction, (int, float)) or not 0 < test_fraction < 1:
-        raise ArgumentError(
-            f"digits: test_fraction is {test_fraction!r}; need a number between 0 and 1, "
-            "for example 0.2"
-        )
-    num_test = round(test_fraction * num_examples)
-    if not 0 < num_test < num_examples:
-        raise ArgumentError(
-            f"digits: test_fraction={test_fraction} of {num_examples} examples leaves one side "
-            "empty; need at least one example on each"
-        )
-    return num_test
+    return held_out("digits", images, labels, test_fraction, seed)
 
 
 def _load(path: Path) -> Examples:

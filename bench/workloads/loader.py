@@ -89,7 +89,7 @@ class Epoch(Case):
     def with_torch(self, data: Data) -> Call:
         from torch.utils.data import DataLoader
 
-        loader: Any = DataLoader(TorchPictures(jpegs()), **self.settings())  # type: ignore[arg-type]
+        loader: Any = DataLoader(TorchPictures(jpegs()), **self.settings())
         return lambda: _looked_at((x.numpy(), y.numpy()) for x, y in loader)
 
 

@@ -1,0 +1,102 @@
+"""Files from the net: checked, resumed where a download broke off, and never half there."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ambos.core.errors import DownloadError
+
+CHUNK = 1 << 20
+TIMEOUT = 30.0  # seconds without a byte
+ATTEMPTS = 3  # for each address: connections break off, and are resumed
+PARTIAL = 206
+UNSATISFIABLE = 416
+
+
+def fetched(
+    name: str, path: Path, addresses: Sequence[str], md5: str, allowed: bool = True
+) -> Path:
+    """The file at `path`, from the first of `addresses` that gives it with this checksum.
+
+    What arrived before a connection broke stays beside it as `.part`, and the next call goes on
+    from there. The file itself appears when it is complete and checked.
+
+    Errors: DownloadError, which says where to put the file by hand, if no address gives it or
+        `allowed` is false.
+    """
+    if path.exists():
+        if digest(path) == md5:
+            return path
+        raise DownloadError(f"{name}: {path} is damaged: its MD5 is {digest(path)}; need {md5}; "
+                            "remove it to download it again")  # fmt: skip
+    problems = []
+    if allowed:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for address in addresses:
+            try:
+                return _from(address, path, md5)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                problems.append(f"{address}: {error}")
+    why = "; ".join(problems) if allowed else "download=False"
+    raise DownloadError(
+        f"{name}: {path.name} is not there and could not be downloaded ({why}); without a network "
+        f"put the file from {addresses[0]} at {path} (MD5 {md5})"
+    )
+
+
+def digest(path: Path) -> str:
+    """The MD5 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _from(address: str, path: Path, md5: str) -> Path:
+    part, found = path.with_name(path.name + ".part"), ""
+    for attempt in range(ATTEMPTS):
+        try:
+            _append(address, part)
+        except (urllib.error.HTTPError, ValueError):
+            raise  # the same answer would come again
+        except (OSError, http.client.HTTPException):
+            if attempt == ATTEMPTS - 1:
+                raise
+            continue
+        found = digest(part)
+        if found == md5:
+            os.replace(part, path)
+            return path
+        part.unlink()  # of another file, or damaged on the way: from the beginning
+    raise ValueError(f"what it gives has MD5 {found}; need {md5}")
+
+
+def _append(address: str, part: Path) -> None:
+    """Everything after what is already there."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "ambos", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    request = urllib.request.Request(address, headers=headers)
+    try:
+        answer: Any = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == UNSATISFIABLE and have:
+            return  # all of it is there: the checksum decides
+        raise
+    with answer:
+        resumes = have and answer.status == PARTIAL
+        with part.open("ab" if resumes else "wb") as file:
+            expected = answer.headers.get("Content-Length")
+            count = 0
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                count += len(chunk)
+    if expected is not None and count < int(expected):
+        raise ConnectionError(f"the connection broke off after {count:,} of {expected} bytes")
