@@ -7,6 +7,7 @@ belongs to the innermost call in which it was made, and nothing has to look at P
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,7 +135,14 @@ def record(op: str, model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     if not isinstance(model, Module):
         raise ArgumentError(f"{op}: got {type(model).__name__}; need an nn.Module")
     scopes = _Scopes(model)
-    run = DryRun(op, scopes.run, args, kwargs)
+
+    def run_model(*args: Any, **kwargs: Any) -> Any:
+        return scopes.run(*args, **kwargs)
+
+    # Arguments are called what `forward` calls them (a Model's may pass on to its network's).
+    forward = (model.__dict__.get("network") or model).forward
+    run_model.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]  # PEP 362
+    run = DryRun(op, run_model, args, kwargs)
     root = scopes.root
     root.outputs = [leaf._node for leaf in run.leaves if isinstance(leaf, Tensor)]
     state = {tensor._node: name for name, tensor in _state_of(model)} | scopes.state

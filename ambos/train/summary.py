@@ -125,7 +125,7 @@ def summarize(model: Any, example: Any = None, depth: int | None = None) -> Summ
     recording = batch = None
     if example is not None:
         try:
-            recording, batch = _recorded(model, example)
+            recording, batch = recorded("summary", model, example)
         except TracingError as error:
             notes.append(f"shapes and FLOPs unknown, since the model looks at values: {error}")
     title = type(model.__dict__.get("network") or model).__name__
@@ -194,8 +194,9 @@ def _activations(root: Call) -> int:
     return sum(size_of(node.shape) * node.dtype.itemsize for node in nodes)
 
 
-def _recorded(model: nn.Module, example: Any) -> tuple[Recording, int | None]:
-    """The model's graph for a batch like `example`, and how many rows that has."""
+def recorded(op: str, model: nn.Module, example: Any) -> tuple[Recording, int | None]:
+    """The model's graph in eval mode for a batch like `example`, and how many rows that has; `op`
+    asks, for errors."""
     dtype = next((p.dtype for p in model.parameters() if p.dtype.is_floating), float32)
     args, shapes_only = _inputs(example, dtype)
     modes = [(module, module.training) for module in model.modules()]
@@ -203,13 +204,13 @@ def _recorded(model: nn.Module, example: Any) -> tuple[Recording, int | None]:
     try:
         with no_grad():
             try:
-                found = record("summary", model, args, {})
+                found = record(op, model, args, {})
             except DTypeError:
                 if not shapes_only:
                     raise
                 # Shapes say nothing of dtypes: they are numbers of tokens, perhaps.
                 args, _ = _inputs(example, "int64")
-                found = record("summary", model, args, {})
+                found = record(op, model, args, {})
     finally:
         model.train(modes[0][1])
         for module, mode in modes[1:]:
