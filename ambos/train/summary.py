@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from ambos.ops.kinds import kind_of
 from ambos.tensor.dry import ShapeDtype
 from ambos.tensor.handle import Tensor
 from ambos.tensor.modes import no_grad
+from ambos.train.step import takes_names
 
 ROWS = 2  # examples in the batch that stands for any
 NARROWEST = 12  # characters that the names of layers keep, however narrow the terminal is
@@ -204,19 +205,27 @@ def recorded(op: str, model: nn.Module, example: Any) -> tuple[Recording, int | 
     try:
         with no_grad():
             try:
-                found = record(op, model, args, {})
+                found = record(op, model, *given(model, args))
             except DTypeError:
                 if not shapes_only:
                     raise
                 # Shapes say nothing of dtypes: they are numbers of tokens, perhaps.
                 args, _ = _inputs(example, "int64")
-                found = record(op, model, args, {})
+                found = record(op, model, *given(model, args))
     finally:
         model.train(modes[0][1])
         for module, mode in modes[1:]:
             module.training = mode
     leaves = [leaf for leaf in tree.leaves(args) if hasattr(leaf, "shape") and leaf.shape]
     return found, int(leaves[0].shape[0]) if leaves else None
+
+
+def given(model: nn.Module, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """How a model is called with the inputs of a batch: a dict goes by keyword where `forward` has
+    parameters of these names."""
+    if len(args) == 1 and isinstance(args[0], Mapping) and takes_names(model, args[0]):
+        return (), dict(args[0])
+    return args, {}
 
 
 def _inputs(example: Any, dtype: DType | str) -> tuple[tuple[Any, ...], bool]:

@@ -12,6 +12,7 @@ from typing import Any
 from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError
 from ambos.nn.module import Module
+from ambos.train.model import Model
 from ambos.train.summary import recorded, short
 from ambos.viz.flow import Box, flow_of
 from ambos.viz.layers import layered
@@ -104,7 +105,7 @@ def plot_model(
                             ".svg, which browsers show and convert")  # fmt: skip
     if depth is not None and depth < 1:
         raise ArgumentError(f"plot_model: depth is {depth}; need at least 1")
-    example = model.__dict__.get("_example") if input is None else input
+    example = _last_batch(model) if input is None else input
     if example is None:
         raise ArgumentError("plot_model: no input; need the shape of one example, such as "
                             "plot_model(model, (3, 224, 224))")  # fmt: skip
@@ -116,6 +117,11 @@ def plot_model(
     if to_file is not None:
         drawing.save(to_file)
     return drawing
+
+
+def _last_batch(model: Module) -> Any:
+    """The inputs that the last `fit` saw, where there was one."""
+    return model.engine.example if isinstance(model, Model) else None
 
 
 def _labels(box: Box, batch: int | None, shapes: bool, names: bool, parameters: bool) -> list[str]:

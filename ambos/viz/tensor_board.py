@@ -175,7 +175,7 @@ class TensorBoard(Callback):
         return (self.step - step) / max(time.perf_counter() - moment, 1e-9)
 
     def _add_graph(self) -> None:
-        example = self.model.__dict__.get("_example")
+        example = self.model.engine.example
         if example is None:
             return
         args = example if isinstance(example, tuple) else (example,)

@@ -17,6 +17,7 @@ from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.nn.module import Module
 from ambos.nn.scopes import record
+from ambos.train.summary import given
 from ambos.viz import curves, hparams, messages, projector, timeline, values
 from ambos.viz.event_file import EventFile
 from ambos.viz.graph_def import graph_def
@@ -188,7 +189,7 @@ class SummaryWriter(metaclass=Checked):
             raise ArgumentError(f"add_graph: got {got}; need a module and an example of its input, "
                                 "such as am.ShapeDtype((1, 784))")  # fmt: skip
         args = input_to_model if isinstance(input_to_model, (tuple, list)) else (input_to_model,)
-        graph = graph_def(record("add_graph", model, tuple(args), {}))
+        graph = graph_def(record("add_graph", model, *given(model, tuple(args))))
         self._file.write(messages.event(_now(walltime), graph=graph))
 
     def add_hparams(

@@ -96,6 +96,19 @@ def test_several_inputs_shared_and_frozen_layers() -> None:
     assert "parameters 45 (41 trained, 4 frozen *), 180 B" in str(found)
 
 
+def test_inputs_by_name() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Linear(3, 4), nn.Linear(5, 4)
+
+        def forward(self, left: Any, right: Any) -> Any:
+            return self.left(left) + self.right(right)
+
+    for example in ({"right": (5,), "left": (3,)}, {"right": am.ones(2, 5), "left": am.ones(2, 3)}):
+        assert summarize(Named(), example).flops == 2 * 4 * (3 + 5)
+
+
 def test_it_fits_the_terminal() -> None:
     model = nn.Sequential()
     model.add_module("a_layer_with_a_name_as_long_as_a_sentence", nn.Linear(3, 4))
