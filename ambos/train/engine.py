@@ -20,6 +20,7 @@ from ambos.train.step import Recipe, prepared
 from ambos.train.totals import Totals
 
 Runner = Callable[..., Any]
+Probe = Callable[[Any], dict[str, Tensor]]  # of the model, to numbers by name
 
 
 class Engine:
@@ -32,6 +33,7 @@ class Engine:
         self.rows = Tensor(np.zeros((), np.float32))  # of gradients that wait for an update
         self.runners: dict[Any, Runner] = {}
         self.scaler: Any = None
+        self.probes: tuple[Probe, ...] = ()  # what a step measures of its gradients
         self.recipe = Recipe()  # of the step that is made now
         self.stop_training = False
         self.history: Any = None
@@ -56,7 +58,9 @@ class Engine:
 
     def train(self, model: Any, recipe: Recipe) -> Runner:
         """The training step: takes the parts of a batch; gives what `Totals.collect` wants."""
-        return self._runner(("train", recipe), model, self._recorded_train, model, recipe)
+        return self._runner(
+            ("train", recipe, self.probes), model, self._recorded_train, model, recipe
+        )
 
     def test(self, model: Any, recipe: Recipe) -> Runner:
         """The same for evaluation."""

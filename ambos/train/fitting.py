@@ -108,7 +108,10 @@ class Fit:
         self._begin()
         engine = model.engine
         engine.stop_training, engine.history, engine.run = False, self.history, self.run
-        params = {"epochs": self.epochs, "steps": self.source.count(), "verbose": self.verbose}
+        params = {
+            "epochs": self.epochs, "steps": self.source.count(), "verbose": self.verbose,
+            "validation_freq": self.validation_freq,
+        }  # fmt: skip
         self.callbacks.bind(model, params)
         try:
             with Interrupt() as interrupt:
@@ -146,8 +149,7 @@ class Fit:
 
     def _close(self) -> None:
         averages(self.plan.optimizer, True)
-        if self.bar is not None:
-            self.bar.close()
+        self.callbacks.close()
 
     # An epoch
 

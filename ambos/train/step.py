@@ -52,6 +52,7 @@ class Step:
         self.recipe = model.engine.recipe if recipe is None else recipe
         self._output: Any = None
         self._losses: dict[str, Tensor] | None = None
+        self._probed: dict[str, Tensor] = {}
         self.is_done = False
 
     @property
@@ -91,7 +92,8 @@ class Step:
         with no_grad():
             output = tree.map(_detached, self.output)
             found = self.model.compute_metrics(self.x, self.y, output, self.sample_weight)
-        return {**{name: loss.detach() for name, loss in self._losses.items()}, **found}
+        losses = {name: loss.detach() for name, loss in self._losses.items()}
+        return {**losses, **found, **self._probed}
 
     def backward(self) -> None:
         """Add this batch to the gradients."""
@@ -117,6 +119,9 @@ class Step:
                     if parameter.grad is not None:
                         parameter.grad = parameter.grad / rows.to(parameter.grad.dtype)
                 rows.mul_(0.0)
+        with no_grad():
+            for probe in model.engine.probes:
+                self._probed |= probe(model)
         if recipe.clip_norm is not None:
             clip_grad_norm_(optimizer.parameters(), recipe.clip_norm)
         if isinstance(optimizer, LBFGS):

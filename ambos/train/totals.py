@@ -100,7 +100,9 @@ class Totals:
         for name, held in self.sums.items():
             metric = self.metrics[name]
             if metric is None:
-                found[name] = held[TOTAL].item() / max(1.0, held[ROWS].item())
+                rows = held[ROWS].item()
+                if rows:  # else it is of another pass: nobody measures it now
+                    found[name] = held[TOTAL].item() / rows
                 continue
             statistics: dict[str, Any] = {key: tensor.numpy() for key, tensor in held.items()}
             statistics |= self._rows(name)
@@ -108,7 +110,7 @@ class Totals:
                 metric.check(statistics, allow_nan=True)
             found[name] = metric.result(statistics)
         for name, metric in self.metrics.items():
-            if name not in found:  # a metric that only keeps rows
+            if metric is not None and name not in found:  # a metric that only keeps rows
                 found[name] = metric.result(self._rows(name))
         return found | {name: _plain(value) for name, value in self.last.items()}
 

@@ -35,7 +35,7 @@ def test_hooks_are_called_in_kerass_order():
         ("on_epoch_end", 0), ("on_train_end",),
     ]  # fmt: skip
     assert every.model is model
-    assert every.params == {"epochs": 1, "steps": 2, "verbose": 0}
+    assert every.params == {"epochs": 1, "steps": 2, "verbose": 0, "validation_freq": 1}
 
 
 def test_older_names_of_batch_hooks_and_numbers_that_are_read():

@@ -135,6 +135,70 @@ def test_checkpoints_of_weights_and_of_models_can_be_loaded(tmp_path):
     assert am.Model.load(tmp_path / names[0]).predict(X).shape == (48, 1)
 
 
+def test_norms_of_gradients_are_those_of_the_plain_loop_and_stay_out_of_later_trainings():
+    model, history = fitted(
+        callbacks.GradientNorms(each=True), epochs=1, batch_size=48, clip_norm=0.01
+    )
+    plain = compiled()
+    ((plain(am.tensor(X)) - am.tensor(Y)) ** 2).mean().backward()
+    grads = {name: p.grad.numpy() for name, p in plain.named_parameters()}
+    found = history.history
+    whole = np.sqrt(sum((grad.astype(np.float64) ** 2).sum() for grad in grads.values()))
+    assert found["grad_norm"][0] == pytest.approx(whole, rel=1e-5)
+    for name, grad in grads.items():
+        assert found[f"grad_norm/{name}"][0] == pytest.approx(np.linalg.norm(grad), rel=1e-5)
+    _, later = fitted(model=model)
+    assert not [name for name in later.history if "grad" in name]
+
+
+def test_the_largest_batch_that_fits_is_trained_with():
+    model = am.Sequential([nn.Linear(3, 256), nn.ReLU(), nn.Linear(256, 1)])
+    model.compile("sgd", "mse")
+    before = model.state_dict()["0.weight"].numpy().copy()
+    finder = callbacks.BatchSizeFinder(nbytes=1 << 17)
+    steps = []
+    look = callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: steps.append(
+            (finder.params["steps"], model.get_parameter("0.weight").numpy())
+        )
+    )
+    x = np.tile(X, (20, 1))
+    model.fit(x, x[:, :1], epochs=1, verbose=0, callbacks=[finder, look])
+    assert finder.batch_size in (16, 32, 64)  # of 256 float32 a row, forward and backward
+    assert steps[0][0] == len(x) / finder.batch_size
+    np.testing.assert_array_equal(steps[0][1], before)
+    with pytest.raises(ValueError, match="a batch of 1 does not fit into 4096 bytes"):
+        model.fit(x, x[:, :1], verbose=0, callbacks=[callbacks.BatchSizeFinder(nbytes=4096)])
+    with pytest.raises(ValueError, match="data comes in batches"):
+        model.fit([(x, x[:, :1])], verbose=0, callbacks=[callbacks.BatchSizeFinder()])
+
+
+class Fails(am.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        raise KeyError("mine")
+
+
+def test_an_error_leaves_everything_in_order(tmp_path):
+    model = compiled()
+    before = model.get_parameter("0.weight").numpy().copy()
+    logger = callbacks.CSVLogger(tmp_path / "log.csv")
+    given = [callbacks.LRFinder(), callbacks.GradientNorms(), logger, Fails()]
+    with pytest.raises(KeyError, match="mine"):
+        fitted(*given, model=model)
+    np.testing.assert_array_equal(model.get_parameter("0.weight").numpy(), before)
+    assert model.optimizer.lr == 0.1
+    assert logger.file is None
+    _, history = fitted(model=model)
+    assert list(history.history) == ["loss", "mae"]
+
+
+def test_numbers_of_validation_may_come_every_few_epochs():
+    stop = callbacks.EarlyStopping("val_mae", mode="max", patience=1)
+    _, history = fitted(stop, validation_data=(X, Y), validation_freq=2, epochs=9)
+    assert len(history.epoch) == 4  # the second validation was no larger
+    assert len(history.history["val_mae"]) == 2
+
+
 def test_a_profile_of_chosen_steps_is_a_trace(tmp_path):
     profiler = callbacks.Profiler(tmp_path / "trace.json", start=4, stop=6)
     fitted(profiler)

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
 from ambos.train.callbacks.base import Callback
+from ambos.train.callbacks.batch_size_finder import BatchSizeFinder
 from ambos.train.callbacks.csv_logger import CSVLogger
 from ambos.train.callbacks.dispatch import CallbackList
 from ambos.train.callbacks.early_stopping import EarlyStopping
+from ambos.train.callbacks.gradient_norms import GradientNorms
 from ambos.train.callbacks.history import History
 from ambos.train.callbacks.lambda_callback import LambdaCallback
 from ambos.train.callbacks.learning_rate_scheduler import LearningRateScheduler
@@ -21,9 +23,10 @@ from ambos.train.callbacks.terminate_on_nan import TerminateOnNaN
 from ambos.train.callbacks.timer import Timer
 
 __all__ = [
-    "EMA", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LRFinder",
-    "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint", "Profiler", "ProgressBar",
-    "ReduceLROnPlateau", "StochasticWeightAveraging", "SwapEMAWeights", "TerminateOnNaN", "Timer",
+    "EMA", "BatchSizeFinder", "CSVLogger", "Callback", "CallbackList", "EarlyStopping",
+    "GradientNorms", "History", "LRFinder", "LambdaCallback", "LearningRateScheduler",
+    "ModelCheckpoint", "Profiler", "ProgressBar", "ReduceLROnPlateau",
+    "StochasticWeightAveraging", "SwapEMAWeights", "TerminateOnNaN", "Timer",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name

@@ -37,15 +37,18 @@ class Callback(metaclass=Checked):
     """
 
     model: Any = None
-    params: Mapping[str, Any] = {}
+    params: MutableMapping[str, Any] = {}
 
     def set_model(self, model: Any) -> None:
         """The model that is trained, evaluated or asked."""
         self.model = model
 
-    def set_params(self, params: Mapping[str, Any]) -> None:
+    def set_params(self, params: MutableMapping[str, Any]) -> None:
         """What is known of the run: `epochs`, `steps` (None where nobody knows), `verbose`."""
         self.params = params
+
+    def close(self) -> None:
+        """Leave everything in order: after training, before `on_train_end`, also after an error."""
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be remembered to go on after a crash."""

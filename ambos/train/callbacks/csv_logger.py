@@ -54,7 +54,7 @@ class CSVLogger(Remembering):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin(logs)
         check_writable("CSVLogger: filename", self.filename)
-        self._close()
+        self.close()
         goes_on = self._goes_on and self.filename.exists()
         mode = "a" if self.append or goes_on else "w"
         file = self.file = self.filename.open(mode, newline="", encoding="utf-8")
@@ -81,9 +81,9 @@ class CSVLogger(Remembering):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         super().on_train_end(logs)
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self.file is not None:
             self.file.close()
             self.file = None

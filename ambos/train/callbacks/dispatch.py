@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from contextlib import ExitStack
 from typing import Any
 
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
@@ -29,7 +30,7 @@ class CallbackList:
             name: [getattr(c, name) for c in self.callbacks if listens(c, name)] for name in HOOKS
         }
 
-    def bind(self, model: Any, params: Mapping[str, Any]) -> None:
+    def bind(self, model: Any, params: MutableMapping[str, Any]) -> None:
         """Tell everybody what is trained and how."""
         for callback in self.callbacks:
             callback.set_model(model)
@@ -44,6 +45,12 @@ class CallbackList:
             except Exception as error:
                 error.add_note(_place(call, hook, args, epoch))
                 raise
+
+    def close(self) -> None:
+        """Let everybody leave things in order; the first error comes out when all have."""
+        with ExitStack() as stack:
+            for callback in self.callbacks:
+                stack.callback(callback.close)
 
     def state_dict(self) -> list[dict[str, Any]]:
         """What each callback remembers, in their order."""

@@ -53,6 +53,7 @@ class LRFinder(Callback):
         self.stop_at, self.beta = stop_at, share("LRFinder: beta", beta)
         self.rates: list[float] = []
         self.losses: list[float] = []
+        self._before: tuple[Any, ...] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         model = self.model
@@ -86,8 +87,10 @@ class LRFinder(Callback):
         if diverged or not math.isfinite(loss) or len(self.rates) == self.num_steps:
             self.model.stop_training = True
 
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        state, optimizer, random = self._before
+    def close(self) -> None:
+        if self._before is None:
+            return
+        (state, optimizer, random), self._before = self._before, None
         self.model.load_state_dict(state)
         self.model.optimizer.load_state_dict(optimizer)
         default_generator.set_state(random)

@@ -49,16 +49,15 @@ class Profiler(Callback):
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self.count += 1
         if self.count == self.steps[1]:
-            self._finish()
+            self.close()
 
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        if self.running is None and self.profile is None:
-            print(f"Profiler: training ended before step {self.steps[0]}: nothing was profiled")
-        self._finish()
-
-    def _finish(self) -> None:
+    def close(self) -> None:
         if self.running is None:
             return
         self.running.__exit__(None, None, None)
         self.profile, self.running = self.running, None
         self.profile.save(self.filename)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.profile is None:
+            print(f"Profiler: training ended before step {self.steps[0]}: nothing was profiled")

@@ -62,6 +62,9 @@ class SwapEMAWeights(Remembering):
 
     on_predict_begin, on_predict_end = on_test_begin, on_test_end
 
+    def close(self) -> None:
+        self._take_out()  # an error may have come while the averages were in
+
     def on_train_end(self, logs: Logs | None = None) -> None:
         super().on_train_end(logs)
         self._put_in()

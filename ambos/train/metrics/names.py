@@ -136,7 +136,7 @@ def better(name: str, model: Any = None) -> str:
     title = name.removeprefix("val_").removeprefix("weighted_")
     if title == "loss" or title.endswith("_loss"):
         return "min"
-    for metric in getattr(model, "metrics", None) or ():
+    for metric in [] if model is None else model.plan.metrics.each():
         if isinstance(metric, Metric) and _is(title, metric.name):
             return metric.better
     found = next((maker for known, maker in NAMES.items() if _is(title, known)), None)
