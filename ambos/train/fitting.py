@@ -15,18 +15,16 @@ import numpy as np
 
 from ambos.core import tree
 from ambos.core.errors import AmbosError, ArgumentError
-from ambos.nn.parameter import UninitializedParameter
 from ambos.optim import Optimizer
 from ambos.tensor.handle import Tensor
 from ambos.tensor.ledger import ledger
-from ambos.tensor.modes import no_grad
 from ambos.tensor.random import default_generator
 from ambos.train.batches import Batch, Source, placed
 from ambos.train.callbacks import CallbackList, History, ProgressBar
 from ambos.train.callbacks.dispatch import listed
 from ambos.train.interrupt import Interrupt
 from ambos.train.logs import LazyLogs
-from ambos.train.step import Recipe, call, prepared
+from ambos.train.step import Recipe
 
 HELD = 2  # references to logs that nobody but the loop holds
 
@@ -99,13 +97,13 @@ class Fit:
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Begin where `state` was taken."""
-        self._begin()
+        self.begin()
         self.run.load_state_dict(state)
         self.resumed = True
 
     def __call__(self) -> History:
         model, training, start = self.model, self.model.training, ledger.count
-        self._begin()
+        self.begin()
         engine = model.engine
         engine.stop_training, engine.history, engine.run = False, self.history, self.run
         params = {
@@ -130,7 +128,8 @@ class Fit:
         self.callbacks.tell("on_train_end", None)
         return self.history
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Before the first batch."""
         model, optimizer = self.model, self.plan.optimizer
         if not self.resumed:
             optimizer.zero_grad()
@@ -189,15 +188,17 @@ class Fit:
         tell, schedule = self.callbacks.tell, self.plan.schedule
         turns = schedule is not None and schedule.each == "update"
         check, engine = interrupt.check, model.engine
-        number, is_first = run.batch, engine.example is None or is_unsized(model)
+        update = engine.train(model, self.recipe)
+        collect = engine.train(model, self.recipe.collecting())
+        number, is_first = run.batch, engine.example is None
         try:
-            for batch, step, is_update in self._steps(epoch, number):
+            for batch, is_update in self.turns(epoch, number):
                 if is_first:
-                    begin_with(model, batch)
+                    note_shapes(model, batch)
                     is_first = False
                 if before:
                     tell("on_train_batch_begin", number, {}, epoch=epoch)
-                rest = step(*batch)
+                rest = (update if is_update else collect)(*batch)
                 if rest:
                     totals.collect(rest)
                 if is_update:
@@ -217,21 +218,18 @@ class Fit:
         except Exception as error:
             raise located(error, f"batch {number} of epoch {epoch}") from error.__cause__
 
-    def _steps(self, epoch: int, start: int) -> Iterator[tuple[Batch, Any, bool]]:
-        """Batches, what to do with each, and whether it completes an update."""
-        engine, model, recipe = self.model.engine, self.model, self.recipe
-        update = engine.train(model, recipe)
-        batches = self.source.batches(epoch, start)
+    def turns(self, epoch: int, start: int) -> Iterator[tuple[Batch, bool]]:
+        """Batches, and whether each completes an update."""
+        batches, recipe = self.source.batches(epoch, start), self.recipe
         if recipe.accumulate == 1:
             for batch in batches:
-                yield batch, update, True
+                yield batch, True
             return
-        collect = engine.train(model, recipe.collecting())
         count = self.source.count()
         told = self._ahead(batches) if count is None else ((b, False) for b in batches)
         for number, (batch, is_last) in enumerate(told, start + 1):
             due = is_last or number % recipe.accumulate == 0 or number == count
-            yield batch, update if due else collect, due
+            yield batch, due
 
     def _ahead(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, bool]]:
         """Each batch, and whether it is the last one, where only the next look can tell."""
@@ -291,12 +289,6 @@ def averages(optimizer: Optimizer, shown: bool) -> None:
         switch()
 
 
-def build(model: Any, batch: Batch) -> None:
-    """Give lazy layers their sizes: a forward in eval mode, which is not computed."""
-    with no_grad(), evaluating(model):
-        call(model, prepared(model, batch, Recipe())[0])
-
-
 def located(error: Exception, where: str) -> Exception:
     """The same error with the batch that it met; what a callback raised says so itself."""
     if getattr(error, "__notes__", None):
@@ -308,15 +300,8 @@ def located(error: Exception, where: str) -> Exception:
     return error
 
 
-def is_unsized(model: Any) -> bool:
-    """Has it lazy layers that wait for a first batch?"""
-    return any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters())
-
-
-def begin_with(model: Any, batch: Batch) -> None:
-    """Lazy layers get their sizes from a first batch, whose shapes `summary` shows later."""
-    if is_unsized(model):
-        build(model, batch)
+def note_shapes(model: Any, batch: Batch) -> None:
+    """Remember the shapes of a first batch, which `summary` shows later."""
     model.engine.example = tree.map(lambda leaf: Tensor(np.zeros_like(leaf)), batch[0])
 
 

@@ -55,6 +55,13 @@ class Step:
         self._probed: dict[str, Tensor] = {}
         self.is_done = False
 
+    @classmethod
+    def prepared(
+        cls, model: Any, batch: Batch, recipe: Recipe, epoch: int = 0, index: int = 0
+    ) -> Step:  # fmt: skip
+        """A step on a batch as a source gives it."""
+        return cls(model, prepared(model, batch, recipe), recipe, epoch, index)
+
     @property
     def x(self) -> Any:
         """The inputs."""

@@ -12,7 +12,7 @@ from ambos import nn
 from ambos.core import tree
 from ambos.core.arguments import checked, positive, share
 from ambos.core.dtype import DType, float32
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.tensor.handle import Tensor
 from ambos.train import saving
 from ambos.train.batches import (
@@ -25,12 +25,27 @@ from ambos.train.batches import (
 )
 from ambos.train.callbacks import CallbackList, History
 from ambos.train.engine import Engine
-from ambos.train.fitting import Fit, averages, begin_with, check_resume, evaluating, measure
+from ambos.train.fitting import Fit, averages, check_resume, evaluating, measure, note_shapes
 from ambos.train.plan import Losses, Metrics, Plan, Schedule, optimizer_of
 from ambos.train.progress import check_verbose
+from ambos.train.source import Writer
 from ambos.train.step import Recipe, Step, call
 from ambos.train.totals import Totals
 
+USUAL: dict[str, Any] = {
+    "batch_size": 32,
+    "epochs": 1,
+    "shuffle": True,
+    "seed": None,
+    "accumulate": 1,
+    "clip_norm": None,
+    "precision": None,
+    "class_weight": None,
+    "initial_epoch": 0,
+    "validation_split": 0.0,
+    "validation": False,
+    "sample_weight": False,
+}  # what `loop_source` writes where nothing is said
 EVALUATION_BATCH = 256  # examples at a time where no gradients are kept
 
 
@@ -251,11 +266,11 @@ class Trainable(nn.Module):
         run = Fit(self, source, validation, recipe, epochs, callbacks, verbose, validation_freq)
         run.run.epoch = initial_epoch
         plan.sources["fit"] = {
-            "batch_size": batch_size or 32, "epochs": epochs, "shuffle": shuffle,
-            "seed": getattr(source, "seed", None),
+            "batch_size": batch_size or 32, "epochs": epochs, "shuffle": shuffle, "seed": seed,
             "accumulate": accumulate, "clip_norm": clip_norm, "precision": precision,
             "class_weight": dict(recipe.class_weight) or None, "initial_epoch": initial_epoch,
-            "validation_split": validation_split,
+            "validation_split": validation_split, "validation": validation_data is not None,
+            "sample_weight": sample_weight is not None,
         }  # fmt: skip
         if resume is not None:
             run.resume(check_resume(resume))
@@ -330,6 +345,36 @@ class Trainable(nn.Module):
             raise ArgumentError(
                 f"{op}: got an iterable of batches and sample_weight; need it as their third part"
             )
+
+    @checked
+    def loop_source(self, **arguments: Any) -> str:
+        """The text of a plain Python loop which, executed with `model`, `x` and `y`, gives the
+        weights that `fit` gives, bit by bit. `arguments` are those of `fit`; without any, those of
+        the last call of it. Validation data is called `x_val` and `y_val` there.
+
+        Errors: ArgumentError for a model with a `train_step` of its own.
+
+        Example:
+            >>> import ambos as am
+            >>> model = am.Sequential([am.nn.Linear(2, 1)])
+            >>> model.compile("sgd", "mse")
+            >>> "loss = F.mse_loss(output, targets)" in model.loop_source(epochs=3)
+            True
+        """
+        if type(self).train_step is not Trainable.train_step:
+            raise ArgumentError(
+                f"loop_source: {type(self).__name__} has a train_step of its own; need to read that"
+            )
+        known = USUAL if arguments else USUAL | self.plan.sources.get("fit", {})
+        strange = [name for name in arguments if name not in known]
+        if strange:
+            raise UnknownNameError(
+                f"loop_source: unknown argument {strange[0]!r}; known: {', '.join(known)}"
+                f"{suggest(strange[0], known)}"
+            )
+        if "class_weight" in arguments:
+            arguments["class_weight"] = dict(class_weights_of(arguments["class_weight"])) or None
+        return Writer(self, known | arguments).text()
 
     # Evaluation and prediction
 
@@ -444,7 +489,7 @@ class Trainable(nn.Module):
         """
         recipe, plan = Recipe(class_weight=class_weights_of(class_weight)), self.plan
         batch = self._batch("train_on_batch", x, y, sample_weight)
-        begin_with(self, batch)
+        note_shapes(self, batch)
         if not plan.optimizer.param_groups:
             plan.optimizer.attach(self.named_parameters())
         self.train()

@@ -1,0 +1,99 @@
+"""`am.loop`: the pieces of `fit`, one batch at a time, in a loop of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ambos.core.arguments import checked, positive
+from ambos.core.errors import ArgumentError
+from ambos.tensor.live import evaluate
+from ambos.train.fitting import Fit, averages, located, note_shapes
+from ambos.train.step import Recipe, Step
+from ambos.train.trainable import Trainable, class_weights_of
+
+
+@checked
+def loop(
+    model: Any,
+    x: Any,
+    y: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    shuffle: bool = True,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    seed: int | None = None,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    precision: str | None = None,
+) -> Iterator[Step]:
+    """The steps of `model.fit(x, y, ...)`, each with what it is made of: `step.batch`,
+    `step.output`, `step.loss`, `step.backward()`, `step.update()`, `step.epoch`, `step.index`,
+    `step.logs`. Nothing happens that is not called.
+
+    Calling `backward` and `update` for each gives the weights that `fit` gives, bit by bit.
+
+    Errors: as `fit`.
+
+    Example:
+        >>> import numpy as np
+        >>> import ambos as am
+        >>> model = am.Sequential([am.nn.Linear(2, 1)])
+        >>> model.compile("sgd", "mse")
+        >>> for step in am.loop(model, np.ones((4, 2)), np.ones((4, 1)), batch_size=2):
+        ...     step.backward()
+        ...     step.update()
+        ...     print(step.epoch, step.index, step.loss.shape)
+        0 0 ()
+        0 1 ()
+    """
+    if not isinstance(model, Trainable):
+        raise ArgumentError(
+            f"loop: got {type(model).__name__}; need a compiled model: am.Model(module)"
+        )
+    positive("loop: epochs", epochs)
+    model.plan  # noqa: B018  # raises before anything is read
+    recipe = Recipe(accumulate, clip_norm, precision, class_weights_of(class_weight))
+    source, _ = model._training_data(
+        x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, 0.0
+    )
+    run = Fit(model, source, None, recipe, epochs, None, 0)
+    run.run.epoch = initial_epoch
+    return _steps(model, run)
+
+
+def _steps(model: Any, fit: Fit) -> Iterator[Step]:
+    run, training, schedule = fit.run, model.training, model.plan.schedule
+    optimizer = model.plan.optimizer
+    fit.begin()
+    model.engine.run = run
+    try:
+        for epoch in range(run.epoch, fit.epochs):
+            run.epoch, number = epoch, 0
+            model.train()
+            averages(optimizer, False)
+            if schedule is not None:
+                schedule.begin(optimizer, run.updates)
+            for number, (batch, due) in enumerate(fit.turns(epoch, 0)):
+                try:
+                    if model.engine.example is None:
+                        note_shapes(model, batch)
+                    recipe = fit.recipe if due else fit.recipe.collecting()
+                    step = Step.prepared(model, batch, recipe, epoch, number)
+                except Exception as error:
+                    raise located(error, f"batch {number} of epoch {epoch}") from error.__cause__
+                yield step
+                evaluate([*model.buffers(), model.engine.rows])
+                run.batch = number + 1
+                if due:
+                    run.updates += 1
+                    if schedule is not None and schedule.each == "update":
+                        schedule.step(optimizer, run.updates)
+            if schedule is not None and schedule.each == "epoch":
+                schedule.step(optimizer, epoch + 1)
+    finally:
+        averages(optimizer, True)
+        model.train(training)

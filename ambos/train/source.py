@@ -1,0 +1,147 @@
+"""`fit` written out as a plain loop, for whoever wants to go on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ambos.train.names import LOSSES
+
+INDENT = "    "
+
+
+class Writer:
+    """The text of a loop that does what `fit` does with these arguments."""
+
+    def __init__(self, model: Any, given: Mapping[str, Any]) -> None:
+        self.model, self.plan, self.given = model, model.plan, given
+        self.weighted = given["class_weight"] is not None or given["sample_weight"]
+        self.schedule = self.plan.schedule
+
+    def text(self) -> str:
+        """All of it."""
+        body = [*self._head(), *self._preparation(), ""]
+        body.append(f"for epoch in range({self.given['initial_epoch']}, {self.given['epochs']}):")
+        body += [INDENT + line if line else "" for line in self._epoch()]
+        return "\n".join(body) + "\n"
+
+    def _head(self) -> Iterator[str]:
+        yield "# What model.fit does, written out: `model`, `x` and `y` are yours."
+        yield "import numpy as np"
+        yield ""
+        yield "import ambos as am"
+        yield "import ambos.nn.functional as F"
+        yield "from ambos.data import DataLoader"
+        if self.given["clip_norm"] is not None:
+            yield "from ambos.nn.utils import clip_grad_norm_"
+        yield ""
+
+    def _preparation(self) -> Iterator[str]:
+        given = self.given
+        yield "optimizer = model.optimizer"
+        yield "if not optimizer.param_groups:"
+        yield INDENT + "optimizer.attach(model.named_parameters())"
+        columns = ["x", "y", *(["sample_weight"] if given["sample_weight"] else [])]
+        for name in columns:
+            yield (f"{name} = np.asarray({name}, None if np.asarray({name}).dtype.kind in 'iub' "
+                   "else 'float32')")  # fmt: skip
+        if given["validation_split"]:
+            yield f"kept = int(np.floor(len(x) * (1.0 - {given['validation_split']})))"
+            for name in columns[:2]:
+                yield f"{name}_val, {name} = {name}[kept:], {name}[:kept]"
+            for name in columns[2:]:
+                yield f"{name} = {name}[:kept]"
+        seed = "" if given["seed"] is None else f", seed={given['seed']}"
+        order = f", shuffle=True{seed}" if given["shuffle"] else ""
+        arrays = f"({', '.join(columns)})"
+        yield f"loader = DataLoader({arrays}, batch_size={given['batch_size']}{order})"
+        if given["initial_epoch"]:
+            yield f"loader.set_epoch({given['initial_epoch']})"
+        if given["class_weight"] is not None:
+            weights = given["class_weight"]
+            table = [weights.get(label, 1.0) for label in range(max(weights) + 1)]
+            yield f"class_weight = am.tensor({table})  # by class"
+        if self.schedule is not None:
+            yield "schedule = model.plan.schedule.given"
+            if self.schedule.is_function:
+                yield "updates = 0"
+
+    def _epoch(self) -> Iterator[str]:
+        given = self.given
+        yield "model.train()"
+        if hasattr(self.plan.optimizer, "train"):
+            yield "optimizer.train()"
+        if self.schedule is not None and self.schedule.is_function:
+            yield "optimizer.lr = schedule(updates)"
+        yield "total, rows = 0.0, 0"
+        accumulating = given["accumulate"] > 1
+        if accumulating:
+            yield "waiting = 0  # rows whose gradients are not used yet"
+        columns = "inputs, targets" + (", weight" if given["sample_weight"] else "")
+        if accumulating:
+            yield f"for number, ({columns}) in enumerate(loader, 1):"
+        else:
+            yield f"for {columns} in loader:"
+        yield from (INDENT + line for line in self._step())
+        yield INDENT + "total, rows = total + loss.item() * len(targets), rows + len(targets)"
+        if self.schedule is not None and self.schedule.each == "epoch":
+            yield "schedule.step()"
+        if hasattr(self.plan.optimizer, "eval"):
+            yield "optimizer.eval()"
+        yield 'print(f"epoch {epoch + 1}: loss {total / rows:.4f}")'
+        if given["validation_split"] or given["validation"]:
+            yield from self._validation()
+
+    def _step(self) -> Iterator[str]:
+        given = self.given
+        if given["class_weight"] is not None:
+            yield f"weight = class_weight[targets]{' * weight' * bool(given['sample_weight'])}"
+        forward = ["output = model(inputs)", f"loss = {self._loss(self.weighted)}"]
+        if given["precision"] not in (None, "float32"):
+            yield f"with am.autocast(am.{given['precision']}):"
+            forward = [INDENT + line for line in forward]
+        yield from forward
+        if given["accumulate"] == 1:
+            yield "loss.backward()"
+            yield from self._update()
+            return
+        yield "(loss * float(len(targets))).backward()"
+        yield "waiting += len(targets)"
+        yield f"if number % {given['accumulate']} == 0 or number == len(loader):"
+        yield INDENT + "for parameter in optimizer.parameters():  # as of one large batch"
+        yield INDENT * 2 + "if parameter.grad is not None:"
+        yield INDENT * 3 + "parameter.grad = parameter.grad / waiting"
+        yield INDENT + "waiting = 0"
+        yield from (INDENT + line for line in self._update())
+
+    def _update(self) -> Iterator[str]:
+        if self.given["clip_norm"] is not None:
+            yield f"clip_grad_norm_(optimizer.parameters(), {self.given['clip_norm']})"
+        yield "optimizer.step()"
+        yield "optimizer.zero_grad()"
+        if self.schedule is not None and self.schedule.is_function:
+            yield "updates += 1"
+            yield "optimizer.lr = schedule(updates)"
+        elif self.schedule is not None and self.schedule.each == "update":
+            yield "schedule.step()"
+
+    def _loss(self, weighted: bool) -> str:
+        function = next((f for f in LOSSES.values() if f is self.plan.losses.spec), None)
+        if function is None:
+            weight = "weight" if weighted else "None"
+            return f"model.compute_loss(inputs, targets, output, {weight})"
+        name = f"F.{function.__name__}"
+        if weighted:
+            return f'({name}(output, targets, reduction="none") * weight).mean()'
+        return f"{name}(output, targets)"
+
+    def _validation(self) -> Iterator[str]:
+        yield "model.eval()"
+        yield "total, rows = 0.0, 0"
+        yield "with am.no_grad():"
+        size = max(self.given["batch_size"], 128)
+        yield INDENT + f"for inputs, targets in DataLoader((x_val, y_val), batch_size={size}):"
+        yield INDENT * 2 + "output, count = model(inputs), len(targets)"
+        yield INDENT * 2 + f"total += {self._loss(False)}.item() * count"
+        yield INDENT * 2 + "rows += count"
+        yield 'print(f"  held out: loss {total / rows:.4f}")'

@@ -1,0 +1,89 @@
+"""One path in small steps: `fit`, the open loop and the printed loop give the same bits."""
+
+import numpy as np
+import pytest
+
+import ambos as am
+from ambos import nn, optim
+
+STREAM = np.random.RandomState(0)
+X = STREAM.randn(30, 4)
+Y = (X[:, 0] > 0).astype(np.int64)
+W = STREAM.rand(30)
+
+
+def network(schedule=None, loss="cross_entropy"):
+    am.manual_seed(0)
+    model = am.Sequential([nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.25), nn.LazyLinear(2)])
+    rule = optim.AdamW(model.parameters(), lr=0.05)
+    if schedule == "epoch":
+        schedule = optim.StepLR(rule, 1, 0.5)
+    model.compile(rule, loss, schedule=schedule)
+    return model
+
+
+def tensors(model):
+    return {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+CASES = {
+    "scheduled": ({"batch_size": 16}, {"schedule": lambda update: 0.1 * 0.9**update}),
+    "accumulated": ({"accumulate": 2, "batch_size": 7, "shuffle": False, "clip_norm": 0.05}, {}),
+    "weighted": (
+        {"class_weight": {1: 2.5}, "sample_weight": W, "initial_epoch": 1}, {"schedule": "epoch"},
+    ),
+    "validated": (
+        {"validation_split": 0.2, "seed": 3}, {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fit_the_open_loop_and_the_printed_loop_give_the_same_bits(case, capsys):
+    arguments, options = CASES[case]
+    arguments = {"batch_size": 8, "epochs": 2, **arguments}
+    fitted = network(**options)
+    fitted.fit(X, Y, verbose=0, **arguments)
+    wanted = tensors(fitted)
+
+    written = network(**options)
+    names = {"model": written, "x": X, "y": Y, "sample_weight": W}
+    exec(fitted.loop_source(), names)
+    shown = capsys.readouterr().out
+    assert f"loss {fitted.history.history['loss'][-1]:.4f}" in shown
+    if case == "validated":
+        assert f"held out: loss {fitted.history.history['val_loss'][-1]:.4f}" in shown
+    open_ended = network(**options)
+    arguments.pop("validation_split", None)
+    rows = slice(0, 24) if case == "validated" else slice(None)
+    if case == "weighted":
+        arguments["sample_weight"] = W[rows]
+    for step in am.loop(open_ended, X[rows], Y[rows], **arguments):
+        step.backward()
+        step.update()
+    for model in (written, open_ended):
+        for name, value in tensors(model).items():
+            np.testing.assert_array_equal(value, wanted[name], err_msg=name)
+
+
+def test_a_step_has_its_pieces_and_does_nothing_unasked():
+    model = network()
+    model.compile("sgd", "cross_entropy", ["accuracy"])
+    before, seen = tensors(model)["0.weight"], []
+    for step in am.loop(model, X, Y, epochs=2, batch_size=16, shuffle=False):
+        seen.append((step.epoch, step.index, tuple(step.batch[0].shape)))
+        assert step.loss.requires_grad
+        assert set(step.logs) == {"loss", "accuracy"}
+    assert seen == [(0, 0, (16, 4)), (0, 1, (14, 4)), (1, 0, (16, 4)), (1, 1, (14, 4))]
+    np.testing.assert_array_equal(tensors(model)["0.weight"], before)
+
+
+def test_a_source_for_arguments_that_are_given():
+    model = network()
+    text = model.loop_source(clip_norm=2.0, epochs=7)
+    assert "clip_grad_norm_(optimizer.parameters(), 2.0)" in text
+    assert "range(0, 7)" in text
+    with pytest.raises(TypeError, match="Did you mean 'clip_norm'"):
+        model.loop_source(clipnorm=1.0)
+    with pytest.raises(ValueError, match=r"need a compiled model: am.Model\(module\)"):
+        am.loop(nn.Linear(1, 1), X, Y)
