@@ -12,6 +12,7 @@ from ambos.graph.lines import enter, leave
 from ambos.nn import hooks, state
 from ambos.nn.composition import Composition
 from ambos.nn.hookable import Hookable
+from ambos.nn.html import html_of
 from ambos.nn.parameter import Buffer, Parameter, Unsized, assign
 from ambos.nn.paths import blame
 from ambos.nn.trees import register_modules
@@ -482,6 +483,9 @@ class Module(Hookable, metaclass=ModuleType):
             return f"{kind}({extra})"
         body = "\n".join([f"  {extra}"] * bool(extra) + lines)
         return f"{kind}(\n{body}\n)"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 register_modules(Module)

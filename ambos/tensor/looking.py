@@ -12,6 +12,7 @@ from ambos.core.dtype import DType, bfloat16
 from ambos.core.errors import ArgumentError, DTypeError, ScalarError, ShapeError
 from ambos.core.shape import Shape, normalize_axis
 from ambos.graph.node import Node
+from ambos.tensor import html
 from ambos.tensor.array import Array
 from ambos.tensor.capsules import CPU, capsule_of
 from ambos.tensor.live import evaluate
@@ -191,6 +192,13 @@ class Looking:
             made_by = getattr(self, "grad_fn", None)
             notes.append(f"grad_fn=<{made_by}>" if made_by else "requires_grad=True")
         return describe(self.numpy(), self.dtype, notes)
+
+    def _repr_html_(self) -> str:
+        return html.html_of(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What notebooks show, which ask for the text as well: neither computes a large graph."""
+        return {"text/plain": html.text_of(self), "text/html": html.html_of(self)}
 
     def __format__(self, spec: str) -> str:
         if self._node.shape == ():

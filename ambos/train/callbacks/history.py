@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ambos.tensor.ledger import Compilation
+from ambos.train import charts
 from ambos.train.callbacks.base import Callback, Logs
 
 
@@ -46,6 +47,17 @@ class History(Callback):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.history = {name: list(values) for name, values in state["history"].items()}
         self.epoch = list(state["epoch"])
+
+    def plot(self, metrics: Any = None, log: bool = False) -> Any:
+        """Draw the metrics by epoch, training and validation together, with matplotlib; returns
+        the figure. `metrics` are names without "val_" (all by default); `log` scales the values.
+
+        Errors: ArgumentError for a name that is not in the history, or before the first epoch.
+        """
+        return charts.plot(self, metrics, log)
+
+    def _repr_html_(self) -> str:
+        return charts.html_of(self)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {_short(values[-1])}" for name, values in self.history.items())
