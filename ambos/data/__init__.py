@@ -4,7 +4,10 @@ from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
 from ambos.data import cache, streams  # noqa: F401  (stages of pipelines register themselves)
+from ambos.data.archives import from_tfrecord, from_webdataset
+from ambos.data.arrays import from_hdf5, from_npy, from_npz
 from ambos.data.collate import default_collate, default_convert
+from ambos.data.columns import from_arrow, from_csv, from_parquet
 from ambos.data.combining import (
     ChainDataset,
     ConcatDataset,
@@ -14,6 +17,8 @@ from ambos.data.combining import (
 )
 from ambos.data.dataset import ArrayDataset, Dataset, IterableDataset, TensorDataset
 from ambos.data.digits import digits
+from ambos.data.folders import ImageFolder
+from ambos.data.hugging_face import from_huggingface
 from ambos.data.information import WorkerInfo, get_worker_info
 from ambos.data.loader import DataLoader
 from ambos.data.public_sets import cifar10, cifar100, fashion_mnist, kmnist, mnist
@@ -31,10 +36,12 @@ from ambos.data.tables import breast_cancer, diabetes, feature_names, iris, wine
 
 __all__ = [
     "ArrayDataset", "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset",
-    "DistributedSampler", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler",
-    "StackDataset", "Subset", "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler",
-    "WorkerInfo", "breast_cancer", "cifar10", "cifar100", "default_collate", "default_convert",
-    "diabetes", "digits", "fashion_mnist", "feature_names", "get_worker_info", "iris", "kmnist",
+    "DistributedSampler", "ImageFolder", "IterableDataset", "RandomSampler", "Sampler",
+    "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler", "TensorDataset",
+    "WeightedRandomSampler", "WorkerInfo", "breast_cancer", "cifar10", "cifar100",
+    "default_collate", "default_convert", "diabetes", "digits", "fashion_mnist", "feature_names",
+    "from_arrow", "from_csv", "from_hdf5", "from_huggingface", "from_npy", "from_npz",
+    "from_parquet", "from_tfrecord", "from_webdataset", "get_worker_info", "iris", "kmnist",
     "mnist", "random", "random_split", "wine",
 ]  # fmt: skip
 

@@ -333,4 +333,6 @@ def is_stream(dataset: Any) -> bool:
     """Can it be read in its own order only?"""
     if isinstance(dataset, Dataset):
         return not dataset.indexable
-    return hasattr(dataset, "__iter__") and not hasattr(dataset, "__getitem__")
+    # PyTorch's streams inherit a __getitem__ that only raises.
+    named = any(base.__name__ == "IterableDataset" for base in type(dataset).__mro__)
+    return hasattr(dataset, "__iter__") and (named or not hasattr(dataset, "__getitem__"))

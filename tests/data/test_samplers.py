@@ -197,6 +197,20 @@ class Stateful:
         self.start = state["start"]
 
 
+class TheirStream(theirs.IterableDataset):
+    """As somebody wrote it for PyTorch; its base class has a `__getitem__`."""
+
+    def __iter__(self):
+        return iter(range(5))
+
+
+def test_datasets_of_pytorch():
+    assert [b.tolist() for b in ours.DataLoader(TheirStream(), 2)] == [[0, 1], [2, 3], [4]]
+    rows = theirs.TensorDataset(torch.arange(3), torch.ones(3))
+    ((x, y),) = ours.DataLoader(rows, 3)
+    assert (x.tolist(), y.dtype.name) == ([0, 1, 2], "float32")
+
+
 def test_samplers_of_others():
     make = lambda: ours.DataLoader(np.arange(5), sampler=Stateful())
     loader = make()
