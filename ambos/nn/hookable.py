@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ambos.nn.hooks import EVERYWHERE, Call, Hook, Table, add
@@ -64,11 +65,41 @@ class Hookable:
         """Call `hook(module, incompatible_keys)` once a state was loaded."""
         return add(self._hooks, Hook("load", hook))
 
-    def called(self, kind: str, *args: Any) -> None:
-        """Call the hooks of one kind."""
+    def _register_state_dict_hook(self, hook: Call) -> Removable:
+        """As `register_state_dict_post_hook`; what the hook returns, unless None, replaces the
+        state."""
+        return add(self._hooks, Hook("state_replaced", hook))
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Call, with_module: bool = False
+    ) -> Removable:
+        """As `register_load_state_dict_pre_hook`, whose hook is not given the module, unless
+        `with_module`."""
+        call = hook if with_module else Unbound(hook)
+        return add(self._hooks, Hook("load_pre", call))
+
+    def called(self, kind: str, *args: Any) -> Any:
+        """Call the hooks of one kind; what the last of them returned, unless that is None."""
+        found = None
         for hook in [*self._hooks.values()]:
             if hook.kind == kind:
-                hook.call(self, *args)
+                result = hook.call(self, *args)
+                found = found if result is None else result
+        return found
+
+    def has_hook(self, kind: str) -> bool:
+        """Are there hooks of this kind?"""
+        return any(hook.kind == kind for hook in self._hooks.values())
+
+
+@dataclass(frozen=True)
+class Unbound:
+    """A hook that is not told whose it is; a class, so that modules can be pickled."""
+
+    hook: Call
+
+    def __call__(self, module: Any, *args: Any) -> Any:
+        return self.hook(*args)
 
 
 def register_module_forward_pre_hook(hook: Call) -> Removable:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-from ambos.core.arguments import Checked, checked
+from ambos.core.arguments import Checked
 from ambos.core.errors import ArgumentError, DTypeError, UnknownNameError, suggest
 from ambos.core.misuse import misfit
 from ambos.graph.lines import enter, leave
 from ambos.nn import hooks, state
 from ambos.nn.composition import Composition
-from ambos.nn.hookable import Hookable
 from ambos.nn.html import html_of
 from ambos.nn.parameter import Buffer, Parameter, Unsized, assign
 from ambos.nn.paths import blame
+from ambos.nn.stateful import Stateful
 from ambos.nn.trees import register_modules
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
@@ -46,7 +46,7 @@ class ModuleType(Checked):
         return module
 
 
-class Module(Hookable, metaclass=ModuleType):
+class Module(Stateful, metaclass=ModuleType):
     """Base of every layer and network: assign layers and parameters, write `forward`, call it.
 
     Errors: ArgumentError when called without a `forward` of its own; UnknownNameError for an
@@ -427,37 +427,6 @@ class Module(Hookable, metaclass=ModuleType):
     def bfloat16(self) -> Self:
         """Every floating parameter and buffer as bfloat16."""
         return self.to("bfloat16")
-
-    # State
-
-    may_lack: ClassVar[tuple[str, ...]] = ()  # own tensors that older states do without
-
-    def state_dict(self, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Parameters and persistent buffers under PyTorch's names; the tensors are detached, unless
-        `keep_vars`. Changed in place they change the module; else each is a snapshot."""
-        found: dict[str, Tensor] = {}
-        state.collect(self, prefix, keep_vars, found)
-        return found
-
-    @checked
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> state.Mismatch:
-        """Take over the numbers of `state_dict` (tensors, NumPy arrays or torch tensors), and their
-        dtypes as well with `assign`. Returns missing and unexpected keys.
-
-        Errors: ArgumentError that names missing and unexpected keys and those nearest to them
-            (unless not `strict`), and ShapeError for shapes that differ; the module is unchanged
-            after an error.
-        """
-        found = state.load(self, state_dict, strict, assign)
-        for module in self.modules():
-            module.after_load()
-            module.called("load", found)
-        return found
-
-    def after_load(self) -> None:
-        """Called when a state was loaded; lazy layers take their sizes from it."""
 
     # Printing
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,18 +16,21 @@ from ambos.nn.parameter import Unsized, assign
 from ambos.tensor.handle import Tensor
 
 
-class Module(Protocol):
+class Stateful(Protocol):
     """What is asked of a module here."""
 
     _parameters: dict[str, Any]
     _buffers: dict[str, Any]
     _modules: dict[str, Any]
     _transient: set[str]
-    may_lack: ClassVar[tuple[str, ...]]
 
     def called(self, kind: str, *args: Any) -> None: ...
 
-    def named_modules(self) -> Iterable[tuple[str, Any]]: ...
+    def has_hook(self, kind: str) -> bool: ...
+
+    def after_load(self) -> None: ...
+
+    def _load_from_state_dict(self, *args: Any) -> None: ...
 
 
 class Mismatch(NamedTuple):
@@ -45,19 +50,20 @@ def join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def entries(module: Module, prefix: str = "") -> dict[str, Tensor]:
+def entries(module: Stateful, prefix: str = "") -> dict[str, Tensor]:
     """Parameters and persistent buffers by name, the handles themselves.
 
     A module shared by two parents is listed under both names, as in PyTorch.
     """
-    found = {join(prefix, name): tensor for name, tensor in _own(module)}
+    found = {join(prefix, name): tensor for name, tensor in own(module)}
     for name, child in module._modules.items():
         if child is not None:
             found |= entries(child, join(prefix, name))
     return found
 
 
-def _own(module: Module) -> Iterator[tuple[str, Tensor]]:
+def own(module: Stateful) -> Iterator[tuple[str, Tensor]]:
+    """What of a state is this module's, and not of one below."""
     for name, parameter in module._parameters.items():
         if parameter is not None:
             yield name, parameter
@@ -66,61 +72,114 @@ def _own(module: Module) -> Iterator[tuple[str, Tensor]]:
             yield name, buffer
 
 
-def collect(module: Module, prefix: str, keep_vars: bool, into: dict[str, Tensor]) -> None:
-    """Put the state of a module and of all below it into a dict, calling their hooks."""
-    start = f"{prefix.removesuffix('.')}." if prefix else ""
-    module.called("state_pre", start, keep_vars)
-    for name, tensor in _own(module):
-        into[start + name] = tensor if keep_vars else tensor.data
-    for name, child in module._modules.items():
-        if child is not None:
-            collect(child, start + name, keep_vars, into)
-    module.called("state", into, start, {})
+class Loading:
+    """A state on its way into a module: all of it is checked before any of it is assigned."""
+
+    def __init__(self, title: str, assigned: bool) -> None:
+        self.title, self.assigned = title, assigned
+        self.misfits: list[str] = []  # shapes that differ
+        self.values: list[tuple[Tensor, Tensor]] = []
+        self.extras: list[tuple[Any, Any]] = []  # modules, and what they take besides tensors
+
+    def take(self, key: str, target: Tensor, given: Any) -> None:
+        """Note that `target` becomes `given`, if it fits."""
+        value = _tensor(f"{self.title}: {key}", given)
+        if isinstance(target, Unsized):
+            fits, need = target.admits(value.shape), target.pattern
+        else:
+            if value.shape == (1,) and target.shape == ():  # as PyTorch saved numbers once
+                value = value.reshape(())
+            fits, need = value.shape == target.shape, target.shape
+        if fits:
+            if not self.assigned:
+                value = _cast(f"{self.title}: {key}", value, target.dtype)
+            self.values.append((target, value))
+        else:
+            shown = str(need).replace("None", "any")
+            self.misfits.append(f"{key} is {value.shape} in the state and {shown} in the module")
+
+    def check(self) -> None:
+        """Raise ShapeError for what does not fit."""
+        if self.misfits:
+            raise ShapeError(f"{self.title}: {'; '.join(self.misfits)}; need equal shapes. "
+                             "Nothing was changed")  # fmt: skip
+
+    @contextmanager
+    def assign(self) -> Iterator[None]:
+        """Assign everything; an error meanwhile or inside gives every tensor its numbers back."""
+        former = [(t, t.detach()) for t, _ in self.values if not isinstance(t, Unsized)]
+        try:
+            for target, value in self.values:
+                assign(target, value)
+            for module, value in self.extras:
+                module.set_extra_state(value)
+            yield
+        except BaseException:
+            for target, value in former:
+                assign(target, value)
+            raise
 
 
-def load(module: Module, given: Mapping[str, Any], strict: bool, assigned: bool) -> Mismatch:
+_under_way: ContextVar[Loading | None] = ContextVar("loading", default=None)
+
+
+@contextmanager
+def loading(title: str) -> Iterator[Loading]:
+    """The load that is under way, or one of a module's own, which is done at the end."""
+    known = _under_way.get()
+    plan = known or Loading(title, assigned=False)
+    yield plan
+    if known is None:
+        plan.check()
+        with plan.assign():
+            pass
+
+
+def load(module: Stateful, given: Mapping[Any, Any], strict: bool, assigned: bool) -> Mismatch:
     """Check everything, then assign everything."""
     title = f"{type(module).__name__}.load_state_dict"
     if not isinstance(given, Mapping):
         raise ArgumentError(
             f"{title}: got {type(given).__name__}; need a mapping of names to arrays"
         )
-    given = _prepared(title, module, given, strict)
-    targets = entries(module)
-    excused = {join(path, name) for path, m in module.named_modules() for name in m.may_lack}
-    missing = [key for key in targets if key not in given and key not in excused]
-    unexpected = [key for key in given if key not in targets]
-    if strict and (missing or unexpected):
-        raise ArgumentError(_keys_differ(title, targets, missing, unexpected))
-    values, problems = {}, []
-    for key, target in targets.items():
-        if key not in given:
-            continue
-        value = _tensor(f"{title}: {key}", given[key])
-        if isinstance(target, Unsized):
-            fits, need = target.admits(value.shape), target.pattern
-        else:
-            fits, need = value.shape == target.shape, target.shape
-        if not fits:
-            shown = str(need).replace("None", "any")
-            problems.append(f"{key} is {value.shape} in the state and {shown} in the module")
-        values[key] = value
-    if problems:
-        raise ShapeError(f"{title}: {'; '.join(problems)}; need equal shapes. Nothing was changed")
-    if not assigned:
-        values = {k: _cast(f"{title}: {k}", v, targets[k].dtype) for k, v in values.items()}
-    for key, value in values.items():
-        assign(targets[key], value)
-    return Mismatch(missing, unexpected)
+    names = {key: value for key, value in given.items() if isinstance(key, str)}
+    found, problems = Mismatch([], [key for key in given if key not in names]), list[str]()
+    notes = getattr(given, "_metadata", None) or {}
+    order: list[Stateful] = []  # children before their parents
 
+    def visit(inner: Stateful, below: dict[str, Any], prefix: str) -> None:
+        note = dict(notes.get(prefix[:-1], {}))
+        if assigned:
+            note["assign_to_params_buffers"] = True
+        inner._load_from_state_dict(below, prefix, note, True, *found, problems)
+        for name, child in inner._modules.items():
+            if child is not None:
+                start = f"{prefix}{name}."
+                kept = {key: value for key, value in below.items() if key.startswith(start)}
+                visit(child, kept, start)
+        order.append(inner)
 
-def _prepared(title: str, module: Module, given: Mapping[str, Any], strict: bool) -> dict[str, Any]:
-    """The state once hooks have seen it."""
-    found, problems = dict(given), list[str]()
-    for path, inner in module.named_modules():
-        inner.called("load_pre", found, f"{path}." if path else "", {}, strict, [], [], problems)
+    def strictly() -> None:
+        if strict and any(found):
+            raise ArgumentError(_keys_differ(title, entries(module), *found))
+
+    plan = Loading(title, assigned)
+    token = _under_way.set(plan)
+    try:
+        visit(module, names, "")
+    finally:
+        _under_way.reset(token)
     if problems:
         raise ArgumentError(f"{title}: {'; '.join(problems)}. Nothing was changed")
+    if not any(inner.has_hook("load") for inner in order):
+        strictly()
+    plan.check()
+    with plan.assign():
+        for inner in order:
+            inner.called("load", found)  # it may take keys out of what was found
+        strictly()
+    for inner in order:
+        inner.after_load()
     return found
 
 
