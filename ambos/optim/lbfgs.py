@@ -108,8 +108,8 @@ class LBFGS(Optimizer):
         with self.all_or_nothing(), no_grad():
             return Descent(self, closure).run()
 
-    def state_dict(self) -> dict[str, Any]:
-        found = super().state_dict()
+    def taken_down(self) -> dict[str, Any]:
+        found = super().taken_down()
         for state in found["state"].values():
             for key in HISTORY:
                 rows = state.get(key)

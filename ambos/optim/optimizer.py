@@ -15,13 +15,13 @@ from ambos.core.errors import ArgumentError
 from ambos.optim import saved
 from ambos.optim.clock import Clock, Tick
 from ambos.optim.groups import Grouped, settings_of
+from ambos.optim.hooked import Hooked
 from ambos.optim.saved import State
 from ambos.optim.settings import Group, rate_of
 from ambos.tensor.array import Array
 from ambos.tensor.given import leaf_of
 from ambos.tensor.guards import Same
 from ambos.tensor.handle import Tensor, wrap
-from ambos.tensor.hooks import Removable, enroll
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import enable_grad, no_grad
 from ambos.tensor.operands import expand_to
@@ -29,12 +29,11 @@ from ambos.tensor.parts import view_as_complex, view_as_real
 from ambos.tensor.resting import rebind
 from ambos.tensor.tracing import current, guard, host_value, makeup
 
-Hook = Callable[..., Any]
 Scalars = tuple[Any, ...]  # what the parameters of a group have in common in a step
 PATIENCE = 10  # steps without a gradient, before somebody is told
 
 
-class Optimizer(Grouped):
+class Optimizer(Hooked, Grouped):
     """Base of update rules.
 
     A rule defines `defaults` through its constructor, `slots` for what it remembers about each
@@ -57,12 +56,11 @@ class Optimizer(Grouped):
 
     def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
         self.state = {}
-        self.pre_hooks: dict[int, Hook] = {}
-        self.post_hooks: dict[int, Hook] = {}
         self.stepped = False  # a schedule may only follow
         self._data: dict[tuple[int, str, int], tuple[float, Tensor]] = {}
         self._waiting: tuple[int, list[Tensor]] | None = 0, []
-        super().__init__(params, defaults)
+        Hooked.__init__(self)
+        Grouped.__init__(self, params, defaults)
 
     @property
     def state(self) -> dict[Tensor, State]:
@@ -115,24 +113,6 @@ class Optimizer(Grouped):
             else:
                 parameter.grad = parameter.grad * 0
 
-    def register_step_pre_hook(self, hook: Hook) -> Removable:
-        """Call `hook(optimizer, args, kwargs)` before every step; it may return other arguments.
-
-        Example:
-            >>> import ambos as am
-            >>> rule = am.optim.SGD([am.ones(2, requires_grad=True)])
-            >>> handle = rule.register_step_pre_hook(lambda rule, args, kwargs: print("before"))
-            >>> rule.step(lambda: (rule.param_groups[0]["params"][0] * 2).sum().backward())
-            before
-            >>> handle.remove()
-        """
-        return enroll(self.pre_hooks, hook)
-
-    def register_step_post_hook(self, hook: Hook) -> Removable:
-        """Call `hook(optimizer, args, kwargs)` after every step. In a jitted function it is called
-        while that is recorded."""
-        return enroll(self.post_hooks, hook)
-
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, and compute all that is pending in one go.
 
@@ -143,12 +123,12 @@ class Optimizer(Grouped):
         """
         args: tuple[Any, ...] = () if closure is None else (closure,)
         kwargs: dict[str, Any] = {}
-        for hook in tuple(self.pre_hooks.values()):
+        for hook in self._hooks_of("step_pre"):
             found = hook(self, args, kwargs)
             if found is not None:
                 args, kwargs = found
         result = self._step(*args, **kwargs)
-        for hook in tuple(self.post_hooks.values()):
+        for hook in self._hooks_of("step"):
             hook(self, args, kwargs)
         return result
 
@@ -303,6 +283,13 @@ class Optimizer(Grouped):
 
     def state_dict(self) -> dict[str, Any]:
         """Settings and states, with parameters by number as in PyTorch; "step" is a number."""
+        for hook in self._hooks_of("state_pre"):
+            hook(self)
+        found: dict[str, Any] = self._passed("state", self.taken_down())
+        return found
+
+    def taken_down(self) -> dict[str, Any]:
+        """`state_dict`, before hooks see it."""
         return saved.taken_down(self)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -312,16 +299,22 @@ class Optimizer(Grouped):
 
         Errors: ArgumentError where groups or states do not fit these parameters.
         """
+        if isinstance(state_dict, Mapping):
+            state_dict = self._passed("load_pre", dict(state_dict))
         settings, found = saved.fitting(self, state_dict)
         states = self.restored(found)
         for group, known in zip(self.param_groups, settings, strict=True):
             group.update(known)
         makeup.version += 1
         self.state = saved.adopted(self.state, states)
+        for hook in self._hooks_of("load"):
+            hook(self)
 
     def restored(self, found: Mapping[int, tuple[State, Tensor, Group]]) -> dict[Tensor, State]:
-        """The states of a file, fit to go on with."""
-        return saved.restored(self, found)
+        """The states of a file, fit to go on with. A rule that has a `step` of its own, in place of
+        an `update`, keeps what it likes."""
+        own = type(self).update is Optimizer.update
+        return saved.as_they_are(found) if own else saved.restored(self, found)
 
 
 def _entry(group: Group, key: str, place: int | None) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -56,10 +57,8 @@ def _entries(state: State) -> Iterator[tuple[str, Any]]:
     for key, value in state.items():
         if isinstance(value, Clock):
             yield from value.numbers().items()
-        elif isinstance(value, list):
-            yield key, [v.detach() if isinstance(v, Tensor) else v for v in value]
         else:
-            yield key, value.detach() if isinstance(value, Tensor) else value
+            yield key, mapped(lambda tensor, _: tensor.detach(), value)
 
 
 def fitting(
@@ -133,6 +132,38 @@ def restored(rule: Rule, found: Mapping[int, tuple[State, Tensor, Group]]) -> di
                                      f"{tuple(numbers_of.shape)}; need {tuple(need)}")  # fmt: skip
                 result[key] = numbers_of.to(parameter.dtype)
     return states
+
+
+def as_they_are(found: Mapping[int, tuple[State, Tensor, Group]]) -> dict[Tensor, State]:
+    """States as a rule of its own keeps them: copies; floating tensors have the dtype of their
+    parameter, counts of steps theirs."""
+
+    def copied(tensor: Tensor, key: Any, parameter: Tensor) -> Tensor:
+        same = key == "step" or not (tensor.dtype.is_floating and parameter.dtype.is_floating)
+        return tensor.detach() if same else tensor.detach().to(parameter.dtype)
+
+    return {
+        parameter: mapped(partial(copied, parameter=parameter), state)
+        for state, parameter, _ in found.values()
+    }
+
+
+def mapped(function: Callable[[Tensor, Any], Tensor], value: Any, key: Any = None) -> Any:
+    """`value` with `function(tensor, name)` in the place of its tensors; dictionaries and lists are
+    copied.
+
+    Example:
+        >>> import ambos as am
+        >>> mapped(lambda tensor, name: tensor + 1, {"a": [am.tensor(1)], "b": "text"})
+        {'a': [tensor(2)], 'b': 'text'}
+    """
+    if isinstance(value, Tensor):
+        return function(value, key)
+    if isinstance(value, dict):
+        return {name: mapped(function, entry, name) for name, entry in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(mapped(function, entry) for entry in value)
+    return value
 
 
 def _tensor(value: Any) -> Tensor:
