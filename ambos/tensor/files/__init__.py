@@ -10,9 +10,10 @@ from typing import Any
 
 from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError, FormatError
-from ambos.tensor.files import safe, torch
+from ambos.tensor.files import nested, pickled, safe, torch
 from ambos.tensor.handle import Tensor
 
+NESTED = "ambos.nested"  # in the metadata: how the tensors were put together
 TIED = "ambos.tied"  # in the metadata: which of its entries are names of tensors
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")  # what torch.load takes for pickles
 
@@ -25,20 +26,22 @@ def _place(name: str, path: Any) -> Path:
 
 @checked
 def save(
-    tensors: Mapping[str, Any],
+    tensors: Any,
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write tensors by name, such as a `state_dict`, as safetensors, which PyTorch's and Hugging
-    Face's libraries read.
+    """Write tensors by name, such as a `state_dict`, or dictionaries and lists of tensors, numbers
+    and texts, such as an optimizer's state. `load` gives back what was saved.
 
-    `metadata` is text by name; {"format": "pt"} is added, as those libraries expect. A tensor that
-    has several names (tied weights) is written once; the other names stand in the metadata, as
-    `safetensors.torch.save_model` writes them, and `load` gives them back.
+    A name of PyTorch's (".pt", ".pth", ".bin", ".ckpt") gives a file that `torch.load` reads; any
+    other one safetensors, which Hugging Face's libraries read as well. There `metadata` is text by
+    name; {"format": "pt"} is added, as those libraries expect. A tensor that has several names
+    (tied weights) is written once; the other names stand in the metadata, as
+    `safetensors.torch.save_model` writes them.
 
-    Dtypes: all but complex128.
-    Errors: ArgumentError for what are no tensors by name, for metadata that is no text, and for
-        names of PyTorch's own format (".pt"); FileNotFoundError for a folder that is not there.
+    Dtypes: all, complex128 in a file of PyTorch's only.
+    Errors: ArgumentError for what is neither tensor nor plain data, and for metadata that is no
+        text; FileNotFoundError for a folder that is not there.
 
     Example:
         >>> import ambos as am, tempfile, os
@@ -49,18 +52,17 @@ def save(
     """
     place = _place("save", path)
     if place.suffix.lower() in PICKLES:
-        raise ArgumentError(f"save: {place.name} is a name of PyTorch's pickles, which are not "
-                            f"written here; need {place.stem}.safetensors")  # fmt: skip
-    if not isinstance(tensors, Mapping):
-        kind = type(tensors).__name__
-        raise ArgumentError(f"save: got {kind}; need tensors by name, as of module.state_dict()")
+        if metadata is not None:
+            raise ArgumentError("save: metadata for a file of PyTorch's; need it among what is "
+                                'saved: {"model": state, "note": ...}')  # fmt: skip
+        pickled.write(place, tensors)
+        return
+    texts: dict[Any, Any] = {"format": "pt", **(metadata or {})}
+    if not _is_flat(tensors):
+        tensors, texts[NESTED] = nested.described(tensors)
     first: dict[int, str] = {}
     kept: dict[str, Tensor] = {}
-    texts: dict[Any, Any] = {"format": "pt", **(metadata or {})}
     for name, tensor in tensors.items():
-        known: Any = name
-        if not isinstance(known, str) or not isinstance(tensor, Tensor):
-            raise ArgumentError(f"save: {name!r} is {type(tensor).__name__}; need tensors by name")
         held = first.setdefault(id(tensor), name)
         if held == name:
             kept[name] = tensor
@@ -74,10 +76,17 @@ def save(
     safe.write(place, kept, texts)
 
 
+def _is_flat(value: Any) -> bool:
+    """Tensors by name, and nothing else?"""
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items()
+    )
+
+
 @checked
 def load(path: str | os.PathLike[str]) -> Any:
-    """What a file holds, by its content: safetensors gives tensors by name; PyTorch's `.pt` and
-    `.pth` give what was saved, with tensors of ours.
+    """What a file holds, by its content: tensors by name, or what else `save` or `torch.save`
+    wrote, with tensors of ours.
 
     Nothing in a file is ever executed: a pickle that names anything but tensors and plain data is
     refused. Elements are read from the file once, without a copy of the file in memory.
@@ -115,7 +124,10 @@ def _read(place: Path, weights: bool = False) -> Any:
         raise FormatError(f"load: {place} is HDF5; need am.load_keras(module, path)")
     tensors, metadata = safe.read(place)
     tied = _tied(tensors, metadata)
-    return tensors | {name: tensors[metadata[name]] for name in tied}
+    tensors |= {name: tensors[metadata[name]] for name in tied}
+    if NESTED not in metadata:
+        return tensors
+    return nested.restored(metadata[NESTED], tensors, f"load: {place}")
 
 
 def _tied(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> list[str]:

@@ -2,15 +2,14 @@
 
 Two things are ours. Elements are read straight into the memory that they stay in: the library hands
 out arrays of NumPy, which has no bfloat16, in memory that is not aligned as kernels need it. And a
-file is on the disk, with the permissions of any new file, before it takes the place of another.
+file is on the disk, with the permissions of any new file, before it takes the place of another
+(`placed.py`).
 """
 
 from __future__ import annotations
 
-import errno
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -19,6 +18,7 @@ from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import ArgumentError, FormatError
 from ambos.runtime.memory import Storage
 from ambos.tensor.files.elements import bits_of, bounded, tensor_in
+from ambos.tensor.files.placed import placed
 from ambos.tensor.handle import Tensor
 
 NAMES = {
@@ -50,26 +50,12 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         )
         for name, array in arrays.items()
     }
-    if not path.parent.exists():
-        message = "save: no such folder; need an existing one"
-        raise FileNotFoundError(errno.ENOENT, message, str(path.parent))
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        new = Path(folder, path.name)
+    with placed(path) as new:
         try:
             safetensors.serialize_file(specs, new, dict(metadata))
         except safetensors.SafetensorError as error:
             kind = OSError if "I/O error" in str(error) else ArgumentError
             raise kind(f"save: {error}; {path} is as it was") from error
-        with new.open("rb+") as file:
-            os.fsync(file.fileno())
-        new.chmod(0o666 & ~_umask())
-        new.replace(path)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
