@@ -67,6 +67,10 @@ class Hooked:
         """Call `hook(optimizer)` once a state was loaded."""
         return enroll(self.hooks, Hook("load", hook), prepend)
 
+    def steps_are_watched(self) -> bool:
+        """Are there hooks that are to be called at every step?"""
+        return any(hook.kind in ("step_pre", "step") for hook in self.hooks.values())
+
     def _hooks_of(self, kind: str) -> list[Call]:
         return [hook.call for hook in self.hooks.values() if hook.kind == kind]
 

@@ -101,7 +101,7 @@ def step_of(model: Any, key: Any, function: Runner) -> Runner:
         return computed(model, function)
     rule = None if plan is None else plan.optimizer
     if kind == "train" and rule is not None:
-        if rule.pre_hooks or rule.post_hooks:
+        if rule.steps_are_watched():
             _say(model, kind, "the optimizer has step hooks, which are called at every step")
             return computed(model, function)
         if isinstance(rule, LBFGS):
