@@ -48,7 +48,8 @@ WINDOWS = ("bartlett_window", "blackman_window", "hamming_window", "hann_window"
 NAMES = {
     "Model": "ambos.train", "Sequential": "ambos.train", "DataLoader": "ambos.data",
     "Callback": "ambos.train", "EarlyStopping": "ambos.train", "ModelCheckpoint": "ambos.train",
-    "History": "ambos.train", "loop": "ambos.train", "profile": "ambos.tensor.profile",
+    "History": "ambos.train", "loop": "ambos.train", "Input": "ambos.nn.symbolic",
+    "profile": "ambos.tensor.profile",
     "explain": "ambos.tensor.explain", "forecast": "ambos.tensor.forecast",
     "debug": "ambos.tensor.debugging", "compilations": "ambos.tensor.ledger",
     "ShapeDtype": "ambos.tensor.dry", "ShapeDtypeStruct": "ambos.tensor.dry",

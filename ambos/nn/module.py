@@ -15,6 +15,7 @@ from ambos.nn.html import html_of
 from ambos.nn.parameter import Buffer, Parameter, Unsized, assign
 from ambos.nn.paths import blame
 from ambos.nn.stateful import Stateful
+from ambos.nn.symbolic import are_symbolic, described, symbols
 from ambos.nn.trees import register_modules
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
@@ -98,6 +99,8 @@ class Module(Stateful, metaclass=ModuleType):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current.trace is not None:
             self._guard_recording()
+        if symbols.exist and are_symbolic(args, kwargs):
+            return described(self, args, kwargs)
         enter(self)
         try:
             if self._hooks or hooks.EVERYWHERE:

@@ -9,10 +9,11 @@ from typing import Any, Self
 
 from ambos import nn
 from ambos.core.arguments import checked
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, IndexingError, UnknownNameError, suggest
 from ambos.nn.parameter import UninitializedParameter
 from ambos.train import saving
 from ambos.train.architecture import name_of
+from ambos.train.functional import Graph
 from ambos.train.summary import summarize
 from ambos.train.trainable import Trainable
 
@@ -21,6 +22,9 @@ class Model(Trainable):
     """A module that trains itself: `Model(net)`, or a subclass with its own `forward`.
 
     `Model(net)` is another view of `net`: the same layers under the same names.
+    `Model(inputs=, outputs=)` is what leads from `am.Input`s to what was made of them: several of
+    both in lists or dicts, layers that are shared, models inside of models; a class of your own
+    with another `train_step` takes them as well. Its layers are called linear, linear_1, ...
 
     Errors: ArgumentError for what is no module; see also each method.
 
@@ -36,8 +40,16 @@ class Model(Trainable):
 
     network: nn.Module | None
 
-    def __init__(self, network: nn.Module | None = None) -> None:
+    def __init__(
+        self, network: Any = None, outputs: Any = None, *, inputs: Any = None,
+        name: str | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        if name is not None:
+            self.__dict__["name"] = name
+        if outputs is not None or inputs is not None:
+            self._describe(network if inputs is None else inputs, outputs)
+            return
         if network is None:
             return
         if not isinstance(network, nn.Module):
@@ -51,7 +63,58 @@ class Model(Trainable):
         self.__dict__["network"] = network
         self.__dict__["training"] = network.training
 
+    def _describe(self, given: Any, outputs: Any) -> None:
+        """Become the model that leads from symbolic inputs to symbolic outputs."""
+        if given is None or outputs is None:
+            raise ArgumentError("Model: got only one of inputs and outputs; need both")
+        graph = Graph(given, outputs)
+        for name, module in graph.modules.items():
+            self._modules[name] = module
+        self.__dict__.update(
+            graph=graph, inputs=given, outputs=outputs, output_names=graph.output_names
+        )
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> nn.Module:
+        """A layer by its name, as `named_children` has it, or by its number.
+
+        Errors: UnknownNameError for a name that is none, IndexingError for a number.
+
+        Example:
+            >>> from ambos import nn
+            >>> Sequential([nn.Linear(2, 3), nn.ReLU()]).get_layer(index=1)
+            ReLU()
+        """
+        known = {key: child for key, child in self._modules.items() if child is not None}
+        if index is not None:
+            if not -len(known) <= index < len(known):
+                raise IndexingError(f"get_layer: index {index} of {len(known)} layers")
+            return list(known.values())[index]
+        if name not in known:
+            raise UnknownNameError(
+                f"get_layer: no layer {name!r}; known: {', '.join(known)}"
+                f"{suggest(str(name), known)}"
+            )
+        return known[name]
+
+    def output_of(self, name: str, call: int = 0) -> Any:
+        """What a layer of a functional model returns, symbolic: the output of a model that ends
+        there, `am.Model(model.inputs, model.output_of(name))`. `call` counts the calls of a shared
+        layer.
+
+        Errors: ArgumentError for a model that is not functional; UnknownNameError as `get_layer`.
+        """
+        graph, layer = self.__dict__.get("graph"), self.get_layer(name)
+        if graph is None:
+            raise ArgumentError(
+                f"output_of: {type(self).__name__} was not made from am.Input; need am.capture("
+                f"model, {name!r}), which returns what layers return"
+            )
+        return graph.result_of(layer, call)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        graph = self.__dict__.get("graph")
+        if graph is not None:
+            return graph(self._modules, graph.arguments(args, kwargs))
         network = self.__dict__.get("network")
         if network is None:
             return super().forward(*args, **kwargs)

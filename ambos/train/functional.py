@@ -1,0 +1,207 @@
+"""Functional models: calls of modules with plain graphs between them, run on data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ambos import nn
+from ambos.core import tree
+from ambos.core.errors import ArgumentError, ShapeError, suggest
+from ambos.graph.node import Node, make, toposort
+from ambos.nn.symbolic import SymbolicCall, inputs, is_symbolic, names, origins, sized
+from ambos.ops.random import Random
+from ambos.tensor.handle import Tensor, wrap
+from ambos.train.metrics.base import snake
+
+
+class Graph:
+    """What lies between symbolic inputs and outputs.
+
+    It knows modules by the names under which the model has them, so that a copy of the model runs
+    with modules of its own.
+    """
+
+    def __init__(self, given: Any, outputs: Any) -> None:
+        self.inputs, self.taken = _nodes("inputs", given)
+        self.outputs, self.returned = _nodes("outputs", outputs)
+        for node in self.inputs:
+            if node not in inputs and node not in origins:
+                raise ArgumentError(
+                    "Model: an input is not an am.Input, nor the result of a layer on one; need "
+                    "am.Input((...))"
+                )
+        self.calls = self._calls_in_order()
+        self.modules: dict[str, nn.Module] = {}
+        self.names: dict[int, str] = {}
+        for call in self.calls:
+            self._name(call.module)
+        self.input_names = self._input_names(given)
+        self.output_names = self._output_names(outputs)
+
+    def __deepcopy__(self, memo: Any) -> Graph:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a functional model cannot be pickled; need model.save(path), or a class with forward"
+        )
+
+    def _calls_in_order(self) -> list[SymbolicCall]:
+        """The calls that the outputs need, as they were made: each after those it rests on."""
+        found: dict[SymbolicCall, None] = {}
+        given, waiting = set(self.inputs), list(self.outputs)
+        while waiting:
+            for node in toposort([waiting.pop()], stop=given.__contains__):
+                call = origins.get(node)
+                if node in given or call in found:
+                    continue
+                if call is None:
+                    _check(node)
+                else:
+                    found[call] = None
+                    waiting += [part for part in call.arguments if isinstance(part, Node)]
+        return sorted(found, key=lambda call: call.number)
+
+    def _name(self, module: nn.Module) -> None:
+        if id(module) in self.names:
+            return
+        base = module.__dict__.get("name") or snake(type(module).__name__)
+        name, number = base, 0
+        while name in self.modules:
+            number += 1
+            name = f"{base}_{number}"
+        self.modules[name], self.names[id(module)] = module, name
+
+    def _input_names(self, given: Any) -> list[str]:
+        keys: list[Any] = [None] * len(self.inputs)
+        if isinstance(given, Mapping) and len(given) == len(keys):
+            keys = sorted(given)
+        return [
+            names.get(node) or key or f"input_{place}"
+            for place, (node, key) in enumerate(zip(self.inputs, keys, strict=True), 1)
+        ]
+
+    def _output_names(self, outputs: Any) -> tuple[str, ...]:
+        if len(self.outputs) == 1:
+            return ()
+        found: list[str] = []
+        for node in self.outputs:
+            call = origins.get(node)
+            base = self.names[id(call.module)] if call is not None else "output"
+            name, number = base, 0
+            while name in found:
+                number += 1
+                name = f"{base}_{number}"
+            found.append(name)
+        return tuple(found)
+
+    # Running
+
+    def __call__(self, modules: Mapping[str, Any], given: list[Any]) -> Any:
+        """The outputs for these inputs."""
+        known: dict[Node, Node] = {}
+        for name, node, value in zip(self.input_names, self.inputs, given, strict=True):
+            tensor = value if isinstance(value, Tensor) else Tensor(value)
+            wanted, found = node.shape[1:], tuple(tensor.shape)[1:]
+            if wanted != found:
+                raise ShapeError(
+                    f"Model: input {name!r} is {tuple(tensor.shape)}; need (N, "
+                    f"{', '.join(map(str, wanted))})"
+                )
+            known[node] = (tensor if tensor.dtype is node.dtype else tensor.to(node.dtype))._node
+        count = next(iter(known.values())).shape[0]
+        for call in self.calls:
+            values = [
+                wrap(_on(known, part, count)) if isinstance(part, Node) else part
+                for part in call.arguments
+            ]
+            args, kwargs = call.structure.build(iter(values))
+            found = modules[self.names[id(call.module)]](*args, **kwargs)
+            for node, result in zip(call.results, tree.leaves(found), strict=True):
+                known[node] = result._node
+        results = [wrap(_on(known, node, count)) for node in self.outputs]
+        return self.returned.build(iter(results))
+
+    def result_of(self, module: nn.Module, call: int) -> Any:
+        """What a module returned at its call number `call`, symbolic."""
+        found = [one for one in self.calls if one.module is module]
+        if not -len(found) <= call < len(found):
+            raise ArgumentError(f"output_of: call {call} of a layer that is called {len(found)} "
+                                "times")  # fmt: skip
+        each = found[call]
+        return each.returned.build(iter([wrap(node) for node in each.results]))
+
+    def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+        """One value for each input: by position, in a list, or by name."""
+        if kwargs or (len(args) == 1 and isinstance(args[0], Mapping)):
+            found = dict(kwargs) if kwargs else dict(args[0])
+            missing = [name for name in self.input_names if name not in found]
+            strange = [name for name in found if name not in self.input_names]
+            if missing or strange:
+                named = strange[0] if strange else missing[0]
+                raise ArgumentError(
+                    f"Model: inputs are {', '.join(found)}; need {', '.join(self.input_names)}"
+                    f"{suggest(str(named), self.input_names if strange else found)}"
+                )
+            return [found[name] for name in self.input_names]
+        values = list(args)
+        if len(values) == 1 and len(self.inputs) > 1 and isinstance(values[0], (tuple, list)):
+            values = list(values[0])
+        if len(values) != len(self.inputs):
+            raise ArgumentError(
+                f"Model: got {len(values)} inputs; need {len(self.inputs)}: "
+                f"{', '.join(self.input_names)}"
+            )
+        return values
+
+
+def _on(known: dict[Node, Node], node: Node, count: int) -> Node:
+    """`node` on what is known, for `count` examples."""
+    if node not in known:
+        for part in toposort([node], stop=known.__contains__):
+            if part not in known:
+                known[part] = _again(part, known, count)
+    return known[node]
+
+
+def _again(node: Node, known: Mapping[Node, Node], count: int) -> Node:
+    if not node.inputs and node.value is not None:
+        return node
+    attrs = sized(node.attrs, count)
+    taken = tuple(known[source] for source in node.inputs)
+    if attrs == node.attrs and taken == node.inputs:
+        return node
+    return make(node.op, taken, attrs)
+
+
+def _check(node: Node) -> None:
+    """Refuse what would be frozen: parameters outside of modules, random numbers."""
+    if node in inputs:
+        raise ArgumentError(
+            f"Model: the outputs need {names.get(node, 'another am.Input')!r} too; need every "
+            "am.Input that they are made of among the inputs"
+        )
+    if node.tracked:
+        raise ArgumentError(
+            f"Model: a parameter {tuple(node.shape)} is used outside of a module, where its values "
+            "would stay those of now; need a module whose forward uses it"
+        )
+    if isinstance(node.op, Random):
+        raise ArgumentError(
+            f"Model: {node.op.name} outside of a module would give the same numbers in every call; "
+            "need a module: nn.Dropout, or a class with this in its forward"
+        )
+
+
+def _nodes(what: str, given: Any) -> tuple[list[Node], tree.Structure]:
+    leaves, structure = tree.flatten(given)
+    for leaf in leaves:
+        if not is_symbolic(leaf) and not (isinstance(leaf, Tensor) and leaf._node.value is None):
+            raise ArgumentError(
+                f"Model: {what} has {type(leaf).__name__}; need symbolic tensors, made from "
+                "am.Input((...))"
+            )
+    if not leaves:
+        raise ArgumentError(f"Model: {what} is {given!r}; need symbolic tensors")
+    return [leaf._node for leaf in leaves], structure

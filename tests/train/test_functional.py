@@ -1,0 +1,152 @@
+"""Functional models: what was described on am.Input is what a class with a forward computes."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import ambos as am
+import ambos.nn.functional as F
+from ambos import nn
+from ambos.nn.symbolic import BATCH, sized
+
+STREAM = np.random.RandomState(0)
+IMAGES = STREAM.rand(6, 1, 8, 8).astype(np.float32)
+SIZES = STREAM.rand(6, 3).astype(np.float32)
+
+
+def built():
+    am.manual_seed(0)
+    image, size = am.Input((1, 8, 8), name="image"), am.Input((3,), name="size")
+    hidden = F.relu(nn.Conv2d(1, 4, 3)(image))
+    pooled = nn.MaxPool2d(2)(hidden)
+    flat = pooled.flatten(1)
+    scale = nn.Linear(3, 1)(size)
+    joined = am.concatenate([flat * scale, size / 2.0], 1)
+    shared = nn.LazyLinear(5)
+    one = shared(joined)
+    two = shared(joined.reshape(joined.shape[0], -1) ** 2)[:, :2]
+    kind = nn.Linear(5, 3)(nn.Dropout(0.5)(one))
+    return am.Model(inputs=[image, size], outputs={"kind": kind, "two": two}), (image, hidden)
+
+
+class Written(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.conv, self.pool = model.get_layer("conv2d"), model.get_layer("max_pool2d")
+        self.scale, self.shared = model.get_layer("linear"), model.get_layer("linear_1")
+        self.drop, self.head = model.get_layer("dropout"), model.get_layer("linear_2")
+
+    def forward(self, image, size):
+        flat = self.pool(F.relu(self.conv(image))).flatten(1)
+        joined = am.concatenate([flat * self.scale(size), size / 2.0], 1)
+        one, two = self.shared(joined), self.shared(joined**2)[:, :2]
+        return {"kind": self.head(self.drop(one)), "two": two}
+
+
+def test_a_graph_computes_what_a_forward_does_for_any_number_of_rows():
+    model, _ = built()
+    assert list(dict(model.named_children())) == [
+        "conv2d", "max_pool2d", "linear", "linear_1", "dropout", "linear_2",
+    ]  # fmt: skip
+    twin = Written(model)
+    for training in (False, True):
+        model.train(training)
+        for rows in (6, 1):
+            given = am.tensor(IMAGES[:rows]), am.tensor(SIZES[:rows])
+            am.manual_seed(5)
+            found = model(*given)
+            am.manual_seed(5)
+            wanted = twin(*given)
+            for name, value in wanted.items():
+                np.testing.assert_array_equal(found[name].numpy(), value.numpy())
+    by_name = model({"size": SIZES, "image": IMAGES})
+    again = model([am.tensor(IMAGES), am.tensor(SIZES)])
+    assert by_name["two"].shape == again["two"].shape == (6, 2)
+
+
+def test_several_inputs_and_outputs_train():
+    model, _ = built()
+    y = STREAM.randint(0, 3, 6)
+    model.compile("adam", {"kind": "cross_entropy", "two": "mse"}, loss_weights={"two": 0.1})
+    before = {name: value.numpy() for name, value in model.state_dict().items()}
+    history = model.fit(
+        {"image": IMAGES, "size": SIZES}, {"kind": y, "two": np.zeros((6, 2))}, epochs=3,
+        batch_size=4, verbose=0,
+    )  # fmt: skip
+    assert set(history.history) == {"loss", "kind_loss", "two_loss"}
+    after = model.state_dict()
+    assert all((after[name].numpy() != value).any() for name, value in before.items())
+    assert model.predict((IMAGES, SIZES))["kind"].shape == (6, 3)
+
+
+def test_models_inside_models_features_copies_and_classes_of_ones_own():
+    model, (image, hidden) = built()
+    features = am.Model(image, hidden.mean((2, 3)))
+    assert features(am.tensor(IMAGES)).shape == (6, 4)
+    conv = am.Model(model.inputs, model.output_of("conv2d"))
+    np.testing.assert_array_equal(
+        conv(IMAGES, SIZES).relu().mean((2, 3)).numpy(), features.predict(IMAGES)
+    )
+    assert conv.get_layer("conv2d") is model.get_layer("conv2d")
+
+    class Mine(am.Model):
+        def train_step(self, data):
+            return {**super().train_step(data), "mine": 7}
+
+    x = am.Input((1, 8, 8))
+    outer = Mine(x, nn.Linear(4, 2)(features(x)) + features(x)[:, :2])
+    assert list(outer.state_dict()) == [
+        "model.conv2d.weight", "model.conv2d.bias", "linear.weight", "linear.bias",
+    ]  # fmt: skip
+    outer.compile("sgd", "cross_entropy")
+    copied = copy.deepcopy(outer)
+    history = outer.fit(IMAGES, np.zeros(6, int), verbose=0)
+    assert history.history["mine"] == [7]
+    assert (copied.predict(IMAGES) != outer.predict(IMAGES)).any()
+    copied.load_state_dict(outer.state_dict())
+    np.testing.assert_array_equal(copied.predict(IMAGES), outer.predict(IMAGES))
+
+
+def test_batch_norm_learns_from_data_only():
+    x = am.Input((3,))
+    norm = nn.BatchNorm1d(3)
+    y = norm(x)
+    np.testing.assert_array_equal(norm.running_mean.numpy(), np.zeros(3))
+    am.Model(x, y)(am.tensor(SIZES))
+    assert (norm.running_mean.numpy() != 0).all()
+
+
+def test_statistics_over_the_examples_are_those_of_the_data():
+    x = am.Input((3,))
+    y = (x - x.mean(0)) / x.std(0, correction=0) + am.arange(x.shape[0])[:, None]
+    found = am.Model(x, y).predict(SIZES)
+    wanted = (SIZES - SIZES.mean(0)) / SIZES.std(0) + np.arange(6)[:, None]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_sizes_of_the_batch():
+    assert sized((2.0 * BATCH, 1e10, -3.0), 4) == (8.0, 1e10, -3.0)
+    assert sized((BATCH - 1, 2 * BATCH + 3, -BATCH, 7, True), 4) == (3, 11, -4, 7, True)
+
+
+@pytest.mark.parametrize(
+    ("do", "message"),
+    [
+        (lambda x: am.Input((None, 3)), "the sizes of one example"),
+        (lambda x: print(x), "an am.Input and has no value"),
+        (lambda x: am.Model(x, x @ nn.Parameter(am.ones(3, 2))), "used outside of a module"),
+        (lambda x: am.Model(x, F.dropout(x)), "the same numbers in every call"),
+        (lambda x: am.Model(inputs=x), "only one of inputs and outputs"),
+        (lambda x: am.Model(am.ones(2, 3), x * 2), "an input is not an am.Input"),
+        (lambda x: am.Model(am.Input((2,)), x * 2), "the outputs need 'another am.Input'"),
+        (lambda x: am.Model(x, x * 2)(am.ones(2, 4)), r"is \(2, 4\); need \(N, 3\)"),
+        (lambda x: am.Model(x, x * 2)({"input": 1}), "Did you mean 'input_1'"),
+        (lambda x: nn.Linear(4, 2)(x), r"got 3 features"),
+        (lambda x: am.Model(x, nn.Linear(3, 2)(x)).get_layer("liner"), "Did you mean 'linear'"),
+    ],
+)
+def test_mistakes_are_named(do, message):
+    with pytest.raises((ValueError, RuntimeError, TypeError), match=message) as caught:
+        do(am.Input((3,)))
+    assert str(BATCH) not in str(caught.value)
