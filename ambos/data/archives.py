@@ -11,7 +11,6 @@ import io
 import json
 import os
 import struct
-import tarfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -204,6 +203,8 @@ class Tars(Records):
     def scan(self, number: int, path: str) -> Iterator[tuple[str, dict[str, Place]]]:
         if path.endswith((".gz", ".tgz", ".bz2", ".xz")):
             raise FormatError(f"from_webdataset: {path} is compressed as a whole; need a plain tar")
+        import tarfile
+
         key = ""
         parts: dict[str, Place] = {}
         try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.forkserver
+import os
 import pickle
 import selectors
 import signal
@@ -254,9 +255,11 @@ def _parcel(content: Content) -> Parcel:
 
 def _unreachable(parcel: Parcel) -> str:
     """Why workers could not import what a pickle names, or ""."""
-    main = sys.modules.get("__main__")
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    if file is not None and not os.path.exists(file):
+        return f"workers cannot read the program, which came from {file}"
     text = parcel.memory.bytes(parcel.sizes[0])[: parcel.sizes[0]].tobytes()
-    if b"__main__" in text and getattr(main, "__file__", None) is None:
+    if b"__main__" in text and file is None:
         return "it is defined in an interactive session, which workers cannot import"
     return ""
 

@@ -1,73 +1,15 @@
-"""Which batch of an epoch comes next: the position that a state holds, and what workers owe."""
+"""The batches that workers make, given to the consumer in order or as they come."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from ambos.core.errors import ArgumentError, FormatError
+from ambos.core.errors import ArgumentError
 from ambos.data.crew import Crew
-from ambos.data.selection import Selection, share_of
+from ambos.data.position import Position
+from ambos.data.selection import share_of
 from ambos.data.worker import END, Order, Reply
-
-
-class Position:
-    """A place in an epoch: `batch` of them were delivered, and those of `beyond`, where the order
-    was not kept; `shares` are those that each worker delivered of a stream."""
-
-    def __init__(self, epoch: int, batch: int, finished: bool) -> None:
-        self.epoch, self.batch, self.finished = epoch, batch, finished
-        self.started = False
-        self.beyond: set[int] = set()
-        self.shares: list[int] = []
-        self.turn = 0  # the worker that is asked next
-        self.sampler: Any = None  # its state when the epoch began
-
-    @property
-    def next_epoch(self) -> int:
-        """The epoch that a new loop begins."""
-        return self.epoch + bool(self.started)
-
-    def selection(self, loader: Any) -> Selection:
-        """What is left of a stream."""
-        return Selection(self.batch * (loader.batch_size or 1))
-
-    def deliver(self, number: int) -> None:
-        """Batch `number` goes to the consumer."""
-        self.beyond.add(number)
-        while self.batch in self.beyond:
-            self.beyond.discard(self.batch)
-            self.batch += 1
-
-    def state_dict(self) -> dict[str, Any]:
-        """As plain numbers; a finished epoch is the beginning of the next."""
-        if self.finished:
-            return {"epoch": self.epoch + 1, "batch": 0}
-        state: dict[str, Any] = {"epoch": self.epoch, "batch": self.batch}
-        if self.beyond:
-            state["beyond"] = sorted(self.beyond)
-        if any(self.shares):
-            state["shares"], state["turn"] = list(self.shares), self.turn
-        return state
-
-    @staticmethod
-    def of(state: Mapping[str, Any]) -> Position:
-        """From `state_dict`.
-
-        Errors: FormatError for anything else.
-        """
-        try:
-            position = Position(int(state["epoch"]), int(state["batch"]), finished=False)
-            position.beyond = {int(number) for number in state.get("beyond", ())}
-            position.shares = [int(count) for count in state.get("shares", ())]
-            position.turn = int(state.get("turn", 0))
-        except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(
-                f"DataLoader.load_state_dict: got {state!r:.80}; need what state_dict() gave"
-            ) from error
-        if position.epoch < 0 or position.batch < 0:
-            raise FormatError("DataLoader.load_state_dict: epoch or batch is negative")
-        return position
 
 
 class Deliveries:

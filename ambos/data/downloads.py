@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +33,8 @@ def fetched(
             return path
         raise DownloadError(f"{name}: {path} is damaged: its MD5 is {digest(path)}; need {md5}; "
                             "remove it to download it again")  # fmt: skip
+    import http.client  # like urllib below: half of the import, and most need it once in a life
+
     problems = []
     if allowed:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +57,9 @@ def digest(path: Path) -> str:
 
 
 def _from(address: str, path: Path, md5: str) -> Path:
+    import http.client
+    import urllib.error
+
     part, found = path.with_name(path.name + ".part"), ""
     for attempt in range(ATTEMPTS):
         try:
@@ -78,6 +80,9 @@ def _from(address: str, path: Path, md5: str) -> Path:
 
 def _append(address: str, part: Path) -> None:
     """Everything after what is already there."""
+    import urllib.error
+    import urllib.request
+
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "ambos", "Accept-Encoding": "identity"}
     if have:

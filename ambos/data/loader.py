@@ -13,10 +13,9 @@ import numpy as np
 from ambos.core.arguments import Checked, flag, positive
 from ambos.core.errors import ArgumentError, ArgumentTypeError, FormatError
 from ambos.data.collate import Rows, default_collate, default_convert, native_empty, tensors
-from ambos.data.crew import Crew
 from ambos.data.dataset import ArrayDataset, Dataset
-from ambos.data.deliveries import Deliveries, Position
 from ambos.data.fetch import Fetcher, check_positive
+from ambos.data.position import Position
 from ambos.data.randomness import fresh_seed, seed_of
 from ambos.data.samplers import BatchSampler, Indices, Ordered, RandomSampler, SequentialSampler
 from ambos.tensor.handle import Tensor
@@ -95,7 +94,7 @@ class DataLoader(metaclass=Checked):
         if seed is not None:
             self._seed = seed_of("DataLoader", seed)
         self._choose_sampler(sampler, batch_sampler)
-        self._crew: Crew | None = None
+        self._crew: Any = None
         self._position = Position(0, 0, finished=False)
         self._resumed: Position | None = None
 
@@ -250,6 +249,10 @@ class DataLoader(metaclass=Checked):
         return lambda chosen: tuple([column(chosen) for column in columns])
 
     def _with_workers(self, fetcher: Fetcher, position: Position) -> Iterator[Any]:
+        # Processes are a third of the import, and most loaders have none.
+        from ambos.data.crew import Crew
+        from ambos.data.deliveries import Deliveries
+
         crew = self._crew
         if crew is None:
             crew = Crew((fetcher, self.worker_init_fn), self.num_workers, self.prefetch_factor,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -142,6 +141,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _records(archive: Path, names: Sequence[str], num_labels: int) -> Arrays:
     """Images after their labels, of which the last is the fine one."""
+    import tarfile
+
     parts = []
     try:
         with tarfile.open(archive) as tar:

@@ -6,7 +6,6 @@ import inspect
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -129,6 +128,8 @@ class Mapped(Stage):
         return self._ahead(apply, numbered)
 
     def _ahead(self, apply: Callable[[Any], Any], entries: Iterator[Any]) -> Iterator[Any]:
+        from concurrent.futures import Future, ThreadPoolExecutor  # as much as all else here
+
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="map")
         try:
             waiting: deque[Future[Any]] = deque()

@@ -1,9 +1,12 @@
 """Worker processes: the same data as without them, errors say where, nothing is left."""
 
 import functools
+import gc
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -116,7 +119,13 @@ def children():
 def nothing_is_left():
     yield
     assert children() == []
-    assert not [p for p in Path("/dev/shm").iterdir() if "ambos" in p.name or "psm_" in p.name]
+    gc.collect()
+    assert "memfd:ambos" not in Path("/proc/self/maps").read_text()
+    assert not [link for link in Path("/proc/self/fd").iterdir() if "memfd" in _target(link)]
+
+
+def _target(link):
+    return os.readlink(link) if link.is_symlink() else ""
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -258,6 +267,40 @@ def test_leaving_early_leaves_nothing():
     with pytest.raises(ArgumentError, match="another `for` loop"):
         next(first)
     del first, second, kept
+
+
+SCRIPT = """
+import multiprocessing, sys
+from ambos.data import DataLoader
+if __name__ == "__main__":
+    for batch in DataLoader(range(10**6), num_workers=2, multiprocessing_context=sys.argv[1]):
+        print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+        sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "start"), [(signal.SIGINT, "forkserver"), (signal.SIGKILL, "fork")]
+)
+def test_workers_end_with_the_program(how, start, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(SCRIPT)
+    root = str(Path(__file__).parents[2])
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    environment = {**os.environ, "PYTHONPATH": root}
+    command = [sys.executable, script, start]
+    program = subprocess.Popen(command, env=environment, text=True, **pipes)
+    workers = [int(pid) for pid in program.stdout.readline().split()]
+    assert len(workers) == 2
+    program.send_signal(how)
+    _, complaint = program.communicate(timeout=60)
+    if how == signal.SIGINT:
+        assert complaint.strip().endswith("KeyboardInterrupt")
+        assert "ForkServerProcess" not in complaint  # workers do not complain as well
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_what_cannot_be_sent_is_inherited_or_refused(monkeypatch):
