@@ -14,8 +14,8 @@ import numpy as np
 from ambos.core import tree
 from ambos.core.dtype import DType
 from ambos.models.decoding import Cache
-from ambos.models.jitted import jitted
 from ambos.tensor.handle import Tensor
+from ambos.tensor.jit import jit
 
 
 class Finished:
@@ -84,7 +84,7 @@ def search(
     return Tensor(np.array([row + [filler] * (longest - len(row)) for row in chosen]))
 
 
-@partial(jitted, donate_argnums=2)
+@partial(jit, donate_argnums=3)
 def _candidates(
     model: Any, kept: int, tokens: Tensor, cache: Cache, order: Tensor, scores: Tensor,
     context: dict[str, Any],

@@ -16,10 +16,10 @@ from ambos.core.arguments import checked, integer, number, positive
 from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError, TracingError
 from ambos.models.beams import search
 from ambos.models.decoding import Cache, CacheSizes, Memory
-from ambos.models.jitted import jitted
 from ambos.models.sampling import Choice
 from ambos.nn.functional.shared import as_tensor
 from ambos.tensor.handle import Tensor
+from ambos.tensor.jit import jit
 from ambos.tensor.joining import cat
 from ambos.tensor.modes import no_grad
 
@@ -159,7 +159,7 @@ class Transduces:
         )
 
 
-@jitted
+@jit
 def _remembered(model: Remembers, inputs: Tensor, attention_mask: Any) -> Memory:
     return model.remember(inputs, attention_mask)
 
@@ -183,7 +183,7 @@ def _continued(
     return cat(found, 1)
 
 
-@partial(jitted, donate_argnums=2)
+@partial(jit, donate_argnums=3)
 def _next(
     model: Decoder, choice: Choice, tokens: Tensor, cache: Cache, context: dict[str, Any]
 ) -> tuple[Tensor, Cache]:

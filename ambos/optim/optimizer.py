@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
+from weakref import ref
 
 from ambos.core.dtype import float64
 from ambos.core.errors import ArgumentError
@@ -27,7 +28,7 @@ from ambos.tensor.modes import enable_grad, no_grad
 from ambos.tensor.operands import expand_to
 from ambos.tensor.parts import view_as_complex, view_as_real
 from ambos.tensor.resting import rebind
-from ambos.tensor.tracing import current, guard, host_value, makeup
+from ambos.tensor.tracing import current, depend_on, guard, host_value, makeup
 
 Scalars = tuple[Any, ...]  # what the parameters of a group have in common in a step
 PATIENCE = 10  # steps without a gradient, before somebody is told
@@ -222,11 +223,14 @@ class Optimizer(Hooked, Grouped):
             self._waiting = (steps + 1, waiting) if waiting else None
 
     def _guard(self) -> None:
-        """What a jitted step depends on, its rates and the tensors' values apart."""
+        """What a jitted step depends on, its rates and the tensors' values apart. It keeps no
+        optimizer alive."""
+        of = ref(self)
+        depend_on(self)
         for group in self.param_groups:
             guard(settings_of(group, self.dials))
-        guard(lambda: (len(self.param_groups), len(self.state)))
-        guard(self._trained, structural=True)
+        guard(lambda: (rule := of()) and (len(rule.param_groups), len(rule.state)))
+        guard(lambda: (rule := of()) and rule._trained(), structural=True)
 
     def _trained(self) -> tuple[Any, ...]:
         """The parameters and, by identity, what is remembered about each."""
@@ -260,7 +264,7 @@ class Optimizer(Hooked, Grouped):
         """The learning rate as data. A jitted step reads the number anew at every call."""
         if isinstance(group["lr"], Tensor):
             return group["lr"].detach().to(float64).reshape(())
-        return self._datum((number, "lr", 0), partial(self._rate_now, number))
+        return self._datum((number, "lr", 0), partial(_rate_now, ref(self), number))
 
     def _rate_now(self, number: int) -> float:
         value = self.param_groups[number]["lr"]
@@ -315,6 +319,12 @@ class Optimizer(Hooked, Grouped):
         an `update`, keeps what it likes."""
         own = type(self).update is Optimizer.update
         return saved.as_they_are(found) if own else saved.restored(self, found)
+
+
+def _rate_now(of: ref[Optimizer], number: int) -> float:
+    rule = of()
+    assert rule is not None, "its recordings went with it"
+    return rule._rate_now(number)
 
 
 def _entry(group: Group, key: str, place: int | None) -> float:

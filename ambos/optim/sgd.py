@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from weakref import ref
 
 from ambos.core.errors import ArgumentError
 from ambos.optim.averages import faded, penalized
@@ -75,7 +76,8 @@ class SGD(Optimizer):
         if not group["momentum"]:
             return ()
         if group["dampening"]:  # the first velocity is the gradient itself, undampened
-            guard(lambda: parameter in self.state)
+            of = ref(self)
+            guard(lambda: (rule := of()) and parameter in rule.state)
             return ("momentum_buffer",) if parameter in self.state else ()
         return ("momentum_buffer",)
 

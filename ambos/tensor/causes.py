@@ -45,6 +45,7 @@ def cause_of(
     name = name_of(fn, signature, number - FIRST)
     if isinstance(now, Fixed) and isinstance(was, Fixed):
         is_fixed = all(isinstance(signature[n], Fixed) and isinstance(nearest[n], Fixed)
+                       and not hasattr(signature[n][0], "_guard_recording")  # a module stays one
                        for n in apart)  # fmt: skip
         return Cause(f"argument {name} is {_kind(now)} and was {_kind(was)}", is_fixed)
     if isinstance(now, Fixed) or isinstance(was, Fixed):
@@ -124,6 +125,8 @@ def _arguments(structure: Structure) -> str:
 def _kind(part: Any) -> str:
     if not isinstance(part, Fixed):
         return f"a tensor {part[1]}{list(part[0])}"
+    if part.is_weak:
+        return repr(part.object) if part.object is not None else f"a {part[0].__name__}, now gone"
     return str(part[1]) if part[0] in (float, complex) else repr(part[1])  # text already
 
 

@@ -13,6 +13,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +36,9 @@ from ambos.tensor.names import public
 from ambos.tensor.recording import Recording
 from ambos.tensor.resting import begin, end
 from ambos.tensor.signature import (
+    FIRST,
     Chosen,
+    Fixed,
     Given,
     Layout,
     argument_name,
@@ -83,6 +86,7 @@ class Jitted:
         self._calls = 0  # served, which tells the recordings used last
         self._repeats = 0  # recordings that differ from another one in a fixed value only
         self._methods: dict[int, tuple[weakref.ref[Any], Jitted]] = {}  # by the id of their object
+        self._gone: list[tuple[Any, ...]] = []  # the last signature whose objects are gone
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a method: each object has recordings of its own."""
@@ -115,14 +119,14 @@ class Jitted:
             recordings = self._recordings.get(signature := tuple(key))
             if recordings is None:
                 recordings = self._recordings[signature] = Recordings()
+                self._follow(signature, recordings)
             self._calls = recordings.used = self._calls + 1
             run = begin()
             try:
                 for recording in recordings:
                     if recording.holds(tensors):
-                        if recording is not recordings[0]:  # most likely the next call's as well
-                            recordings.remove(recording)
-                            recordings.insert(0, recording)
+                        if recordings and recording is not recordings[0]:
+                            recordings.put_first(recording)  # most likely the next call's as well
                         return recording.run(tensors)
             finally:
                 end(run)
@@ -137,10 +141,12 @@ class Jitted:
         from ambos.tensor.causes import cause_of
         from ambos.tensor.recorder import Recorder, recorded
 
-        if len(self._recordings) > MAX_SIGNATURES:
-            self._recordings.pop(min(self._recordings, key=lambda key: self._recordings[key].used))
-        recordings = self._recordings[signature]
-        known = [key for key, found in self._recordings.items() if found]
+        everything = self._recordings.copy()  # objects that go take theirs out meanwhile
+        if len(everything) > MAX_SIGNATURES:
+            oldest = min(everything, key=lambda key: everything[key].used)
+            self._recordings.pop(oldest, None)
+        recordings = everything[signature]
+        known = [*self._gone, *(key for key, found in everything.items() if found)]
         cause = cause_of(self._fn, signature, recordings, tensors, known)
         if self._strict and known and not cause.is_bound:
             raise self._refusal(cause.text)
@@ -165,14 +171,15 @@ class Jitted:
         for other in recordings:
             if recording.agrees(other):
                 if other.bound:  # to arguments that made no difference
-                    recordings.remove(other)
+                    recordings[:] = [each for each in recordings if each is not other]
                 break
         else:
             if self._strict and recordings:
                 recorder.undo()
                 raise self._refusal(cause.text)
         recording.function = self._name
-        recordings.insert(0, recording)
+        recordings.put_first(recording)
+        recordings.follow(recording)
         del recordings[MAX_VARIANTS:]
         del recorder  # and the graph with it, so that this call too may write in place
         run = begin()
@@ -182,6 +189,20 @@ class Jitted:
         finally:
             end(run)
         return self(*call[0], **call[1])  # another thread has changed what was read meanwhile
+
+    def _follow(self, signature: tuple[Any, ...], recordings: Recordings) -> None:
+        """Let go of `recordings` with the first object among the arguments that nobody else
+        holds: no call can have this signature any more."""
+        jitted = weakref.ref(self)
+
+        def forget(_: Any) -> None:
+            found = jitted()
+            if found is not None and (signature in found._recordings):
+                del found._recordings[signature]
+                found._gone = [signature]
+
+        objects = [p.object for p in signature[FIRST:] if isinstance(p, Fixed) and p.is_weak]
+        recordings.objects = [weakref.ref(each, forget) for each in objects]
 
     @property
     def _name(self) -> str:
@@ -220,10 +241,29 @@ class Jitted:
 
 
 class Recordings(list[Recording]):
-    """Those of one signature, the one used last in front; `used`: at which call."""
+    """Those of one signature, the one used last in front; `used`: at which call; `objects`: those
+    among the arguments, which are equal to themselves alone."""
 
-    __slots__ = ("used",)
+    __slots__ = ("__weakref__", "objects", "used")
     used: int
+    objects: list[weakref.ref[Any]]
+
+    def put_first(self, recording: Recording) -> None:
+        """Let `recording` be asked first, one of these or a new one."""
+        self[:] = [recording, *(other for other in self if other is not recording)]
+
+    def follow(self, recording: Recording) -> None:
+        """Let go of `recording` with the first module or optimizer that it relies on."""
+        recordings, what = weakref.ref(self), weakref.ref(recording)
+
+        def forget(_: Any) -> None:
+            held, gone = recordings(), what()
+            if held is not None and gone is not None:
+                with suppress(ValueError):  # it has made room for others
+                    held.remove(gone)
+
+        alive = [found for of in recording.relied_on if (found := of()) is not None]
+        recording.relied_on = [weakref.ref(each, forget) for each in alive]
 
 
 @public

@@ -92,6 +92,9 @@ class Recorder:
         finally:
             enter(None)
         self.stand_ins.hand_over(self.trace_, self.leaves)
+        self.relied_on = self.trace_.let_go()
+        if any(of() is None for of in self.relied_on):  # modules made inside, and gone with it
+            self.trace_.guards.forget_gone()
         self.sort_out()
 
     def undo(self) -> None:
@@ -239,7 +242,7 @@ class Recorder:
         return Recording(
             main, check, late_checks, hosts, self.trace_.guards, rebound, self.gradients, template,
             [(n, self.tensors[n]) for n in sorted(self.met)],
-            self.donations(plan, leaves, bool(late)),
+            self.donations(plan, leaves, bool(late)), self.relied_on,
         )  # fmt: skip
 
     def donations(self, plan: Plan, leaves: Sequence[Node], is_late: bool) -> Donations | None:

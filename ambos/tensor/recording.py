@@ -145,8 +145,10 @@ class Recording:
         hosts: Sequence[tuple[Array, HostValue]], guards: Guards,
         rebound: Sequence[Rebound], gradients: Gradients, template: Template,
         bound: Sequence[tuple[int, Tensor]], donations: Donations | None = None,
+        relied_on: Iterable[ref[Any]] = (),
     ) -> None:  # fmt: skip
         self.donations, self.function = donations, ""
+        self.relied_on = list(relied_on)  # modules, optimizers: it holds as long as all are there
         self.main, self.check, self.late_checks = main, check, late_checks
         self.hosts = [(_cell(array, value), value) for array, value in hosts]
         # A cell keeps nothing alive, nor does the Program where it reads no such number.
@@ -157,9 +159,9 @@ class Recording:
         numbered = list(enumerate(template.leaves))
         self.fixed = [(place, fixed) for place, (number, fixed) in numbered if number is None]
         self.results = main.plan.compiled.results
-        program = main.plan.compiled.program
         self.returned = [(self._slot_of(n), n) for n, _ in template.leaves if n is not None]
-        self.output_bytes = list(enumerate(program.output_bytes, main.num_inputs))
+        sizes = main.plan.compiled.program.output_bytes
+        self.output_bytes = list(enumerate(sizes, main.num_inputs))
         self.overwriting = [
             (r.captured, r.output + main.num_inputs)
             for r in rebound if r.captured is not None and r.output is not None
@@ -168,9 +170,7 @@ class Recording:
         self.moving = self.rebound  # those that are not written in place
         bounds = [main] if check is None else [main, check.bound]
         # What only the check looks at counts as well; what both do is one object, met once.
-        self.captured = list(dict.fromkeys(
-            captured for bound in bounds for _, captured in bound.sources.captured
-        ))  # fmt: skip
+        self.captured = [*{c: None for bound in bounds for _, c in bound.sources.captured}]
         holders = [(h, captured) for captured in self.captured for h in captured.handles]
         self.handles = [handle for handle, _ in holders]
         self.owned = [captured for captured in self.captured if captured.owner is not None]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 
@@ -26,9 +28,20 @@ Layout = Any  # a Structure, or the number of plain arguments
 
 
 class Fixed(tuple[type, Hashable]):
-    """An argument that is no tensor: its type and what is equal for equal bits."""
+    """An argument that is no tensor: its type and what is equal for equal bits; for an object that
+    is equal to itself alone (a module) a weak reference, since no recording keeps one alive."""
 
     __slots__ = ()
+
+    @property
+    def is_weak(self) -> bool:
+        """Is it an object that is equal to itself alone?"""
+        return isinstance(self[1], ReferenceType) and self[0] is not ReferenceType
+
+    @property
+    def object(self) -> Any:
+        """That object, None once it is gone."""
+        return self[1]() if isinstance(self[1], ReferenceType) else None
 
 
 class Facts(tuple[Any, ...]):
@@ -257,8 +270,13 @@ def fixed_key(leaf: Any) -> Fixed:
             f"jit: {what}; need tensors, arrays, and fixed values such as numbers, strings and "
             "tuples of these; a class of your own is registered by am.tree.register_node"
         ) from None
-    kind = type(value)
-    return Fixed((kind, repr(value) if kind in (float, complex) else value))
+    kind: Any = type(value)
+    if kind in (float, complex):
+        value = repr(value)
+    elif kind.__hash__ is object.__hash__ and kind.__eq__ is object.__eq__:
+        with suppress(TypeError):  # of a class with slots
+            value = ref(value)
+    return Fixed((kind, value))
 
 
 def _each(what: str, given: Any, kind: type, name: str) -> list[Any]:

@@ -64,6 +64,10 @@ class Guards:
     volatile: list[tuple[Look, Any]] = field(default_factory=list)
     structural: list[tuple[Look, Any]] = field(default_factory=list)
 
+    def forget_gone(self) -> None:
+        """Nobody can change any more what is gone: a look at that gives None."""
+        self.structural = [entry for entry in self.structural if entry[0]() is not None]
+
 
 @dataclass(slots=True)
 class Touched:
@@ -137,6 +141,12 @@ class Trace:
         """Was `handle` made inside?"""
         number = id(handle)
         return number in self.made or (handle._node.value is None and number not in self.moved)
+
+    def let_go(self) -> list[ref[Any]]:
+        """What has a guard, held weakly from now on."""
+        found = [ref(of) for of in self.guarded.values() if not isinstance(of, ref)]
+        self.guarded.clear()
+        return found
 
     def note_built(self, of: Any) -> None:
         """`of` was built inside from what has a guard, and needs none."""
@@ -232,8 +242,14 @@ def guard_object(of: Any, look: Callable[[], Look]) -> None:
     changes it raises `makeup.version`."""
     trace = current.trace
     if trace is not None and id(of) not in trace.guarded:
-        trace.guarded[id(of)] = of
+        depend_on(of)
         guard(look(), structural=True)
+
+
+def depend_on(of: Any) -> None:
+    """A jitted function that is being traced holds only as long as there is `of`."""
+    if current.trace is not None:
+        current.trace.guarded.setdefault(id(of), of)
 
 
 def look_outside(node: Node) -> AbstractContextManager[None]:
