@@ -28,6 +28,7 @@ class Adadelta(Optimizer):
         array([0.997, 1.997], dtype=float32)
     """
 
+    replayed = True
     limits = {"rho": Limit(0.0, 1.0 + 1e-9)}
 
     def __init__(

@@ -35,6 +35,7 @@ class Adafactor(Optimizer):
         array([0.209, 1.209], dtype=float32)
     """
 
+    replayed = True
     spreads = False
     limits = {
         "beta2_decay": Limit(-math.inf, 1e-12),

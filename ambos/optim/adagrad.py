@@ -30,6 +30,7 @@ class Adagrad(Optimizer):
         array([0.5, 1.5], dtype=float32)
     """
 
+    replayed = True
     limits = {"lr_decay": POSITIVE, "initial_accumulator_value": POSITIVE}
 
     def __init__(

@@ -30,6 +30,7 @@ class Adam(Optimizer):
         array([0.5, 1.5], dtype=float32)
     """
 
+    replayed = True
     dials = ("betas",)
 
     def __init__(
@@ -101,6 +102,8 @@ class AdamW(Adam):
         >>> AdamW([weight], lr=0.1).param_groups[0]["weight_decay"]
         0.01
     """
+
+    replayed = True
 
     def __init__(
         self,

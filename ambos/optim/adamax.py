@@ -29,6 +29,7 @@ class Adamax(Optimizer):
         array([0.5, 1.5], dtype=float32)
     """
 
+    replayed = True
     dials = ("betas",)
 
     def __init__(

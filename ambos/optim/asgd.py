@@ -29,6 +29,7 @@ class ASGD(Optimizer):
         array([0.5, 1. ], dtype=float32)
     """
 
+    replayed = True
     limits = {"lambd": POSITIVE, "alpha": POSITIVE, "t0": POSITIVE}
 
     def __init__(

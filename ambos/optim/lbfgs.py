@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core.errors import ArgumentError
-from ambos.optim.optimizer import Optimizer
+from ambos.optim.optimizer import Grads, Optimizer
 from ambos.optim.saved import State
 from ambos.optim.settings import POSITIVE, Group, rate_of, rates
 from ambos.optim.wolfe import Point, strong_wolfe
@@ -90,7 +90,7 @@ class LBFGS(Optimizer):
             raise ArgumentError("LBFGS: a second group of parameters; need all of them in one")
         super().add_param_group(param_group)
 
-    def advance(self) -> list[Tensor]:
+    def advance(self, grads: Grads | None = None) -> list[Tensor]:
         raise ArgumentError(
             "LBFGS.step: no closure; need optimizer.step(closure), where closure() calls zero_grad "
             "and backward and returns the loss. Model.fit needs another optimizer"

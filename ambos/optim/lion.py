@@ -31,6 +31,7 @@ class Lion(Optimizer):
         array([0.5, 1.5], dtype=float32)
     """
 
+    replayed = True
     counts_steps = False
     dials = ("betas",)
 

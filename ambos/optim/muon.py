@@ -36,6 +36,7 @@ class Muon(Optimizer):
         True
     """
 
+    replayed = True
     spreads = False
     counts_steps = False
     dials = ("momentum",)

@@ -29,6 +29,7 @@ class NAdam(Optimizer):
         array([0.472, 1.472], dtype=float32)
     """
 
+    replayed = True
     dials = ("betas",)
     limits = {"momentum_decay": POSITIVE}
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 from weakref import ref
 
+from ambos.core.config import config
 from ambos.core.dtype import float64
 from ambos.core.errors import ArgumentError
 from ambos.optim import saved
@@ -21,16 +22,19 @@ from ambos.optim.saved import State
 from ambos.optim.settings import Group, rate_of
 from ambos.tensor.array import Array
 from ambos.tensor.given import leaf_of
-from ambos.tensor.guards import Same
+from ambos.tensor.guards import Same, is_each
 from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.jit import jit
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import enable_grad, no_grad
 from ambos.tensor.operands import expand_to
 from ambos.tensor.parts import view_as_complex, view_as_real
-from ambos.tensor.resting import rebind
-from ambos.tensor.tracing import current, depend_on, guard, host_value, makeup
+from ambos.tensor.resting import has_value, rebind
+from ambos.tensor.tracing import current, depend_on, guard, host_value, lie_like, makeup
 
 Scalars = tuple[Any, ...]  # what the parameters of a group have in common in a step
+Grads = Sequence[Tensor | None]  # of all parameters, in the order of the groups
+MOST_REPLAYED = 8  # sets of parameters that step together, whose steps are kept
 PATIENCE = 10  # steps without a gradient, before somebody is told
 
 
@@ -45,7 +49,10 @@ class Optimizer(Hooked, Grouped):
     `params` may be left out where `Model.compile` supplies them: `SGD(lr=0.1)`. What PyTorch's
     users pass to pick an implementation is accepted and changes nothing here: every step is one
     program of fused kernels over all parameters (`foreach`, `fused`) and its numbers are data
-    (`capturable`). Parameters given as `module.named_parameters()` are called by their names.
+    (`capturable`). A rule with `replayed` says that its methods read nothing but what they are
+    given: the update of parameters that stepped before is one native call, with nothing recorded.
+    Parameters given as `module.named_parameters()` are called
+    by their names.
 
     Errors: ArgumentError for settings out of range and for what are no parameters; UnknownNameError
         for a misspelt setting.
@@ -54,12 +61,17 @@ class Optimizer(Hooked, Grouped):
     counts_steps: ClassVar[bool] = True  # each state has a Clock under "step"
     spreads: ClassVar[bool] = True  # `update` takes factors in the shape of its parameter
     dials: ClassVar[tuple[str, ...]] = ()  # settings that schedules turn, besides the rate
+    replayed: ClassVar[bool] = False  # of this very class: what is derived from it says it anew
+
+    def __init_subclass__(cls) -> None:
+        cls.replayed = "replayed" in vars(cls) and cls.replayed
 
     def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
         self.state = {}
         self.stepped = False  # a schedule may only follow
         self._data: dict[tuple[int, str, int], tuple[float, Tensor]] = {}
         self._waiting: tuple[int, list[Tensor]] | None = 0, []
+        self._stepped_with: list[list[bool]] = []  # which parameters had gradients, in other steps
         Hooked.__init__(self)
         Grouped.__init__(self, params, defaults)
 
@@ -138,12 +150,50 @@ class Optimizer(Hooked, Grouped):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        grads = [parameter.grad for parameter in self.parameters()]
         if current.trace is not None:  # nothing is computed now
-            self.advance()
-            return loss
-        with self.all_or_nothing():
-            evaluate(self.advance())
+            self.advance(grads)
+        elif self._is_known(grads) and _computed(grads):
+            with no_grad():
+                self._again(grads)
+        else:  # gradients and update in one program
+            with self.all_or_nothing():
+                evaluate(self.advance(grads))
         return loss
+
+    def _is_known(self, grads: Grads) -> bool:
+        """Is this the step of parameters that stepped before?"""
+        having = [grad is not None for grad in grads]
+        if having not in self._stepped_with:
+            self._stepped_with = [*self._stepped_with[: MOST_REPLAYED - 1], having]
+            return False
+        return self.replayed and self._waiting is None and config.fuse
+
+    @jit
+    def _again(self, grads: Grads) -> None:
+        """`advance`, recorded: gradients are arguments, who else holds them does not matter."""
+        self._lay_out()
+        self.advance(grads)
+        self._guard_parts()
+
+    def _lay_out(self) -> None:
+        """What is remembered about a filter lies as the filter does by now: a kernel that reads
+        both in different orders takes four times as long."""
+        for parameter, state in self.state.items():
+            for value in state.values():
+                if isinstance(value, Tensor):
+                    lie_like(value, parameter)
+
+    def _guard_parts(self) -> None:
+        """Somebody may put another parameter into a group, or another tensor into a state."""
+        of, known = ref(self), self._parts()
+        guard(lambda: (rule := of()) is not None and is_each(known, rule._parts()))
+
+    def _parts(self) -> list[Any]:
+        """Parameters, and what is remembered about each."""
+        parameters = [*self.parameters()]
+        states = [state for p in parameters if (state := self._state.get(p))]
+        return [*parameters, *(value for state in states for value in state.values())]
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
@@ -168,8 +218,9 @@ class Optimizer(Hooked, Grouped):
                 elif isinstance(value, Tensor):
                     yield value
 
-    def advance(self) -> list[Tensor]:
-        """Record the update without computing it; returns the tensors that changed.
+    def advance(self, grads: Grads | None = None) -> list[Tensor]:
+        """Record the update without computing it; returns the tensors that changed. `grads` are
+        those of all parameters, by default what they hold.
 
         Errors: ArgumentError without parameters.
         """
@@ -186,7 +237,8 @@ class Optimizer(Hooked, Grouped):
             current.trace.undos.append(lambda: setattr(self, "state", before))
         with no_grad():
             owners = self._owners()
-            turns = [Turn(self, number, owners) for number in range(len(self.param_groups))]
+            found = iter([p.grad for p in self.parameters()] if grads is None else grads)
+            turns = [Turn(self, number, owners, found) for number in range(len(self.param_groups))]
             # All is recorded; what follows cannot fail, so a step happens whole or not at all.
             changed = [tensor for turn in turns for tensor in turn.commit()]
         self._guard()
@@ -262,8 +314,10 @@ class Optimizer(Hooked, Grouped):
 
     def _rate(self, number: int, group: Group) -> Tensor:
         """The learning rate as data. A jitted step reads the number anew at every call."""
-        if isinstance(group["lr"], Tensor):
-            return group["lr"].detach().to(float64).reshape(())
+        rate = group["lr"]
+        guard(lambda: isinstance(group["lr"], Tensor) and Same(group["lr"]))
+        if isinstance(rate, Tensor):
+            return rate.detach().to(float64).reshape(())
         return self._datum((number, "lr", 0), partial(_rate_now, ref(self), number))
 
     def _rate_now(self, number: int) -> float:
@@ -321,6 +375,13 @@ class Optimizer(Hooked, Grouped):
         return saved.as_they_are(found) if own else saved.restored(self, found)
 
 
+def _computed(grads: Grads) -> bool:
+    """Compute gradients, all in one program. Have they values then, and no graph behind?"""
+    pending = [grad for grad in grads if grad is not None and not has_value(grad)]
+    evaluate(pending)
+    return all(map(has_value, pending))
+
+
 def _rate_now(of: ref[Optimizer], number: int) -> float:
     rule = of()
     assert rule is not None, "its recordings went with it"
@@ -334,10 +395,13 @@ def _entry(group: Group, key: str, place: int | None) -> float:
 class Turn:
     """The step of one group, recorded at once and made true by `commit`."""
 
-    def __init__(self, rule: Optimizer, number: int, owners: Mapping[Clock, int]) -> None:
+    def __init__(
+        self, rule: Optimizer, number: int, owners: Mapping[Clock, int], grads: Iterator[Any]
+    ) -> None:
         self.rule, self.group = rule, rule.param_groups[number]
         group = self.group
-        self.parameters = [p for p in group["params"] if p.grad is not None]
+        found = [(p, grad) for p in group["params"] if (grad := next(grads)) is not None]
+        self.parameters = [parameter for parameter, _ in found]
         self.held = [self._held(parameter) for parameter in self.parameters]
         self.states = [dict(state) for state in self.held]
         self.tick = (
@@ -349,8 +413,8 @@ class Turn:
         self._wide: dict[Clock | None, Scalars] = {}  # float64
         self._factors: dict[tuple[Any, ...], Scalars] = {}
         self.new = [
-            self._updated(parameter, state)
-            for parameter, state in zip(self.parameters, self.states, strict=True)
+            self._updated(parameter, grad, state)
+            for (parameter, grad), state in zip(found, self.states, strict=True)
         ]
 
     def _held(self, parameter: Tensor) -> State:
@@ -361,9 +425,8 @@ class Turn:
                 state[slot] = self.rule.begin(slot, parameter, self.group)
         return state
 
-    def _updated(self, parameter: Tensor, state: State) -> Tensor:
+    def _updated(self, parameter: Tensor, grad: Tensor, state: State) -> Tensor:
         """`update`; both parts of a complex parameter are real parameters of their own."""
-        grad: Any = parameter.grad
         if self.group.get("maximize"):
             grad = -grad
         if not parameter.dtype.is_complex:

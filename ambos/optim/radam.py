@@ -30,6 +30,7 @@ class RAdam(Optimizer):
         array([0., 0.], dtype=float32)
     """
 
+    replayed = True
     dials = ("betas",)
 
     def __init__(

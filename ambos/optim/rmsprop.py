@@ -30,6 +30,7 @@ class RMSprop(Optimizer):
         array([0.5, 1.5], dtype=float32)
     """
 
+    replayed = True
     dials = ("momentum",)
     limits = {"alpha": POSITIVE}
 

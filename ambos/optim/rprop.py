@@ -34,6 +34,8 @@ class Rprop(Optimizer):
         array([0.5, 1.5], dtype=float32)
     """
 
+    replayed = True
+
     def __init__(
         self,
         params: Iterable[Any] | None = None,

@@ -8,7 +8,7 @@ from typing import Any
 from ambos.core.errors import ArgumentError
 from ambos.optim.averages import squared
 from ambos.optim.clock import Clock
-from ambos.optim.optimizer import Optimizer, Scalars
+from ambos.optim.optimizer import Grads, Optimizer, Scalars
 from ambos.optim.saved import State
 from ambos.optim.settings import POSITIVE, Group, rates
 from ambos.tensor.handle import Tensor
@@ -35,6 +35,7 @@ class AdamWScheduleFree(Optimizer):
         array([0.5, 1.5], dtype=float32)
     """
 
+    replayed = True
     limits = {"warmup_steps": POSITIVE, "r": POSITIVE, "weight_lr_power": POSITIVE}
 
     def __init__(
@@ -98,13 +99,13 @@ class AdamWScheduleFree(Optimizer):
         state["z"] = z - direction * lr
         return parameter + (z - parameter) * share - direction * size
 
-    def advance(self) -> list[Tensor]:
+    def advance(self, grads: Grads | None = None) -> list[Tensor]:
         if not all(group["train_mode"] for group in self.param_groups):
             raise ArgumentError(
                 "AdamWScheduleFree.step: the parameters hold their averages; need optimizer.train()"
                 " before training on after eval()"
             )
-        return super().advance()
+        return super().advance(grads)
 
     def eval(self) -> None:
         """Put the averages into the parameters."""

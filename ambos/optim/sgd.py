@@ -33,6 +33,7 @@ class SGD(Optimizer):
         array([0., 0.], dtype=float32)
     """
 
+    replayed = True
     counts_steps = False
     dials = ("momentum",)
 

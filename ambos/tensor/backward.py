@@ -13,6 +13,7 @@ from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.live import leaf_handle
 from ambos.tensor.modes import set_grad_enabled
 from ambos.tensor.operands import binary, convert
+from ambos.tensor.tracing import likenesses
 
 
 def backward(
@@ -72,10 +73,10 @@ def _reached(node: Node) -> dict[Node, Tensor]:
 
 def _accumulate(handle: Tensor, gradient: Node) -> None:
     known = handle.grad
-    if known is None:
-        handle.grad = wrap(gradient)
-    else:
-        handle.grad = wrap(binary(add, known._node, gradient))
+    if known is not None:
+        gradient = binary(add, known._node, gradient)
+    handle.grad = wrap(gradient)
+    likenesses[gradient] = handle._node
 
 
 def grad(

@@ -8,7 +8,8 @@ asks a tensor for its elements; ids are used again once an object is gone.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from operator import is_
 from typing import Any
 
 
@@ -35,6 +36,16 @@ class Same:
 
     def __repr__(self) -> str:
         return repr(self._of())
+
+
+def is_each(these: Sequence[Any], those: Sequence[Any]) -> bool:
+    """Are these the same objects as those, in this order?
+
+    Example:
+        >>> is_each([1.0], [1.0])
+        False
+    """
+    return len(these) == len(those) and all(map(is_, these, those))
 
 
 def difference(look: Callable[[], Any], before: Any) -> str:

@@ -38,7 +38,7 @@ from ambos.tensor.filters import lay_out_filters, misplaced
 from ambos.tensor.ledger import ledger
 from ambos.tensor.plans import recall
 from ambos.tensor.room import room_for, told
-from ambos.tensor.tracing import relay, renewals
+from ambos.tensor.tracing import likenesses, relay, renewals
 from ambos.tensor.views import as_view
 
 MAX_PROGRAMS = 1024  # plans kept for graphs seen before; machine code is kept apart, on disk
@@ -104,7 +104,10 @@ def compute(roots: Sequence[Node]) -> None:
         order = pending([*roots, *checks])
     renewed = {root: leaf for root in roots if (leaf := renewals.pop(root, None)) is not None}
     wanted = [*roots, *checks]
-    plan, leaves = find_plan(order, wanted, renewed)
+    like = {root: leaf for root in roots if (leaf := likenesses.pop(root, None)) is not None}
+    taken = {*renewed.values()}
+    like = {root: leaf for root, leaf in like.items() if leaf not in taken}
+    plan, leaves = find_plan(order, wanted, like | renewed)
     values = execute(plan, leaves, order)
     for check, value in zip(checks, values[len(roots) :], strict=True):
         if value.is_true():

@@ -149,6 +149,14 @@ def array_of(handle: Handle) -> Array:
     return found
 
 
+def has_value(handle: Handle) -> bool:
+    """Is the value of `handle` known, with no graph behind it?"""
+    if isinstance(handle._kept, Array):
+        return True
+    node = peek(handle)
+    return node.value is not None and not node.inputs
+
+
 def rebind(handle: Handle, node: Node) -> None:
     """`handle` holds `node` from now on."""
     old = peek(handle)

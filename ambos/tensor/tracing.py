@@ -23,9 +23,9 @@ from ambos.core.shape import Shape
 from ambos.graph.lines import line_of
 from ambos.graph.node import Node, tracking
 from ambos.ops.sources import data
-from ambos.tensor.array import Array
+from ambos.tensor.array import Array, is_dense
 from ambos.tensor.counting import has_gradient_alone
-from ambos.tensor.resting import Handle, changed, put_gradient, rebind
+from ambos.tensor.resting import Handle, changed, peek, put_gradient, rebind
 from ambos.tensor.rewrites import rewritten
 
 HostValue = Callable[[], "int | float"]
@@ -34,6 +34,8 @@ Look = Callable[[], Any]  # at something outside; what it gives can be compared
 
 # A pending node -> the data that it replaces in a handle. Only layouts follow from it, no bits.
 renewals: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()
+# A pending gradient -> its leaf, in whose layout it comes out: whoever updates the leaf reads both.
+likenesses: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()
 
 
 class Makeup:
@@ -53,6 +55,16 @@ def relay(node: Node, strides: Shape) -> None:
     node.value = old.laid_out(strides)
     makeup.version += 1
     changed(old)
+
+
+def lie_like(handle: Handle, other: Handle) -> None:
+    """Let the value of `handle` lie in memory as that of `other`, where both are of one shape."""
+    node, wish = peek(handle), peek(other)
+    if node.value is None or wish.value is None or node.shape != wish.shape:
+        return
+    strides = wish.value.strides
+    if strides != node.value.strides and is_dense(node.shape, strides):
+        relay(node, strides)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,195 @@
+"""A step of known parameters is one native call; whatever was changed before it, it follows."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ambos as am
+from ambos import nn, optim
+from ambos.core.errors import AmbosError
+from ambos.tensor.resting import peek
+from tests.optim.test_rules import DESCENDING
+
+STREAM = np.random.RandomState(5)
+VALUES = [STREAM.randn(3, 4).astype(np.float32) for _ in range(2)]
+GRADS = [[STREAM.randn(3, 4).astype(np.float32) for _ in range(2)] for _ in range(6)]
+Change = Callable[[optim.Optimizer, list[am.Tensor]], Any]
+
+
+def plain(rule: type[Any]) -> type[Any]:
+    """The same rule, recorded at every step."""
+    return type(rule.__name__, (rule,), {})
+
+
+def trained(rule: type[Any], change: Change = lambda o, w: None, **settings: Any) -> Any:
+    """Numbers after six steps, `change` made in the middle, and how often one was recorded."""
+    weights = [am.tensor(value, requires_grad=True) for value in VALUES]
+    optimizer = rule(weights, **{"lr": 0.05, **settings})
+    recorded = []
+    advance = optimizer.advance
+    optimizer.advance = lambda grads=None: recorded.append(1) or advance(grads)
+    for number, grads in enumerate(GRADS):
+        if number == 4:
+            change(optimizer, weights)
+        for weight, grad in zip(weights, grads, strict=True):
+            weight.grad = am.tensor(grad) * 1.0 if number % 2 else am.tensor(grad)
+        optimizer.step()
+        assert [w.grad.tolist() for w in weights] == [g.tolist() for g in grads]
+    states = [value for w in weights for value in optimizer.state[w].values()]
+    found = [*weights, *(value for value in states if isinstance(value, am.Tensor))]
+    return [tensor.numpy().tobytes() for tensor in found], len(recorded)
+
+
+@pytest.mark.parametrize("rule", DESCENDING)
+def test_bits_are_those_of_steps_recorded_one_by_one(rule: type[Any]) -> None:
+    change: Change = lambda optimizer, weights: setattr(optimizer, "lr", 0.01)
+    (found, times), (expected, every) = trained(rule, change), trained(plain(rule), change)
+    assert found == expected
+    assert (times, every) == (2, 6)
+
+
+def swap_moment(optimizer: Any, weights: list[am.Tensor]) -> None:
+    optimizer.state[weights[0]]["exp_avg"] = am.ones(3, 4)
+
+
+def swap_parameter(optimizer: Any, weights: list[am.Tensor]) -> None:
+    weights[1] = optimizer.param_groups[0]["params"][1] = am.zeros(3, 4, requires_grad=True)
+
+
+def forget(optimizer: Any, weights: list[am.Tensor]) -> None:
+    optimizer.state = {}
+
+
+def write(optimizer: Any, weights: list[am.Tensor]) -> None:
+    weights[0].data.mul_(0.5)
+    optimizer.state[weights[1]]["exp_avg"].zero_()
+
+
+def set_group(**settings: Any) -> Change:
+    return lambda optimizer, weights: optimizer.param_groups[0].update(settings)
+
+
+CHANGES: dict[str, Change] = {
+    "moment": swap_moment,
+    "parameter": swap_parameter,
+    "state": forget,
+    "numbers": write,
+    "rate": set_group(lr=0.5),
+    "rate as a tensor": set_group(lr=am.tensor(0.5)),
+    "betas": set_group(betas=(0.5, 0.75)),
+    "decay": set_group(weight_decay=0.5),
+    "maximize": set_group(maximize=True),
+    "clock": lambda optimizer, weights: optimizer.load_state_dict(optimizer.state_dict()),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("rate", [0.05, am.tensor(0.05)])
+def test_a_change_between_two_steps_is_seen(name: str, rate: Any) -> None:
+    found, _ = trained(optim.Adam, CHANGES[name], lr=rate)
+    expected, _ = trained(plain(optim.Adam), CHANGES[name], lr=rate)
+    assert found == expected
+    assert name == "clock" or found != trained(optim.Adam, lr=rate)[0]
+
+
+def test_a_rate_that_is_another_tensor_reaches_a_jitted_step() -> None:
+    weight = am.zeros(2, requires_grad=True)
+    optimizer = optim.SGD([weight], lr=am.tensor(1.0))
+    weight.grad = am.tensor([1.0, 2.0])
+    step = am.jit(optimizer.step)
+    for rate in (am.tensor(1.0), am.tensor(0.5), 0.25):
+        optimizer.param_groups[0]["lr"] = rate
+        step()
+    assert weight.tolist() == [-1.75, -3.5]
+
+
+def test_a_rule_of_ones_own_is_called_at_every_step() -> None:
+    class Halving(optim.SGD):
+        share = 1.0
+
+        def update(self, parameter, grad, state, group, factors):
+            self.share /= 2
+            return parameter - grad * self.share
+
+    weight = am.zeros(2, requires_grad=True)
+    optimizer = Halving([weight], lr=1.0)
+    weight.grad = am.ones(2)
+    for _ in range(4):
+        optimizer.step()
+    assert weight.tolist() == [-0.9375] * 2
+
+
+def test_sets_of_parameters_take_turns() -> None:
+    def play(rule: type[Any]) -> list[list[float]]:
+        weights = [am.ones(2, requires_grad=True) for _ in range(12)]
+        optimizer = rule(weights, lr=0.5)
+        for number in range(40):
+            for place, weight in enumerate(weights):
+                weight.grad = am.ones(2) if place % (1 + number % 13) == 0 else None
+            if number > 12:  # all have had one
+                optimizer.step()
+        return [weight.tolist() for weight in weights]
+
+    assert play(optim.Adam) == play(plain(optim.Adam))
+
+
+def test_who_holds_an_old_value_or_an_unread_result_keeps_it() -> None:
+    weight = am.ones(2, requires_grad=True)
+    optimizer = optim.SGD([weight], lr=1.0)
+    for number in range(4):
+        old, pending = weight.detach(), weight * 3.0
+        weight.grad = am.ones(2)
+        optimizer.step()
+        assert old.tolist() == [1.0 - number] * 2
+        assert pending.tolist() == [3.0 - 3.0 * number] * 2
+
+
+def test_gradients_that_cannot_be_computed_leave_all_as_it_was() -> None:
+    table = am.ones(3, 2, requires_grad=True)
+    optimizer = optim.Adam([table])
+    for index in ([0, 1], [1, 2], [7, 0], [0, 2]):
+        optimizer.zero_grad()
+        table.index_select(0, am.tensor(index)).sum().backward()
+        before = table.numpy().tobytes(), optimizer.state_dict()["state"]
+        if 7 in index:
+            with pytest.raises(AmbosError, match="7"):
+                optimizer.step()
+            after = table.numpy().tobytes(), optimizer.state_dict()["state"]
+            assert str(before) == str(after)
+        else:
+            optimizer.step()
+    assert optimizer.state_dict()["state"][0]["step"] == 3
+
+
+def test_gradients_and_moments_of_a_filter_lie_as_the_filter_does() -> None:
+    conv = nn.Conv2d(16, 16, 3)
+    optimizer, x = optim.Adam(conv.parameters()), am.ones(2, 16, 8, 8)
+    for look in (False, True, False):
+        optimizer.zero_grad()
+        conv(x).square().mean().backward()
+        if look:
+            am.evaluate([conv.weight.grad])
+        optimizer.step()
+    parts = conv.weight, conv.weight.grad, *optimizer.state[conv.weight].values()
+    strides = {peek(t).value.strides for t in parts if isinstance(t, am.Tensor)}
+    assert len(strides) == 1
+
+
+def test_an_optimizer_that_replays_is_let_go_with_its_parameters() -> None:
+    gone = []
+    for _ in range(3):
+        weight = am.ones(2, requires_grad=True)
+        optimizer = optim.AdamW([weight], lr=0.5)
+        for _ in range(3):
+            weight.grad = am.ones(2)
+            optimizer.step()
+        gone += [weakref.ref(weight), weakref.ref(optimizer)]
+        del weight, optimizer
+    gc.collect()
+    assert [of() for of in gone] == [None] * 6
