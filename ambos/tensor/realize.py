@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from ambos.compiler.compiled import Compiled, Renewal
@@ -105,9 +106,7 @@ def compute(roots: Sequence[Node]) -> None:
     renewed = {root: leaf for root in roots if (leaf := renewals.pop(root, None)) is not None}
     wanted = [*roots, *checks]
     like = {root: leaf for root in roots if (leaf := likenesses.pop(root, None)) is not None}
-    taken = {*renewed.values()}
-    like = {root: leaf for root, leaf in like.items() if leaf not in taken}
-    plan, leaves = find_plan(order, wanted, like | renewed)
+    plan, leaves = find_plan(order, wanted, renewed, like=like)
     values = execute(plan, leaves, order)
     for check, value in zip(checks, values[len(roots) :], strict=True):
         if value.is_true():
@@ -120,11 +119,16 @@ def compute(roots: Sequence[Node]) -> None:
 def find_plan(
     order: Sequence[Node], wanted: Sequence[Node], renewed: Mapping[Node, Node],
     stay: Collection[Node] = (), budget: int | None = None,
+    like: Mapping[Node, Node] = MappingProxyType({}),
 ) -> tuple[Plan, list[Node]]:  # fmt: skip
     """The plan that computes `wanted`, and the leaves that are its inputs. `order` is all pending
-    nodes below; `renewed` says of some wanted nodes which leaf they replace. Leaves that `stay`
-    are left in the layout that they have. The plan takes no more than `budget` bytes, inputs
-    included, if one was found that does."""
+    nodes below; `renewed` says of some wanted nodes which leaf they replace, `like` of others in
+    whose layout they come out, as long as nothing replaces that. Leaves that `stay` are left in the
+    layout that they have. The plan takes no more than `budget` bytes, inputs included, if one was
+    found that does."""
+    replaced = {*renewed.values()}
+    like = {node: leaf for node, leaf in like.items() if leaf not in replaced}
+    renewed = {**renewed, **like}
     leaves, signature = sign(order)
     number = {node: i for i, node in enumerate(order)}
     place = {leaf: i for i, leaf in enumerate(leaves)}
@@ -141,7 +145,8 @@ def find_plan(
     if plan is None and lay_out_filters(order, stay):
         leaves, signature = sign(order)
         plan = _plans.get((signature, *rest))
-    if plan is None and settle_layouts(wanted, leaves, renewal, (signature, *rest), stay):
+    unmoved = {*stay, *like.values()}
+    if plan is None and settle_layouts(wanted, leaves, renewal, (signature, *rest), unmoved):
         leaves, signature = sign(order)
         plan = _plans.get((signature, *rest))
     for watcher in watch.watchers:
