@@ -6,7 +6,7 @@ Source: tensorboard/compat/proto: graph.proto, node_def.proto, attr_value.proto,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ambos.core.dtype import DType
 from ambos.graph.listing import literal
@@ -21,6 +21,7 @@ DTYPES = {
     "uint32": 22, "uint64": 23,
 }  # fmt: skip
 PRODUCER = 1  # GraphDef's version
+LONGEST = 200  # characters of attributes that are shown
 
 
 def graph_def(recording: Recording) -> bytes:
@@ -29,39 +30,62 @@ def graph_def(recording: Recording) -> bytes:
 
 
 def _nodes(recording: Recording) -> Iterator[bytes]:
-    names: dict[Node, str] = {}
-    taken: Counter[str] = Counter()
-
-    def unique(name: str) -> str:
-        taken[name] += 1
-        return name if taken[name] == 1 else f"{name}_{taken[name] - 1}"
-
-    scopes = _scopes(recording.root)
+    writer = _Writer(recording)
     for node in recording.nodes():
-        number = literal(node)
-        if number and node.op.name != "constant":
-            continue  # a number spread over a shape: its readers read the number
+        if not literal(node):
+            yield from writer.node(node)
+    for place, node in enumerate(recording.outputs):
+        yield from writer.output(node, place)
+
+
+class _Writer:
+    """Nodes with their names, each after what it reads."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.scopes = _scopes(recording.root)
+        self.names: dict[Node, str] = {}
+        self.numbers: dict[tuple[str, Node], str] = {}
+        self.taken: Counter[str] = Counter()
+
+    def node(self, node: Node) -> Iterator[bytes]:
+        recording = self.recording
         if node in recording.arguments:
             name, op = f"inputs/{recording.arguments[node]}", "Placeholder"
         elif node in recording.state:
-            name, op = _state_name(recording.state[node], scopes), "Variable"
+            name, op = _state_name(recording.state[node], self.scopes), "Variable"
         else:
-            scope = scopes[recording.owner[node]]
-            name, op = f"{scope}/{node.op.name}", node.op.name
-        names[node] = unique(_clean(name))
-        sources = [names[_number(source)] for source in recording.sources(node)]
-        yield _node(names[node], op, sources, node, _details(node, number))
-    for place, node in enumerate(recording.outputs):
-        name = unique("outputs/" + (str(place) if len(recording.outputs) > 1 else "result"))
-        yield _node(name, "Output", [names[_number(node)]], node, "")
+            name, op = f"{self.scopes[recording.owner[node]]}/{node.op.name}", node.op.name
+        name = self.names[node] = self.unique(name)
+        sources: list[str] = []
+        yield from self.sources(recording.sources(node), name.rpartition("/")[0], sources)
+        details = " ".join(map(_attr, node.attrs))[:LONGEST]
+        yield _node(name, op, sources, node, details)
 
+    def output(self, node: Node, place: int) -> Iterator[bytes]:
+        sources: list[str] = []
+        yield from self.sources((node,), "outputs", sources)
+        name = "result" if len(self.recording.outputs) == 1 else str(place)
+        yield _node(self.unique(f"outputs/{name}"), "Output", sources, node, "")
 
-def _number(node: Node) -> Node:
-    """The constant behind a number that is spread over a shape; other nodes are themselves."""
-    if literal(node):
-        while node.inputs:
-            node = node.inputs[0]
-    return node
+    def sources(self, nodes: Sequence[Node], scope: str, names: list[str]) -> Iterator[bytes]:
+        """Fill in the names of what is read. A number is one node wherever it is used, which would
+        tie modules together that share nothing else: each scope writes its own."""
+        for node in nodes:
+            number = literal(node)
+            if not number:
+                names.append(self.names[node])
+                continue
+            known = self.numbers.get((scope, node))
+            if known is None:
+                known = self.numbers[scope, node] = self.unique(f"{scope}/Const")
+                yield _node(known, "Const", [], node, number)
+            names.append(known)
+
+    def unique(self, name: str) -> str:
+        name = _clean(name)
+        self.taken[name] += 1
+        return name if self.taken[name] == 1 else f"{name}_{self.taken[name] - 1}"
 
 
 def _scopes(root: Call) -> dict[Call, str]:
@@ -93,12 +117,6 @@ def _clean(name: str) -> str:
     """A name as TensorFlow allows it."""
     kept = "".join(letter if letter.isalnum() or letter in "_./-" else "_" for letter in name)
     return kept if kept[:1].isalnum() else f"n{kept}"
-
-
-def _details(node: Node, number: str) -> str:
-    if number:
-        return number
-    return " ".join(_attr(attr) for attr in node.attrs)[:200]
 
 
 def _attr(value: object) -> str:

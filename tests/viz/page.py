@@ -1,21 +1,28 @@
 """TensorBoard's real page, looked at by hand: `make page`.
 
 Writes logs of every kind, starts TensorBoard on them, and takes a picture of each of its tabs with
-headless Chromium (`apt-get install chromium`). Not part of CI, where TensorBoard's readers test.
+headless Chromium, by tornado (which comes with Jupyter). CI uses TensorBoard's readers instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import base64
 import contextlib
+import itertools
+import json
 import math
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,9 +62,7 @@ def _media(writer: am.viz.SummaryWriter, random: np.random.Generator) -> None:
     x = np.linspace(0, 1, 64)
     ramp = np.stack(np.broadcast_arrays(x[:, None], x[None, :], 0.5))
     writer.add_image("ramp", am.tensor(ramp.astype("float32")), 0)
-    digits = am.data.load_digits() if hasattr(am.data, "load_digits") else None
-    pictures = random.random((20, 1, 8, 8)) if digits is None else digits
-    writer.add_images("pictures", pictures, 0)
+    writer.add_images("digits", am.data.digits()[0][:24], 0)
     import matplotlib
 
     matplotlib.use("Agg")
@@ -90,7 +95,7 @@ def _media(writer: am.viz.SummaryWriter, random: np.random.Generator) -> None:
 
 
 @contextlib.contextmanager
-def serving(logs: Path) -> object:
+def serving(logs: Path) -> Iterator[str]:
     """TensorBoard's address while it runs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -113,28 +118,104 @@ def serving(logs: Path) -> object:
         server.wait()
 
 
-def shoot(address: str, target: Path, wait: int = 12000, size: str = "1400,900") -> None:
-    """A picture of a page."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-               "--use-gl=swiftshader", "--enable-unsafe-swiftshader", f"--window-size={size}",
-               f"--virtual-time-budget={wait}", f"--screenshot={target}", address]  # fmt: skip
-    subprocess.run(command, check=True, timeout=180, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)  # fmt: skip
+# Boxes of a graph that are opened before its picture is taken, by where their names are.
+FIND = """
+(() => {
+  const all = (root, x, y) => [...root.querySelectorAll("*")].flatMap(e => {
+    const at = e.getBoundingClientRect();
+    return [[e, x + at.x + at.width / 2, y + at.y + at.height / 2],
+      ...(e.shadowRoot ? all(e.shadowRoot, x, y) : []),
+      ...(e.contentDocument ? all(e.contentDocument, x + at.x, y + at.y) : [])];
+  });
+  const found = all(document, 0, 0).find(
+    ([e]) => e.tagName.toLowerCase() === "text" && e.textContent.trim().startsWith("%s"));
+  return found ? found.slice(1) : null;
+})()
+"""
+OPENED = {"graphs": ["ResNet", "layer1"]}
+
+
+class Browser:
+    """Headless Chromium, told what to do by its DevTools protocol."""
+
+    def __init__(self, size: str = "1400,900") -> None:
+        self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        names = ("chromium", "chromium-browser", "google-chrome")
+        program = next(filter(None, map(shutil.which, names)))
+        command = [program, "--headless", "--no-sandbox", "--hide-scrollbars",
+                   "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+                   f"--window-size={size}", "--remote-debugging-port=0",
+                   f"--user-data-dir={self.profile.name}", "about:blank"]  # fmt: skip
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)  # fmt: skip
+        place = Path(self.profile.name) / "DevToolsActivePort"
+        for _ in range(100):
+            if place.exists() and place.read_text().strip():
+                break
+            time.sleep(0.1)
+        self.port = int(place.read_text().split()[0])
+
+    async def shoot(self, address: str, target: Path, opened: Sequence[str], wait: float) -> None:
+        """A picture of a page, after double clicks on some names."""
+        from tornado.websocket import websocket_connect
+
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/json/list") as found:
+            page = next(p for p in json.load(found) if p["type"] == "page")
+        socket = await websocket_connect(page["webSocketDebuggerUrl"], max_message_size=1 << 28)
+        numbers = itertools.count(1)
+
+        async def do(method: str, **params: object) -> dict[str, Any]:
+            number = next(numbers)
+            await socket.write_message(json.dumps({"id": number, "method": method,
+                                                   "params": params}))  # fmt: skip
+            while True:
+                answer = json.loads(await socket.read_message() or "{}")
+                if answer.get("id") == number:
+                    return answer
+
+        await do("Page.navigate", url="about:blank")  # the same page with another # loads nothing
+        await do("Page.navigate", url=address)
+        await asyncio.sleep(wait)
+        for name in opened:
+            found = await do("Runtime.evaluate", expression=FIND % name, returnByValue=True)
+            place = found["result"]["result"]["value"]
+            if place is None:
+                print(f"{address}: nothing is called {name}")
+                continue
+            x, y = place
+            for count in (1, 2):
+                for kind in ("mousePressed", "mouseReleased"):
+                    await do("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left",
+                             clickCount=count)  # fmt: skip
+            await asyncio.sleep(3)
+        answer = await do("Page.captureScreenshot", format="png")
+        target.write_bytes(base64.b64decode(answer["result"]["data"]))
+        socket.close()
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self.profile.cleanup()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/page"))
     parser.add_argument("--tabs", nargs="*", default=TABS)
+    parser.add_argument("--wait", type=float, default=6, help="seconds that a page has to load")
     options = parser.parse_args()
     logs = options.folder / "logs"
     if not logs.exists():
         write(logs)
     with serving(logs) as address:
-        for tab in options.tabs:
-            shoot(f"{address}/#{tab}", options.folder / f"{tab}.png")
-            print(options.folder / f"{tab}.png")
+        browser = Browser()
+        try:
+            for tab in options.tabs:
+                target, opened = options.folder / f"{tab}.png", OPENED.get(tab, [])
+                asyncio.run(browser.shoot(f"{address}/#{tab}", target, opened, options.wait))
+                print(target)
+        finally:
+            browser.close()
 
 
 if __name__ == "__main__":

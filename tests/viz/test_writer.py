@@ -231,6 +231,13 @@ def test_the_graph_has_modules_as_folders(tmp_path: Path) -> None:
     assert {source for node in graph.node for source in node.input} <= set(nodes)
     assert {"Sequential/0/weight", "Sequential/3/bias", "Sequential/1/relu"} <= set(nodes)
     assert [*nodes["Sequential/2/afresh"].input] == ["Sequential/1/relu"]
+    norms = am.nn.Sequential(am.nn.BatchNorm1d(4), am.nn.BatchNorm1d(4)).eval()
+    with SummaryWriter(tmp_path / "norms") as writer:
+        writer.add_graph(norms, am.ShapeDtype((5, 4)))
+    found = read(tmp_path / "norms").Graph().node
+    between = {(source.split("/")[1], node.name.split("/")[1])
+               for node in found for source in node.input}  # fmt: skip
+    assert between == {("input", "0"), ("0", "0"), ("0", "1"), ("1", "1"), ("1", "result")}
     shape = nodes["outputs/result"].attr["_output_shapes"].list.shape[0]
     assert [dim.size for dim in shape.dim] == [5, 2]
 
