@@ -62,6 +62,7 @@ from ambos.nn.losses import (
     KLDivLoss,
     LinearCrossEntropyLoss,
     NLLLoss,
+    NLLLoss2d,
 )
 from ambos.nn.margins import (
     CosineEmbeddingLoss,
@@ -82,6 +83,7 @@ from ambos.nn.normalization import (
     InstanceNorm1d,
     InstanceNorm2d,
     InstanceNorm3d,
+    SyncBatchNorm,
 )
 from ambos.nn.padding import (
     CircularPad1d,
@@ -293,6 +295,7 @@ __all__ = [
     "MultiMarginLoss",
     "MultiheadAttention",
     "NLLLoss",
+    "NLLLoss2d",
     "PReLU",
     "PairwiseDistance",
     "Parameter",
@@ -327,6 +330,7 @@ __all__ = [
     "Softshrink",
     "Softsign",
     "SwiGLU",
+    "SyncBatchNorm",
     "Tanh",
     "Tanhshrink",
     "Threshold",

@@ -79,8 +79,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             if isinstance(module, Linear):
                 module.reset_parameters()
 
-    def forward(self, input: Tensor, target: Any) -> AdaptiveLogSoftmax:
-        x, t = as_tensor(input), as_tensor(target)
+    def forward(self, input_: Tensor, target_: Any) -> AdaptiveLogSoftmax:
+        x, t = as_tensor(input_), as_tensor(target_)
         alone = x.ndim == 1
         x, t = (x[None], t[None]) if alone else (x, t)
         if x.ndim != 2 or t.shape != x.shape[:1]:

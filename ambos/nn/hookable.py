@@ -46,6 +46,10 @@ class Hookable:
         None, replaces `grad_input`."""
         return add(self._hooks, Hook("backward", hook), prepend)
 
+    def register_backward_hook(self, hook: Call) -> Removable:
+        """`register_full_backward_hook`, as it was called before it saw all gradients."""
+        return self.register_full_backward_hook(hook)
+
     def register_state_dict_pre_hook(self, hook: Call) -> Removable:
         """Call `hook(module, prefix, keep_vars)` before the module's state is collected."""
         return add(self._hooks, Hook("state_pre", hook))

@@ -59,6 +59,16 @@ class NLLLoss(Loss):
         return F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
 
 
+class NLLLoss2d(NLLLoss):
+    """`NLLLoss`, as it was called once for images.
+
+    Example:
+        >>> import ambos as am
+        >>> NLLLoss2d()(am.full((1, 2, 3, 3), -1.0), am.zeros((1, 3, 3), dtype="int64"))
+        tensor(1.)
+    """
+
+
 @layer
 class BCELoss(Loss):
     """Cross entropy of yes-or-no probabilities.

@@ -176,6 +176,9 @@ class Module(Stateful, metaclass=ModuleType):
         made = self.__dict__.get("_modules", {}).get("parametrizations")
         if made is not None and made.makes_tensors and name in made._modules:
             return made._modules[name]()
+        computed = self.__dict__.get("_computed", {})  # `utils/older_norms`
+        if name in computed:
+            return computed[name](self)
         known = [*dir(self)]
         raise UnknownNameError(f"{type(self).__name__}: no attribute {name!r}"
                                f"{suggest(name, known)}")  # fmt: skip
@@ -406,6 +409,20 @@ class Module(Stateful, metaclass=ModuleType):
                     assign(tensor, value)
         return self
 
+    def type(self, dst_type: Any) -> Self:
+        """Every parameter and buffer, those of integers too, as this dtype; returns self."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            if isinstance(tensor, Unsized):
+                tensor.data = tensor.detach().to(dst_type)
+            else:
+                assign(tensor, tensor.detach().to(dst_type))
+        return self
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """The module itself: its tensors may have any numbers then, so they keep theirs."""
+        check_device("to_empty", device)
+        return self
+
     def cpu(self) -> Self:
         """The module itself: everything computes on the CPU."""
         return self
@@ -442,12 +459,16 @@ class Module(Stateful, metaclass=ModuleType):
             del said["inplace"]
         return ", ".join(f"{name}={value}" for name, value in said.items())
 
+    def _get_name(self) -> str:
+        """What `repr` calls the module."""
+        return type(self).__name__
+
     def __repr__(self) -> str:
         lines = []
         for name, child in self._modules.items():
             head, *rest = repr(child).split("\n")
             lines.append("\n".join([f"  ({name}): {head}", *(f"  {line}" for line in rest)]))
-        extra, kind = self.extra_repr(), type(self).__name__
+        extra, kind = self.extra_repr(), self._get_name()
         made = self._modules.get("parametrizations")
         if made is not None and made.makes_tensors:
             kind = f"Parametrized{kind}"

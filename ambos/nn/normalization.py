@@ -206,6 +206,59 @@ class BatchNorm3d(_BatchNorm):
     ranks, layout = (5,), "(batch, channels, depth, height, width)"
 
 
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation of anything, by the statistics of all processes. There is one.
+
+    Shapes: (N, num_features, ...), kept.
+    Errors: ShapeError for another shape, and for one value per channel in training.
+    Source: Ioffe and Szegedy (2015), "Batch normalization".
+
+    Example:
+        >>> import ambos as am
+        >>> net = am.nn.Sequential(am.nn.Conv2d(3, 4, 3), am.nn.BatchNorm2d(4))
+        >>> type(SyncBatchNorm.convert_sync_batchnorm(net)[1]).__name__
+        'SyncBatchNorm'
+    """
+
+    ranks, layout = tuple(range(2, 65)), "(batch, channels, ...)"
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+        self.process_group = process_group
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """`module` with one of these in the place of every BatchNorm, with its tensors."""
+        result: Module = module
+        if isinstance(module, _BatchNorm):
+            result = cls(
+                module.num_features, module.eps, module.momentum, module.affine,
+                module.track_running_stats, process_group,
+            )  # fmt: skip
+            result.train(module.training)
+            for name, parameter in module._parameters.items():
+                result.register_parameter(name, parameter)
+            for name, buffer in module._buffers.items():
+                result.register_buffer(name, buffer)
+        for name, child in [*module.named_children()]:
+            result.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return result
+
+
 class _InstanceNorm(Norm):
     def __init__(
         self,

@@ -203,8 +203,12 @@ class Hardtanh(Module):
     min_val: float = -1.0
     max_val: float = 1.0
     inplace: bool = False
+    min_value: InitVar[float | None] = None  # how the limits were called once
+    max_value: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, min_value: float | None, max_value: float | None) -> None:
+        self.min_val = self.min_val if min_value is None else min_value
+        self.max_val = self.max_val if max_value is None else max_value
         if not self.min_val < self.max_val:
             raise ArgumentError(
                 f"Hardtanh: min_val is {self.min_val!r} and max_val {self.max_val!r}; need "

