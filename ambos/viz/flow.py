@@ -32,7 +32,7 @@ class Box:
 
     @property
     def shapes(self) -> list[Shape]:
-        """What leaves it; of what a module returns the first (an LSTM's sequence, not its state)."""
+        """What leaves it; of what a module returns, the first (of an LSTM, not its state)."""
         nodes = self.outputs if self.call is None else self.call.outputs[:1]
         return [node.shape for node in nodes]
 
