@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ambos.core.arguments import checked
 from ambos.core.dtype import as_dtype
 from ambos.core.errors import ArgumentTypeError, ShapeError
+from ambos.core.program import ALIGNMENT
 from ambos.core.shape import row_major
 from ambos.runtime.memory import Storage
 from ambos.tensor.array import Array
@@ -31,7 +33,15 @@ def native_empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
 
 def adopted(array: NDArray[Any]) -> Tensor:
     """A tensor on an array that nobody else will write to; copied only if it is not aligned."""
-    return wrap(leaf_of(Array.from_numpy(array, copy=False)))
+    address = array.__array_interface__["data"][0]
+    if address % ALIGNMENT or not array.flags.c_contiguous or not array.dtype.isnative:
+        return Tensor(array)
+    storage = Storage.from_address(address, array.nbytes, array)
+    strides = row_major(array.shape)
+    return wrap(leaf_of(Array(storage, 0, array.shape, strides, _dtype_of(array.dtype))))
+
+
+_dtype_of = cache(as_dtype)  # of NumPy's: asking for the name takes longer than all else here
 
 
 class Rows:
@@ -109,20 +119,22 @@ def stack(
         cannot be stacked.
     """
     first = samples[0]
+    kinds = set(map(type, samples))
     if isinstance(first, (str, bytes)):
         return list(samples)
-    array = as_array(first)
-    if array is not None:
-        return _stacked(samples, indices, empty, path)
+    if as_array(first) is not None:
+        return _stacked(samples, kinds, indices, empty, path)
     if isinstance(first, Mapping):
-        _same(samples, indices, path, lambda sample: set(sample), "keys")
+        if len(kinds) > 1 or any(sample.keys() != first.keys() for sample in samples):
+            _check_alike(samples, indices, path, lambda sample: set(sample), "keys")
         columns = {}
         for key in first:
             column = [sample[key] for sample in samples]
             columns[key] = stack(column, indices, empty, f"{path}[{key!r}]")
         return like(first, columns)
     if isinstance(first, (tuple, list)):
-        _same(samples, indices, path, len, "entries")
+        if len(kinds) > 1 or len(set(map(len, samples))) > 1:
+            _check_alike(samples, indices, path, len, "entries")
         return rebuilt(first, [
             stack(column, indices, empty, f"{path}[{place}]")
             for place, column in enumerate(zip(*samples, strict=True))
@@ -145,7 +157,7 @@ def _number(place: int, indices: Sequence[int] | None) -> str:
     return f"sample {place if indices is None else int(indices[place])}"
 
 
-def _same(
+def _check_alike(
     samples: Sequence[Any], indices: Sequence[int] | None, path: str,
     fact: Callable[[Any], Any], what: str,
 ) -> None:  # fmt: skip
@@ -164,30 +176,43 @@ def _same(
 
 
 def _stacked(
-    samples: Sequence[Any], indices: Sequence[int] | None, empty: Empty, path: str
-) -> NDArray[Any]:
-    arrays = [as_array(sample) for sample in samples]
+    samples: Sequence[Any], kinds: set[type], indices: Sequence[int] | None, empty: Empty,
+    path: str,
+) -> NDArray[Any]:  # fmt: skip
+    if kinds == {int}:
+        numbers: NDArray[Any] = np.array(samples)  # int64, or objects for larger ones
+        if numbers.dtype == np.int64:
+            found = empty(numbers.shape, np.int64)
+            found[...] = numbers
+            return found
+    plain = kinds == {np.ndarray}
+    arrays: Any = samples if plain else [as_array(sample) for sample in samples]
     first = arrays[0]
-    assert first is not None
-    for place, array in enumerate(arrays):
-        if array is None:
-            raise ShapeError(
-                f"default_collate: {_number(place, indices)}{path} is "
-                f"{type(samples[place]).__name__}, {_number(0, indices)}{path} numbers; need one "
-                "kind"
-            )
-        if array.shape != first.shape:
-            raise ShapeError(
-                f"default_collate: {_number(place, indices)}{path} has shape {array.shape}, "
-                f"{_number(0, indices)}{path} {first.shape}; need one shape in a batch: crop or "
-                "pad the samples, use padded_batch, or pass collate_fn"
-            )
-    found: list[Any] = arrays
+    if not plain and any(array is None for array in arrays):
+        place = next(n for n, array in enumerate(arrays) if array is None)
+        raise ShapeError(
+            f"default_collate: {_number(place, indices)}{path} is {type(samples[place]).__name__}, "
+            f"{_number(0, indices)}{path} numbers; need one kind"
+        )
+    if len({array.shape for array in arrays}) > 1:
+        place = next(n for n, array in enumerate(arrays) if array.shape != first.shape)
+        raise ShapeError(
+            f"default_collate: {_number(place, indices)}{path} has shape {arrays[place].shape}, "
+            f"{_number(0, indices)}{path} {first.shape}; need one shape in a batch: crop or pad "
+            "the samples, use padded_batch, or pass collate_fn"
+        )
     if first.dtype.kind not in "biufc":  # dates, text in arrays, objects
-        return np.stack(found)
-    kinds = {array.dtype for array in found}
-    dtype = np.float32 if _is_python(samples) else np.result_type(*kinds)
-    return np.stack(found, out=empty((len(found), *first.shape), dtype), casting="unsafe")
+        return np.stack(arrays)
+    dtypes = {array.dtype for array in arrays}
+    dtype = first.dtype if len(dtypes) == 1 else np.result_type(*dtypes)
+    if not plain and _is_python(samples):
+        dtype = np.dtype(np.float32)
+    room = empty((len(arrays), *first.shape), dtype.newbyteorder("="))
+    if first.ndim:  # what np.stack does, without its checks
+        np.concatenate([array[None] for array in arrays], out=room, casting="unsafe")
+    else:
+        room[...] = arrays
+    return room
 
 
 def _is_python(samples: Sequence[Any]) -> bool:

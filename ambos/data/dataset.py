@@ -17,7 +17,7 @@ from ambos.core.errors import (
     ShapeError,
 )
 from ambos.data.fluent import Fluent
-from ambos.data.randomness import Late, Seed, sampling
+from ambos.data.randomness import Late, Seed, begin, end
 from ambos.data.selection import Selection
 from ambos.tensor.handle import Tensor
 
@@ -76,8 +76,11 @@ class Dataset(Fluent):
         for number in selection.numbers():
             if number >= count:
                 return
-            with sampling(seed, epoch, number):
+            begun = begin(seed, epoch, number)
+            try:
                 element = self[number]
+            finally:
+                end(begun)
             yield element
 
 
@@ -261,4 +264,5 @@ def as_rows(value: Any) -> Array:
         raise ArgumentError(f"data: got {type(value).__name__} ({array.dtype}); need numbers")
     if array.ndim == 0:
         raise ShapeError("data: got a single number; need one row for each example")
-    return array
+    # Kernels read numbers as this machine has them.
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

@@ -46,19 +46,26 @@ class Fetcher:
             self.sample = None
             samples = many([int(index) for index in indices])
         else:
-            samples = [self._one(seed, epoch, index) for index in indices]
+            samples = self._several(seed, epoch, indices)
         return self.finish(samples, indices, empty)
 
     def _one(self, seed: randomness.Seed, epoch: int, index: Any) -> Any:
-        index = index.item() if isinstance(index, np.generic) else index
-        self.sample = index
-        # A string may be an index as well; its stream is that of the number of its bytes.
-        number = index if isinstance(index, int) else int.from_bytes(repr(index).encode()[:8])
-        randomness.enter(seed, epoch, number)
+        return self._several(seed, epoch, [index])[0]
+
+    def _several(self, seed: randomness.Seed, epoch: int, indices: Any) -> list[Any]:
+        dataset, samples = self.dataset, []
         try:
-            return self.dataset[index]
+            for index in indices.tolist() if isinstance(indices, np.ndarray) else indices:
+                self.sample = index
+                # Text may be an index as well; its stream is that of its first bytes.
+                number = (
+                    index if isinstance(index, int) else int.from_bytes(str(index).encode()[:8])
+                )
+                randomness.enter(seed, epoch, number)
+                samples.append(dataset[index])
         finally:
-            randomness.enter(None, 0, 0)
+            randomness.leave()
+        return samples
 
     def finish(self, samples: Any, indices: Sequence[int] | None, empty: Empty) -> Any:
         """Samples collated; or the one sample as it is."""
@@ -98,6 +105,11 @@ class Fetcher:
             if now is not None and now != self.count:
                 text += f" (the dataset had {self.count} samples when the epoch began, now {now})"
         return text
+
+
+def _number_of(index: object) -> int:
+    """Text may be an index as well: its stream of random numbers is that of its first bytes."""
+    return int.from_bytes(str(index).encode()[:8])
 
 
 def elements_of(

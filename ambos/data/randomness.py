@@ -5,8 +5,7 @@ else, so that neither the number of workers nor their order changes what augment
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 
@@ -71,28 +70,30 @@ def seed_of(op: str, generator: object) -> int:
     )
 
 
-def enter(seed: Seed | None, epoch: int, sample: int, stage: int = 0) -> None:
-    """From now on this thread makes sample `sample`; `seed=None` ends that."""
-    _place.seed, _place.epoch, _place.sample, _place.stage = seed, epoch, sample, stage
-    _place.generator = None
+def enter(seed: Seed, epoch: int, sample: int, stage: int = 0) -> None:
+    """From now on this thread makes sample `sample`, until `leave`."""
+    place = _place
+    place.seed, place.epoch, place.sample, place.stage = seed, epoch, sample, stage
+    place.generator = None
 
 
-def inside() -> bool:
-    """Is this thread making a sample?"""
-    return _place.seed is not None
+def leave() -> None:
+    """This thread makes no sample any more."""
+    _place.seed = _place.generator = None
 
 
-@contextmanager
-def sampling(seed: Seed, epoch: int, sample: int, stage: int = 0) -> Iterator[None]:
-    """A sample is made meanwhile; inside of another one, this is a part of it."""
-    if inside():
-        yield
-        return
+def begin(seed: Seed, epoch: int, sample: int, stage: int = 0) -> bool:
+    """A sample is made from here to `end`; inside of another one, this is a part of it."""
+    if _place.seed is not None:
+        return False
     enter(seed, epoch, sample, stage)
-    try:
-        yield
-    finally:
-        enter(None, 0, 0)
+    return True
+
+
+def end(begun: bool) -> None:
+    """What `begin` began is over."""
+    if begun:
+        _place.seed = _place.generator = None
 
 
 @checked

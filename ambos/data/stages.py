@@ -15,7 +15,7 @@ from ambos.core.errors import ArgumentError, ArgumentTypeError, IndexingError
 from ambos.data.collate import as_array, rebuilt, stack
 from ambos.data.dataset import ArrayDataset, Dataset, Slices, rows_of
 from ambos.data.fluent import stage
-from ambos.data.randomness import Seed, sampling
+from ambos.data.randomness import Seed, begin, end
 from ambos.data.samplers import permutation
 from ambos.data.selection import ALL, Selection
 
@@ -116,12 +116,14 @@ class Mapped(Stage):
 
         def apply(entry: tuple[int, Any]) -> Any:
             number, element = entry
-            with sampling(seed, epoch, number, self.number):
-                try:
-                    return self.function(element)
-                except Exception as error:
-                    error.add_note(f"map: at element {number}")
-                    raise
+            begun = begin(seed, epoch, number, self.number)
+            try:
+                return self.function(element)
+            except Exception as error:
+                error.add_note(f"map: at element {number}")
+                raise
+            finally:
+                end(begun)
 
         if not self.workers:
             return map(apply, numbered)
@@ -255,8 +257,11 @@ class Permuted(Stage):
             if number >= len(order):
                 return
             index = int(order[number])
-            with sampling(seed, epoch, index):
+            begun = begin(seed, epoch, index)
+            try:
                 element = self.source[index]
+            finally:
+                end(begun)
             yield element
 
 

@@ -71,6 +71,18 @@ def test_what_else_is_collated():
     assert kept.tolist() == [0, 0]
 
 
+def test_foreign_byte_order():
+    """As files of other machines have it: MNIST's, FITS, network protocols."""
+    big = np.arange(6, dtype=">i4").reshape(3, 2)
+    assert ours.default_collate(list(big)).tolist() == big.tolist()
+    for dataset in (big, (big,), ours.Subset(ours.ArrayDataset(big), [0, 1, 2])):
+        batch = next(iter(ours.DataLoader(dataset, batch_size=3)))
+        assert (batch if dataset is big else batch[0]).tolist() == big.tolist()
+    assert ours.default_convert(big).tolist() == big.tolist()
+    (batch,) = ours.DataLoader([0, 1], 2, collate_fn=lambda batch: ours.default_collate([big]))
+    assert batch.tolist() == [big.tolist()]
+
+
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
