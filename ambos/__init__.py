@@ -49,6 +49,7 @@ NAMES = {
     "Model": "ambos.train", "Sequential": "ambos.train", "DataLoader": "ambos.data",
     "Callback": "ambos.train", "EarlyStopping": "ambos.train", "ModelCheckpoint": "ambos.train",
     "History": "ambos.train", "loop": "ambos.train", "Input": "ambos.nn.symbolic",
+    "autocast": "ambos.tensor.autocast", "GradScaler": "ambos.optim.grad_scaler",
     "profile": "ambos.tensor.profile",
     "explain": "ambos.tensor.explain", "forecast": "ambos.tensor.forecast",
     "debug": "ambos.tensor.debugging", "compilations": "ambos.tensor.ledger",

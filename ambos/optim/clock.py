@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ambos.tensor.handle import Tensor
+from ambos.tensor.pointwise import where
 
 
 class Clock:
@@ -80,6 +81,14 @@ class Tick:
                 self.new[old] = Clock(old.count + 1.0, old.shared)
             state["step"] = self.new[old]
         self.forked = {old for old in self.new if stepping[old] < owners.get(old, 0)}
+
+    def stay(self, wrong: Tensor) -> None:
+        """Where `wrong`, the step is not counted."""
+        for old, new in self.new.items():
+            new.count = where(wrong, old.count, new.count)
+            new.shared = {
+                key: where(wrong, old.shared[key], value) for key, value in new.shared.items()
+            }
 
     def commit(self, states: Iterable[dict[str, Any]]) -> list[Tensor]:
         """Let the clocks show their new time; returns the tensors that changed."""

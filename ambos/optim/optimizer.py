@@ -29,6 +29,7 @@ from ambos.tensor.live import evaluate
 from ambos.tensor.modes import enable_grad, no_grad
 from ambos.tensor.operands import expand_to
 from ambos.tensor.parts import view_as_complex, view_as_real
+from ambos.tensor.pointwise import where
 from ambos.tensor.resting import has_value, rebind
 from ambos.tensor.tracing import current, depend_on, guard, host_value, lie_like, makeup
 
@@ -60,6 +61,7 @@ class Optimizer(Hooked, Grouped):
 
     counts_steps: ClassVar[bool] = True  # each state has a Clock under "step"
     spreads: ClassVar[bool] = True  # `update` takes factors in the shape of its parameter
+    found_inf: Tensor | None = None  # where True, a step changes nothing (see GradScaler)
     dials: ClassVar[tuple[str, ...]] = ()  # settings that schedules turn, besides the rate
     replayed: ClassVar[bool] = False  # of this very class: what is derived from it says it anew
 
@@ -416,6 +418,8 @@ class Turn:
             self._updated(parameter, grad, state)
             for (parameter, grad), state in zip(found, self.states, strict=True)
         ]
+        if rule.found_inf is not None:
+            self._stay(rule.found_inf)
 
     def _held(self, parameter: Tensor) -> State:
         """The state of a parameter, with what it has not yet."""
@@ -456,6 +460,17 @@ class Turn:
                 for v in self._wide[clock]
             )
         return self._factors[place]
+
+    def _stay(self, wrong: Tensor) -> None:
+        """Where `wrong`, everything is to be what it was before the step."""
+        for place, parameter in enumerate(self.parameters):
+            self.new[place] = where(wrong, parameter.detach(), self.new[place])
+        for old, state in zip(self.held, self.states, strict=True):
+            for key, value in state.items():
+                if isinstance(value, Tensor) and key in old:
+                    state[key] = where(wrong, old[key], value)
+        if self.tick is not None:
+            self.tick.stay(wrong)
 
     def commit(self) -> Iterator[Tensor]:
         """Let parameters and states show their new values; gives the tensors that changed."""

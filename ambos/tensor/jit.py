@@ -30,6 +30,7 @@ from ambos.core.errors import (
 from ambos.core.sizes import bytes_in
 from ambos.graph.node import tracking
 from ambos.tensor import live
+from ambos.tensor.autocast import casting
 from ambos.tensor.handle import Tensor
 from ambos.tensor.ledger import ledger
 from ambos.tensor.names import public
@@ -111,7 +112,8 @@ class Jitted:
             return self._fn(*args, **kwargs)
         given = self._statics.wrapped(args, kwargs) if self._has_statics else (args, kwargs)
         leaves, layout = flattened(*given)
-        key: list[Any] = [layout_key(layout), tracking.enabled, config.threads, config.cpu]
+        key: list[Any] = [layout_key(layout), tracking.enabled, config.threads, config.cpu,
+                          casting.dtype]  # fmt: skip
         tensors = read(leaves, key)
         if tensors is None:  # differentiated from outside: part of that graph
             return self._fn(*args, **kwargs)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ambos.core.errors import DeviceError, UnknownNameError, named, suggest
 from ambos.core.misuse import MISUSE, explained
+from ambos.tensor.autocast import castable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,7 +55,7 @@ def public(function: F) -> F:
                 raise
             raise problem from problem.__cause__
 
-    return checked  # type: ignore[return-value]
+    return castable(checked)  # type: ignore[return-value]
 
 
 def _known(name: str, keyword: str, known: tuple[str, ...], translate: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ambos.core.errors import TracingError, depth_of_user
 from ambos.optim import LBFGS
+from ambos.optim.grad_scaler import GradScaler
 from ambos.tensor.handle import Tensor
 from ambos.tensor.jit import jit
 from ambos.tensor.live import evaluate
@@ -43,6 +44,8 @@ class Engine:
     def prepare(self, model: Any, recipe: Recipe) -> None:
         """Before a training: nothing waits for an update."""
         self.rows.data = Tensor(np.zeros((), np.float32))
+        if recipe.precision == "float16" and self.scaler is None:
+            self.scaler = GradScaler()
 
     def __reduce__(self) -> Any:
         return Engine, ()  # a copy of a model records anew

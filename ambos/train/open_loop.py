@@ -9,8 +9,9 @@ from ambos.core.arguments import checked, positive
 from ambos.core.errors import ArgumentError
 from ambos.tensor.live import evaluate
 from ambos.train.fitting import Fit, averages, located, note_shapes
+from ambos.train.sources import training_data
 from ambos.train.step import Recipe, Step
-from ambos.train.trainable import Trainable, class_weights_of
+from ambos.train.trainable import Trainable, class_weights_of, precision_of
 
 
 @checked
@@ -56,9 +57,9 @@ def loop(
         )
     positive("loop: epochs", epochs)
     model.plan  # noqa: B018  # raises before anything is read
-    recipe = Recipe(accumulate, clip_norm, precision, class_weights_of(class_weight))
-    source, _ = model._training_data(
-        x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, 0.0
+    recipe = Recipe(accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight))
+    source, _ = training_data(
+        model, x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, 0.0
     )
     run = Fit(model, source, None, recipe, epochs, None, 0)
     run.run.epoch = initial_epoch

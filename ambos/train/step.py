@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ambos.core import tree
-from ambos.core.dtype import int64, uint8
+from ambos.core.dtype import bfloat16, float16, float32, int64, uint8
 from ambos.core.errors import ArgumentError, DTypeError
 from ambos.nn.utils import clip_grad_norm_
 from ambos.optim import LBFGS
+from ambos.tensor.autocast import autocast
 from ambos.tensor.handle import Tensor
 from ambos.tensor.modes import no_grad
 from ambos.tensor.pointwise import where
@@ -81,7 +82,12 @@ class Step:
     def output(self) -> Any:
         """What the model makes of the inputs."""
         if self._output is None:
-            self._output = call(self.model, self.x)
+            if self.recipe.precision is None:
+                self._output = call(self.model, self.x)
+            else:
+                with autocast(self.recipe.precision):
+                    found = call(self.model, self.x)
+                self._output = tree.map(_widened, found)
         return self._output
 
     @property
@@ -105,13 +111,21 @@ class Step:
     def backward(self) -> None:
         """Add this batch to the gradients."""
         if self.recipe.accumulate == 1:
-            self.loss.backward()
+            self._scaled(self.loss).backward()
             return
         # As of one large batch: each row counts as much, in full batches and in short ones.
         rows = float(size_of(self.batch))
-        (self.loss * rows).backward()
+        self._scaled(self.loss * rows).backward()
         with no_grad():
             self.model.engine.rows += rows
+
+    @property
+    def _scaler(self) -> Any:
+        return self.model.engine.scaler if self.recipe.precision == "float16" else None
+
+    def _scaled(self, loss: Tensor) -> Tensor:
+        scaled: Tensor = loss if self._scaler is None else self._scaler.scale(loss)
+        return scaled
 
     def update(self) -> None:
         """Let the optimizer make its step, where this batch completes one."""
@@ -119,6 +133,9 @@ class Step:
         if not recipe.due:
             return
         optimizer = model.plan.optimizer
+        scaler = self._scaler
+        if scaler is not None:
+            scaler.unscale_(optimizer)
         if recipe.accumulate > 1:
             rows = model.engine.rows
             with no_grad():
@@ -133,6 +150,9 @@ class Step:
             clip_grad_norm_(optimizer.parameters(), recipe.clip_norm)
         if isinstance(optimizer, LBFGS):
             optimizer.step(self._again)
+        elif scaler is not None:
+            scaler.step(optimizer)
+            scaler.update()
         else:
             optimizer.step()
         optimizer.zero_grad()  # nobody looks at the gradients: they need no place of their own
@@ -143,6 +163,13 @@ class Step:
         self._output = self._losses = None
         self.backward()
         return self.loss
+
+
+def _widened(value: Any) -> Any:
+    """A narrow output in float32, in which losses and metrics are measured."""
+    if isinstance(value, Tensor) and value.dtype in (bfloat16, float16):
+        return value.to(float32)
+    return value
 
 
 def _detached(value: Any) -> Any:

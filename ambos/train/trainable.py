@@ -1,35 +1,24 @@
-"""What makes a module a Model: `compile`, `fit`, `evaluate`, `predict`, and the steps they run."""
+"""What makes a module a Model: `fit`, `evaluate`, `predict`, and the same for one batch."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from ambos import nn
 from ambos.core import tree
-from ambos.core.arguments import checked, positive, share
-from ambos.core.dtype import DType, float32
+from ambos.core.arguments import checked, positive
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.tensor.handle import Tensor
-from ambos.train import saving
-from ambos.train.batches import (
-    Arrays,
-    Batch,
-    Source,
-    Stream,
-    arrays_of,
-    is_arrays,
-)
+from ambos.train.batches import Batch, arrays_of
 from ambos.train.callbacks import CallbackList, History
-from ambos.train.engine import Engine
 from ambos.train.fitting import Fit, averages, check_resume, evaluating, measure, note_shapes
-from ambos.train.plan import Losses, Metrics, Plan, Schedule, optimizer_of
 from ambos.train.progress import check_verbose
 from ambos.train.source import Writer
-from ambos.train.step import Recipe, Step, call
+from ambos.train.sources import inputs_of, source_of, training_data, validation_of
+from ambos.train.step import Recipe
+from ambos.train.stepping import Stepping, is_own
 from ambos.train.totals import Totals
 
 USUAL: dict[str, Any] = {
@@ -46,157 +35,11 @@ USUAL: dict[str, Any] = {
     "validation": False,
     "sample_weight": False,
 }  # what `loop_source` writes where nothing is said
-EVALUATION_BATCH = 256  # examples at a time where no gradients are kept
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
-class Trainable(nn.Module):
+class Trainable(Stepping):
     """See Model."""
-
-    takes_nan = False  # does the forward mean to see NaN?
-    output_names: tuple[str, ...] = ()  # of outputs in a list, where they have names
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls, *args, **kwargs)
-        self.__dict__["_engine"] = Engine()
-        return self
-
-    @property
-    def stop_training(self) -> bool:
-        """Set it to True to end training after the batch that is running."""
-        return self.engine.stop_training
-
-    @stop_training.setter
-    def stop_training(self, value: bool) -> None:
-        self.engine.stop_training = bool(value)
-
-    @property
-    def history(self) -> History | None:
-        """The History of the last training, also of one that an error ended."""
-        return self.engine.history
-
-    @property
-    def run(self) -> Any:
-        """Where the last training is; `run.state_dict()` is what `fit(resume=)` takes."""
-        return self.engine.run
-
-    # Settling how to train
-
-    @checked
-    def compile(
-        self,
-        optimizer: Any = "adam",
-        loss: Any = None,
-        metrics: Any = (),
-        loss_weights: Any = None,
-        weighted_metrics: Any = None,
-        jit: bool = True,
-        schedule: Any = None,
-        schedule_each: str | None = None,
-    ) -> None:
-        """Settle how to train: names ("adam", "cross_entropy", "accuracy") or objects.
-
-        A model with several outputs takes a loss and metrics for each, in a list or in a dict by
-        the outputs' names; `loss_weights` weigh them in their sum. `weighted_metrics` look at
-        sample weights, `metrics` do not. An optimizer without parameters, `SGD(lr=0.1)`, gets the
-        model's. A `schedule` turns its learning rate: one of `optim.lr_scheduler`, which goes on
-        each "epoch" or "update" (`schedule_each`), or a function of the number of updates. Steps
-        are recorded whole unless `jit` is False.
-
-        Errors: ArgumentError for unknown names; UnknownNameError for a misspelt keyword.
-
-        Example:
-            >>> import ambos as am
-            >>> model = am.Sequential([am.nn.Linear(2, 2)])
-            >>> model.compile(optimizer=am.optim.SGD(lr=0.1), loss="mse", metrics=["mae"])
-            >>> model.optimizer.lr
-            0.1
-        """
-        own = any(
-            getattr(type(self), name) is not getattr(Trainable, name)
-            for name in ("train_step", "compute_loss", "losses_of")
-        )
-        if loss is None and not own:
-            raise ArgumentError(
-                "compile: no loss; need one, for example loss='cross_entropy' or a function"
-            )
-        rule, losses = optimizer_of(optimizer), Losses(loss, loss_weights)
-        turning = None if schedule is None else Schedule(schedule, schedule_each)
-        plan = Plan(
-            rule, losses, Metrics(metrics, weighted_metrics, losses.spec),
-            saving.written_plan(loss, metrics, loss_weights, weighted_metrics), turning, bool(jit),
-            loss, {"metrics": metrics},
-        )  # fmt: skip
-        self.__dict__.update(_plan=plan, optimizer=rule, _engine=Engine())
-
-    @property
-    def plan(self) -> Plan:
-        """What `compile` settled."""
-        found: Plan | None = self.__dict__.get("_plan")
-        if found is None:
-            raise ArgumentError(
-                f"{type(self).__name__}: not compiled yet; need model.compile(optimizer='adam', "
-                "loss='cross_entropy', metrics=['accuracy']) first"
-            )
-        return found
-
-    @property
-    def engine(self) -> Engine:
-        """The recorded steps."""
-        found: Engine = self.__dict__["_engine"]
-        return found
-
-    # What a step does; each of these may be overridden
-
-    def train_step(self, data: Batch) -> Mapping[str, Any]:
-        """One batch (x, y, sample_weight): forward, backward, update. Returns numbers by name,
-        tensors, which `fit` averages over the epoch and which it does not wait for.
-
-        Override it for a training of your own; it is recorded like the usual one, and runs
-        operation by operation where it looks at values.
-        """
-        step = Step(self, data)
-        step.backward()
-        step.update()
-        return step.logs
-
-    def test_step(self, data: Batch) -> Mapping[str, Any]:
-        """One batch of `evaluate` and of validation: numbers by name."""
-        return Step(self, data).logs
-
-    test_step.__test__ = False  # type: ignore[attr-defined]  # its name is no test's
-
-    def predict_step(self, data: Batch) -> Any:
-        """One batch of `predict`: the outputs."""
-        return call(self, data[0])
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
-    ) -> Tensor:
-        """The loss of a batch, one number: what `compile` says."""
-        return self.plan.losses(self.outputs_of(y_pred), y, sample_weight)["loss"]
-
-    def losses_of(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Tensor]:
-        """The loss under "loss", with those of several outputs under their names."""
-        if type(self).compute_loss is not Trainable.compute_loss:
-            return {"loss": self.compute_loss(x, y, y_pred, sample_weight)}
-        return self.plan.losses(self.outputs_of(y_pred), y, sample_weight)
-
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """What the metrics find in a batch, by name, for `train_step` to return."""
-        if y is None:
-            return {}
-        return dict(self.plan.metrics(self.outputs_of(y_pred), y, sample_weight))
-
-    def outputs_of(self, y_pred: Any) -> dict[str, Any]:
-        """Outputs by name; a single one has the name ""."""
-        if isinstance(y_pred, Mapping):
-            return dict(y_pred)
-        if isinstance(y_pred, (tuple, list)):
-            names = self.output_names or [f"output_{n}" for n in range(1, len(y_pred) + 1)]
-            return dict(zip(names, y_pred, strict=True))
-        return {"": y_pred}
 
     # Training
 
@@ -257,12 +100,14 @@ class Trainable(nn.Module):
             positive("fit: steps_per_epoch", steps_per_epoch)
         if clip_norm is not None and not clip_norm > 0:
             raise ArgumentError(f"fit: clip_norm is {clip_norm!r}; need a number > 0, or None")
-        recipe = Recipe(accumulate, clip_norm, precision, class_weights_of(class_weight))
-        source, held_out = self._training_data(
-            x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, validation_split
+        recipe = Recipe(
+            accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight)
+        )
+        source, held_out = training_data(
+            self, x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, validation_split
         )
         size = validation_batch_size or max(batch_size or 0, 128)
-        validation = self._validation(validation_data, held_out, size, validation_steps)
+        validation = validation_of(self, validation_data, held_out, size, validation_steps)
         run = Fit(self, source, validation, recipe, epochs, callbacks, verbose, validation_freq)
         run.run.epoch = initial_epoch
         plan.sources["fit"] = {
@@ -275,76 +120,6 @@ class Trainable(nn.Module):
         if resume is not None:
             run.resume(check_resume(resume))
         return run()
-
-    def _training_data(
-        self, x: Any, y: Any, weight: Any, batch_size: int | None, shuffle: bool,
-        seed: int | None, steps: int | None, split: float,
-    ) -> tuple[Source, Batch | None]:  # fmt: skip
-        """Training batches, and the part of the arrays that `split` sets aside."""
-        share("fit: validation_split", split)
-        if x is None:
-            raise ArgumentError("fit: no x; need arrays x and y, or an iterable of batches (x, y)")
-        if not is_arrays(x):
-            self._refuse_beside_stream("fit", y, weight, batch_size)
-            if split:
-                raise ArgumentError(
-                    "fit: validation_split needs arrays; pass validation_data for an iterable"
-                )
-            return Stream(x, self.float_dtype, "fit", steps, takes_nan=self.takes_nan), None
-        own = type(self).train_step is not Trainable.train_step
-        if y is None and not own:
-            raise ArgumentError("fit: got x without y; need both, or an iterable of pairs (x, y)")
-        size = positive("fit: batch_size", 32 if batch_size is None else batch_size)
-        given = {"x": x, "y": y, "sample_weight": weight}
-        parts = arrays_of(given, self.float_dtype, "fit", self.takes_nan)
-        held_out = None
-        if split:
-            count = len(tree.leaves(parts)[0])
-            kept = math.floor(count * (1.0 - split))  # as Keras rounds
-            if not 0 < kept < count or not round(count * split):
-                raise ArgumentError(
-                    f"fit: validation_split={split} of {count} examples leaves one side empty"
-                )
-            held_out = tree.map(lambda rows: rows[kept:], parts)
-            parts = tree.map(lambda rows: rows[:kept], parts)
-        return Arrays(parts, size, shuffle, seed, "fit", steps), held_out
-
-    def _validation(
-        self, data: Any, held_out: Batch | None, size: int, steps: int | None
-    ) -> Source | None:
-        """Validation batches, from `data` or from what was set aside."""
-        if data is None:
-            if held_out is None:
-                return None
-            return Arrays(held_out, size, False, None, "fit", steps)
-        if isinstance(data, (tuple, list)) and 2 <= len(data) <= 3 and is_arrays(data[0]):
-            return self._source("fit", *data, batch_size=size, steps=steps, name="validation_data")
-        return self._source("fit", data, batch_size=None, steps=steps, name="validation_data")
-
-    def _source(
-        self, op: str, x: Any, y: Any = None, weight: Any = None, *, batch_size: int | None,
-        steps: int | None = None, name: str = "x",
-    ) -> Source:  # fmt: skip
-        """Batches in order, from arrays or from an iterable."""
-        if not is_arrays(x):
-            self._refuse_beside_stream(op, y, weight, batch_size)
-            return Stream(x, self.float_dtype, op, steps, name, self.takes_nan)
-        if y is None and type(self).test_step is Trainable.test_step:
-            raise ArgumentError(f"{op}: got x without y; need both, or an iterable of pairs (x, y)")
-        inner = ("x", "y", "sample_weight") if name == "x" else tuple(f"{name}[{n}]" for n in "012")
-        given = dict(zip(inner, (x, y, weight), strict=True))
-        parts = arrays_of(given, self.float_dtype, op, self.takes_nan)
-        source = Arrays(parts, batch_size or EVALUATION_BATCH, False, None, op, steps)
-        source.name = name
-        return source
-
-    def _refuse_beside_stream(self, op: str, y: Any, weight: Any, batch_size: int | None) -> None:
-        if y is not None:
-            raise ArgumentError(f"{op}: got an iterable of batches and y; need y in its pairs")
-        if weight is not None:
-            raise ArgumentError(
-                f"{op}: got an iterable of batches and sample_weight; need it as their third part"
-            )
 
     @checked
     def loop_source(self, **arguments: Any) -> str:
@@ -361,7 +136,7 @@ class Trainable(nn.Module):
             >>> "loss = F.mse_loss(output, targets)" in model.loop_source(epochs=3)
             True
         """
-        if type(self).train_step is not Trainable.train_step:
+        if is_own(self, "train_step"):
             raise ArgumentError(
                 f"loop_source: {type(self).__name__} has a train_step of its own; need to read that"
             )
@@ -405,7 +180,9 @@ class Trainable(nn.Module):
         """
         check_verbose("evaluate", verbose)
         self.plan  # noqa: B018  # raises before anything is read
-        source = self._source("evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps)
+        source = source_of(
+            self, "evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps
+        )
         listeners = CallbackList(callbacks, "evaluate")
         listeners.bind(self, {"steps": source.count(), "verbose": verbose})
         logs = measure(self, source, listeners)
@@ -444,7 +221,7 @@ class Trainable(nn.Module):
         listeners.bind(self, {"verbose": verbose})
         listeners.tell("on_predict_begin", None)
         with evaluating(self):
-            for number, batch in enumerate(self._inputs(x, batch_size, steps)):
+            for number, batch in enumerate(inputs_of(self, x, batch_size, steps)):
                 listeners.tell("on_predict_batch_begin", number, {})
                 output = step(*batch)
                 leaves = tree.leaves(output)
@@ -458,17 +235,6 @@ class Trainable(nn.Module):
         if len(parts) == 1:
             return parts[0]
         return tree.map(lambda *each: np.concatenate(each), *parts)
-
-    def _inputs(self, x: Any, batch_size: int | None, steps: int | None) -> Any:
-        dtype, size = self.float_dtype, batch_size or EVALUATION_BATCH
-        if not is_arrays(x):
-            source: Source = Stream(x, dtype, "predict", steps, takes_nan=True, whole=False)
-            return source.batches(0)
-        parts = arrays_of({"x": x}, dtype, "predict", True)
-        if len(tree.leaves(parts)[0]) <= size:
-            source = Arrays(parts, size, False, None, "predict")
-            return [tree.map(Tensor, parts)]
-        return Arrays(parts, size, False, None, "predict", steps).batches(0)
 
     # One batch
 
@@ -528,13 +294,22 @@ class Trainable(nn.Module):
             return logs
         return logs["loss"] if list(logs) == ["loss"] else list(logs.values())
 
-    @property
-    def float_dtype(self) -> DType:
-        """The dtype of the parameters, which inputs are converted to."""
-        for parameter in self.parameters():
-            if parameter.dtype.is_floating:
-                return parameter.dtype
-        return float32
+
+def precision_of(given: Any) -> str | None:
+    """The dtype in which products compute, by name; None for that of the parameters.
+
+    Errors: ArgumentError for another one.
+    """
+    if given is None:
+        return None
+    name = str(getattr(given, "name", given)).removeprefix("mixed_")
+    name = {"bf16": "bfloat16", "fp16": "float16"}.get(name, name)
+    if name not in PRECISIONS:
+        raise ArgumentError(
+            f"fit: precision is {given!r}; need one of {', '.join(PRECISIONS)}"
+            f"{suggest(name, PRECISIONS)}"
+        )
+    return None if name == "float32" else name
 
 
 def class_weights_of(given: Any) -> tuple[tuple[int, float], ...]:

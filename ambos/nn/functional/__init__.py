@@ -141,6 +141,7 @@ from ambos.nn.functional.unpooling import (
     max_unpool2d,
     max_unpool3d,
 )
+from ambos.tensor.autocast import castable
 from ambos.tensor.distances import cosine_similarity, pairwise_distance, pdist
 
 __all__ = [
@@ -267,5 +268,6 @@ __all__ = [
 ]  # fmt: skip
 
 checked_all(__all__, globals())
+globals().update({name: castable(globals()[name]) for name in __all__})
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name
     __getattr__ = answering(__name__, __all__)

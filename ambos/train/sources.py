@@ -1,0 +1,101 @@
+"""What `fit`, `evaluate` and `predict` were given, as batches."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ambos.core import tree
+from ambos.core.arguments import positive, share
+from ambos.core.errors import ArgumentError
+from ambos.tensor.handle import Tensor
+from ambos.train.batches import Arrays, Batch, Source, Stream, arrays_of, is_arrays
+from ambos.train.stepping import is_own
+
+EVALUATION_BATCH = 256  # examples at a time where no gradients are kept
+
+
+def training_data(
+    model: Any, x: Any, y: Any, weight: Any, batch_size: int | None, shuffle: bool,
+    seed: int | None, steps: int | None, split: float,
+) -> tuple[Source, Batch | None]:  # fmt: skip
+    """Training batches, and the part of the arrays that `split` sets aside."""
+    share("fit: validation_split", split)
+    if x is None:
+        raise ArgumentError("fit: no x; need arrays x and y, or an iterable of batches (x, y)")
+    if not is_arrays(x):
+        refuse_beside_stream("fit", y, weight, batch_size)
+        if split:
+            raise ArgumentError(
+                "fit: validation_split needs arrays; pass validation_data for an iterable"
+            )
+        return Stream(x, model.float_dtype, "fit", steps, takes_nan=model.takes_nan), None
+    own = is_own(model, "train_step")
+    if y is None and not own:
+        raise ArgumentError("fit: got x without y; need both, or an iterable of pairs (x, y)")
+    size = positive("fit: batch_size", 32 if batch_size is None else batch_size)
+    given = {"x": x, "y": y, "sample_weight": weight}
+    parts = arrays_of(given, model.float_dtype, "fit", model.takes_nan)
+    held_out = None
+    if split:
+        count = len(tree.leaves(parts)[0])
+        kept = math.floor(count * (1.0 - split))  # as Keras rounds
+        if not 0 < kept < count or not round(count * split):
+            raise ArgumentError(
+                f"fit: validation_split={split} of {count} examples leaves one side empty"
+            )
+        held_out = tree.map(lambda rows: rows[kept:], parts)
+        parts = tree.map(lambda rows: rows[:kept], parts)
+    return Arrays(parts, size, shuffle, seed, "fit", steps), held_out
+
+
+def validation_of(
+    model: Any, data: Any, held_out: Batch | None, size: int, steps: int | None
+) -> Source | None:
+    """Validation batches, from `data` or from what was set aside."""
+    if data is None:
+        if held_out is None:
+            return None
+        return Arrays(held_out, size, False, None, "fit", steps)
+    if isinstance(data, (tuple, list)) and 2 <= len(data) <= 3 and is_arrays(data[0]):
+        return source_of(model, "fit", *data, batch_size=size, steps=steps, name="validation_data")
+    return source_of(model, "fit", data, batch_size=None, steps=steps, name="validation_data")
+
+
+def source_of(
+    model: Any, op: str, x: Any, y: Any = None, weight: Any = None, *, batch_size: int | None,
+    steps: int | None = None, name: str = "x",
+) -> Source:  # fmt: skip
+    """Batches in order, from arrays or from an iterable."""
+    if not is_arrays(x):
+        refuse_beside_stream(op, y, weight, batch_size)
+        return Stream(x, model.float_dtype, op, steps, name, model.takes_nan)
+    if y is None and not is_own(model, "test_step"):
+        raise ArgumentError(f"{op}: got x without y; need both, or an iterable of pairs (x, y)")
+    inner = ("x", "y", "sample_weight") if name == "x" else tuple(f"{name}[{n}]" for n in "012")
+    given = dict(zip(inner, (x, y, weight), strict=True))
+    parts = arrays_of(given, model.float_dtype, op, model.takes_nan)
+    source = Arrays(parts, batch_size or EVALUATION_BATCH, False, None, op, steps)
+    source.name = name
+    return source
+
+
+def refuse_beside_stream(op: str, y: Any, weight: Any, batch_size: int | None) -> None:
+    if y is not None:
+        raise ArgumentError(f"{op}: got an iterable of batches and y; need y in its pairs")
+    if weight is not None:
+        raise ArgumentError(
+            f"{op}: got an iterable of batches and sample_weight; need it as their third part"
+        )
+
+
+def inputs_of(model: Any, x: Any, batch_size: int | None, steps: int | None) -> Any:
+    dtype, size = model.float_dtype, batch_size or EVALUATION_BATCH
+    if not is_arrays(x):
+        source: Source = Stream(x, dtype, "predict", steps, takes_nan=True, whole=False)
+        return source.batches(0)
+    parts = arrays_of({"x": x}, dtype, "predict", True)
+    if len(tree.leaves(parts)[0]) <= size:
+        source = Arrays(parts, size, False, None, "predict")
+        return [tree.map(Tensor, parts)]
+    return Arrays(parts, size, False, None, "predict", steps).batches(0)

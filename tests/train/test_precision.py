@@ -1,0 +1,122 @@
+"""Narrow dtypes: autocast's categories as PyTorch's, loss scaling as PyTorch's, `fit` on both."""
+
+import numpy as np
+import pytest
+import torch
+
+import ambos as am
+import ambos.nn.functional as F
+from ambos import nn, optim
+
+STREAM = np.random.RandomState(0)
+X = STREAM.randn(48, 6).astype(np.float32)
+Y = (X[:, 0] + X[:, 1] > 0).astype(np.int64)
+
+
+def test_results_have_the_dtypes_that_pytorchs_have():
+    x, w = X[:4], STREAM.randn(5, 6).astype(np.float32)
+    image = STREAM.randn(2, 1, 4, 4).astype(np.float32)
+    kernel = STREAM.randn(3, 1, 3, 3).astype(np.float32)
+    cases = {
+        "linear": lambda a, f, t: f.linear(t(x), t(w)),
+        "matmul": lambda a, f, t: t(x) @ t(w).T,
+        "conv": lambda a, f, t: f.conv2d(t(image), t(kernel), padding=1),
+        "softmax": lambda a, f, t: f.softmax(t(x) @ t(w).T, -1),
+        "norm": lambda a, f, t: f.layer_norm(t(x) @ t(w).T, (5,)),
+        "loss": lambda a, f, t: f.mse_loss(t(x) @ t(w).T, t(x)[:, :5]),
+        "relu": lambda a, f, t: f.relu(t(x) @ t(w).T),
+        "mixed": lambda a, f, t: (t(x) @ t(w).T) + t(x)[:, :5],
+        "attention": lambda a, f, t: f.scaled_dot_product_attention(*[t(x)[None, None]] * 3),
+        "stay": lambda a, f, t: t(x.astype(np.float64)) @ t(w.astype(np.float64)).T,
+    }  # fmt: skip
+    for name, case in cases.items():
+        with am.autocast(dtype=am.bfloat16), torch.autocast("cpu", dtype=torch.bfloat16):
+            ours, theirs = case(am, F, am.tensor), case(torch, torch.nn.functional, torch.tensor)
+        wanted = str(theirs.dtype).removeprefix("torch.")
+        if name in ("softmax", "norm", "loss"):  # PyTorch has these on CUDA in its list
+            wanted = "float32"
+        assert ours.dtype.name == wanted, name
+        np.testing.assert_allclose(
+            ours.float().numpy(), theirs.float().numpy(), rtol=4e-2, atol=4e-2, err_msg=name
+        )
+
+
+def test_autocast_nests_decorates_and_is_part_of_a_recording():
+    x = am.ones(2, 2)
+    seen = []
+
+    @am.jit
+    def product(x):
+        seen.append(1)
+        return x @ x
+
+    @am.autocast(am.float16)
+    def narrow():
+        return product(x).dtype
+
+    assert product(x).dtype is am.float32
+    assert narrow() is am.float16
+    with am.autocast("cpu", am.bfloat16):
+        with am.autocast(enabled=False):
+            assert product(x).dtype is am.float32
+        assert product(x).dtype is am.bfloat16
+    assert len(seen) == 3
+    with pytest.raises(ValueError, match="need bfloat16 or float16"):
+        am.autocast(am.int32)
+
+
+def test_loss_scaling_is_pytorchs():
+    """Steps with infinite gradients change nothing, and the scale falls; then it grows."""
+    start = X[0]
+    ours, theirs = am.tensor(start, requires_grad=True), torch.tensor(start, requires_grad=True)
+    rule, twin = optim.AdamW([ours], lr=0.1), torch.optim.AdamW([theirs], lr=0.1)
+    options = {"init_scale": 8.0, "growth_interval": 3}
+    scaler, their_scaler = am.GradScaler(**options), torch.amp.GradScaler("cpu", **options)
+
+    @am.jit
+    def step(factor):
+        loss = (ours * factor).square().sum()
+        scaler.scale(loss).backward()
+        scaler.step(rule)
+        scaler.update()
+        rule.zero_grad()
+
+    for factor in (np.inf, 1.0, 2.0, np.nan, 1.0, 1.0, 3.0, 1.0):
+        step(am.tensor(np.float32(factor)))
+        loss = (theirs * factor).square().sum()
+        their_scaler.scale(loss).backward()
+        their_scaler.step(twin)
+        their_scaler.update()
+        twin.zero_grad()
+        np.testing.assert_allclose(ours.numpy(), theirs.detach().numpy(), rtol=1e-6)
+        assert scaler.get_scale() == their_scaler.get_scale()
+    assert rule.state_dict()["state"][0]["step"] == 6
+    again = am.GradScaler()
+    again.load_state_dict(their_scaler.state_dict())
+    assert again.state_dict() == scaler.state_dict()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_fit_in_narrow_dtypes_keeps_wide_weights(precision):
+    def trained(given):
+        am.manual_seed(0)
+        model = am.Sequential([nn.Linear(6, 16), nn.LayerNorm(16), nn.Tanh(), nn.Linear(16, 2)])
+        model.compile(optim.Adam(lr=0.02), "cross_entropy", ["accuracy"])
+        seen = []
+        model[0].register_forward_hook(lambda module, args, out: seen.append(out.dtype.name))
+        history = model.fit(
+            X, Y, epochs=12, batch_size=16, precision=given, clip_norm=1.0, accumulate=2,
+            shuffle=False, verbose=0,
+        )  # fmt: skip
+        return model, history.history, set(seen)
+
+    model, logs, seen = trained(precision)
+    _, wanted, _ = trained(None)
+    assert seen == {precision}
+    assert all(p.dtype is am.float32 for p in model.parameters())
+    late = slice(None) if precision == "bfloat16" else slice(-3, None)  # the scale has to fall
+    assert logs["loss"][late] == pytest.approx(wanted["loss"][late], rel=0.2, abs=0.03)
+    assert logs["loss"] != wanted["loss"]
+    assert model.predict(X).dtype == np.float32
+    with pytest.raises(ValueError, match="Did you mean 'bfloat16'"):
+        model.fit(X, Y, precision="bfloat61", verbose=0)
