@@ -23,17 +23,18 @@ from ambos.optim.rmsprop import RMSprop
 from ambos.optim.rprop import Rprop
 from ambos.optim.schedule_free import AdamWScheduleFree
 from ambos.optim.sgd import SGD
+from ambos.optim.sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD", "LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW",
     "AdamWScheduleFree", "Adamax", "CosineAnnealingLR", "LRScheduler", "Lion", "Muon",
-    "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "StepLR", "by_name", "lr_scheduler",
-    "warmup_cosine",
+    "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "SparseAdam", "StepLR", "by_name",
+    "lr_scheduler", "warmup_cosine",
 ]  # fmt: skip
 
 RULES = (
     SGD, Adam, AdamW, Adamax, NAdam, RAdam, Adagrad, Adadelta, RMSprop, Rprop, ASGD, Adafactor,
-    Muon, Lion, AdamWScheduleFree,
+    Muon, Lion, AdamWScheduleFree, SparseAdam,
 )  # fmt: skip
 BY_NAME: dict[str, Callable[[], Optimizer]] = {rule.__name__.lower(): rule for rule in RULES}
 
