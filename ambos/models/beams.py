@@ -13,6 +13,7 @@ import numpy as np
 
 from ambos.core import tree
 from ambos.core.dtype import DType
+from ambos.models.constraints import Constraints, Limits
 from ambos.models.decoding import Cache
 from ambos.tensor.handle import Tensor
 from ambos.tensor.jit import jit
@@ -41,10 +42,11 @@ class Finished:
 
 def search(
     model: Any, prompt: Tensor, dtype: DType, padding: Tensor | None, new: int, beams: int,
-    length_penalty: float, early_stopping: bool, ends: tuple[int, ...], filler: int,
-    context: dict[str, Any],
+    length_penalty: float, early_stopping: bool, constraints: Constraints, filler: int,
+    best_of: int, context: dict[str, Any],
 ) -> Tensor:  # fmt: skip
-    """The prompts with the likeliest sentence that `beams` find, padded with `filler`."""
+    """The prompts with the `best_of` likeliest sentences of `beams`, padded with `filler`."""
+    ends = constraints.ends
     batch, given = prompt.shape
     wide = np.repeat(np.arange(batch), beams)
     blank = None if padding is None else padding[Tensor(wide)]
@@ -58,7 +60,10 @@ def search(
     kept = max(2, 1 + len(ends)) * beams  # so many that `beams` of them go on whatever ends
     tokens, order = prompt[Tensor(wide)], Tensor(np.arange(batch * beams))
     for length in range(1, new + 1):
-        best, at, cache = _candidates(model, kept, tokens, cache, order, Tensor(scores), context)
+        limits = constraints.of(words)
+        best, at, cache = _candidates(
+            model, kept, tokens, cache, order, Tensor(scores), limits, context
+        )
         values, places = best.numpy(), at.numpy()
         sources = np.arange(batch * beams).reshape(batch, beams)
         nexts = np.full((batch, beams), filler)
@@ -79,7 +84,7 @@ def search(
         tokens, order = Tensor(nexts.reshape(-1, 1)), Tensor(sources.reshape(-1))
         if done.all():
             break
-    chosen = [entry.found[0][1] for entry in finished]
+    chosen = [row for entry in finished for _, row in entry.found[:best_of]]
     longest = max(map(len, chosen))
     return Tensor(np.array([row + [filler] * (longest - len(row)) for row in chosen]))
 
@@ -87,13 +92,15 @@ def search(
 @partial(jit, donate_argnums=3)
 def _candidates(
     model: Any, kept: int, tokens: Tensor, cache: Cache, order: Tensor, scores: Tensor,
-    context: dict[str, Any],
+    limits: Limits | None, context: dict[str, Any],
 ) -> tuple[Tensor, Tensor, Cache]:  # fmt: skip
     """Log-probabilities and places (beam * words + word) of the `kept` likeliest continuations,
     and the cache. `order` says which beam each one goes on from."""
     keys = tuple(part.index_select(0, order) for part in cache.keys)
     values = tuple(part.index_select(0, order) for part in cache.values)
     logits, cache = model.decode(tokens, cache._replace(keys=keys, values=values), **context)
-    total = logits.log_softmax(-1).unflatten(0, scores.shape) + scores.unsqueeze(-1)
+    likely = logits.log_softmax(-1)
+    likely = likely if limits is None else limits(likely)
+    total = likely.unflatten(0, scores.shape) + scores.unsqueeze(-1)
     best, at = total.flatten(1).topk(kept)
     return best, at, cache

@@ -12,9 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ambos.core import tree
 from ambos.core.arguments import checked, integer, number, positive
 from ambos.core.errors import ArgumentError, DTypeError, IndexingError, ShapeError, TracingError
 from ambos.models.beams import search
+from ambos.models.constraints import Constraints, Limits
 from ambos.models.decoding import Cache, CacheSizes, Memory
 from ambos.models.sampling import Choice
 from ambos.nn.functional.shared import as_tensor
@@ -54,8 +56,11 @@ class Generates:
     def generate(
         self: Decoder,
         input_ids: Any,
-        max_new_tokens: int = 20,
+        max_new_tokens: int | None = None,
         *,
+        max_length: int | None = None,
+        min_new_tokens: int | None = None,
+        min_length: int = 0,
         attention_mask: Any = None,
         do_sample: bool = False,
         temperature: float = 1.0,
@@ -64,19 +69,26 @@ class Generates:
         num_beams: int = 1,
         length_penalty: float = 1.0,
         early_stopping: bool = False,
+        repetition_penalty: float = 1.0,
+        no_repeat_ngram_size: int = 0,
+        num_return_sequences: int = 1,
         eos_token_id: int | Sequence[int] | None = None,
         pad_token_id: int | None = None,
         context: dict[str, Any] | None = None,
     ) -> Tensor:
-        """The prompts and what follows: (batch, tokens), at most `max_new_tokens` of them new.
+        """The prompts and what follows: (batch, tokens), at most `max_new_tokens` of them new (20),
+        or `max_length` with the prompt. `min_new_tokens` and `min_length` are the fewest before a
+        sentence may end.
 
         The likeliest token follows; with `do_sample` one is drawn, at `temperature`, among the
         `top_k` likeliest and the fewest that are likely together as `top_p`. With `num_beams` the
         likeliest of so many sentences that are followed side by side is taken, by its
         log-probability over its length to the power of `length_penalty`. A sentence ends with
         `eos_token_id`, or one of several; behind that comes `pad_token_id` (by default the first
-        of them). Dropout acts as
-        the model's mode says: call `eval()` before.
+        of them). Words that were said (in the prompt, too) lose likelihood by `repetition_penalty`,
+        and no `no_repeat_ngram_size` words follow one another twice. `num_return_sequences` is how
+        many are drawn for each prompt, or how many of the beams are given: rows side by side.
+        Dropout acts as the model's mode says: call `eval()` before.
 
         Prompts of different lengths are padded at the left, with 0 there in `attention_mask`.
 
@@ -88,7 +100,13 @@ class Generates:
         """
         prompt = _prompt(input_ids)
         batch, given = prompt.shape
-        new, beams = positive("max_new_tokens", max_new_tokens), positive("num_beams", num_beams)
+        new = _new_tokens(max_new_tokens, max_length, given)
+        beams, several = (
+            positive(name, value)
+            for name, value in (
+                ("num_beams", num_beams), ("num_return_sequences", num_return_sequences)
+            )
+        )  # fmt: skip
         if given + new > self.most_tokens:
             raise ArgumentError(
                 f"generate: {given} tokens and {new} new ones; the model has places for "
@@ -102,18 +120,33 @@ class Generates:
         _known_tokens(prompt, words)
         ends = _tokens("eos_token_id", eos_token_id, words)
         filler = (*_tokens("pad_token_id", pad_token_id, words)[:1], *ends, 0)[0]
+        least = max(integer("min_length", min_length), given + (min_new_tokens or 0))
+        constraints = Constraints(
+            repetition_penalty, no_repeat_ngram_size, least if ends and least > given else 0, ends,
+            words,
+        )  # fmt: skip
+        constraints.check()
         more = context or {}
         dtype = next(iter(self.parameters())).dtype
         with no_grad():
             if beams > 1:
                 if do_sample:
                     raise ArgumentError("generate: do_sample and num_beams; need one of them")
+                if several > beams:
+                    raise ArgumentError(f"generate: num_return_sequences is {several} of num_beams="
+                                        f"{beams}; need at most as many")  # fmt: skip
                 return search(
                     self, prompt, dtype, padding, new, beams, penalty, early_stopping,
-                    ends, filler, more,
+                    constraints, filler, several, more,
                 )  # fmt: skip
-            cache = Cache.empty(self.cache_sizes, batch, given + new, dtype, padding)
-            return _continued(self, choice, prompt, cache, new, ends, filler, more)
+            if several > 1:
+                if not do_sample:
+                    raise ArgumentError("generate: num_return_sequences of what is not drawn are "
+                                        "all the same; need do_sample or num_beams")  # fmt: skip
+                rows = Tensor(np.repeat(np.arange(batch), several))
+                prompt, padding, more = tree.map(lambda part: part[rows], (prompt, padding, more))
+            cache = Cache.empty(self.cache_sizes, batch * several, given + new, dtype, padding)
+            return _continued(self, choice, constraints, prompt, cache, new, filler, more)
 
 
 class Remembers(Decoder, Protocol):
@@ -134,7 +167,7 @@ class Transduces:
     def generate(
         self: Remembers,
         inputs: Any,
-        max_new_tokens: int = 20,
+        max_new_tokens: int | None = None,
         *,
         attention_mask: Any = None,
         decoder_input_ids: Any = None,
@@ -165,13 +198,14 @@ def _remembered(model: Remembers, inputs: Tensor, attention_mask: Any) -> Memory
 
 
 def _continued(
-    model: Decoder, choice: Choice, prompt: Tensor, cache: Cache, new: int,
-    ends: tuple[int, ...], filler: int, context: dict[str, Any],
+    model: Decoder, choice: Choice, constraints: Constraints, prompt: Tensor, cache: Cache,
+    new: int, filler: int, context: dict[str, Any],
 ) -> Tensor:  # fmt: skip
-    tokens, found = prompt, [prompt]
+    tokens, found, ends = prompt, [prompt], constraints.ends
     ended = np.zeros(prompt.shape[0], bool)
     for _ in range(new):
-        token, cache = _next(model, choice, tokens, cache, context)
+        limits = constraints.of(cat(found, 1).tolist()) if constraints.hold() else None
+        token, cache = _next(model, choice, tokens, cache, limits, context)
         tokens = token.unsqueeze(1)
         if ends:
             said = np.where(ended, filler, token.numpy())
@@ -185,10 +219,23 @@ def _continued(
 
 @partial(jit, donate_argnums=3)
 def _next(
-    model: Decoder, choice: Choice, tokens: Tensor, cache: Cache, context: dict[str, Any]
-) -> tuple[Tensor, Cache]:
+    model: Decoder, choice: Choice, tokens: Tensor, cache: Cache, limits: Limits | None,
+    context: dict[str, Any],
+) -> tuple[Tensor, Cache]:  # fmt: skip
     logits, cache = model.decode(tokens, cache, **context)
-    return choice(logits), cache
+    return choice(logits if limits is None else limits(logits)), cache
+
+
+def _new_tokens(most: int | None, length: int | None, given: int) -> int:
+    """How many tokens follow a prompt of `given`."""
+    if most is not None:
+        return positive("max_new_tokens", most)
+    if length is None:
+        return 20
+    if positive("max_length", length) <= given:
+        raise ArgumentError(f"generate: max_length is {length} for a prompt of {given} tokens; "
+                            "need more, or max_new_tokens")  # fmt: skip
+    return length - given
 
 
 def _prompt(input_ids: Any) -> Tensor:

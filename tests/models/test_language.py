@@ -195,6 +195,43 @@ def test_beams_are_those_of_transformers() -> None:
         assert found.tolist() == expected.tolist(), settings
 
 
+@pytest.mark.parametrize("name", ["gpt2", "t5"])
+def test_constraints_are_those_of_transformers(name: str) -> None:
+    numbers = np.random.default_rng(1)
+    ours, theirs = CASES[name].pair()
+    for parameter in theirs.parameters():
+        parameter.data.mul_(4 if name == "gpt2" else 2)
+    ours.load_state_dict(theirs.state_dict())
+    for turn in range(16):
+        beams = int(numbers.choice([1, 3]))
+        settings: dict[str, Any] = {
+            "num_beams": beams,
+            "num_return_sequences": int(numbers.integers(1, beams + 1)),
+            "repetition_penalty": float(numbers.choice([1.0, 1.3, 0.7])),
+            "no_repeat_ngram_size": int(numbers.integers(4)),
+            "min_new_tokens": int(numbers.integers(6)) or None,
+            "eos_token_id": numbers.choice(np.arange(1, WORDS), 4, replace=False).tolist(),
+            "pad_token_id": 1,
+            **({"max_length": 10} if turn % 2 else {"max_new_tokens": 6}),
+        }
+        ids = numbers.integers(0, WORDS, (2, 4))
+        found = ours.generate(am.tensor(ids), **settings)
+        expected = theirs.generate(
+            torch.tensor(ids), attention_mask=torch.ones(2, 4), do_sample=False, **settings
+        )
+        assert found.tolist() == expected.tolist(), settings
+
+
+def test_several_are_drawn_for_each_prompt() -> None:
+    model = models.gpt2(**GPT2).eval()
+    settings: dict[str, Any] = {"do_sample": True, "num_return_sequences": 3}
+    found = model.generate(am.tensor(IDS), 4, attention_mask=LEFT, **settings)
+    assert found[:, : IDS.shape[1]].tolist() == IDS.repeat(3, 0).tolist()
+    assert len({tuple(row) for row in found[:3].tolist()}) > 1
+    least = model.generate(am.tensor(IDS[:1]), 5, eos_token_id=[*range(1, WORDS)], min_length=9)
+    assert (least[0, IDS.shape[1] : 9] == 0).all().item()
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_other_precisions_generate(dtype: str) -> None:
     model = models.llama_7b(**LLAMA).to(dtype).eval()
@@ -264,6 +301,11 @@ def test_drawn_tokens_follow_the_seed_and_the_filters() -> None:
         ((IDS,), {"pad_token_id": -1}, ArgumentError, "pad_token_id is -1; vocab_size"),
         ((IDS,), {"eos_token_id": "a"}, ArgumentError, "eos_token_id is 'a'; need an integer"),
         ((IDS,), {"length_penalty": "a"}, ArgumentError, "length_penalty is 'a'; need a real"),
+        ((IDS,), {"max_length": 2}, ArgumentError, "max_length is 2 for a prompt of"),
+        ((IDS,), {"repetition_penalty": 0.0}, ArgumentError, "need a number above 0; 1 changes"),
+        ((IDS,), {"no_repeat_ngram_size": -1}, ArgumentError, "need 0 or more"),
+        ((IDS,), {"num_return_sequences": 2}, ArgumentError, "need do_sample or num_beams"),
+        ((IDS,), {"num_return_sequences": 3, "num_beams": 2}, ArgumentError, "3 of num_beams=2"),
     ],
 )
 def test_mistakes_are_told(arguments, settings, error, words):
