@@ -172,11 +172,17 @@ class Classification(Metric):
         labels, (weights, wrong) = target.to(int64).reshape(-1), spread(self, weight, place)
         weights = ignoring(weights.reshape(-1), labels, self.ignore_index)
         valid, stray = in_range(labels, weights, self.num_classes)
-        fine, odd = in_range(predicted, weights, self.num_classes) if scores is None else (None, 0)
-        weights = where(valid if fine is None else valid & fine, weights, 0.0)
-        faults |= {"labels": faults.get("labels", 0) + stray + odd, "negative": wrong}
-        predicted = predicted if fine is None else where(fine, predicted, 0)
-        return Read(predicted, where(valid, labels, 0), weights, scores, faults)
+        if scores is None:
+            fine, odd = in_range(predicted, weights, self.num_classes)
+            valid, stray = valid & fine, stray + odd
+            predicted = self._clamped(predicted)
+        faults |= {"labels": faults.get("labels", 0) + stray, "negative": wrong}
+        weights = where(valid, weights, 0.0)
+        return Read(predicted, self._clamped(labels), weights, scores, faults)
+
+    def _clamped(self, labels: Tensor) -> Tensor:
+        """Classes for sure, which a step need not check before it overwrites anything."""
+        return labels.clamp(0, None if self.num_classes is None else self.num_classes - 1)
 
     def _yes_or_no(self, output: Tensor, target: Tensor, weight: Any) -> Read:
         weights, wrong = spread(self, weight, target.shape)
