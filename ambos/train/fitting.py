@@ -158,6 +158,7 @@ class Fit:
         run.epoch = epoch
         if not self.resumed:
             run.batch = 0
+        if not run.batch:  # a state of an epoch's end has that epoch's sums
             totals.zero()
         self.resumed = False
         self.callbacks.tell("on_epoch_begin", epoch, None)

@@ -256,6 +256,41 @@ def test_a_resumed_training_goes_on_as_the_uninterrupted_one(name, tmp_path, mon
         assert second.best is None
 
 
+class Take(am.Callback):
+    """The state of the run after some batches, and after some epochs."""
+
+    def __init__(self):
+        self.states = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        if len(self.states) in (0, 1):
+            self.states.append(self.model.run.state_dict())
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch in (1, 3):
+            self.states.append(self.model.run.state_dict())
+
+
+def test_fit_goes_on_with_averages_of_weights_bit_by_bit():
+    def given():
+        return [
+            callbacks.SwapEMAWeights(0.9, swap_on_epoch=True),
+            callbacks.StochasticWeightAveraging(0.01, 0.5, 2),
+            callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=0.05),
+            callbacks.GradientNorms(),
+        ]
+
+    taken, settings = Take(), {"epochs": 5, "shuffle": True, "seed": 3}
+    whole, history = fitted(*given(), taken, **settings)
+    assert len(taken.states) == 4
+    for state in taken.states:
+        again, found = fitted(*given(), resume=state, **settings)
+        for name, value in whole.state_dict().items():
+            np.testing.assert_array_equal(again.state_dict()[name].numpy(), value.numpy())
+        for name, values in history.history.items():
+            assert found.history[name][-1] == values[-1], name
+
+
 def test_a_resumed_log_has_every_epoch_once(tmp_path):
     file = tmp_path / "log.csv"
     logger = callbacks.CSVLogger(file)
