@@ -7,6 +7,7 @@ and constants are no boxes, and what only changes a shape belongs to what it is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -176,16 +177,23 @@ class _Collapsing:
 def _in_order(boxes: list[Box], edges: list[Edge]) -> list[Box]:
     """Those that are connected, each after what it depends on. (Nodes that two calls share could
     make a cycle; the box that comes first then goes first.)"""
-    waiting: dict[Box, set[Box]] = {box: set() for edge in edges for box in edge}
+    waiting = Counter(box for _, box in edges)
+    readers: dict[Box, list[Box]] = {box: [] for edge in edges for box in edge}
     for source, box in edges:
-        waiting[box].add(source)
-    left = [box for box in boxes if box in waiting]
+        readers[source].append(box)
+    left = dict.fromkeys(box for box in boxes if box in readers)
+    ready = [box for box in left if not waiting[box]][::-1]
     found: list[Box] = []
     while left:
-        done = set(found)
-        box = next((box for box in left if waiting[box] <= done), left[0])
-        left.remove(box)
+        box = ready.pop() if ready else next(iter(left))
+        if box not in left:
+            continue
+        del left[box]
         found.append(box)
+        for reader in readers[box]:
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                ready.append(reader)
     return found
 
 

@@ -12,6 +12,7 @@ Structures", 1981; Gansner et al., "A Technique for Drawing Directed Graphs", 19
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,7 @@ GAP = 28.0  # between boxes of a layer
 STREET = 34.0  # between layers
 POINT = 10.0  # the width that a passing edge keeps free
 SWEEPS = 24
+PATIENCE = 4  # sweeps that may bring nothing
 
 
 @dataclass
@@ -87,35 +89,37 @@ class _Layout:
 
     def _order(self) -> None:
         best, fewest = [row[:] for row in self.rows], self._crossings()
+        place = [0.0] * len(self.sizes)  # in its layer, from 0 to 1
+        for row in self.rows:
+            _note_places(row, place)
+        last = 0  # the sweep that brought something
         for sweep in range(SWEEPS):
+            if not fewest or sweep > last + PATIENCE:
+                break
             down = sweep % 2 == 0
             near = self.above if down else self.below
             for row in self.rows if down else reversed(self.rows):
-                place = self._places()
                 key = {
                     box: median(place[n] for n in near[box]) if near[box] else place[box]
                     for box in row
                 }
                 row.sort(key=key.__getitem__)
+                _note_places(row, place)
             crossings = self._crossings()
             if crossings < fewest:
-                best, fewest = [row[:] for row in self.rows], crossings
+                best, fewest, last = [row[:] for row in self.rows], crossings, sweep
         self.rows = best
-
-    def _places(self) -> list[float]:
-        """Where in its layer each box is, from 0 to 1."""
-        place = [0.0] * len(self.sizes)
-        for row in self.rows:
-            for number, box in enumerate(row):
-                place[box] = (number + 0.5) / len(row)
-        return place
 
     def _crossings(self) -> int:
         total = 0
         for upper, lower in pairwise(self.rows):
             where = {box: number for number, box in enumerate(lower)}
-            ends = [where[b] for box in upper for b in sorted(self.below[box], key=where.get)]  # type: ignore[arg-type]  # all are there
-            total += sum(a > b for n, a in enumerate(ends) for b in ends[n + 1 :])
+            seen: list[int] = []
+            for box in upper:
+                ends = sorted(where[reader] for reader in self.below[box])
+                total += sum(len(seen) - bisect_right(seen, end) for end in ends)
+                for end in ends:
+                    insort(seen, end)
         return total
 
     # Places
@@ -201,6 +205,11 @@ class _Layout:
         found = isotonic([w - o for w, o in zip(wanted, offsets, strict=True)], weights)
         for box, value, offset in zip(row, found, offsets, strict=True):
             x[box] = value + offset
+
+
+def _note_places(row: Sequence[int], place: list[float]) -> None:
+    for number, box in enumerate(row):
+        place[box] = (number + 0.5) / len(row)
 
 
 def isotonic(values: Sequence[float], weights: Sequence[float]) -> list[float]:
