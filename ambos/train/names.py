@@ -1,11 +1,10 @@
-"""Losses and metrics by name."""
+"""Losses by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from ambos import nn
 from ambos.core.errors import ArgumentError, suggest
 from ambos.nn import functional as F
 from ambos.tensor.handle import Tensor
@@ -27,7 +26,6 @@ LOSSES: dict[str, Score] = {
     "bce_with_logits": F.binary_cross_entropy_with_logits,
     "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
 }
-ON_LOGITS = (F.cross_entropy, F.binary_cross_entropy_with_logits)
 # Names whose usual meaning is on probabilities: taking them for ours would be wrong in silence.
 ON_PROBABILITIES = {
     "sparse_categorical_crossentropy": "cross_entropy",
@@ -49,14 +47,6 @@ def find_loss(loss: Any) -> Score:
             f"or sigmoid out of the model and use loss={ON_PROBABILITIES[loss]!r}"
         )
     return _find("loss", loss, LOSSES)
-
-
-def takes_logits(loss: Any) -> bool:
-    """Is this a loss of which it is known that it takes logits?"""
-    if isinstance(loss, (list, Mapping)):
-        each = loss.values() if isinstance(loss, Mapping) else loss
-        return all(map(takes_logits, each))
-    return loss in ON_LOGITS or isinstance(loss, (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss))
 
 
 def _find(role: str, name: Any, known: dict[str, Score]) -> Score:

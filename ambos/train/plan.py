@@ -15,7 +15,7 @@ from ambos.optim import Optimizer
 from ambos.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 from ambos.tensor.handle import Tensor
 from ambos.train import metrics as known_metrics
-from ambos.train.names import Score, find_loss, takes_logits
+from ambos.train.names import Score, find_loss
 from ambos.train.totals import Measured
 
 PER_UPDATE = (OneCycleLR, CyclicLR)  # schedules that count updates rather than epochs
@@ -156,11 +156,7 @@ class Metrics:
     def __init__(self, metrics: Any, weighted: Any, loss: Any = None) -> None:
         self.given = [(_listed("metrics", metrics), False), (_listed("weighted_metrics", weighted),
                                                              True)]  # fmt: skip
-
-        if takes_logits(loss):  # then so do metrics that would ask
-            for metric in self.each():
-                if getattr(metric, "from_logits", True) is None:
-                    metric.from_logits = True
+        known_metrics.learn_from(loss, self.each())
 
     def __call__(
         self, outputs: dict[str, Any], targets: Any, weights: Any

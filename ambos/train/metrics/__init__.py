@@ -19,7 +19,7 @@ from ambos.train.metrics.counts import (
 )
 from ambos.train.metrics.curves import AUROC, ROC, AveragePrecision, PrecisionRecallCurve
 from ambos.train.metrics.likelihood import LogLoss, Perplexity
-from ambos.train.metrics.names import ALIASES, by_name, find
+from ambos.train.metrics.names import ALIASES, by_name, find, learn_from
 from ambos.train.metrics.plain import Averaged, Mean, Sum
 from ambos.train.metrics.regression import (
     CosineSimilarity,
@@ -68,6 +68,7 @@ __all__ = [
     "TopKAccuracy",
     "by_name",
     "find",
+    "learn_from",
 ]
 globals().update({alias: globals()[name] for alias, name in ALIASES.items()})
 __all__ += list(ALIASES)

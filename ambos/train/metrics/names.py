@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -86,39 +86,52 @@ def by_name(name: str, **settings: Any) -> Metric:
     )
 
 
-def find(metric: Any, loss: Any = None) -> Metric:
+def find(metric: Any) -> Metric:
     """The metric of what `compile(metrics=[...])` got: a name, a metric, its class, or a function
-    `f(output, target)`. A loss that is known to take logits, or probabilities, tells the metric
-    what the outputs are, unless that was said.
+    `f(output, target)`.
 
     Errors: ArgumentError for anything else.
 
     Example:
         >>> find(lambda output, target: (output - target).abs().max()).name
         '<lambda>'
-        >>> find("binary_accuracy", loss=F.binary_cross_entropy).from_logits
-        False
     """
     if isinstance(metric, Metric):
-        found = metric
-    elif isinstance(metric, type) and issubclass(metric, Metric):
-        found = metric()
-    elif callable(metric):
-        found = plain.Averaged(metric)
-    else:
-        found = by_name(metric)
-    if found.from_logits is None:
-        found.from_logits = takes_logits(loss)
-    return found
+        return metric
+    if isinstance(metric, type) and issubclass(metric, Metric):
+        return metric()
+    if callable(metric):
+        return plain.Averaged(metric)
+    return by_name(metric)
+
+
+def learn_from(loss: Any, metrics: Iterable[Metric]) -> None:
+    """Tell metrics what the outputs are, logits or probabilities, where the loss knows and nobody
+    has said so.
+
+    Example:
+        >>> metric = by_name("binary_accuracy")
+        >>> learn_from(nn.BCELoss(), [metric])
+        >>> metric.from_logits
+        False
+    """
+    known = takes_logits(loss)
+    for metric in metrics:
+        if metric.from_logits is None:
+            metric.from_logits = known
 
 
 def takes_logits(loss: Any) -> bool | None:
-    """Is this a loss of logits, or one of probabilities, or neither for all we know?
+    """Is this a loss of logits, or one of probabilities, or neither for all we know? Of several
+    losses, what all of them are.
 
     Example:
-        >>> takes_logits(nn.CrossEntropyLoss())
-        True
+        >>> takes_logits(nn.CrossEntropyLoss()), takes_logits([F.cross_entropy, F.mse_loss])
+        (True, None)
     """
+    if isinstance(loss, (list, tuple, Mapping)):
+        each = {takes_logits(one) for one in (loss.values() if isinstance(loss, Mapping) else loss)}
+        return each.pop() if len(each) == 1 else None
     for answer, losses in ((True, ON_LOGITS), (False, ON_PROBABILITIES)):
         if loss in losses or type(loss) in losses:
             return answer
