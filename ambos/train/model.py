@@ -14,7 +14,7 @@ from ambos.nn.parameter import UninitializedParameter
 from ambos.train import saving
 from ambos.train.architecture import name_of
 from ambos.train.functional import Graph
-from ambos.train.summary import summarize
+from ambos.train.summary import known_inputs, summarize
 from ambos.train.trainable import Trainable
 
 
@@ -137,7 +137,8 @@ class Model(Trainable):
         """Print a table of the layers: name, type, output shape, parameters, FLOPs.
 
         `input` is the shape of one example, `(1, 8, 8)`, or a batch, or a list of either for a
-        model of several inputs; without it, shapes are those of the last `fit`, or left out. Below
+        model of several inputs; without it, shapes are those of a functional
+        model or of the last `fit`, or left out. Below
         `depth` levels modules are one line each. FLOPs are those of contractions for one example,
         a product and its addition counted as two. `am.viz.summary` gives the numbers as well.
 
@@ -155,8 +156,7 @@ class Model(Trainable):
             parameters 9 (9 trained), 36 B
             an example 12 FLOPs, activations 12 B
         """
-        known = self.engine.example if input is None else input
-        print(summarize(self, known, depth))
+        print(summarize(self, known_inputs(self) if input is None else input, depth))
 
     @checked
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> str:

@@ -216,8 +216,20 @@ def recorded(op: str, model: nn.Module, example: Any) -> tuple[Recording, int | 
         model.train(modes[0][1])
         for module, mode in modes[1:]:
             module.training = mode
+    graph = model.__dict__.get("graph")
+    if graph is not None and len(args) == len(graph.inputs):  # named as the user has named them
+        found.arguments = dict(zip(found.arguments, graph.input_names, strict=True))
     leaves = [leaf for leaf in tree.leaves(args) if hasattr(leaf, "shape") and leaf.shape]
     return found, int(leaves[0].shape[0]) if leaves else None
+
+
+def known_inputs(model: Any) -> Any:
+    """Inputs that a Model knows of: those of a functional one, or of the last `fit`; else None."""
+    graph = model.__dict__.get("graph")
+    if graph is not None:
+        return tuple(ShapeDtype((ROWS, *node.shape[1:]), node.dtype) for node in graph.inputs)
+    engine = model.__dict__.get("_engine")
+    return None if engine is None else engine.example
 
 
 def given(model: nn.Module, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:

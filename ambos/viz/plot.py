@@ -12,8 +12,7 @@ from typing import Any
 from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError
 from ambos.nn.module import Module
-from ambos.train.model import Model
-from ambos.train.summary import recorded, short
+from ambos.train.summary import known_inputs, recorded, short
 from ambos.viz.flow import Box, flow_of
 from ambos.viz.layers import layered
 
@@ -83,9 +82,9 @@ def plot_model(
     those that skip layers in a colour of their own.
 
     `input` is the shape of one example, or a batch, or a list of either for several inputs (without
-    it, the batch of the last `fit`). Below `depth` levels a module is one box. `rankdir` is "TB"
-    (from top to bottom) or "LR" (from left to right). The file is SVG, readable on light and dark
-    pages; with `to_file=None` none is written. Nothing is computed.
+    it, those of a functional model or of the last `fit`). Below `depth` levels a module is one box.
+    `rankdir` is "TB" (from top to bottom) or "LR" (from left to right). The file is SVG, readable
+    on light and dark pages; with `to_file=None` none is written. Nothing is computed.
 
     Errors: ArgumentError without an input, for another kind of file or direction; those of the
         layers for such an input; TracingError where the model looks at values.
@@ -105,7 +104,7 @@ def plot_model(
                             ".svg, which browsers show and convert")  # fmt: skip
     if depth is not None and depth < 1:
         raise ArgumentError(f"plot_model: depth is {depth}; need at least 1")
-    example = _last_batch(model) if input is None else input
+    example = known_inputs(model) if input is None else input
     if example is None:
         raise ArgumentError("plot_model: no input; need the shape of one example, such as "
                             "plot_model(model, (3, 224, 224))")  # fmt: skip
@@ -117,11 +116,6 @@ def plot_model(
     if to_file is not None:
         drawing.save(to_file)
     return drawing
-
-
-def _last_batch(model: Module) -> Any:
-    """The inputs that the last `fit` saw, where there was one."""
-    return model.engine.example if isinstance(model, Model) else None
 
 
 def _labels(box: Box, batch: int | None, shapes: bool, names: bool, parameters: bool) -> list[str]:

@@ -20,6 +20,7 @@ from ambos.tensor.dry import ShapeDtype
 from ambos.tensor.handle import Tensor
 from ambos.tensor.profile import Profile, profile
 from ambos.train.callbacks.base import Callback, Logs
+from ambos.train.summary import known_inputs
 from ambos.viz.values import as_array, side_by_side
 from ambos.viz.writer import SummaryWriter
 
@@ -175,7 +176,7 @@ class TensorBoard(Callback):
         return (self.step - step) / max(time.perf_counter() - moment, 1e-9)
 
     def _add_graph(self) -> None:
-        example = self.model.engine.example
+        example = known_inputs(self.model)
         if example is None:
             return
         args = example if isinstance(example, tuple) else (example,)

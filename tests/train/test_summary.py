@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import ambos as am
 from ambos import nn
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
-from ambos.train.summary import nbytes, short, summarize
+from ambos.train.summary import known_inputs, nbytes, recorded, short, summarize
 
 
 def torch_flops(model: Any, *inputs: Any) -> int:
@@ -107,6 +107,14 @@ def test_inputs_by_name() -> None:
 
     for example in ({"right": (5,), "left": (3,)}, {"right": am.ones(2, 5), "left": am.ones(2, 3)}):
         assert summarize(Named(), example).flops == 2 * 4 * (3 + 5)
+
+
+def test_a_functional_model_knows_its_inputs(capsys: pytest.CaptureFixture[str]) -> None:
+    left, right = am.Input((3,), name="left"), am.Input((5,), name="right")
+    model = am.Model(inputs=[left, right], outputs=nn.Linear(3, 4)(left) + nn.Linear(5, 4)(right))
+    model.summary()
+    assert f"an example {2 * 4 * (3 + 5)} FLOPs" in capsys.readouterr().out
+    assert [*recorded("x", model, known_inputs(model))[0].arguments.values()] == ["left", "right"]
 
 
 def test_it_fits_the_terminal() -> None:
