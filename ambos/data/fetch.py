@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,8 @@ from ambos.data import randomness
 from ambos.data.collate import Empty, as_array, stack
 from ambos.data.dataset import Dataset, rows_of
 from ambos.data.selection import Selection
+
+BATCH = 1 << 32  # no stage of a pipeline has this number
 
 
 @dataclass
@@ -34,48 +36,51 @@ class Fetcher:
         self, seed: randomness.Seed, epoch: int, indices: Any, empty: Empty = np.empty
     ) -> Any:
         """The batch of these samples; one sample where there are no batches."""
-        dataset = self.dataset
         if self.batch_size is None:
-            return self.finish(self._one(seed, epoch, indices), None, empty)
-        rows = rows_of(dataset)
-        if rows is not None and self.collate is None:
-            self.sample = None
-            return rows(np.asarray(indices), empty)
-        many = getattr(dataset, "__getitems__", None)
-        if many is not None:
-            self.sample = None
-            samples = many([int(index) for index in indices])
-        else:
+            samples = self._several(seed, epoch, [indices])
+            return self._together(seed, epoch, samples, [indices], empty)
+        rows, many = rows_of(self.dataset), getattr(self.dataset, "__getitems__", None)
+        if many is None and (rows is None or self.collate is not None):
             samples = self._several(seed, epoch, indices)
-        return self.finish(samples, indices, empty)
-
-    def _one(self, seed: randomness.Seed, epoch: int, index: Any) -> Any:
-        return self._several(seed, epoch, [index])[0]
+            return self._together(seed, epoch, samples, indices, empty)
+        self.sample = None
+        randomness.enter(seed, epoch, _number_of(indices[0]), BATCH)
+        try:
+            if rows is not None and self.collate is None:
+                return rows(np.asarray(indices), empty)
+            samples = many([int(index) for index in indices])  # type: ignore[misc]  # one of both
+        finally:
+            randomness.leave()
+        return self._together(seed, epoch, samples, indices, empty)
 
     def _several(self, seed: randomness.Seed, epoch: int, indices: Any) -> list[Any]:
         dataset, samples = self.dataset, []
         try:
             for index in indices.tolist() if isinstance(indices, np.ndarray) else indices:
                 self.sample = index
-                # Text may be an index as well; its stream is that of its first bytes.
-                number = (
-                    index if isinstance(index, int) else int.from_bytes(str(index).encode()[:8])
-                )
-                randomness.enter(seed, epoch, number)
+                randomness.enter(seed, epoch, _number_of(index))
                 samples.append(dataset[index])
         finally:
             randomness.leave()
         return samples
 
-    def finish(self, samples: Any, indices: Sequence[int] | None, empty: Empty) -> Any:
+    def _together(
+        self, seed: randomness.Seed, epoch: int, samples: list[Any], indices: Any, empty: Empty
+    ) -> Any:
         """Samples collated; or the one sample as it is."""
         self.sample = None
-        if self.collate is not None:
-            return self.collate(samples)
-        if self.batch_size is None:
-            array = as_array(samples)
-            return samples if array is None else array
-        return stack(samples, indices, empty)
+        single = self.batch_size is None
+        if self.collate is None and not single:
+            return stack(samples, indices, empty)
+        if self.collate is None:
+            array = as_array(samples[0])
+            return samples[0] if array is None else array
+        # What is random for a batch (mixup) follows its first sample.
+        randomness.enter(seed, epoch, _number_of(indices[0]), BATCH)
+        try:
+            return self.collate(samples[0] if single else samples)
+        finally:
+            randomness.leave()
 
     def stream(
         self, seed: randomness.Seed, epoch: int, selection: Selection,
@@ -84,14 +89,13 @@ class Fetcher:
         """The batches of an iterable dataset, made of the selected elements."""
         size = self.batch_size or 1
         elements = elements_of(self.dataset, seed, epoch, selection)
-        for number in itertools.count(1):
+        numbers = selection.numbers()
+        while True:
             samples = list(itertools.islice(elements, size))
             if not samples or (len(samples) < size and self.drop_last):
                 return
-            place = selection.start + (number - 1) * size if not selection.gap else None
-            indices = None if place is None else range(place, place + len(samples))
-            batched = self.batch_size is not None
-            yield self.finish(samples if batched else samples[0], indices, empty)
+            indices = list(itertools.islice(numbers, len(samples)))
+            yield self._together(seed, epoch, samples, indices, empty)
 
     def explain(self, error: Exception) -> str:
         """Where it happened, in words."""
@@ -107,8 +111,10 @@ class Fetcher:
         return text
 
 
-def _number_of(index: object) -> int:
+def _number_of(index: Any) -> int:
     """Text may be an index as well: its stream of random numbers is that of its first bytes."""
+    if isinstance(index, (int, np.integer)):
+        return int(index)
     return int.from_bytes(str(index).encode()[:8])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ from ambos.data.fetch import Fetcher
 from ambos.data.information import WorkerInfo
 from ambos.data.memory import Memory, Parcel, Slot
 from ambos.data.selection import Selection
+from ambos.tensor.random import default_generator
 
 
 @dataclass
@@ -146,8 +148,13 @@ class Worker:
 
 
 def seed_globals(seed: int, epoch: int, number: int) -> None:
-    """Python's and NumPy's global streams for a batch: other numbers in each, the same in each run,
-    whichever worker makes it."""
+    """The global streams of Python, NumPy, PyTorch and ours for a batch: other numbers in each, the
+    same in each run, whichever worker makes it."""
     words = [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, epoch, number]
     np.random.seed(words)
     random.seed(repr(words))
+    word = random.getrandbits(62)
+    default_generator.manual_seed(word)
+    torch = sys.modules.get("torch")
+    if torch is not None:  # torchvision's transforms draw from there
+        torch.manual_seed(word)

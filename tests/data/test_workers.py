@@ -4,6 +4,7 @@ import functools
 import gc
 import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import ambos as am
 from ambos.core.errors import ArgumentError, WorkerError
@@ -92,6 +94,17 @@ def describe(batch):
     return len(batch), np.stack([sample["x"] for sample in batch]), "text" * 2000, am.ones(2)
 
 
+def mixed(batch):
+    """Random for a batch, as mixup is; and what global streams give."""
+    labels = [sample["y"] for sample in batch]
+    share = am.data.random().random(dtype=np.float32)
+    return labels, share
+
+
+def drawn(batch):
+    return am.rand(1).item(), torch.rand(1).item(), random.random(), np.random.rand()
+
+
 def mark(number):
     os.environ["MARK"] = str(number)
 
@@ -156,6 +169,17 @@ def test_resumed_in_the_middle_the_rest_is_the_same_bit_for_bit():
             again.load_state_dict(state)
             assert values(again) == epochs[1][2:]
             assert values(again) == epochs[2]
+
+
+def test_what_is_random_for_a_batch():
+    settings = {"batch_size": 4, "seed": 5, "collate_fn": mixed}
+    alone = list(DataLoader(Noisy(), **settings))
+    assert list(Forking(Noisy(), num_workers=2, **settings)) == alone
+    assert len({share for _, share in alone}) == len(alone)
+    settings["collate_fn"] = drawn
+    first = list(Forking(Noisy(), num_workers=2, **settings))
+    assert len({number for numbers in first for number in numbers}) == 4 * len(first)
+    assert list(Forking(Noisy(), num_workers=3, **settings)) == first
 
 
 def test_order_may_be_given_up():
