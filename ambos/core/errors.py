@@ -70,6 +70,12 @@ class UnknownNameError(AmbosError, TypeError, AttributeError):
     """An unknown keyword, method or registered name; the message proposes the nearest."""
 
 
+class NameTakenError(ArgumentError, KeyError):
+    """A name under which there is something else already; that was not replaced."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message in quotes
+
+
 class LinAlgError(AmbosError, ValueError, RuntimeError):
     """A matrix whose values do not allow the operation: singular, not positive definite."""
 

@@ -96,7 +96,7 @@ def note(node: Any, may_fail: bool = False) -> None:
     frame = user_frame()
     if frame is not None:
         call = user_call() if may_fail else ""
-        node.line = Line(frame.f_code.co_filename, frame.f_lineno, layer=_path(), call=call)
+        node.line = Line(frame.f_code.co_filename, frame.f_lineno, layer=layer_path(), call=call)
 
 
 def enter(layer: Layer) -> None:
@@ -111,7 +111,7 @@ def leave() -> None:
         _behind.paths = None
 
 
-def _path() -> str:
+def layer_path() -> str:
     """The path of the innermost layer within the outermost."""
     if not _behind.layers:
         return ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ambos.core.errors import ArgumentTypeError, ShapeError
+from ambos.graph.lines import layer_path
 from ambos.tensor.functions import Function
 from ambos.tensor.handle import Tensor
 from ambos.tensor.hooks import Removable, enroll
@@ -65,7 +66,7 @@ def run(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         gradient = Gradient.of(module, hooks)
         if gradient is not None:
             args = gradient.of_inputs(args)
-        result = module.forward(*args, **kwargs)
+        result = _forwarded(module, args, kwargs)
         while after:
             result = _changed(after.pop(0), module, args, kwargs, result)
         return result if gradient is None else gradient.of_results(result)
@@ -74,6 +75,16 @@ def run(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if hook.always:
                 _told(hook, module, args, kwargs, result, error)
         raise
+
+
+def _forwarded(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return module.forward(*args, **kwargs)
+    except TypeError as error:
+        problem = module._misfit(error, args, kwargs)
+        if problem is error:
+            raise
+        raise problem from None
 
 
 def _prepared(
@@ -117,6 +128,8 @@ class Gradient:
 
     def __init__(self, module: Any, before: list[Hook], after: list[Hook]) -> None:
         self.module, self.before, self.after = module, before, after
+        path = layer_path()
+        self.name = f"{type(module).__name__} {path!r}" if path else type(module).__name__
         self.reaches_inputs = False
         self.arriving: tuple[Tensor | None, ...] = ()
 
@@ -142,7 +155,7 @@ class Gradient:
 
     def _enter(self, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
         for hook in self.before:
-            grads = self._replaced(hook.call(self.module, grads), grads)
+            grads = self._replaced(hook, grads, grads)
         self.arriving = grads
         if self.after and not self.reaches_inputs:
             self._leave((None,))
@@ -150,23 +163,30 @@ class Gradient:
 
     def _leave(self, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
         for hook in self.after:
-            grads = self._replaced(hook.call(self.module, grads, self.arriving), grads)
+            grads = self._replaced(hook, grads, grads, self.arriving)
         self.arriving = ()
         return grads
 
-    def _replaced(self, found: Any, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    def _replaced(
+        self, hook: Hook, grads: tuple[Tensor | None, ...], *given: tuple[Tensor | None, ...]
+    ) -> tuple[Tensor | None, ...]:
+        try:
+            found = hook.call(self.module, *given)
+        except Exception as error:
+            error.add_note(f"in a backward hook of {self.name}")
+            raise
         if found is None:
             return grads
         new = found if isinstance(found, tuple) else (found,)
         if len(new) != len(grads):
             raise ArgumentTypeError(
-                f"backward hook of {type(self.module).__name__}: returned {len(new)} gradients; "
+                f"backward hook of {self.name}: returned {len(new)} gradients; "
                 f"need None or {len(grads)}"
             )
         for number, (mine, grad) in enumerate(zip(new, grads, strict=True)):
             if isinstance(mine, Tensor) and grad is not None and mine.shape != grad.shape:
                 raise ShapeError(
-                    f"backward hook of {type(self.module).__name__}: returned "
+                    f"backward hook of {self.name}: returned "
                     f"{tuple(mine.shape)} for gradient {number}; need None or "
                     f"{tuple(grad.shape)}, that of the gradient it was given"
                 )

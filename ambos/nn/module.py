@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from ambos.core.arguments import Checked
-from ambos.core.errors import ArgumentError, DTypeError, UnknownNameError, suggest
+from ambos.core.errors import ArgumentError, DTypeError, NameTakenError, UnknownNameError, suggest
 from ambos.core.misuse import misfit
 from ambos.graph.lines import enter, leave
 from ambos.nn import hooks, state
@@ -196,19 +196,19 @@ class Module(Stateful, metaclass=ModuleType):
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter (or the place of one, None) under `name`."""
-        self._claim(name, param, Parameter, "nn.Parameter(value)")
+        self._claim(name, param, Parameter, "nn.Parameter(value)", self._parameters)
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but not trained; saved unless `persistent` is False."""
-        self._claim(name, tensor, Tensor, "am.tensor(value)")
+        self._claim(name, tensor, Tensor, "am.tensor(value)", self._buffers)
         self._buffers[name] = tensor
         if not persistent:
             self._transient.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child under `name`."""
-        self._claim(name, module, Module, "a module")
+        self._claim(name, module, Module, "a module", self._modules)
         self._modules[name] = module
 
     register_module = add_module
@@ -217,7 +217,7 @@ class Module(Stateful, metaclass=ModuleType):
         """Recordings that use the module are to look again at what it consists of."""
         makeup.version += 1
 
-    def _claim(self, name: Any, value: Any, kind: type, need: str) -> None:
+    def _claim(self, name: Any, value: Any, kind: type, need: str, home: Mapping[str, Any]) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise ArgumentError(
                 f"{type(self).__name__}: the name is {name!r}; need a word without dots"
@@ -226,11 +226,25 @@ class Module(Stateful, metaclass=ModuleType):
             raise ArgumentError(
                 f"{type(self).__name__}.{name}: got {type(value).__name__}; need {need} or None"
             )
+        if name not in home and (what := self._kind_of(name)):
+            raise NameTakenError(
+                f"{type(self).__name__}.{name}: is {what} already; need another name, or "
+                f"`del module.{name}` before"
+            )
         makeup.version += 1
-        for table in (self._parameters, self._buffers, self._modules):
-            table.pop(name, None)
         self._transient.discard(name)
-        self.__dict__.pop(name, None)
+
+    def _kind_of(self, name: str) -> str:
+        """What there is under `name`; nothing for a name that is free."""
+        tables = (("a parameter", self._parameters), ("a buffer", self._buffers),
+                  ("a module", self._modules), ("an attribute", self.__dict__))  # fmt: skip
+        for what, names in tables:
+            if name in names:
+                return what
+        made = self._modules.get("parametrizations")
+        if made is not None and made.makes_tensors and name in made._modules:
+            return "a parametrized tensor"
+        return "a part of its class" if hasattr(type(self), name) else ""
 
     # Walking the tree; each object is met once, under its first name
 

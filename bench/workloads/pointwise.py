@@ -176,6 +176,28 @@ class Update(Case):
 
     def with_ambos(self, data: Data) -> Call:
         import ambos as am
+
+        optimizer, parameters = self.ours(data)
+        update = am.jit(optimizer.step)
+
+        def call() -> list[Any]:
+            update()
+            return parameters
+
+        return call
+
+    def with_ambos_eager(self, data: Data) -> Call:
+        optimizer, parameters = self.ours(data)
+
+        def call() -> list[Any]:
+            optimizer.step()
+            return parameters
+
+        return call
+
+    def ours(self, data: Data) -> tuple[Any, list[Any]]:
+        """Our optimizer and its parameters, whose gradients are there."""
+        import ambos as am
         from ambos import nn, optim
 
         values, gradients = self.parts(data, am.tensor)
@@ -187,14 +209,7 @@ class Update(Case):
             optimizer = optim.Adam(parameters, lr=RATE)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-
-        update = am.jit(optimizer.step)
-
-        def call() -> list[Any]:
-            update()
-            return parameters
-
-        return call
+        return optimizer, parameters
 
     def with_torch(self, data: Data) -> Call:
         import torch

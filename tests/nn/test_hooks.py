@@ -6,7 +6,13 @@ import torch
 
 import ambos as am
 from ambos import nn
-from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError
+from ambos.core.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    NameTakenError,
+    ShapeError,
+    UnknownNameError,
+)
 
 
 def pair():
@@ -165,3 +171,78 @@ def test_a_gradient_of_another_shape_is_refused(register):
     x = am.ones(4, 3, requires_grad=True)
     with pytest.raises(ShapeError, match=r"hook of Linear: returned \(5,\) for gradient 0"):
         layer(x).sum().backward()
+
+
+class Net(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.enc = nn.Sequential(layer, nn.ReLU())
+
+    def forward(self, *args, **kwargs):
+        return self.enc[0](*args, **kwargs)
+
+
+def test_arguments_that_do_not_fit_a_module_with_hooks():
+    layer = nn.Bilinear(3, 3, 1)
+    layer.register_forward_hook(lambda module, args, result: None)
+    with pytest.raises(ArgumentTypeError, match=r"Bilinear: .*'input2'; need Bilinear\(input1, "):
+        layer(X)
+    with pytest.raises(UnknownNameError, match=r"Bilinear 'enc.0': .*'input3'.*'input[12]'\?"):
+        Net(layer)(X, input3=X)
+    broken = nn.Linear(3, 4)
+    broken.forward = lambda x: len(3)
+    broken.register_forward_hook(lambda module, args, result: None)
+    with pytest.raises(TypeError, match=r"object of type 'int' has no len"):  # not of the call
+        broken(X)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (lambda: (am.ones(5),), r"hook of Linear 'enc.0': returned \(5,\) for gradient 0"),
+        (lambda: (None, None), r"hook of Linear 'enc.0': returned 2 gradients; need None or 1"),
+        (lambda: 1 / 0, "division by zero"),
+    ],
+)
+@pytest.mark.parametrize("register", ["full_backward_hook", "full_backward_pre_hook"])
+def test_errors_of_backward_hooks_name_the_modules_path(register, found, says):
+    net, x = Net(nn.Linear(3, 2)), am.ones(4, 3, requires_grad=True)
+    getattr(net.enc[0], f"register_{register}")(lambda *_: found())
+    result = net(x).sum()
+    with pytest.raises((ShapeError, ArgumentTypeError, ZeroDivisionError), match=says) as error:
+        result.backward()
+    if error.type is ZeroDivisionError:
+        assert error.value.__notes__ == ["in a backward hook of Linear 'enc.0'"]
+
+
+@pytest.mark.parametrize("name", ["weight", "spare", "child", "width", "forward", "scaled"])
+def test_what_is_there_is_not_replaced_by_something_else(name):
+    def filled(module, made):
+        module.register_buffer("spare", made)
+        module.add_module("child", type(module)(1, 1))
+        module.width = 3
+        module.register_parameter("scaled", type(module.weight)(made))
+        return module
+
+    ours, theirs = filled(nn.Linear(2, 3), am.ones(2)), filled(torch.nn.Linear(2, 3), torch.ones(2))
+    nn.utils.parametrize.register_parametrization(ours, "scaled", nn.Identity())
+    torch.nn.utils.parametrize.register_parametrization(theirs, "scaled", torch.nn.Identity())
+    taken = {}
+    for module, one, part in (ours, am.zeros(1), nn.ReLU), (theirs, torch.zeros(1), torch.nn.ReLU):
+        before = [*module.state_dict()]
+        refused = taken[module is ours] = []
+        for number, (register, value) in enumerate([
+            (module.register_buffer, one), (module.add_module, part()),
+            (module.register_parameter, type(module.weight)(one)),
+        ]):  # fmt: skip
+            try:
+                register(name, value)
+            except KeyError as error:
+                refused.append(number)
+                told = error
+        assert name not in before or [*module.state_dict()] == before
+        if module is ours:
+            assert isinstance(told, NameTakenError)
+            assert f"Linear.{name}: is a" in str(told)
+    assert taken[True] == taken[False]
+    assert taken[True]
