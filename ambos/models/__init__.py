@@ -26,7 +26,8 @@ FILES = {
     "convnext": "ConvNeXt convnext_base convnext_large convnext_small convnext_tiny",
     "densenet": "DenseNet densenet121 densenet161 densenet169 densenet201",
     "efficientnet": "EfficientNet efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 "
-    "efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7",
+    "efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7 efficientnet_v2_l "
+    "efficientnet_v2_m efficientnet_v2_s",
     "le_net": "LeNet lenet",
     "mobilenetv3": "MobileNetV3 mobilenet_v3_large mobilenet_v3_small",
     "perceptron": "MLP mlp",

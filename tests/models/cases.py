@@ -45,8 +45,9 @@ def _mobilenet_v3(module: Any) -> Any:
 
 def _efficientnet(module: Any) -> Any:
     rows = [(1, 3, 1, 8, 8, 1), (6, 5, 2, 8, 16, 2)]
-    settings = [module.MBConvConfig(*row, width_mult=1.0, depth_mult=0.7) for row in rows]
-    return module.EfficientNet(settings, 0.0, stochastic_depth_prob=0.0, num_classes=5)
+    fused = [module.FusedMBConvConfig(*row) for row in ((1, 3, 1, 8, 8, 1), (4, 3, 2, 8, 8, 1))]
+    plain = [module.MBConvConfig(*row, width_mult=1.0, depth_mult=0.7) for row in rows]
+    return module.EfficientNet(fused + plain, 0.0, stochastic_depth_prob=0.0, num_classes=5)
 
 
 def _convnext(module: Any) -> Any:
