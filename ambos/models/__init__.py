@@ -47,6 +47,7 @@ FILES = {
     "segmentation.u_net": "UNet unet",
     "detection.retinanet": "RetinaNet retinanet_resnet50_fpn",
     "swin_transformer": "SwinTransformer swin_b swin_s swin_t",
+    "swin_transformer_v2": "swin_v2_b swin_v2_s swin_v2_t",
     "vgg": "VGG vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn",
     "vision_transformer": "VisionTransformer vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32",
 }

@@ -37,9 +37,13 @@ class PatchMerging(nn.Module):
         self.norm = norm_layer(4 * dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
-        corners = [x[:, i::2, j::2] for j in (0, 1) for i in (0, 1)]
-        return self.reduction(self.norm(cat(corners, axis=-1)))
+        return self.reduction(self.norm(corners(x)))
+
+
+def corners(x: Tensor) -> Tensor:
+    """The four places of 2x2 neighbours, side by side."""
+    x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+    return cat([x[:, i::2, j::2] for j in (0, 1) for i in (0, 1)], axis=-1)
 
 
 def partition(x: Tensor, window: Pair) -> Tensor:
@@ -77,6 +81,7 @@ class ShiftedWindowAttention(nn.Module):
     """Attention within windows, with a learned number for each offset between two places."""
 
     relative_position_index: Tensor
+    scale: float | None = None  # of the scores: by default the root of a head's width
 
     def __init__(
         self,
@@ -94,12 +99,28 @@ class ShiftedWindowAttention(nn.Module):
         self.qkv = nn.Linear(dim, dim * 3)
         self.proj = nn.Linear(dim, dim)
         rows, columns = self.window_size
-        table = zeros((2 * rows - 1) * (2 * columns - 1), num_heads)
-        self.relative_position_bias_table = nn.Parameter(table)
-        init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        self.define_biases(rows, columns)
         y, x = np.divmod(np.arange(rows * columns), columns)
         offset = (y[:, None] - y + rows - 1) * (2 * columns - 1) + x[:, None] - x + columns - 1
         self.register_buffer("relative_position_index", Tensor(offset.flatten()))
+
+    def define_biases(self, rows: int, columns: int) -> None:
+        """What `biases` reads or computes."""
+        table = zeros((2 * rows - 1) * (2 * columns - 1), self.num_heads)
+        self.relative_position_bias_table = nn.Parameter(table)
+        init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def biases(self) -> Tensor:
+        """(offsets, heads)."""
+        return self.relative_position_bias_table
+
+    def heads_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values: (N, windows, heads, places, a head's channels)."""
+        q, k, v = self._split(self.qkv(x))
+        return q, k, v
+
+    def _split(self, qkv: Tensor) -> Tensor:
+        return qkv.unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)
 
     def forward(self, x: Tensor) -> Tensor:
         _, height, width, _ = x.shape
@@ -119,13 +140,12 @@ class ShiftedWindowAttention(nn.Module):
     def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Each window of (N, windows, places, C) by itself."""
         batch, windows, places, channels = x.shape
-        qkv = self.qkv(x).reshape(batch, windows, places, 3, self.num_heads, -1)
-        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)
-        bias = self.relative_position_bias_table[self.relative_position_index]
+        q, k, v = self.heads_of(x)
+        bias = self.biases()[self.relative_position_index]
         bias = bias.reshape(places, places, -1).permute(2, 0, 1)
         bias = bias if mask is None else bias + mask
         dropped = self.attention_dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, bias, dropped)
+        out = F.scaled_dot_product_attention(q, k, v, bias, dropped, scale=self.scale)
         out = out.transpose(2, 3).reshape(batch, windows, places, channels)
         return F.dropout(self.proj(out), self.dropout, self.training)
 
@@ -144,12 +164,11 @@ class SwinTransformerBlock(nn.Module):
         attention_dropout: float = 0.0,
         stochastic_depth_prob: float = 0.0,
         norm_layer: Layer = nn.LayerNorm,
+        attn_layer: Layer = ShiftedWindowAttention,
     ) -> None:
         super().__init__()
         self.norm1 = norm_layer(dim)
-        self.attn = ShiftedWindowAttention(
-            dim, window_size, shift_size, num_heads, attention_dropout, dropout
-        )
+        self.attn = attn_layer(dim, window_size, shift_size, num_heads, attention_dropout, dropout)
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
         self.norm2 = norm_layer(dim)
         self.mlp = perceptron(dim, int(dim * mlp_ratio), dropout)
@@ -175,6 +194,8 @@ class SwinTransformer(nn.Module):
         stochastic_depth_prob: float = 0.1,
         num_classes: int = 1000,
         norm_layer: Layer | None = None,
+        block: Layer | None = None,
+        downsample_layer: Layer = PatchMerging,
     ) -> None:
         super().__init__()
         norm = norm_layer or nn.LayerNorm
@@ -183,14 +204,14 @@ class SwinTransformer(nn.Module):
         dim, before = embed_dim, 0
         for depth, heads in zip(depths, num_heads, strict=True):
             if before:
-                layers.append(PatchMerging(dim, norm))
+                layers.append(downsample_layer(dim, norm))
                 dim *= 2
             blocks = []
             for i in range(depth):
                 shift = [size // 2 if i % 2 else 0 for size in window_size]
                 skipped = stochastic_depth_prob * before / max(1, sum(depths) - 1)
                 shape = (dim, heads, window_size, shift, mlp_ratio, dropout, attention_dropout)
-                blocks.append(SwinTransformerBlock(*shape, skipped, norm))
+                blocks.append((block or SwinTransformerBlock)(*shape, skipped, norm))
                 before += 1
             layers.append(nn.Sequential(*blocks))
         self.features = nn.Sequential(*layers)

@@ -15,6 +15,7 @@ from ambos.models import (
     mobilenetv2,
     mobilenetv3,
     resnet,
+    swin_transformer_v2,
     vgg,
 )
 from ambos.models.features import IntermediateLayerGetter
@@ -59,6 +60,13 @@ def _swin(module: Any) -> Any:
     return module.SwinTransformer(
         patch_size=[4, 4], embed_dim=8, depths=[2, 1], num_heads=[2, 4], window_size=[4, 4],
         stochastic_depth_prob=0.0, num_classes=5,
+    )  # fmt: skip
+
+
+def _swin_v2(module: Any, block: Any, merging: Any) -> Any:
+    return module.SwinTransformer(
+        patch_size=[4, 4], embed_dim=8, depths=[2, 1], num_heads=[2, 4], window_size=[4, 4],
+        stochastic_depth_prob=0.0, num_classes=5, block=block, downsample_layer=merging,
     )  # fmt: skip
 
 
@@ -112,6 +120,13 @@ SMALL: dict[str, Case] = {
         lambda: _convnext(convnext), lambda: _convnext(theirs.convnext), ((2, 3, 64, 64),)
     ),
     "swin": Case(lambda: _swin(models), lambda: _swin(theirs), ((2, 3, 36, 28),)),
+    "swin, version 2": Case(
+        lambda: _swin_v2(models, swin_transformer_v2.SwinTransformerBlockV2,
+                         swin_transformer_v2.PatchMergingV2),
+        lambda: _swin_v2(theirs, theirs.swin_transformer.SwinTransformerBlockV2,
+                         theirs.swin_transformer.PatchMergingV2),
+        ((2, 3, 36, 28),),
+    ),
     "vit": Case(lambda: _vit(models), lambda: _vit(theirs), ((2, 3, 16, 16),)),
     "deeplabv3": Case(
         lambda: _deeplab(models, deeplabv3.DeepLabHead, fcn.FCNHead, nn),
