@@ -33,6 +33,7 @@ class SparseAdam(Optimizer):
         array([1. , 0.5, 1. ], dtype=float32)
     """
 
+    replayed = True
     dials = ("betas",)
 
     def __init__(
