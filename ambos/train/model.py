@@ -137,10 +137,10 @@ class Model(Trainable):
         """Print a table of the layers: name, type, output shape, parameters, FLOPs.
 
         `input` is the shape of one example, `(1, 8, 8)`, or a batch, or a list of either for a
-        model of several inputs; without it, shapes are those of a functional
-        model or of the last `fit`, or left out. Below
-        `depth` levels modules are one line each. FLOPs are those of contractions for one example,
-        a product and its addition counted as two. `am.viz.summary` gives the numbers as well.
+        model of several inputs; without it, shapes are those of a functional model or of the last
+        `fit`, or left out. Below `depth` levels modules are one line each. FLOPs are those of
+        contractions for one example, a product and its addition counted as two. `am.viz.summary`
+        gives the numbers as well.
 
         Errors: ShapeError where an input like this does not fit the layers.
 

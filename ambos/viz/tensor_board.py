@@ -258,14 +258,15 @@ def _batches(given: Any) -> tuple[int, int]:
 
 
 def _picture(values: Any) -> Any:
-    """Weights as an image between black and white: a matrix as it is, filters side by side."""
-    values = np.squeeze(values)
-    if values.ndim not in (1, 2, 4) or not values.size:
+    """Weights as an image between black and white: a matrix as it is, filters side by side (their
+    three colours, or the first of their channels)."""
+    if not 1 <= values.ndim <= 4 or not values.size:
         return None
     low, high = values.min(), values.max()
     values = (values - low) / (high - low if high > low else 1)
     if values.ndim == 4:
-        colours = values[:MOST_FILTERS] if values.shape[1] == 3 else values[:, :1]
-        return side_by_side((colours[:MOST_FILTERS].transpose(0, 2, 3, 1) * 255).astype(np.uint8))
-    matrix = np.atleast_2d(values)
+        filters = values[:MOST_FILTERS]
+        colours = filters if values.shape[1] == 3 else filters[:, :1]
+        return side_by_side((colours.transpose(0, 2, 3, 1) * 255).astype(np.uint8))
+    matrix = values.reshape(len(values), -1)
     return (matrix.T if matrix.shape[0] > matrix.shape[1] else matrix)[..., None]

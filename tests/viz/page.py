@@ -42,8 +42,21 @@ def write(folder: Path) -> None:
             settings = {"lr": lr, "optimizer": "sgd", "nesterov": number == 1}
             judged = {"hparam/accuracy": 0.9 - lr / 3, "hparam/loss": lr}
             writer.add_hparams(settings, judged, run_name=".")
+    _fit(folder / "run3")
     with am.viz.SummaryWriter(folder / "run0", filename_suffix=".more") as writer:
         _media(writer, random)
+
+
+def _fit(folder: Path) -> None:
+    """What the callback writes."""
+    (x, y), board = am.data.digits(), am.callbacks.TensorBoard(
+        folder, histogram_freq=1, write_images=True, update_freq=10, profile_batch=(20, 22),
+        write_steps_per_second=True,
+    )  # fmt: skip
+    layers = [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)]
+    model = am.Sequential(layers)
+    model.compile("adam", "cross_entropy", metrics=["accuracy"])
+    model.fit(x, y, epochs=5, validation_split=0.2, verbose=0, callbacks=[board])
 
 
 def _train(writer: am.viz.SummaryWriter, lr: float, random: np.random.Generator) -> None:
@@ -132,7 +145,7 @@ FIND = """
   return found ? found.slice(1) : null;
 })()
 """
-OPENED = {"graphs": ["ResNet", "layer1"]}
+OPENED = {"graphs": ["ResNet", "layer4"]}
 
 
 class Browser:
@@ -211,7 +224,10 @@ def main() -> None:
         browser = Browser()
         try:
             for tab in options.tabs:
-                target, opened = options.folder / f"{tab}.png", OPENED.get(tab, [])
+                target, opened = (
+                    options.folder / f"{tab}.png",
+                    OPENED.get(tab, []),
+                )
                 asyncio.run(browser.shoot(f"{address}/#{tab}", target, opened, options.wait))
                 print(target)
         finally:

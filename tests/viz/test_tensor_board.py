@@ -79,6 +79,17 @@ def test_weights_graph_profile_and_embeddings(logged: tuple[Path, Any]) -> None:
     assert not (folder / "train/00001").exists()
 
 
+def test_pictures_of_weights() -> None:
+    from ambos.viz.tensor_board import _picture
+
+    sizes = {(8,): (1, 8, 1), (3, 20): (3, 20, 1), (20, 3): (3, 20, 1), (9, 1, 3, 2): (6, 16, 1),
+             (100, 3, 5, 5): (40, 40, 3), (4, 2, 3): (4, 6, 1)}  # fmt: skip
+    for shape, pixels in sizes.items():
+        assert _picture(np.arange(np.prod(shape)).reshape(shape)).shape == pixels
+    assert _picture(np.zeros((2, 0))) is None
+    assert _picture(np.float32(3.0)) is None
+
+
 def test_only_epochs_by_default(tmp_path: Path) -> None:
     fit(am.callbacks.TensorBoard(tmp_path, write_graph=False), epochs=1)
     tags = read(tmp_path / "train").Tags()
