@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -190,6 +191,28 @@ def test_an_error_leaves_everything_in_order(tmp_path):
     assert logger.file is None
     _, history = fitted(model=model)
     assert list(history.history) == ["loss", "mae"]
+
+
+def test_a_full_disk_is_said_once_and_training_goes_on(tmp_path):
+    logger = callbacks.CSVLogger("/dev/full")
+    with pytest.warns(UserWarning, match="CSVLogger: cannot write /dev/full: No space") as said:
+        _, history = fitted(logger)
+    assert (len(said), len(history.epoch)) == (1, 4)
+    best = callbacks.ModelCheckpoint(tmp_path / "best", "loss", save_best_only=True)
+    limits, room = resource.getrlimit(resource.RLIMIT_FSIZE), []
+
+    def limit(epoch, logs):  # files may be so long from the third epoch on
+        room.append(len(list(tmp_path.iterdir())))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limits[0] if epoch > 1 else 100, limits[1]))
+
+    try:
+        with pytest.warns(UserWarning, match="ModelCheckpoint: cannot write .*best") as said:
+            model, _ = fitted(callbacks.LambdaCallback(on_epoch_begin=limit), best)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (len(said), room) == (1, [0, 0, 0, 1])  # and no part of a file was left
+    found = am.Model.load(tmp_path / "best.safetensors").predict(X)
+    np.testing.assert_array_equal(found, model.predict(X))
 
 
 def test_numbers_of_validation_may_come_every_few_epochs():

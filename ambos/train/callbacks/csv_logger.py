@@ -11,7 +11,7 @@ import numpy as np
 
 from ambos.core.errors import ArgumentError
 from ambos.train.callbacks.base import Logs
-from ambos.train.callbacks.places import as_path, check_writable
+from ambos.train.callbacks.places import Outlasting, as_path, check_writable
 from ambos.train.callbacks.remembering import Remembering
 
 
@@ -22,8 +22,8 @@ class CSVLogger(Remembering):
     missing is "NA". `append` goes on in a file that is there. A resumed training goes on after the
     lines that were there when its state was taken, so that no epoch stands there twice.
 
-    Errors: OSError, when training begins, where the file cannot be written; ArgumentError for a
-        separator that is not one character.
+    Errors: OSError, when training begins, where the file cannot be written (later that is a
+        warning: training goes on); ArgumentError for a separator that is not one character.
 
     Example:
         >>> import tempfile
@@ -47,6 +47,7 @@ class CSVLogger(Remembering):
         self.keys: list[str] | None = None
         self.end = 0  # bytes that were written when the last epoch ended
         self.file: IO[str] | None = None
+        self.written = Outlasting("CSVLogger")
 
     def fresh(self) -> None:
         self.keys, self.end = None, 0
@@ -72,21 +73,23 @@ class CSVLogger(Remembering):
             if not any(name.startswith("val_") for name in self.keys):
                 self.keys += [f"val_{name}" for name in self.keys]  # validation may come later
         writer = csv.writer(self.file, delimiter=self.separator)
-        if not self.has_header:
-            writer.writerow(["epoch", *self.keys])
-            self.has_header = True
-        writer.writerow([epoch, *(_cell(logs.get(name, "NA")) for name in self.keys)])
-        self.file.flush()
-        self.end = os.fstat(self.file.fileno()).st_size
+        with self.written.trying(self.filename):
+            if not self.has_header:
+                self.has_header = True
+                writer.writerow(["epoch", *self.keys])
+            writer.writerow([epoch, *(_cell(logs.get(name, "NA")) for name in self.keys)])
+            self.file.flush()
+            self.end = os.fstat(self.file.fileno()).st_size
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         super().on_train_end(logs)
         self.close()
 
     def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
-            self.file = None
+        file, self.file = self.file, None
+        if file is not None:
+            with self.written.trying(self.filename):
+                file.close()
 
 
 def _character(separator: object) -> str:

@@ -66,4 +66,10 @@ class History(Callback):
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    """A number in short; of what is larger, its shape or kind."""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, (int, str)):
+        return str(value)
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else f"array {tuple(shape)}"

@@ -10,7 +10,7 @@ from ambos.core.errors import ArgumentError, suggest
 from ambos.tensor.files import save
 from ambos.train.callbacks.base import Logs
 from ambos.train.callbacks.monitor import Monitor, nearest, say
-from ambos.train.callbacks.places import as_path, check_writable, fields
+from ambos.train.callbacks.places import Outlasting, as_path, check_writable, fields
 from ambos.train.files import place
 
 
@@ -23,8 +23,8 @@ class ModelCheckpoint(Monitor):
     `model.load_state_dict(am.load(path))` takes. A file is written whole or not at all. For what is
     needed to go on after a crash see `BackupAndRestore`.
 
-    Errors: OSError, when training begins, where the place cannot be written; ArgumentError where
-        training has no such number.
+    Errors: OSError, when training begins, where the place cannot be written (later that is a
+        warning: training goes on); ArgumentError where training has no such number.
 
     Example:
         >>> ModelCheckpoint("best-{epoch}", save_best_only=True).monitor
@@ -57,6 +57,7 @@ class ModelCheckpoint(Monitor):
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq, self.verbose = save_freq, verbose
         self.epoch = self.batches = 0
+        self.written = Outlasting("ModelCheckpoint")
 
     def fresh(self) -> None:
         super().fresh()
@@ -83,18 +84,20 @@ class ModelCheckpoint(Monitor):
             self._save(epoch, logs or {}, {})
 
     def _save(self, epoch: int, logs: Logs, more: dict[str, int]) -> None:
+        current = self.best
         if self.save_best_only:
             current = self.current(logs, None if more else epoch)
             if current is None or not self.improves(current, self.best):
                 return
-            self.best = current
         path = place(self._path(epoch, logs, more))
-        if self.save_weights_only:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save(self.model.state_dict(), path)
-        else:
-            self.model.save(path)
-        say(self.verbose, f"Epoch {epoch + 1}: saved the model to {path}")
+        with self.written.trying(path):
+            if self.save_weights_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save(self.model.state_dict(), path)
+            else:
+                self.model.save(path)
+            self.best = current  # now that it is in a file
+            say(self.verbose, f"Epoch {epoch + 1}: saved the model to {path}")
 
     def _path(self, epoch: int, logs: Logs, more: dict[str, int]) -> Path:
         if not self.fields:

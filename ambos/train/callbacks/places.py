@@ -1,13 +1,17 @@
-"""Places to write to, tried when a training begins rather than when the first hour is over."""
+"""Places to write to: tried when a training begins rather than when the first hour is over, and not
+worth its end when they fail later."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from string import Formatter
 
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, depth_of_user
 
 
 def as_path(what: str, path: object) -> Path:
@@ -49,3 +53,31 @@ def fields(what: str, template: str) -> set[str]:
         raise ArgumentError(
             f"{what} is {template!r}: {error}; need names in braces, such as '{{epoch:02d}}'"
         ) from error
+
+
+class Outlasting:
+    """Training outlasts a full disk: what cannot be written is said once, and tried again later.
+
+    Example:
+        >>> import pytest
+        >>> written = Outlasting("ModelCheckpoint")
+        >>> with pytest.warns(UserWarning, match="cannot write"), written.trying("best"):
+        ...     raise OSError("No space left on device")
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.is_said = name, False
+
+    @contextmanager
+    def trying(self, path: object) -> Iterator[None]:
+        """Write to `path` inside."""
+        try:
+            yield
+        except OSError as problem:
+            if not self.is_said:
+                self.is_said = True
+                warnings.warn(
+                    f"{self.name}: cannot write {path}: {problem.strerror or problem}; training "
+                    "goes on, and each further write is tried",
+                    stacklevel=depth_of_user(),
+                )

@@ -53,3 +53,14 @@ def test_a_loss_of_probabilities_says_what_the_outputs_are():
     model.compile("sgd", "mse", metrics=["binary_accuracy"])  # of which nobody knows
     with pytest.raises(ValueError, match="need from_logits=False for probabilities"):
         model.fit(X, YES, verbose=0)
+
+
+def test_matrices_and_curves_are_in_the_history_and_out_of_the_way(tmp_path):
+    model = am.Sequential([nn.Linear(5, 3)])
+    given = [metrics.ConfusionMatrix(), metrics.ROC(), metrics.Recall(average="none")]
+    model.compile("sgd", "cross_entropy", metrics=given)
+    log = am.callbacks.CSVLogger(tmp_path / "log.csv")
+    history = model.fit(X, CLASS, epochs=2, verbose=2, callbacks=[log])
+    assert "confusion_matrix array (3, 3), roc list, recall array (3,)" in repr(history)
+    assert history.history["confusion_matrix"][1].sum() == 101
+    assert (tmp_path / "log.csv").read_text().startswith("epoch,confusion_matrix,loss,recall,roc")
