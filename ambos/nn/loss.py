@@ -21,6 +21,7 @@ class Loss(Module):
         for name in self.tensors:
             if name in self.__dict__ or name in self._parameters:
                 given: Any = getattr(self, name)
+                delattr(self, name)  # the setting makes way for the buffer of its name
                 self.register_buffer(name, None if given is None else Tensor(given).detach())
 
     def extra_repr(self) -> str:

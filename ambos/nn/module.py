@@ -244,7 +244,8 @@ class Module(Stateful, metaclass=ModuleType):
         made = self._modules.get("parametrizations")
         if made is not None and made.makes_tensors and name in made._modules:
             return "a parametrized tensor"
-        return "a part of its class" if hasattr(type(self), name) else ""
+        # None stands for a part that instances give: the default of a setting.
+        return "" if getattr(type(self), name, None) is None else "a part of its class"
 
     # Walking the tree; each object is met once, under its first name
 
