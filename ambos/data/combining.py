@@ -101,8 +101,8 @@ class ChainDataset(IterableDataset):
             raise ArgumentTypeError("ChainDataset: the length of a part is not known beforehand")
         return sum(count for count in counts if count is not None)
 
-    def __iter__(self) -> Iterator[Any]:
-        return Dataset.__iter__(self)
+    __iter__ = Dataset.__iter__
+    state_dict = Dataset.state_dict
 
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
         parts = (d.stream(epoch, seed, ALL) if isinstance(d, Dataset) else iter(d)

@@ -42,6 +42,8 @@ class Dataset(Fluent):
 
     epoch = 0  # what is read by index belongs to this pass
     next_epoch = 0  # the next `for` loop's
+    latest: Place | None = None  # where the latest pass is
+    resumed: Place | None = None  # where the next one begins, if not at the beginning
     sources: tuple[Any, ...] = ()  # where a stage takes its elements from
 
     def __len__(self) -> int:
@@ -62,10 +64,23 @@ class Dataset(Fluent):
     def __iter__(self) -> Iterator[Any]:
         return Cursor(self)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the latest pass is: what comes after it is decided by this alone."""
+        return (self.resumed or self.latest or Place(self.next_epoch)).state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The next `for` loop goes on where `state_dict` was called, with the next element.
+
+        Errors: FormatError for what is no such state.
+        """
+        self.resumed = Place.of(state)
+        self.next_epoch = self.resumed.epoch
+
     def set_epoch(self, epoch: int) -> None:
         """The next pass is this epoch: what is shuffled or random follows it."""
         epoch = positive(f"{type(self).__name__}.set_epoch: epoch", epoch, least=0)
         self.epoch = self.next_epoch = epoch
+        self.latest = self.resumed = None
         for source in self.sources:
             if hasattr(source, "set_epoch"):
                 source.set_epoch(epoch)
@@ -99,43 +114,77 @@ class Cursor:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self.dataset, self.epoch, self.position = dataset, dataset.next_epoch, 0
-        dataset.next_epoch += 1
-        self._seed = Late()
+        self.dataset, self.place = dataset, dataset.resumed or Place(dataset.next_epoch)
+        dataset.latest, dataset.resumed = self.place, None
+        dataset.next_epoch = self.place.epoch + 1
         self._elements: Iterator[Any] | None = None
 
     def __iter__(self) -> Cursor:
         return self
 
     def __next__(self) -> Any:
+        place = self.place
         if self._elements is None:
-            self._elements = self.dataset.stream(self.epoch, self._seed, Selection(self.position))
-        element = next(self._elements)
-        self.position += 1
+            begin_at = Selection(place.position)
+            self._elements = self.dataset.stream(place.epoch, place.seed, begin_at)
+        try:
+            element = next(self._elements)
+        except StopIteration:
+            place.is_finished = True
+            raise
+        place.position += 1
         return element
 
     def close(self) -> None:
         """End threads that prepare elements, now rather than when this is collected."""
         self._elements = None
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """The place in the pass."""
-        return {"epoch": self.epoch, "position": self.position, "seed": self._seed()}
+        return self.place.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with the element after those that were read when `state_dict` was called.
 
         Errors: FormatError for what is no such state.
         """
+        place = Place.of(state)
+        self.close()
+        self.place = self.dataset.latest = place
+        self.dataset.next_epoch = place.epoch + 1
+
+
+class Place:
+    """How far a pass has come."""
+
+    def __init__(self, epoch: int, position: int = 0, seed: int | None = None) -> None:
+        self.epoch, self.position, self.seed = epoch, position, Late(seed)
+        self.is_finished = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """As plain numbers; the end of an epoch is the beginning of the next. A seed that nobody
+        has asked for stays undrawn: to save changes nothing."""
+        if self.is_finished:
+            return {"epoch": self.epoch + 1, "position": 0, "seed": None}
+        return {"epoch": self.epoch, "position": self.position, "seed": self.seed.seed}
+
+    @staticmethod
+    def of(state: Mapping[str, Any]) -> Place:
+        """From `state_dict`.
+
+        Errors: FormatError for anything else.
+        """
         try:
-            epoch, position, seed = (int(state[k]) for k in ("epoch", "position", "seed"))
+            seed = state["seed"]
+            place = Place(int(state["epoch"]), int(state["position"]),
+                          None if seed is None else int(seed))  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"load_state_dict: got {state!r:.80}; need what state_dict() gave"
             ) from error
-        self.close()
-        self.epoch, self.position, self._seed = epoch, position, Late(seed)
-        self.dataset.next_epoch = epoch + 1
+        if place.epoch < 0 or place.position < 0:
+            raise FormatError("load_state_dict: epoch or position is negative")
+        return place
 
 
 class IterableDataset(Dataset):
@@ -154,6 +203,11 @@ class IterableDataset(Dataset):
 
     def __iter__(self) -> Iterator[Any]:
         raise ArgumentError(f"{type(self).__name__}: has no __iter__; need one that gives examples")
+
+    @property
+    def state_dict(self) -> Any:  # not there, unless a subclass has one
+        raise AttributeError(f"{type(self).__name__}: a DataLoader knows where a stream is; or "
+                             "define state_dict and load_state_dict")  # fmt: skip
 
     @property
     def indexable(self) -> bool:

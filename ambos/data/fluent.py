@@ -5,7 +5,7 @@ The stages themselves are above this: they register here, so that a dataset know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ambos.core.arguments import checked
@@ -35,6 +35,8 @@ class Fluent:
         def __getitem__(self, index: int) -> Any: ...
         def __iter__(self) -> Iterator[Any]: ...
         def set_epoch(self, epoch: int) -> None: ...
+        def state_dict(self) -> dict[str, Any]: ...
+        def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
     @checked
     def map(self, function: Callable[..., Any], workers: int = 0) -> Fluent:

@@ -8,7 +8,7 @@ import pytest
 
 import ambos as am
 from ambos.core.errors import ArgumentError, FormatError, ShapeError
-from ambos.data import ArrayDataset, DataLoader, Dataset
+from ambos.data import ArrayDataset, DataLoader, Dataset, IterableDataset
 
 numbers = Dataset.range
 
@@ -27,6 +27,11 @@ def even(x):
 
 def upto(x):
     return numbers(int(x))
+
+
+class TheirStream(IterableDataset):
+    def __iter__(self):
+        return iter("ab")
 
 
 def flat(dataset):
@@ -173,6 +178,36 @@ def test_random_numbers_follow_the_sample_and_the_stage():
     again = iter(stream)
     again.load_state_dict(iterator.state_dict())
     assert list(again) == list(iterator)
+
+
+def test_a_dataset_is_resumed_as_a_loader_is():
+    make = lambda: numbers(6).shuffle(seed=4).map(noise)
+    am.manual_seed(1)
+    dataset = make()
+    assert dataset.state_dict() == {"epoch": 0, "position": 0, "seed": None}
+    flat(dataset)
+    assert dataset.state_dict() == {"epoch": 1, "position": 0, "seed": None}
+    before = am.random.default_generator.get_state()
+    for place, _ in enumerate(dataset):
+        if place == 2:
+            break
+    state = dataset.state_dict()
+    am.manual_seed(9)
+    again = make()
+    again.load_state_dict(state)
+    rest = flat(again), flat(again)
+    am.random.default_generator.set_state(before)
+    dataset.set_epoch(1)
+    epochs = flat(dataset), flat(dataset)
+    assert rest[0] == epochs[0][3:]
+    assert [round(x - 0.5) for x in rest[1]] == [round(x - 0.5) for x in epochs[1]]
+    saved = am.random.default_generator.get_state()
+    next(iter(numbers(3)))
+    dataset.state_dict()
+    assert am.random.default_generator.get_state() == saved  # to save draws nothing
+    assert not hasattr(TheirStream(), "state_dict")
+    with pytest.raises(FormatError, match="negative"):
+        dataset.load_state_dict({"epoch": 0, "position": -1, "seed": None})
 
 
 def test_loaders_read_pipelines():
