@@ -94,6 +94,12 @@ class Unsized(Tensor):
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
+    def _repr_html_(self) -> str:
+        return repr(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": repr(self)}
+
 
 class UninitializedParameter(Unsized, Parameter):
     """The parameter of a lazy layer before the first call.

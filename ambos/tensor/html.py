@@ -22,19 +22,24 @@ CELL = "padding:1px 7px;text-align:right;border:1px solid rgba(128,128,128,.3)"
 NUMBERS = f"font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12px;{CELL}"
 
 
-def waiting(tensor: Any) -> int:
-    """How many operations have to be computed to show the values; 0 if few enough."""
-    count = sum(node.value is None and bool(node.inputs) for node in pending([tensor._node]))
-    return count if count > PENDING or (count and current.trace is not None) else 0
+def unknown(tensor: Any) -> str:
+    """Why the values are not shown; nothing where they are."""
+    nodes = pending([tensor._node])
+    if any(node.op.name == "argument" and node.value is None for node in nodes):
+        return "a stand-in without a value"
+    if current.trace is not None:
+        return "not looked at while a function is recorded"
+    count = sum(node.value is None and bool(node.inputs) for node in nodes)
+    return f"not computed yet: {count:,} operations" if count > PENDING else ""
 
 
 def html_of(tensor: Any) -> str:
     """The table."""
     notes = [tensor.dtype.name, f"shape {tuple(tensor.shape)}"]
     notes += ["requires grad"] * tensor._node.tracked
-    left = waiting(tensor)
-    if left:
-        return _framed([*notes, f"not computed yet: {left:,} operations"], "")
+    reason = unknown(tensor)
+    if reason:
+        return _framed([*notes, reason], "")
     values = tensor.__array__()
     if 1 < values.size <= COUNTED and values.dtype.kind in "fiu":
         notes.append(_range(values))
@@ -43,11 +48,10 @@ def html_of(tensor: Any) -> str:
 
 def text_of(tensor: Any) -> str:
     """The text beside the table: `repr`, unless that computes a large graph."""
-    left = waiting(tensor)
-    if not left:
+    reason = unknown(tensor)
+    if not reason:
         return repr(tensor)
-    return (f"tensor of shape {tuple(tensor.shape)}, {tensor.dtype.name}, not computed yet: "
-            f"{left:,} operations; print() computes them")  # fmt: skip
+    return f"tensor of shape {tuple(tensor.shape)}, {tensor.dtype.name}, {reason}"
 
 
 def _framed(notes: list[str], body: str) -> str:

@@ -12,7 +12,6 @@ from ambos.core.dtype import DType, bfloat16
 from ambos.core.errors import ArgumentError, DTypeError, ScalarError, ShapeError
 from ambos.core.shape import Shape, normalize_axis
 from ambos.graph.node import Node
-from ambos.tensor import html
 from ambos.tensor.array import Array
 from ambos.tensor.capsules import CPU, capsule_of
 from ambos.tensor.live import evaluate
@@ -194,11 +193,15 @@ class Looking:
         return describe(self.numpy(), self.dtype, notes)
 
     def _repr_html_(self) -> str:
-        return html.html_of(self)
+        from ambos.tensor.html import html_of  # notebooks alone need it
+
+        return html_of(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What notebooks show, which ask for the text as well: neither computes a large graph."""
-        return {"text/plain": html.text_of(self), "text/html": html.html_of(self)}
+        from ambos.tensor.html import html_of, text_of
+
+        return {"text/plain": text_of(self), "text/html": html_of(self)}
 
     def __format__(self, spec: str) -> str:
         if self._node.shape == ():

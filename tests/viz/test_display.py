@@ -69,11 +69,30 @@ def test_a_large_pending_graph_stays_pending() -> None:
         x = x * 1.5 if step % 2 else x + 1.0
     found = shown(x)
     assert "not computed yet: " in found["text/html"]
-    assert "print() computes them" in found["text/plain"]
+    assert "not computed yet: " in found["text/plain"]
     assert x._node.value is None
     small = am.ones(3) + 1
     assert "2</td>" in shown(small)["text/html"]
     assert shown(small)["text/plain"] == repr(small)
+
+
+def test_what_has_no_value_is_not_looked_at() -> None:
+    seen: list[dict[str, str]] = []
+
+    @am.jit
+    def traced(x: Any) -> Any:
+        seen.extend([x._repr_mimebundle_(), (x + 1)._repr_mimebundle_()])
+        return x + 1
+
+    traced(am.ones(3))
+    assert len(seen) == 2
+    for found in seen:
+        assert "not looked at while a function is recorded" in found["text/html"]
+        assert "not looked at while a function is recorded" in found["text/plain"]
+    symbol = shown(am.Input((3,), name="x") * 2)
+    assert "a stand-in without a value" in symbol["text/html"]
+    assert "a stand-in without a value" in symbol["text/plain"]
+    assert shown(nn.LazyLinear(3).weight)["text/html"] == "UninitializedParameter()"
 
 
 def test_a_module_is_a_tree() -> None:
