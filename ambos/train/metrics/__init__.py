@@ -3,7 +3,12 @@
 from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
-from ambos.train.metrics.accuracy import Accuracy, TopKAccuracy
+from ambos.train.metrics.accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    TopKAccuracy,
+)
 from ambos.train.metrics.base import Metric
 from ambos.train.metrics.confusion import CohenKappa, ConfusionMatrix
 from ambos.train.metrics.counts import (
@@ -39,6 +44,8 @@ __all__ = [
     "Accuracy",
     "AveragePrecision",
     "Averaged",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
     "CohenKappa",
     "ConfusionMatrix",
     "CosineSimilarity",

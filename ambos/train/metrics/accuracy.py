@@ -44,6 +44,38 @@ class Accuracy(Classification):
         return sums["right"] / sums["total"]
 
 
+class BinaryAccuracy(Accuracy):
+    """`Accuracy` of yes or no, under Keras's name.
+
+    Errors: ShapeError where output and target differ in shape.
+
+    Example:
+        >>> accuracy = BinaryAccuracy(threshold=0.7, from_logits=False)
+        >>> accuracy.update([0.6, 0.8], [0, 1])
+        >>> accuracy.compute()
+        1.0
+    """
+
+    def __init__(self, threshold: float = 0.5, **settings: Any) -> None:
+        super().__init__("binary", threshold=threshold, **settings)
+
+
+class CategoricalAccuracy(Accuracy):
+    """`Accuracy` of one class of several, as indices or one-hot, under Keras's name.
+
+    Errors: ShapeError where output and target do not fit together.
+
+    Example:
+        >>> accuracy = CategoricalAccuracy()
+        >>> accuracy.update([[2.0, 1.0], [0.0, 3.0]], [[1, 0], [1, 0]])
+        >>> accuracy.compute()
+        0.5
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__("multiclass", **settings)
+
+
 class TopKAccuracy(Accuracy):
     """The share of targets among the `k` classes with the highest scores. Of equal scores the lower
     class comes first, as in `argmax`, so that a constant output earns nothing.

@@ -28,7 +28,9 @@ ALIASES = {
     "JaccardIndex": "IoU", "AUC": "AUROC", "MeanMetric": "Mean", "SumMetric": "Sum",
     "FBeta": "FBetaScore", "F1": "F1Score", "R2": "R2Score", "MAE": "MeanAbsoluteError",
     "MSE": "MeanSquaredError", "RMSE": "RootMeanSquaredError",
-    "MAPE": "MeanAbsolutePercentageError", "PearsonCorrelation": "PearsonCorrCoef",
+    "SparseCategoricalAccuracy": "CategoricalAccuracy", "TopKCategoricalAccuracy": "TopKAccuracy",
+    "SparseTopKCategoricalAccuracy": "TopKAccuracy", "MAPE": "MeanAbsolutePercentageError",
+    "PearsonCorrelation": "PearsonCorrCoef",
 }  # fmt: skip
 ON_LOGITS = (
     F.cross_entropy, F.nll_loss, F.binary_cross_entropy_with_logits,
@@ -39,9 +41,7 @@ Maker = Callable[..., Metric]
 NAMES: dict[str, Maker] = {
     **{snake(name): found for name, found in CLASSES.items()},
     "acc": accuracy.Accuracy,
-    "binary_accuracy": partial(accuracy.Accuracy, "binary"),
-    "categorical_accuracy": partial(accuracy.Accuracy, "multiclass"),
-    "sparse_categorical_accuracy": partial(accuracy.Accuracy, "multiclass"),
+    "sparse_categorical_accuracy": accuracy.CategoricalAccuracy,
     "multilabel_accuracy": partial(accuracy.Accuracy, "multilabel"),
     "top_k_categorical_accuracy": accuracy.TopKAccuracy,
     "sparse_top_k_categorical_accuracy": accuracy.TopKAccuracy,

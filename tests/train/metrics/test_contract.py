@@ -23,6 +23,8 @@ def example(name):
     """A batch for the metric of this name."""
     if CLASSES[name].__module__.endswith("regression"):
         return (SCORES, SCORES[::-1].copy()) if name == "CosineSimilarity" else (SCORES[:, 0], REAL)
+    if name == "BinaryAccuracy":
+        return SCORES[:, 0], CLASS % 2
     return (SCORES, None) if name in NUMBERS else (SCORES, CLASS)
 
 
@@ -159,6 +161,7 @@ def test_a_batch_that_is_refused_changes_nothing():
 def test_names_make_metrics_that_bear_them():
     for name in NAMES:
         assert metrics.by_name(name).name == name
+    assert type(metrics.by_name("SparseCategoricalAccuracy")) is metrics.CategoricalAccuracy
     assert type(metrics.by_name("AUC")) is metrics.AUROC is metrics.AUC
     assert metrics.by_name("top5_accuracy").k == 5
     recall = metrics.Recall("binary")
