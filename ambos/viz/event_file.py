@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import time
+import weakref
 from pathlib import Path
 
 from ambos.core.errors import ArgumentError
@@ -36,6 +37,7 @@ class EventFile:
         self.path = folder / name
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         self._file: int | None = os.open(self.path, flags, 0o666)
+        self._end = weakref.finalize(self, os.close, self._file)  # or nobody might
         self._size = 0
         self.write(event(time.time(), purge_step, file_version=VERSION))
         if purge_step is not None:
@@ -63,9 +65,8 @@ class EventFile:
 
     def close(self) -> None:
         """No more will come; twice is once."""
-        if self._file is not None:
-            file, self._file = self._file, None
-            os.close(file)
+        self._file = None
+        self._end()
 
     @property
     def is_closed(self) -> bool:

@@ -90,6 +90,9 @@ class TensorBoard(Callback):
         if not self._resumed:
             self.step = 0
         self._broken, self._wants_graph = False, self.write_graph
+        if self._profile is not None:  # an error ended the last training before this could
+            self._profile.__exit__(None, None, None)
+            self._profile = None
         if self.embeddings_freq:
             self._labels()  # whose mistakes are answered before anything is trained
 

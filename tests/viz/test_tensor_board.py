@@ -79,6 +79,20 @@ def test_weights_graph_profile_and_embeddings(logged: tuple[Path, Any]) -> None:
     assert not (folder / "train/00001").exists()
 
 
+def test_an_error_in_training_leaves_no_profile_behind(tmp_path: Path) -> None:
+    class Fails(am.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            raise KeyError("mine")
+
+    board = am.callbacks.TensorBoard(tmp_path, profile_batch=(1, 9), write_graph=False)
+    with pytest.raises(KeyError, match="mine"):
+        fit([board, Fails()])
+    assert board._profile is not None
+    fit([board], epochs=1)
+    assert board._profile is None
+    assert len(list(tmp_path.glob("train/plugins/profile/*/*.xplane.pb"))) == 1
+
+
 def test_pictures_of_weights() -> None:
     from ambos.viz.tensor_board import _picture
 

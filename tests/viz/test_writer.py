@@ -279,6 +279,18 @@ def test_a_crash_loses_nothing_and_the_next_writer_goes_on(tmp_path: Path) -> No
     ]  # fmt: skip
 
 
+def test_a_writer_that_is_forgotten_is_closed(tmp_path: Path) -> None:
+    writer = SummaryWriter(tmp_path)
+    number = writer._file.require_open()
+    os.fstat(number)
+    del writer
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+    again = SummaryWriter(tmp_path)
+    again.close()
+    again.close()
+
+
 def test_a_full_disk_leaves_a_file_that_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
