@@ -217,7 +217,8 @@ def course(case: Case, theirs: torch.nn.Module, rate: float) -> Course:
     with torch.no_grad():
         like = copy.deepcopy(theirs).eval()(*inputs)
     loss = learn(tried, tried(*inputs), targets(like))
-    steep = sum((p.grad.double() ** 2).sum().item() for p in tried.parameters() if p.requires_grad)
+    slopes = [p.grad.double() for p in tried.parameters() if p.grad is not None]
+    steep = sum((slope**2).sum().item() for slope in slopes)
     return Course(case, theirs.train(), like, rate * loss / steep)
 
 
