@@ -154,7 +154,7 @@ def test_norms_of_gradients_are_those_of_the_plain_loop_and_stay_out_of_later_tr
 
 def test_the_largest_batch_that_fits_is_trained_with():
     model = am.Sequential([nn.Linear(3, 256), nn.ReLU(), nn.Linear(256, 1)])
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", metrics=["mae", "r2"])
     before = model.state_dict()["0.weight"].numpy().copy()
     finder = callbacks.BatchSizeFinder(nbytes=1 << 17)
     steps = []
@@ -294,19 +294,23 @@ class Take(am.Callback):
             self.states.append(self.model.run.state_dict())
 
 
-def test_fit_goes_on_with_averages_of_weights_bit_by_bit():
+def test_fit_goes_on_with_averages_of_weights_bit_by_bit(tmp_path):
     def given():
         return [
             callbacks.SwapEMAWeights(0.9, swap_on_epoch=True),
             callbacks.StochasticWeightAveraging(0.01, 0.5, 2),
             callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=0.05),
             callbacks.GradientNorms(),
+            callbacks.BatchSizeFinder(max_size=16),
+            callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True),
         ]
 
     taken, settings = Take(), {"epochs": 5, "shuffle": True, "seed": 3}
     whole, history = fitted(*given(), taken, **settings)
     assert len(taken.states) == 4
     for state in taken.states:
+        am.save({"callbacks": state["callbacks"]}, tmp_path / "state.safetensors")
+        state = state | am.load(tmp_path / "state.safetensors")
         again, found = fitted(*given(), resume=state, **settings)
         for name, value in whole.state_dict().items():
             np.testing.assert_array_equal(again.state_dict()[name].numpy(), value.numpy())

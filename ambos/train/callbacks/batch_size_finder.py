@@ -69,7 +69,11 @@ class BatchSizeFinder(Callback):
 
     def _found(self, source: Arrays) -> int:
         model, batch = self.model.train(), next(iter(source.batches(0)))
-        step = lambda *parts: model.train_step(prepared(model, parts, Recipe()))
+
+        def step(*parts: Any) -> dict[str, Any]:
+            logs = model.train_step(prepared(model, parts, Recipe())) or {}
+            return {name: getattr(value, "statistics", value) for name, value in logs.items()}
+
         limit = int(available() * self.part) if self.nbytes is None else self.nbytes
         most = min(forecast(step, *batch).largest_batch(limit), source.rows)
         most = most if self.max_size is None else min(most, self.max_size)
