@@ -6,7 +6,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install
+# Byte code is left to the first import, which wants a third of the files: compiling all of them was
+# half of an installation. So it has to be kept, whatever the environment says.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 2
 TORCH := torch==2.13.0
 # The benchmark's peers have an environment of their own. torch must be there; the others where
@@ -18,7 +21,7 @@ OPTIONAL := 'jax>=0.4.30' tensorflow-cpu 'mlx[cpu]' tinygrad
 
 help:
 	@echo "make demo    install, then train a network on real handwritten digits"
-	@echo "make test    install, then lint, import contracts, types and all tests"
+	@echo "make test    install, then all tests with lint, import contracts and types beside them"
 	@echo "make lint    ruff, import contracts and mypy only"
 	@echo "make unit    the tests only (ARGS='-k conv' goes to pytest)"
 	@echo "make parity  every sample of PyTorch's operator database, with a table of counts"
@@ -36,7 +39,9 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/ambos demo
 
-test: lint unit
+# mypy keeps one core busy while the tests begin on both.
+test: $(VENV)/.test
+	@$(MAKE) --no-print-directory -j 2 lint unit
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, settings
 # the user's cache stays as it is. Workers of pytest-xdist inherit the directory.
 _OWN_CACHE = "PYTEST_XDIST_WORKER" not in os.environ
 if _OWN_CACHE:
-    os.environ["AMBOS_CACHE"] = tempfile.mkdtemp(prefix="ambos-test-cache-")
+    in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # many small files
+    os.environ["AMBOS_CACHE"] = tempfile.mkdtemp(prefix="ambos-test-cache-", dir=in_memory)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
@@ -38,12 +39,14 @@ importlib.import_module("ambos")
 
 pytest_plugins = ["tests.durations"]
 
+gc.disable()  # while millions of objects are made that stay
+
 
 def pytest_collection_finish() -> None:
-    """The oracles and 16,000 collected tests are millions of objects that stay. The collector need
-    not go through them again."""
+    """The oracles and 17,000 collected tests need not be gone through again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
