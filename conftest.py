@@ -18,8 +18,7 @@ from hypothesis import HealthCheck, settings
 # the user's cache stays as it is. Workers of pytest-xdist inherit the directory.
 _OWN_CACHE = "PYTEST_XDIST_WORKER" not in os.environ
 if _OWN_CACHE:
-    in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # many small files
-    os.environ["AMBOS_CACHE"] = tempfile.mkdtemp(prefix="ambos-test-cache-", dir=in_memory)
+    os.environ["AMBOS_CACHE"] = tempfile.mkdtemp(prefix="ambos-test-cache-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
