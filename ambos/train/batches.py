@@ -314,10 +314,15 @@ def narrowed(value: Any, dtype: DType) -> NDArray[Any]:
 def refuse_nan(rows: NDArray[Any], name: str, op: str = "fit") -> None:
     """An ArgumentError for NaN or infinity, which would spoil all that was learnt.
 
-    A sum tells of them in one pass; only if it does are they looked for.
+    A sum of squares tells of them in one pass at the speed of memory; only if it is not finite, for
+    which large numbers suffice, are they looked for.
     """
-    if rows.dtype.kind != "f" or np.isfinite(rows.sum(dtype=np.float64)):
+    if rows.dtype.kind != "f":
         return
+    flat = rows.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.dot(flat, flat)):
+            return
     wrong = ~np.isfinite(rows.reshape(len(rows), -1)).all(1)
     if wrong.any():
         row = int(wrong.argmax())
