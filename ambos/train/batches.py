@@ -210,6 +210,11 @@ class Stream(Source):
             )
         except AmbosError as error:
             raise placed(error, f"batch {number} of {self.name}") from None
+        except ValueError as error:
+            raise ShapeError(
+                f"{self.op}: batch {number} of {self.name} is no array ({error}); need rows of one "
+                "shape"
+            ) from None
 
     def _ready(self, value: Any, name: str) -> Tensor:
         """A tensor; float64, NumPy's default, becomes the model's dtype."""
@@ -245,8 +250,10 @@ def is_arrays(x: Any) -> bool:
         return True
     if isinstance(x, Mapping):
         return all(is_arrays(value) for value in x.values())
-    if not isinstance(x, (list, tuple)) or not x:
+    if not isinstance(x, (list, tuple)):
         return False
+    if not x:
+        return True  # no rows
     return not isinstance(x[0], (list, tuple, Mapping)) or not _is_nest_of_arrays(x[0])
 
 
