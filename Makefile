@@ -15,7 +15,7 @@ TORCH := torch==2.13.0
 # The benchmark's peers have an environment of their own. torch must be there; the others where
 # they run: what does not install is reported as such and the rest is measured.
 PEERS := .venv-bench
-OPTIONAL := 'jax>=0.4.30' tensorflow-cpu 'mlx[cpu]' tinygrad
+OPTIONAL := 'jax>=0.4.30' tensorflow-cpu keras lightning 'mlx[cpu]' tinygrad
 
 .PHONY: help demo test lint types imports format unit parity fuzz einops leaks mistakes large models page bench clean
 

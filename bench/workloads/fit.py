@@ -39,7 +39,9 @@ class Epoch(Case):
         return found | {"x": x.reshape(-1, *x.shape[2:]), "y": y.reshape(-1)}
 
     def with_ambos(self, data: Data) -> Call:
-        from bench.models.ambos_lane import F, am, load, nn, optim
+        import ambos as am
+        from ambos import optim
+        from bench.models.ambos_lane import F, load, nn
 
         model = am.Model(load(self.model.module(nn, F), data))
         model.compile(optim.Adam(lr=SLOW), "cross_entropy")
@@ -47,7 +49,8 @@ class Epoch(Case):
         return lambda: model.fit(data["x"], data["y"], **options).history["loss"][0]
 
     def with_ambos_bare(self, data: Data) -> Call:
-        from bench.models.ambos_lane import F, am, load, nn, optimizer
+        import ambos as am
+        from bench.models.ambos_lane import F, load, nn, optimizer
 
         net = load(self.model.module(nn, F), data)
         rule = optimizer(net, "adam", SLOW)
@@ -99,7 +102,8 @@ class Epoch(Case):
         class Module(lightning.LightningModule):
             def __init__(self) -> None:
                 super().__init__()
-                self.net, self.losses = net, []
+                self.net = net
+                self.losses: list[Any] = []
                 self.rule = torch.optim.Adam(net.parameters(), lr=SLOW)
 
             def training_step(self, batch: Any, number: int) -> Any:
