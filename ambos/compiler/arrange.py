@@ -92,7 +92,8 @@ class Arrangement:
 
     def growth(self, group: Group) -> int:
         """How many bytes more are in use once `group` has run."""
-        takes = sum(nbytes(m) for m in group.members if m not in self.lasting)
+        kept = (m for m in group.members if m in self.readers and m not in self.lasting)
+        takes = sum(map(nbytes, kept))
         frees = sum(nbytes(node) for node in group.inputs
                     if self.readers[node] == 1 and node not in self.lasting)  # fmt: skip
         return takes - frees

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ambos.compiler.contract_errands import has_list
 from ambos.compiler.contract_text import Code
 from ambos.compiler.loops import (
     LANES,
@@ -33,7 +34,8 @@ def epilogue(
     rows from `row`, and the columns from `column` on, of the totals [row][column of the panel].
     `columns` (looked at only if `edge`) says how many columns there are from `column`.
 
-    With `ahead` nothing is stored: the memory that would be is only asked for.
+    With `ahead` nothing is stored: what would be touched is asked for, or its addresses are listed
+    at `total`.
 
     The code exists once and loops over rows and vectors, so a long epilogue stays small. Addresses
     of rows are computed once for all vectors; but where something is computed from columns alone,
@@ -74,7 +76,7 @@ def epilogue(
     with loops[0] as outer, loops[1] as inner:
         tape.floor = code.depth
         if ahead:
-            tape.approach(kernel.stores)
+            touch(code, tape, kernel, code.add(outer, inner))
         else:
             address = code.element("%total", kernel.accumulator.llvm, code.add(outer, inner))
             vector = vector_type(kernel.accumulator.llvm)
@@ -87,6 +89,22 @@ def epilogue(
         f"i64 %columns{batch}"
     )
     return code.function("internal void", name, parameters, "noinline"), code
+
+
+def touch(code: Code, tape: TapeEmitter, kernel: ContractKernel, place: str) -> None:
+    """Ask for what is touched at `place` of the tile, or list it: one array after the other, each
+    for all `%count` rows."""
+    lines = tape.approach(kernel.stores)
+    if not has_list(kernel):
+        for line in lines:
+            code.prefetch(line)  # into the second cache: the tile's operands fill the first
+        return
+    number = code.here(f"udiv i64 {place}, {LANES}")
+    size = code.pure(f"mul i64 %count, {kernel.tile[1]}", 0)
+    start = "%total"
+    for line in lines:
+        code.effect(f"store ptr {line}, ptr {code.element(start, 'ptr', number)}, align 8")
+        start = code.pure(f"getelementptr ptr, ptr {start}, i64 {size}", 0)
 
 
 def is_of_columns(kernel: ContractKernel) -> bool:

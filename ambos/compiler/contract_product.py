@@ -6,34 +6,37 @@ that the register allocator sees nothing but this loop.
 
 from __future__ import annotations
 
+from ambos.compiler.contract_errands import UNROLL, pace
 from ambos.compiler.contract_text import Code
 from ambos.compiler.loops import LANES, UNIT, ContractKernel
 from ambos.compiler.memory import memory_type
 from ambos.compiler.scalar import vector_type
 from ambos.core.dtype import DType
 
-UNROLL = 4  # k steps between two tests of the loop condition
 PARAMETERS = (
     "ptr noalias %args, ptr noalias %a, ptr noalias %offsets, ptr noalias %b, ptr noalias %total, "
-    "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run, i64 %columns, i1 %in.place, i1 %moved"
+    "i64 %first.k, i64 %end.k, i64 %first.run, i64 %end.run, i64 %columns, i1 %in.place, "
+    "i1 %moved, ptr noalias %errands"
 )
 
 
 class Product:
     """Writes `void @name(args, a, offsets, b, total, first.k, end.k, first.run, end.run, columns,
-    in.place, moved)`.
+    in.place, moved, errands)`.
 
     `a` is A's address for the batch at hand and `offsets` the A offsets of the tile's rows, or
     (moved) those of a copy of the block; in form "rows" `a` is the tile's copy of the block. `b`
     is the panel's block of B, one k after the other, or (in.place) B's address for the batch and
     panel. `total` is the tile's totals, [row][column]: stored if first.k is 0 (or k is split), else
     added to. The block of k from first.k to end.k lies in the runs first.run to end.run. `columns`
-    (looked at only if `edge`) says how many columns there are from the panel's first.
+    (looked at only if `edge`) says how many columns there are from the panel's first. `errands`
+    (looked at only if `asks`) lists what to ask for meanwhile.
     """
 
-    def __init__(self, kernel: ContractKernel, edge: bool) -> None:
+    def __init__(self, kernel: ContractKernel, edge: bool, asks: bool = False) -> None:
         self.kernel = kernel
         self.code = Code()
+        self.pace = pace(kernel) if asks else 0
         self.edge = edge
         self.rows, self.vectors = kernel.tile
         self.kind = kernel.accumulator.llvm
@@ -68,7 +71,8 @@ class Product:
         with code.loop("%first.run", end, 1, zeros) as runs:
             runs.next = self.run(runs.index, tables, runs.inner)
         self.finish(runs.outer)
-        return code.function("internal void", name, PARAMETERS, "noinline"), code
+        # Where the loop lies in lines of code must not depend on what comes before: 3%.
+        return code.function("internal void", name, PARAMETERS, "noinline align 64"), code
 
     def run(self, run: str, tables: tuple[str, str], sums: list[str]) -> list[str]:
         """Multiply and add that part of the block of k which lies in `run`."""
@@ -93,10 +97,15 @@ class Product:
             b = code.here(f"select i1 %in.place, i64 {there}, i64 {b}")
         pointer = code.here(f"getelementptr {self.b_type}, ptr %b, i64 {b}")
         unrolled = code.here(f"and i64 {length}, {-UNROLL}")
+        turn = code.here(f"and i64 {done}, {-UNROLL}")
+        errands = code.element("%errands", "i8", code.mul(turn, self.errand_bytes))
         state = [a, pointer, *sums]
         for steps, begin, stop in ((UNROLL, "0", unrolled), (1, unrolled, length)):
             types = ["i64", "ptr", *[self.vector] * len(sums)]
             with code.loop(begin, stop, steps, list(zip(types, state, strict=True))) as loop:
+                if steps == UNROLL:
+                    offset = code.mul(loop.index, self.errand_bytes)
+                    self.ask(code.element(errands, "i8", offset))
                 loop.next = self.steps(steps, loop.inner)
             state = loop.outer
         return state[2:]
@@ -125,6 +134,18 @@ class Product:
                 index = code.add(index, code.word(kernel.a_k))
         index = code.add(index, str(count * near)) if near else index
         return [self.opaque("i64", index), self.opaque("ptr", pointer), *sums]
+
+    @property
+    def errand_bytes(self) -> str:
+        """Bytes of the list to each k."""
+        return str(8 * self.pace // UNROLL)
+
+    def ask(self, errands: str) -> None:
+        """Ask for the memory whose turn it is, into the second cache: the first is full of what the
+        tile multiplies."""
+        for number in range(self.pace):
+            place = self.code.element(errands, "ptr", str(number))
+            self.code.prefetch(self.code.here(f"load ptr, ptr {place}, align 8"))
 
     def opaque(self, kind: str, value: str) -> str:
         """`value` as something LLVM cannot see through until instructions are selected.

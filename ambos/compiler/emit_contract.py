@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ambos.compiler.contract_epilogue import epilogue
+from ambos.compiler.contract_errands import empty_list, has_list
 from ambos.compiler.contract_pack import Move, Pack, Panel, Spread
 from ambos.compiler.contract_product import Product
 from ambos.compiler.contract_text import Code
@@ -36,6 +37,8 @@ def emit_contract(kernel: ContractKernel, name: str, lower: Lower) -> str:
         panel = Panel(kernel.b.dtype, kernel.tile[1] * LANES, kernel.b_runs, kernel.b_k, line)
         parts.append(Pack(kernel, panel).write(f"{name}.pack_b"))
     parts += [Product(kernel, edge).write(f"{name}.product{edge:d}") for edge in edges]
+    if has_list(kernel):
+        parts.append(Product(kernel, False, asks=True).write(f"{name}.asking0"))
     outlined: dict[str, tuple[Any, str, str]] = {}  # both epilogues call the same functions
     for edge in (False, True):
         parts.append(epilogue(kernel, f"{name}.store{edge:d}", lower, edge, outlined))
@@ -111,6 +114,7 @@ class Driver:
         self.table = code.here(f"alloca [{MAX_ROW_BLOCK + self.rows} x i64], align 64")
         size = self.rows * self.width
         self.tile = code.here(f"alloca [{size} x {kernel.accumulator.llvm}], align 64")
+        self.errands = empty_list(code, kernel) if has_list(kernel) else "null"
         self.a, self.b = code.pointer(kernel.a.word), code.pointer(kernel.b.word)
         self.a_copy = code.element("%scratch", "i8", code.word(kernel.a_scratch))
         self.b_copy = code.element("%scratch", "i8", code.word(kernel.b_scratch))
@@ -248,12 +252,11 @@ class Driver:
             else:
                 offsets = code.element(self.table, "i64", tiles.index)
             with code.either(self.is_long):
-                self.store("ahead", (False,), tiles.index, total)
-            self.choose(
-                "product", self.edges,
+                self.store("ahead", (False,), tiles.index, self.errands)
+            self.multiply(
                 f"ptr %args, ptr {a}, ptr {offsets}, ptr {b}, ptr {total}, {self.extent}, "
-                f"i64 {self.columns_left}, i1 {in_place}, i1 {self.moved}",
-            )  # fmt: skip
+                f"i64 {self.columns_left}, i1 {in_place}, i1 {self.moved}, ptr {self.errands}"
+            )
             with code.either(self.last):
                 self.store("store", (False, True), tiles.index, total)
 
@@ -322,6 +325,16 @@ class Driver:
             f"ptr %args, ptr {total}, i64 {code.add(self.row, at)}, i64 {rows}, "
             f"i64 {self.column}, i64 {self.columns_left}{batch}",
         )  # fmt: skip
+
+    def multiply(self, arguments: str) -> None:
+        """The product of a tile, which asks for what the epilogue needs if that is listed."""
+        if not has_list(self.kernel):
+            self.choose("product", self.edges, arguments)
+            return
+        with self.code.either(self.is_long):
+            self.choose("asking", (False,), arguments)
+        with self.code.either(self.code.here(f"xor i1 {self.is_long}, true")):
+            self.choose("product", self.edges, arguments)
 
     def choose(self, what: str, edges: Sequence[bool], arguments: str) -> None:
         """Call the variant of `what` for full panels or the one for the last, partial panel."""

@@ -287,8 +287,10 @@ class TapeEmitter:
             pointer = self.b.pure(text, depth)
         return pointer, depth
 
-    def approach(self, stores: Sequence[Store]) -> None:
-        """Ask for the memory that `stores`, and what they read beside it, touch at this point."""
+    def approach(self, stores: Sequence[Store]) -> list[str]:
+        """The addresses of what `stores`, and what they read beside it, touch at this point, where
+        lanes are neighbours."""
+        found = []
         loads = [i for i in self.tape if isinstance(i, Load) and not i.index.gathers]
         accesses: list[Store | Load] = [*stores, *loads]
         for access in accesses:
@@ -296,8 +298,8 @@ class TapeEmitter:
                 continue
             address, _ = self._address(access.buffer, access.index)
             if address.is_unit:
-                # Into the second cache: the first is full of what the tile multiplies.
-                memory.prefetch(self.b, address.pointer, level=2)
+                found.append(address.pointer)
+        return found
 
     def announce(self, stores: Sequence[Store], ahead: Value) -> None:
         """Ask for the lines that lie `ahead` (bytes) of what `stores` write here."""
