@@ -12,13 +12,13 @@ from ambos.graph.lines import enter, leave
 from ambos.nn import hooks, state
 from ambos.nn.composition import Composition
 from ambos.nn.html import html_of
+from ambos.nn.making import making, settle
 from ambos.nn.parameter import Buffer, Parameter, Unsized, assign
 from ambos.nn.paths import blame
 from ambos.nn.stateful import Stateful
 from ambos.nn.symbolic import are_symbolic, described, symbols
 from ambos.nn.trees import register_modules
 from ambos.tensor.handle import Tensor
-from ambos.tensor.live import evaluate
 from ambos.tensor.names import check_device
 from ambos.tensor.tracing import current, guard_object, makeup
 
@@ -36,12 +36,13 @@ class ModuleType(Checked):
     """Metaclass of modules: what happens once a constructor has run."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        module = super().__call__(*args, **kwargs)
-        # Values still pending would become part of the first step, and give it a graph of its own.
-        tensors = [*module._parameters.values(), *module._buffers.values()]
-        evaluate(
-            tensor for tensor in tensors if tensor is not None and not isinstance(tensor, Unsized)
-        )
+        making.depth += 1
+        try:
+            module = super().__call__(*args, **kwargs)
+        finally:
+            making.depth -= 1
+        if not making.depth:  # a network may give its layers other numbers than they began with
+            settle(module)
         if portable((*args, *kwargs.values())):
             object.__setattr__(module, "_made_with", (cls, args, kwargs))
         return module

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ambos.core.dtype import as_dtype
 from ambos.core.errors import ShapeError
 from ambos.core.shape import Shape
+from ambos.tensor.array import Array
+from ambos.tensor.given import leaf_of
 from ambos.tensor.handle import Tensor
 from ambos.tensor.lent import Lent
 from ambos.tensor.names import check_device
@@ -147,4 +147,5 @@ def assign(target: Tensor, value: Tensor) -> None:
 def unset(shape: Shape, device: Any = None, dtype: Any = None) -> Parameter:
     """A parameter of this shape, before its layer gives it its first numbers."""
     check_device("nn", device)
-    return Parameter(Tensor(np.zeros(shape, np.float32)).to(as_dtype(dtype or "float32")))
+    zeros = Array.zeros(tuple(shape), as_dtype(dtype or "float32"))  # which take no memory yet
+    return Parameter(Tensor(leaf_of(zeros)))

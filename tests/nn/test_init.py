@@ -11,6 +11,8 @@ import ambos as am
 from ambos import models, nn
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.nn import init
+from ambos.tensor import realize
+from ambos.tensor.resting import peek
 
 SHAPE = (64, 8, 4, 4)
 DRAWN = {
@@ -114,3 +116,27 @@ def test_models_begin_as_wide_as_torchvisions() -> None:
                 assert found.std() == pytest.approx(expected.std().item(), rel=0.15), key
             elif not expected.std() > 0:
                 assert (found == expected.numpy()).all(), key
+
+
+def test_numbers_that_a_network_replaces_are_never_computed(monkeypatch) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(nn.Linear(3, 4), nn.Conv2d(1, 2, 3))
+            self.last = nn.Linear(5, 6)
+            for layer in (*self.inner, self.last):
+                nn.init.normal_(layer.weight, 2.0, 0.5)
+
+    runs, execute = [], realize.execute
+    monkeypatch.setattr(realize, "execute", lambda *given: runs.append(execute(*given)) or runs[-1])
+    am.manual_seed(3)
+    net = Net()
+    assert all(peek(p).value is not None for p in net.parameters())  # nothing for the first step
+    assert [len(values) for values in runs] == [6]  # three weights, drawn once, and three biases
+    with pytest.raises(ZeroDivisionError):
+        type("Broken", (nn.Module,), {"__init__": lambda self: 1 / 0})()
+    am.manual_seed(3)
+    layers = nn.Linear(3, 4), nn.Conv2d(1, 2, 3), nn.Linear(5, 6)
+    assert all(peek(p).value is not None for layer in layers for p in layer.parameters())
+    for layer, same in zip((*net.inner, net.last), layers, strict=True):
+        assert layer.bias.tolist() == same.bias.tolist()
