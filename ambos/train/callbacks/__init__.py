@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ambos.core.arguments import answering
+from ambos.train.callbacks.backup_and_restore import BackupAndRestore
 from ambos.train.callbacks.base import Callback
 from ambos.train.callbacks.batch_size_finder import BatchSizeFinder
 from ambos.train.callbacks.csv_logger import CSVLogger
@@ -23,8 +24,8 @@ from ambos.train.callbacks.terminate_on_nan import TerminateOnNaN
 from ambos.train.callbacks.timer import Timer
 
 __all__ = [
-    "EMA", "BatchSizeFinder", "CSVLogger", "Callback", "CallbackList", "EarlyStopping",
-    "GradientNorms", "History", "LRFinder", "LambdaCallback", "LearningRateScheduler",
+    "EMA", "BackupAndRestore", "BatchSizeFinder", "CSVLogger", "Callback", "CallbackList",
+    "EarlyStopping", "GradientNorms", "History", "LRFinder", "LambdaCallback", "LearningRateScheduler",
     "ModelCheckpoint", "Profiler", "ProgressBar", "ReduceLROnPlateau",
     "StochasticWeightAveraging", "SwapEMAWeights", "TerminateOnNaN", "Timer",
 ]  # fmt: skip

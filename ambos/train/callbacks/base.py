@@ -38,6 +38,7 @@ class Callback(metaclass=Checked):
 
     model: Any = None
     params: MutableMapping[str, Any] = {}
+    is_last = False  # are the others told first?
 
     def set_model(self, model: Any) -> None:
         """The model that is trained, evaluated or asked."""
@@ -56,6 +57,10 @@ class Callback(metaclass=Checked):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with what `state_dict` handed out."""
+
+    def saved_run(self) -> Mapping[str, Any] | None:
+        """Where a training that ended too early was, for `fit` to go on from there."""
+        return None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Before the first epoch."""

@@ -1,0 +1,181 @@
+"""Checkpoints: states of a run in files, so that no crash costs more than what came after the last.
+
+A file is written whole or not at all, beside the ones before; those go when it is there. It is
+safetensors with its structure as JSON: nothing in it can run. The format has a number, and files of
+every number that ever was are read for ever (tests/train/vault).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+
+from ambos.core.arguments import positive
+from ambos.core.errors import ArgumentError, FormatError
+from ambos.tensor.files import load, safe, save
+from ambos.tensor.handle import Tensor
+from ambos.tensor.live import evaluate
+
+FORMAT = "ambos-checkpoint-1"
+KNOWN = (FORMAT,)
+NAME = "step-{:012d}.safetensors"
+ARRAY = "numpy array"  # an entry of this name alone: what was an array, and no tensor
+
+
+class Checkpoints:
+    """The folder in which the newest `keep` states of a run lie.
+
+    Writing happens beside the training, in a thread: tensors never change, so nothing is copied.
+    Where a file cannot be written, as on a full disk, a warning says so once; what was written
+    before stays, and the next state is tried again.
+
+    Errors: ArgumentError for what is no folder's name, or for a state that is not plain data;
+        FormatError where files are there but none of them can be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kept = Checkpoints(folder)
+        ...     for step in range(1, 4):
+        ...         kept.write({"step": step, "weights": Tensor(np.ones(2))}, step)
+        ...     kept.wait()
+        ...     len(kept.files()), kept.newest()["step"]
+        (2, 3)
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], keep: int = 2) -> None:
+        if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
+            raise ArgumentError(f"checkpoints: the folder is {folder!r}; need a folder's name")
+        self.folder, self.keep = Path(folder), positive("checkpoints: keep", keep)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ArgumentError(f"checkpoints: {self.folder} is a file; need a folder's name")
+        self._thread: Thread | None = None
+        self._problem: Exception | None = None
+        self._said = False
+
+    def files(self) -> list[Path]:
+        """The files of states, the newest first."""
+        return sorted(self.folder.glob(NAME.replace("{:012d}", "*")), reverse=True)
+
+    def write(self, state: Mapping[str, Any], number: int) -> None:
+        """Begin to write a state; of states with the same `number` the last one stays."""
+        frozen = _frozen(state)
+        evaluate(*_tensors(frozen))  # here: the thread only reads
+        self.wait()
+        self._thread = Thread(target=self._write, args=(frozen, number), name="ambos-checkpoint")
+        self._thread.start()
+
+    def _write(self, state: Any, number: int) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save(state, self.folder / NAME.format(number), {"format": FORMAT})
+            for old in self.files()[self.keep :]:
+                old.unlink(missing_ok=True)
+        except Exception as error:
+            self._problem = error
+
+    def wait(self) -> None:
+        """Until what was begun is written.
+
+        Errors: ArgumentError for a state that cannot be written anywhere.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        problem, self._problem = self._problem, None
+        if problem is None:
+            return
+        if not isinstance(problem, OSError):
+            raise problem
+        if not self._said:
+            self._said = True
+            warnings.warn(self._complaint(problem), stacklevel=2)
+
+    def _complaint(self, problem: OSError) -> str:
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        left = self.files()
+        return (
+            f"checkpoints: {self.folder} cannot be written: {problem.strerror or problem}; training "
+            f"goes on, {f'and would resume from {left[0].name}' if left else 'with no checkpoint'}; "
+            f"need {'room on the disk' if full else 'a place that can be written'}: each further "
+            "state is tried again"
+        )
+
+    def newest(self) -> dict[str, Any] | None:
+        """The newest state that can be read, None where there is none at all; a damaged file is
+        passed over with a warning."""
+        found, problems = self.files(), []
+        for path in found:
+            try:
+                state = read(path)
+            except FormatError as error:
+                problems.append(error)
+                continue
+            for problem in problems:
+                warnings.warn(f"checkpoints: {problem}; going on from {path.name}", stacklevel=2)
+            return state
+        if problems:
+            raise problems[0]
+        return None
+
+    def delete(self) -> None:
+        """Remove all states."""
+        self.wait()
+        for path in self.files():
+            path.unlink(missing_ok=True)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The state in a file.
+
+    Errors: FormatError where it is damaged, of something else, or of a later ambos.
+    """
+    _, metadata = safe.read(path)
+    said = metadata.get("format")
+    if said not in KNOWN:
+        later = isinstance(said, str) and said.startswith(FORMAT.rpartition("-")[0])
+        hint = "need a newer ambos" if later else "need a file that fit wrote"
+        raise FormatError(f"load: {path} is of format {said!r}, known is {FORMAT!r}; {hint}")
+    state = _thawed(load(path))
+    if not isinstance(state, dict):
+        raise FormatError(f"load: {path} holds no state of a run; nothing was changed")
+    return state
+
+
+def _frozen(value: Any) -> Any:
+    """The same containers, with tensors that nothing changes any more."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, np.ndarray):
+        return {ARRAY: Tensor(value.copy())}
+    if isinstance(value, Mapping):
+        return {key: _frozen(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_frozen, value)) if type(value) in (list, tuple) else list(value)
+    return value
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, dict):
+        if list(value) == [ARRAY]:
+            return value[ARRAY].numpy()
+        return {key: _thawed(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_thawed, value))
+    return value
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, (dict, list, tuple)):
+        entries = value.values() if isinstance(value, dict) else value
+        return [tensor for entry in entries for tensor in _tensors(entry)]
+    return []
