@@ -25,7 +25,7 @@ from ambos.tensor.live import evaluate
 
 FORMAT = "ambos-checkpoint-1"
 KNOWN = (FORMAT,)
-NAME = "step-{:012d}.safetensors"
+NAME = "epoch-{:06d}-batch-{:09d}.safetensors"  # so many of both are done
 ARRAY = "numpy array"  # an entry of this name alone: what was an array, and no tensor
 
 
@@ -43,11 +43,11 @@ class Checkpoints:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     kept = Checkpoints(folder)
-        ...     for step in range(1, 4):
-        ...         kept.write({"step": step, "weights": Tensor(np.ones(2))}, step)
+        ...     for epoch in range(1, 4):
+        ...         kept.write({"epoch": epoch, "batch": 0, "weight": Tensor(np.ones(2))})
         ...     kept.wait()
-        ...     len(kept.files()), kept.newest()["step"]
-        (2, 3)
+        ...     [path.name[:12] for path in kept.files()], kept.newest()["epoch"]
+        (['epoch-000003', 'epoch-000002'], 3)
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: int = 2) -> None:
@@ -62,20 +62,21 @@ class Checkpoints:
 
     def files(self) -> list[Path]:
         """The files of states, the newest first."""
-        return sorted(self.folder.glob(NAME.replace("{:012d}", "*")), reverse=True)
+        return sorted(self.folder.glob("epoch-*-batch-*.safetensors"), reverse=True)
 
-    def write(self, state: Mapping[str, Any], number: int) -> None:
-        """Begin to write a state; of states with the same `number` the last one stays."""
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Begin to write a state, whose "epoch" and "batch" name its file."""
         frozen = _frozen(state)
-        evaluate(*_tensors(frozen))  # here: the thread only reads
+        evaluate(_tensors(frozen))  # here: the thread only reads
         self.wait()
-        self._thread = Thread(target=self._write, args=(frozen, number), name="ambos-checkpoint")
+        self._thread = Thread(target=self._write, args=(frozen,), name="ambos-checkpoint")
         self._thread.start()
 
-    def _write(self, state: Any, number: int) -> None:
+    def _write(self, state: Any) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            save(state, self.folder / NAME.format(number), {"format": FORMAT})
+            name = NAME.format(state["epoch"], state["batch"])
+            save(state, self.folder / name, {"format": FORMAT})
             for old in self.files()[self.keep :]:
                 old.unlink(missing_ok=True)
         except Exception as error:
@@ -102,8 +103,8 @@ class Checkpoints:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         left = self.files()
         return (
-            f"checkpoints: {self.folder} cannot be written: {problem.strerror or problem}; training "
-            f"goes on, {f'and would resume from {left[0].name}' if left else 'with no checkpoint'}; "
+            f"checkpoints: {self.folder} cannot be written: {problem.strerror or problem}; "
+            f"training goes on, {f'would resume from {left[0].name}' if left else 'with none'}; "
             f"need {'room on the disk' if full else 'a place that can be written'}: each further "
             "state is tried again"
         )

@@ -27,15 +27,27 @@ from ambos.train.logs import LazyLogs
 from ambos.train.step import Recipe
 
 HELD = 2  # references to logs that nobody but the loop holds
+SOURCE_FACTS = ("rows", "batch_size", "shuffle")
+RECIPE_FACTS = ("accumulate", "clip_norm", "precision", "class_weight")
 
 
 class Run:
     """Where a training is: epoch, batch and updates, with all that is needed to go on."""
 
-    def __init__(self, model: Any, source: Source, callbacks: CallbackList) -> None:
-        self.model, self.source, self.callbacks = model, source, callbacks
+    def __init__(
+        self, model: Any, source: Source, callbacks: CallbackList, recipe: Recipe
+    ) -> None:  # fmt: skip
+        self.model, self.source, self.callbacks, self.recipe = model, source, callbacks, recipe
         self.epoch = self.batch = self.updates = 0
+        self.is_resumed = False  # is this not the beginning of an epoch?
+        self.is_interrupted = False  # did Ctrl-C end it, between two batches?
         self.before: Any = None  # the source's state, where a batch was read ahead
+
+    def facts(self) -> dict[str, Any]:
+        """What has to be the same where a state is gone on from."""
+        source = {name: getattr(self.source, name, None) for name in SOURCE_FACTS}
+        rule = type(self.model.plan.optimizer).__name__
+        return {"optimizer": rule, **source, **{n: getattr(self.recipe, n) for n in RECIPE_FACTS}}
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as nests of numbers, text, arrays and tensors; to be taken between two
@@ -55,11 +67,24 @@ class Run:
             "scale": None if model.engine.scaler is None else model.engine.scaler.state_dict(),
             "random": default_generator.get_state(),
             "source": self.before or self.source.state_dict(),
-            "callbacks": self.callbacks.state_dict(),
+            "callbacks": self.callbacks.state_dict(), "facts": self.facts(),
         }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Go on from there.
+
+        Errors: ArgumentError for the state of another training; nothing is changed then.
+        """
+        check_resume(state, self.facts())
+        before = self.state_dict()
+        try:
+            self._load(state)
+        except Exception:
+            self._load(before)
+            raise
+        self.is_resumed = True
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         model, plan = self.model, self.model.plan
         model.load_state_dict(state["model"])
         plan.optimizer.load_state_dict(state["optimizer"])
@@ -91,15 +116,14 @@ class Fit:
         self.history, self.verbose = History(), verbose
         self.bar = ProgressBar(verbose) if verbose else None
         shown = [self.history] if self.bar is None else [self.history, self.bar]
-        self.callbacks = CallbackList([*listed(callbacks, "fit"), *shown])
-        self.run = Run(model, source, self.callbacks)
-        self.resumed = False
+        told = sorted([*listed(callbacks, "fit"), *shown], key=lambda callback: callback.is_last)
+        self.callbacks = CallbackList(told)
+        self.run = Run(model, source, self.callbacks, recipe)
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Begin where `state` was taken."""
         self.begin()
         self.run.load_state_dict(state)
-        self.resumed = True
 
     def __call__(self) -> History:
         model, training, start = self.model, self.model.training, ledger.count
@@ -111,8 +135,13 @@ class Fit:
             "validation_freq": self.validation_freq,
         }  # fmt: skip
         self.callbacks.bind(model, params)
+        for callback in self.callbacks.callbacks:
+            state = callback.saved_run()
+            if state is not None:
+                self.run.load_state_dict(state)
+        interrupt = Interrupt()
         try:
-            with Interrupt() as interrupt:
+            with interrupt:
                 self.callbacks.tell("on_train_begin", None)
                 for epoch in range(self.run.epoch, self.epochs):
                     self._epoch(epoch, interrupt)
@@ -120,6 +149,7 @@ class Fit:
                         break
         except KeyboardInterrupt:
             self.history.interrupted = True
+            self.run.is_interrupted = not interrupt.pending  # a second one may cut a batch
             self._interrupted()
         finally:
             self._close()
@@ -131,7 +161,7 @@ class Fit:
     def begin(self) -> None:
         """Before the first batch."""
         model, optimizer = self.model, self.plan.optimizer
-        if not self.resumed:
+        if not self.run.is_resumed:
             optimizer.zero_grad()
             model.engine.prepare(model, self.recipe)
         if not optimizer.param_groups:
@@ -156,11 +186,11 @@ class Fit:
         model, run, totals = self.model, self.run, self.model.engine.training
         schedule, optimizer = self.plan.schedule, self.plan.optimizer
         run.epoch = epoch
-        if not self.resumed:
+        if not run.is_resumed:
             run.batch = 0
         if not run.batch:  # a state of an epoch's end has that epoch's sums
             totals.zero()
-        self.resumed = False
+        run.is_resumed = False
         self.callbacks.tell("on_epoch_begin", epoch, None)
         model.train()
         averages(optimizer, False)
@@ -306,13 +336,20 @@ def note_shapes(model: Any, batch: Batch) -> None:
     model.engine.example = tree.map(lambda leaf: Tensor(np.zeros_like(leaf)), batch[0])
 
 
-def check_resume(resume: Any) -> Mapping[str, Any]:
-    """What `fit(resume=)` takes.
+def check_resume(state: Any, facts: Mapping[str, Any]) -> None:
+    """Refuse what is no state of a training, or the state of another one.
 
-    Errors: ArgumentError for anything else.
+    Errors: ArgumentError.
     """
-    if not isinstance(resume, Mapping) or "callbacks" not in resume:
+    if not isinstance(state, Mapping) or "callbacks" not in state:
         raise ArgumentError(
-            f"fit: resume is {type(resume).__name__}; need what model.run.state_dict() gave"
+            f"fit: resume is {type(state).__name__}; need the folder of checkpoints, or what "
+            "model.run.state_dict() gave"
         )
-    return resume
+    then = state.get("facts", {})
+    differing = [f"{n} was {then[n]!r}, is {facts[n]!r}" for n in facts if then.get(n) != facts[n]]
+    if then and differing:
+        raise ArgumentError(
+            f"fit: resume is of another training: {'; '.join(differing)}; need the same, or begin "
+            "anew from its weights: model.load_state_dict(state['model'])"
+        )

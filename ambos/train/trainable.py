@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from ambos.core.arguments import checked, positive
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.tensor.handle import Tensor
 from ambos.train.batches import Batch, arrays_of
-from ambos.train.callbacks import CallbackList, History
-from ambos.train.fitting import Fit, averages, check_resume, evaluating, measure, note_shapes
+from ambos.train.callbacks import BackupAndRestore, CallbackList, History
+from ambos.train.callbacks.dispatch import listed
+from ambos.train.fitting import Fit, averages, evaluating, measure, note_shapes
 from ambos.train.progress import check_verbose
 from ambos.train.source import Writer
 from ambos.train.sources import inputs_of, source_of, training_data, validation_of
@@ -77,7 +79,9 @@ class Trainable(Stepping):
         same as of one large batch; gradients are cut to `clip_norm`. `precision` is "float32",
         "bfloat16" or "float16". Ctrl-C ends training after the current batch: the model keeps what
         it has learnt, and the History, with `interrupted` set, comes back as usual; after an error
-        `model.history` has it. `resume` goes on from what `model.run.state_dict()` gave.
+        `model.history` has it. `resume` names a folder: every epoch leaves a checkpoint there, and
+        a training that crashed goes on from the newest one (`am.callbacks.BackupAndRestore`); or it
+        is what `model.run.state_dict()` gave.
 
         Errors: ArgumentError, ShapeError, UnknownNameError for a misspelt keyword. One about data
             names the argument and the batch.
@@ -108,6 +112,9 @@ class Trainable(Stepping):
         )
         size = validation_batch_size or max(batch_size or 0, 128)
         validation = validation_of(self, validation_data, held_out, size, validation_steps)
+        if isinstance(resume, (str, PathLike)):
+            keeper = BackupAndRestore(resume, delete_checkpoint=False)
+            callbacks, resume = [*listed(callbacks, "fit"), keeper], None
         run = Fit(self, source, validation, recipe, epochs, callbacks, verbose, validation_freq)
         run.run.epoch = initial_epoch
         plan.sources["fit"] = {
@@ -118,7 +125,7 @@ class Trainable(Stepping):
             "sample_weight": sample_weight is not None,
         }  # fmt: skip
         if resume is not None:
-            run.resume(check_resume(resume))
+            run.resume(resume)
         return run()
 
     @checked

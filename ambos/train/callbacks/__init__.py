@@ -25,8 +25,8 @@ from ambos.train.callbacks.timer import Timer
 
 __all__ = [
     "EMA", "BackupAndRestore", "BatchSizeFinder", "CSVLogger", "Callback", "CallbackList",
-    "EarlyStopping", "GradientNorms", "History", "LRFinder", "LambdaCallback", "LearningRateScheduler",
-    "ModelCheckpoint", "Profiler", "ProgressBar", "ReduceLROnPlateau",
+    "EarlyStopping", "GradientNorms", "History", "LRFinder", "LambdaCallback",
+    "LearningRateScheduler", "ModelCheckpoint", "Profiler", "ProgressBar", "ReduceLROnPlateau",
     "StochasticWeightAveraging", "SwapEMAWeights", "TerminateOnNaN", "Timer",
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError
 from ambos.train.callbacks.base import Callback, Logs
 from ambos.train.callbacks.places import check_writable
-from ambos.train.checkpoint import NAME, Checkpoints
+from ambos.train.checkpoint import Checkpoints
 
 
 class BackupAndRestore(Callback):
@@ -69,7 +69,7 @@ class BackupAndRestore(Callback):
         return self.checkpoints.newest()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        check_writable("BackupAndRestore: backup_dir", self.checkpoints.folder / NAME.format(0))
+        check_writable("BackupAndRestore: backup_dir", self.checkpoints.folder / "epoch")
         self.waited = 0
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -84,12 +84,10 @@ class BackupAndRestore(Callback):
 
     def _write(self) -> None:
         self.waited = 0
-        run = self.model.run
-        self.checkpoints.write(run.state_dict(), run.batches)
+        self.checkpoints.write(self.model.run.state_dict())
 
     def close(self) -> None:
-        run = self.model.run
-        if run is not None and run.is_interrupted:
+        if self.model.run.is_interrupted:
             self._write()
         self.checkpoints.wait()
 
