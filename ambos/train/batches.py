@@ -241,7 +241,7 @@ class Stream(Source):
 
     def state_dict(self) -> dict[str, Any]:
         if self.reading is not None:
-            return {"pass": self.reading.state_dict()}
+            return {"pass": self.reading.state_dict(draw=False)}
         save = getattr(self.source, "state_dict", None)
         return {} if save is None else {"source": save()}
 

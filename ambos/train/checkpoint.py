@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,9 +52,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: int = 2) -> None:
-        if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
-            raise ArgumentError(f"checkpoints: the folder is {folder!r}; need a folder's name")
-        self.folder, self.keep = Path(folder), positive("checkpoints: keep", keep)
+        self.folder = as_path("checkpoints: the folder", folder)
+        self.keep = positive("checkpoints: keep", keep)
         if self.folder.exists() and not self.folder.is_dir():
             raise ArgumentError(f"checkpoints: {self.folder} is a file; need a folder's name")
         self._thread: Thread | None = None
@@ -75,6 +75,8 @@ class Checkpoints:
     def _write(self, state: Any) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for begun in self.folder.glob(".epoch-*"):  # a run that was killed while it wrote
+                shutil.rmtree(begun, ignore_errors=True)
             name = NAME.format(state["epoch"], state["batch"])
             save(state, self.folder / name, {"format": FORMAT})
             for old in self.files()[self.keep :]:
@@ -102,8 +104,9 @@ class Checkpoints:
     def _complaint(self, problem: OSError) -> str:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         left = self.files()
+        reason = os.strerror(problem.errno) if problem.errno else str(problem)
         return (
-            f"checkpoints: {self.folder} cannot be written: {problem.strerror or problem}; "
+            f"checkpoints: {self.folder} cannot be written: {reason}; "
             f"training goes on, {f'would resume from {left[0].name}' if left else 'with none'}; "
             f"need {'room on the disk' if full else 'a place that can be written'}: each further "
             "state is tried again"

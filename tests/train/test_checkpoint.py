@@ -73,7 +73,7 @@ def whole():
     return run
 
 
-@pytest.mark.parametrize("after", [1, 4, 7, 8])
+@pytest.mark.parametrize("after", [3, 4, 6])
 @pytest.mark.parametrize("case", list(crash.CASES))
 def test_a_resumed_run_ends_in_the_same_bits(case, after, whole, tmp_path):
     model, history = resumed(tmp_path, case, after)
@@ -84,10 +84,8 @@ def test_a_resumed_run_ends_in_the_same_bits(case, after, whole, tmp_path):
 
 
 def test_kill_9_at_any_step(tmp_path, whole):
-    for turn in range(2):
-        crash.kill_and_resume("arrays", tmp_path / str(turn), seed=turn)
-        found = dict(np.load(tmp_path / str(turn) / "weights.npz"))
-        assert_same(found, whole("arrays")[0])
+    assert crash.kill_and_resume("arrays", tmp_path, seed=1)
+    assert_same(dict(np.load(tmp_path / "weights.npz")), whole("arrays")[0])
 
 
 def test_fit_resume_names_a_folder(tmp_path):
@@ -225,7 +223,7 @@ def test_files_of_all_versions_load(path, tmp_path):
         found = am.Model.load(path).predict(expected["x"])
         np.testing.assert_array_equal(found, expected["y"])
         return
-    (tmp_path / "epoch-000001-batch-000000002.safetensors").write_bytes(path.read_bytes())
+    (tmp_path / "epoch-000001-batch-000000001.safetensors").write_bytes(path.read_bytes())
     model, arguments = crash.prepared("arrays")
     model.fit(**arguments | {"resume": tmp_path})
     assert_same(state(model), dict(expected))

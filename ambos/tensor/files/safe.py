@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -54,8 +55,11 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         try:
             safetensors.serialize_file(specs, new, dict(metadata))
         except safetensors.SafetensorError as error:
-            kind = OSError if "I/O error" in str(error) else ArgumentError
-            raise kind(f"save: {error}; {path} is as it was") from error
+            code = re.search(r"\(os error (\d+)\)", str(error))
+            if code is None:
+                raise ArgumentError(f"save: {error}; {path} is as it was") from error
+            said = f"save: {os.strerror(int(code[1]))}; {path} is as it was"
+            raise OSError(int(code[1]), said, str(path)) from error
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
