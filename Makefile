@@ -17,7 +17,7 @@ TORCH := torch==2.13.0
 PEERS := .venv-bench
 OPTIONAL := 'jax>=0.4.30' tensorflow-cpu keras lightning 'mlx[cpu]' tinygrad
 
-.PHONY: help demo test lint types imports format unit parity fuzz einops leaks mistakes large models page bench clean
+.PHONY: help demo test lint types imports format unit parity fuzz einops leaks mistakes large models page crash bench clean
 
 help:
 	@echo "make demo    install, then train a network on real handwritten digits"
@@ -32,6 +32,7 @@ help:
 	@echo "make large   arrays of more than 2^31 elements"
 	@echo "make models  every model at its real size beside PyTorch's (ARGS='--only resnet* --steps 10')"
 	@echo "make page  pictures of TensorBoard showing our logs (needs chromium)"
+	@echo "make crash   trainings killed at random steps and resumed (ARGS='--case workers --count 20')"
 	@echo "make format  rewrite the sources as ruff wants them"
 	@echo "make bench   side by side with the peers (ARGS='--only gemm --threads 1')"
 	@echo "make clean   remove the environment and everything generated"
@@ -76,6 +77,9 @@ models: $(VENV)/.test
 
 page: $(VENV)/.test
 	$(BIN)/python -m tests.viz.page $(ARGS)
+
+crash: $(VENV)/.test
+	$(BIN)/python -m tests.train.crash $(ARGS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .

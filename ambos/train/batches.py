@@ -17,7 +17,7 @@ from ambos.core import tree
 from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import AmbosError, ArgumentError, ShapeError, user_line
 from ambos.core.shape import row_major
-from ambos.data.dataset import Cursor, as_rows
+from ambos.data.dataset import as_rows
 from ambos.data.randomness import fresh_seed
 from ambos.data.samplers import permutation
 from ambos.runtime.memory import Storage
@@ -162,8 +162,6 @@ class Stream(Source):
         self.takes_nan, self.whole = takes_nan, whole
         self.once = iter(source) if hasattr(source, "__next__") else None
         self.is_placed = False  # is the source itself where a resumed training goes on?
-        self.reading: Any = None  # the pass that is read, where it knows its place
-        self.place: Any = None  # where the next pass goes on
 
     def count(self) -> int | None:
         if self.limit is not None:
@@ -174,9 +172,9 @@ class Stream(Source):
             return None
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        found = self._begun(start) if self.once is None else self.once
         number = skipped = start if self.is_placed else 0
         self.is_placed = False
+        found = self.source if self.once is None else self.once
         for number, batch in enumerate(found, skipped + 1):
             if number > start:
                 yield self._parts(batch, number - 1)
@@ -193,18 +191,6 @@ class Stream(Source):
                 f"{self.op}: {self.name} ended after batch {number - 1} of epoch {epoch}; need "
                 f"{self.limit} batches in every epoch: a source that goes on, or fewer steps"
             )
-
-    def _begun(self, start: int) -> Any:
-        """A pass over the source; one that was left goes on where it was."""
-        place, self.place = self.place, None
-        if place is not None and not start:  # it was left at the end: the next pass
-            self.source.set_epoch(place["epoch"] + 1)
-        found = iter(self.source)
-        self.reading = found if isinstance(found, Cursor) else None
-        if place is not None and start:
-            found.load_state_dict(place)
-            self.is_placed = True
-        return found
 
     def _parts(self, batch: Any, number: int) -> Batch:
         if self.whole and (not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 3):
@@ -240,13 +226,10 @@ class Stream(Source):
         return Tensor(rows)
 
     def state_dict(self) -> dict[str, Any]:
-        if self.reading is not None:
-            return {"pass": self.reading.state_dict(draw=False)}
         save = getattr(self.source, "state_dict", None)
         return {} if save is None else {"source": save()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.place = state.get("pass")
         if "source" in state:
             self.source.load_state_dict(state["source"])
             self.is_placed = True

@@ -9,8 +9,8 @@ from typing import Any
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError
 from ambos.train.callbacks.base import Callback, Logs
+from ambos.train.callbacks.checkpoints import Checkpoints
 from ambos.train.callbacks.places import check_writable
-from ambos.train.checkpoint import Checkpoints
 
 
 class BackupAndRestore(Callback):

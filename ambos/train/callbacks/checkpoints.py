@@ -7,7 +7,6 @@ every number that ever was are read for ever (tests/train/vault).
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import warnings
@@ -23,6 +22,7 @@ from ambos.core.errors import ArgumentError, FormatError
 from ambos.tensor.files import load, safe, save
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
+from ambos.train.callbacks.places import Outlasting, as_path
 
 FORMAT = "ambos-checkpoint-1"
 KNOWN = (FORMAT,)
@@ -34,8 +34,8 @@ class Checkpoints:
     """The folder in which the newest `keep` states of a run lie.
 
     Writing happens beside the training, in a thread: tensors never change, so nothing is copied.
-    Where a file cannot be written, as on a full disk, a warning says so once; what was written
-    before stays, and the next state is tried again.
+    Where a file cannot be written, as on a full disk, a warning says so once, and what was written
+    before stays.
 
     Errors: ArgumentError for what is no folder's name, or for a state that is not plain data;
         FormatError where files are there but none of them can be read.
@@ -58,7 +58,7 @@ class Checkpoints:
             raise ArgumentError(f"checkpoints: {self.folder} is a file; need a folder's name")
         self._thread: Thread | None = None
         self._problem: Exception | None = None
-        self._said = False
+        self.written = Outlasting("checkpoints")
 
     def files(self) -> list[Path]:
         """The files of states, the newest first."""
@@ -95,22 +95,8 @@ class Checkpoints:
         problem, self._problem = self._problem, None
         if problem is None:
             return
-        if not isinstance(problem, OSError):
+        with self.written.trying(self.folder):
             raise problem
-        if not self._said:
-            self._said = True
-            warnings.warn(self._complaint(problem), stacklevel=2)
-
-    def _complaint(self, problem: OSError) -> str:
-        full = problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        left = self.files()
-        reason = os.strerror(problem.errno) if problem.errno else str(problem)
-        return (
-            f"checkpoints: {self.folder} cannot be written: {reason}; "
-            f"training goes on, {f'would resume from {left[0].name}' if left else 'with none'}; "
-            f"need {'room on the disk' if full else 'a place that can be written'}: each further "
-            "state is tried again"
-        )
 
     def newest(self) -> dict[str, Any] | None:
         """The newest state that can be read, None where there is none at all; a damaged file is
