@@ -8,6 +8,8 @@ from typing import Any
 from ambos.core import tree
 from ambos.core.arguments import positive, share
 from ambos.core.errors import ArgumentError
+from ambos.data import DataLoader, Dataset
+from ambos.data.loader import is_stream
 from ambos.tensor.handle import Tensor
 from ambos.train.batches import Arrays, Batch, Source, Stream, arrays_of, is_arrays
 from ambos.train.stepping import is_own
@@ -25,6 +27,7 @@ def training_data(
         raise ArgumentError("fit: no x; need arrays x and y, or an iterable of batches (x, y)")
     if not is_arrays(x):
         refuse_beside_stream("fit", y, weight, batch_size)
+        x = batched(x, batch_size, shuffle, seed)
         if split:
             raise ArgumentError(
                 "fit: validation_split needs arrays; pass validation_data for an iterable"
@@ -69,6 +72,7 @@ def source_of(
     """Batches in order, from arrays or from an iterable."""
     if not is_arrays(x):
         refuse_beside_stream(op, y, weight, batch_size)
+        x = batched(x, batch_size)
         return Stream(x, model.float_dtype, op, steps, name, model.takes_nan)
     if y is None and not is_own(model, "test_step"):
         raise ArgumentError(f"{op}: got x without y; need both, or an iterable of pairs (x, y)")
@@ -89,9 +93,19 @@ def refuse_beside_stream(op: str, y: Any, weight: Any, batch_size: int | None) -
         )
 
 
+def batched(x: Any, batch_size: int | None, shuffle: bool = False, seed: int | None = None) -> Any:
+    """A Dataset of samples in batches, where a size is given; a Dataset of batches as it is."""
+    if batch_size is None or not isinstance(x, Dataset):
+        return x
+    if is_stream(x):  # which has an order of its own
+        return DataLoader(x, batch_size=batch_size)
+    return DataLoader(x, batch_size=batch_size, shuffle=shuffle, seed=seed)
+
+
 def inputs_of(model: Any, x: Any, batch_size: int | None, steps: int | None) -> Any:
     dtype, size = model.float_dtype, batch_size or EVALUATION_BATCH
     if not is_arrays(x):
+        x = batched(x, batch_size)
         source: Source = Stream(x, dtype, "predict", steps, takes_nan=True, whole=False)
         return source.batches(0)
     parts = arrays_of({"x": x}, dtype, "predict", True)

@@ -72,8 +72,9 @@ class Trainable(Stepping):
     ) -> History:
         """Train on arrays `x, y`, or on an iterable of batches (x, y) or (x, y, sample_weight).
 
-        `x` may be a tuple or a dict of arrays for several inputs, tensors, pandas, a Dataset or a
-        loader. `validation_split` sets the last part of the arrays aside, before shuffling;
+        `x` may be a tuple or a dict of arrays for several inputs, tensors, pandas, a loader, or a
+        Dataset: of samples with a `batch_size`, of batches without.
+        `validation_split` sets the last part of the arrays aside, before shuffling;
         `validation_data` is (x, y), (x, y, sample_weight) or an iterable of batches. Weights of
         classes ({class: weight}) and of samples multiply. `accumulate` batches make one update, the
         same as of one large batch; gradients are cut to `clip_norm`. `precision` is "float32",

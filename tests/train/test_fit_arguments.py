@@ -197,6 +197,26 @@ def test_inputs_of_every_kind_are_the_same():
     np.testing.assert_array_equal(model.predict((a, b)), model.predict({"b": b, "a": a}))
 
 
+def test_a_dataset_of_samples_is_batched_and_a_dataset_of_batches_is_not():
+    class Samples(am.data.Dataset):
+        def __len__(self):
+            return len(X)
+
+        def __getitem__(self, index):
+            return X[index], Y[index]
+
+    arrays = network()
+    arrays.fit(X, Y, batch_size=16, seed=1, verbose=0)
+    samples = network()
+    samples.fit(Samples(), batch_size=16, seed=1, verbose=0, validation_data=(X, Y))
+    same(samples, arrays)
+    assert samples.evaluate(Samples(), batch_size=20)["loss"] == pytest.approx(
+        samples.evaluate(X, Y)["loss"], rel=1e-6
+    )
+    found = samples.predict(Samples(), batch_size=20)
+    np.testing.assert_array_equal(found, samples.predict(X))
+
+
 def test_outputs_have_losses_weights_and_metrics_of_their_own():
     class Heads(am.Model):
         def __init__(self):
