@@ -11,7 +11,7 @@ import reprlib
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from ambos.core.errors import (
     AmbosError,
@@ -25,6 +25,7 @@ from ambos.core.errors import (
 
 MISUSE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, BufferError,
           MemoryError)  # fmt: skip
+Failure = TypeVar("Failure", bound=BaseException)
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
@@ -37,6 +38,8 @@ def explained(
     known = error.explains if isinstance(error, AmbosError) else None
     cause = known or error  # what is told of a function inside is told of this one instead
     if isinstance(cause, AmbosError) or _passes_user(cause.__traceback__):
+        return None
+    if getattr(cause, "is_foreign", False):
         return None
     found = misfit(name, function, args, kwargs)
     found_here = found is not None
@@ -53,6 +56,13 @@ def explained(
     found.explains = cause
     found.__cause__ = None if found_here else cause  # a signature says it all
     return found
+
+
+def foreign(error: Failure) -> Failure:
+    """Mark an error of code that the user passed in, in whatever folder that lives (a library's
+    too): it is told as it is."""
+    error.__dict__["is_foreign"] = True
+    return error
 
 
 def misfit(

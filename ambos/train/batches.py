@@ -6,6 +6,7 @@ A batch is a tuple: (x,), (x, y) or (x, y, sample_weight), each a tensor or a tr
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from sys import getrefcount
 from typing import Any
@@ -28,6 +29,7 @@ from ambos.tensor.handle import Tensor, wrap
 Batch = tuple[Any, ...]
 KEPT = 3  # buffers of a size: the batch before, this one, and one that is read ahead
 PARTS = ("x", "y", "sample_weight")
+ENDING = re.compile(r" \[([^\[\]]*:\d+[^\[\]]*)\]$")  # the user's line, which ends a message
 
 
 class Source:
@@ -203,7 +205,7 @@ class Stream(Source):
         if not self.whole:
             parts = parts[:1] if len(parts) in (2, 3) else parts
         try:
-            return tuple(
+            found = tuple(
                 tree.map(lambda leaf, name=name: self._ready(leaf, name), _grouped(part))
                 for name, part in zip(PARTS, parts, strict=False)
                 if part is not None
@@ -215,6 +217,12 @@ class Stream(Source):
                 f"{self.op}: batch {number} of {self.name} is no array ({error}); need rows of one "
                 "shape"
             ) from None
+        if self.whole and not size_of(found):  # a mean over nothing is NaN
+            raise ArgumentError(
+                f"{self.op}: batch {number} of {self.name} has no rows; need at least one example "
+                "in every batch"
+            )
+        return found
 
     def _ready(self, value: Any, name: str) -> Tensor:
         """A tensor; float64, NumPy's default, becomes the model's dtype."""
@@ -342,10 +350,15 @@ def refuse_nan(rows: NDArray[Any], name: str, op: str = "fit") -> None:
 
 def placed(error: AmbosError, where: str) -> AmbosError:
     """The same error, with the batch or argument where it was met."""
-    if f"({where})" not in error.message:
-        line = str(error).removeprefix(error.message).strip(" []") or user_line()
-        error.message += f" ({where})"
-        error.at(line) if line else setattr(error, "args", (error.message,))
+    text, line = str(error), ""
+    if f"({where})" in text:
+        return error
+    found = ENDING.search(text)  # `message` need not be what is shown: layers add their names
+    if found is not None:
+        text, line = text[: found.start()], found[1]
+    error.message = f"{text} ({where})"
+    line = line or user_line()
+    error.args = (f"{error.message} [{line}]" if line else error.message,)
     return error
 
 

@@ -6,6 +6,7 @@ from there.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from sys import getrefcount
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ambos.core import tree
-from ambos.core.errors import AmbosError, ArgumentError
+from ambos.core.errors import AmbosError, ArgumentError, depth_of_user
+from ambos.core.misuse import foreign
 from ambos.optim import Optimizer
 from ambos.tensor.handle import Tensor
 from ambos.tensor.ledger import ledger
@@ -127,6 +129,11 @@ class Fit:
 
     def __call__(self) -> History:
         model, training, start = self.model, self.model.training, ledger.count
+        if model.engine.training.is_under_way:
+            raise ArgumentError(
+                "fit: this model is being trained already; need to wait for the end of that, or "
+                "model.train_on_batch(x, y) for a step in a callback"
+            )
         self.begin()
         engine = model.engine
         engine.stop_training, engine.history, engine.run = False, self.history, self.run
@@ -141,7 +148,7 @@ class Fit:
                 self.run.load_state_dict(state)
         interrupt = Interrupt()
         try:
-            with interrupt:
+            with interrupt, engine.training.passing():
                 self.callbacks.tell("on_train_begin", None)
                 for epoch in range(self.run.epoch, self.epochs):
                     self._epoch(epoch, interrupt)
@@ -151,6 +158,9 @@ class Fit:
             self.history.interrupted = True
             self.run.is_interrupted = not interrupt.pending  # a second one may cut a batch
             self._interrupted()
+        except Exception as error:
+            foreign(error)  # the arguments were taken: what fails now is no misuse of them
+            raise
         finally:
             self._close()
             model.train(training)
@@ -166,6 +176,8 @@ class Fit:
             model.engine.prepare(model, self.recipe)
         if not optimizer.param_groups:
             optimizer.attach(model.named_parameters())
+        else:
+            warn_of_strangers(model, optimizer)
 
     def _interrupted(self) -> None:
         if self.bar is not None:
@@ -281,8 +293,8 @@ def measure(
     step, totals, number = engine.test(model, recipe or Recipe()), engine.testing, 0
     callbacks.tell("on_test_begin", None)
     before, after = hooks["on_test_batch_begin"], hooks["on_test_batch_end"]
-    totals.zero()
-    with evaluating(model):
+    with evaluating(model), totals.passing():
+        totals.zero()
         try:
             for number, batch in enumerate(source.batches(0)):
                 if before:
@@ -294,7 +306,7 @@ def measure(
                     callbacks.tell("on_test_batch_end", number, LazyLogs(totals.results))
         except Exception as error:
             raise located(error, f"batch {number} of {source.name}") from error.__cause__
-    logs = totals.results(checked=True)
+        logs = totals.results(checked=True)
     callbacks.tell("on_test_end", logs)
     return logs
 
@@ -322,13 +334,39 @@ def averages(optimizer: Optimizer, shown: bool) -> None:
 
 def located(error: Exception, where: str) -> Exception:
     """The same error with the batch that it met; what a callback raised says so itself."""
-    if getattr(error, "__notes__", None):
+    if getattr(foreign(error), "__notes__", None):
         return error
     if isinstance(error, AmbosError):
         return placed(error, where)
     error.add_note(f"in {where}, counted from 0; the model keeps what it has learnt, "
                    "model.history the numbers so far")  # fmt: skip
     return error
+
+
+def warn_of_strangers(model: Any, optimizer: Optimizer) -> None:
+    """Say which parameters are not trained since they took the place of others, which the
+    optimizer has; one that was given only some of the model's is meant so.
+
+    Errors: ArgumentError for the optimizer of another model, which would train nothing.
+    """
+    own = dict(model.named_parameters())
+    known = {id(parameter) for parameter in optimizer.parameters()}
+    present = {id(parameter) for parameter in own.values()}
+    if known <= present:
+        return
+    if not known & present:
+        raise ArgumentError(
+            f"fit: the optimizer ({type(optimizer).__name__}) has the parameters of another model; "
+            "need one of its own: model.compile(...) with a new optimizer"
+        )
+    strange = [name for name, p in own.items() if id(p) not in known and p.requires_grad]
+    if strange:
+        warnings.warn(
+            f"fit: {', '.join(map(repr, strange[:3]))}{' and others' * (len(strange) > 3)} came "
+            "into the model after the optimizer had taken its parameters, so they are not trained; "
+            "need model.compile(...) again",
+            stacklevel=depth_of_user(),
+        )
 
 
 def note_shapes(model: Any, batch: Batch) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from ambos import nn, optim
+from ambos.core.arguments import number
 from ambos.core.errors import ArgumentError, suggest
 from ambos.optim import Optimizer
 from ambos.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
@@ -233,14 +234,17 @@ class Schedule:
     def begin(self, optimizer: Optimizer, updates: int) -> None:
         """Before the first update, and before going on after `updates`."""
         if self.is_function:
-            optimizer.lr = float(self.given(updates))
+            optimizer.lr = self._rate(updates)
 
     def step(self, optimizer: Optimizer, count: int) -> None:
         """`count` updates (or epochs) are done."""
         if self.is_function:
-            optimizer.lr = float(self.given(count))
+            optimizer.lr = self._rate(count)
         else:
             self.given.step()
+
+    def _rate(self, updates: int) -> float:
+        return number(f"compile: schedule({updates})", self.given(updates))
 
     def state_dict(self) -> dict[str, Any]:
         """What is needed to go on."""

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ambos.core import tree
-from ambos.core.arguments import positive, share
+from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError
 from ambos.data import DataLoader, Dataset
 from ambos.data.loader import is_stream
@@ -22,7 +22,6 @@ def training_data(
     seed: int | None, steps: int | None, split: float,
 ) -> tuple[Source, Batch | None]:  # fmt: skip
     """Training batches, and the part of the arrays that `split` sets aside."""
-    share("fit: validation_split", split)
     if x is None:
         raise ArgumentError("fit: no x; need arrays x and y, or an iterable of batches (x, y)")
     if not is_arrays(x):
@@ -43,7 +42,7 @@ def training_data(
     if split:
         count = len(tree.leaves(parts)[0])
         kept = math.floor(count * (1.0 - split))  # as Keras rounds
-        if not 0 < kept < count or not round(count * split):
+        if not 0 < kept < count:
             raise ArgumentError(
                 f"fit: validation_split={split} of {count} examples leaves one side empty"
             )
@@ -60,9 +59,18 @@ def validation_of(
         if held_out is None:
             return None
         return Arrays(held_out, size, False, None, "fit", steps)
-    if isinstance(data, (tuple, list)) and 2 <= len(data) <= 3 and is_arrays(data[0]):
+    if is_pair(data):
         return source_of(model, "fit", *data, batch_size=size, steps=steps, name="validation_data")
     return source_of(model, "fit", data, batch_size=None, steps=steps, name="validation_data")
+
+
+def is_pair(data: Any) -> bool:
+    """Is `data` (x, y) or (x, y, sample_weight), not a list of batches, each a pair itself?"""
+    if not isinstance(data, (tuple, list)) or not 2 <= len(data) <= 3 or not is_arrays(data[0]):
+        return False
+    return not isinstance(data, list) or not all(
+        isinstance(part, (tuple, list)) and not is_arrays([part]) for part in data
+    )
 
 
 def source_of(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ class Totals:
         self.metrics: dict[str, Any] = {}  # None: a mean, weighted by rows
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
         self.last: dict[str, Any] = {}  # numbers of Python, as they came last
+        self.is_under_way = False
 
     def add(self, logs: Any, rows: int) -> dict[str, Any]:
         """Add what a step on so many rows returned; gives back what `collect` has to take."""
@@ -89,6 +91,28 @@ class Totals:
             for tensor in held.values():
                 tensor.data = Tensor(np.zeros(tensor.shape))
         self.kept, self.last = {}, {}
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """A pass of its own: the sums of one that is under way, in whose callback this may be, come
+        back after it."""
+        outer, before = self.is_under_way, None
+        if outer:
+            before = {
+                name: {key: tensor.numpy().copy() for key, tensor in held.items()}
+                for name, held in self.sums.items()
+            }
+        kept, last, self.is_under_way = self.kept, self.last, True
+        try:
+            yield
+        finally:
+            self.is_under_way = outer
+            if before is not None:
+                self.zero()
+                self.kept, self.last = kept, last
+                for name, held in before.items():
+                    for key, value in held.items():
+                        self.sums[name][key].data = Tensor(value)
 
     def tensors(self) -> list[Tensor]:
         """All sums."""

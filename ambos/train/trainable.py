@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core import tree
-from ambos.core.arguments import checked, positive
+from ambos.core.arguments import checked, positive, share
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.tensor.handle import Tensor
 from ambos.train.batches import Batch, arrays_of
@@ -74,8 +74,8 @@ class Trainable(Stepping):
 
         `x` may be a tuple or a dict of arrays for several inputs, tensors, pandas, a loader, or a
         Dataset: of samples with a `batch_size`, of batches without.
-        `validation_split` sets the last part of the arrays aside, before shuffling;
-        `validation_data` is (x, y), (x, y, sample_weight) or an iterable of batches. Weights of
+        `validation_split` sets the last part of the arrays aside, before shuffling, unless there is
+        `validation_data`: (x, y), (x, y, sample_weight) or an iterable of batches. Weights of
         classes ({class: weight}) and of samples multiply. `accumulate` batches make one update, the
         same as of one large batch; gradients are cut to `clip_norm`. `precision` is "float32",
         "bfloat16" or "float16". Ctrl-C ends training after the current batch: the model keeps what
@@ -108,6 +108,9 @@ class Trainable(Stepping):
         recipe = Recipe(
             accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight)
         )
+        share("fit: validation_split", validation_split)
+        if validation_data is not None:
+            validation_split = 0.0  # as in Keras: all rows are trained on
         source, held_out = training_data(
             self, x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, validation_split
         )
@@ -295,9 +298,10 @@ class Trainable(Stepping):
         return found
 
     def _on_batch(self, step: Any, totals: Totals, batch: Batch, return_dict: bool) -> Any:
-        totals.zero()
-        totals.collect(step(*batch))
-        logs = totals.results()
+        with totals.passing():
+            totals.zero()
+            totals.collect(step(*batch))
+            logs = totals.results()
         if return_dict:
             return logs
         return logs["loss"] if list(logs) == ["loss"] else list(logs.values())

@@ -122,3 +122,116 @@ def test_labels_out_of_range_change_nothing_and_name_the_batch():
     twin = network()
     twin.fit(X[:16], Y[:16], batch_size=8, shuffle=False, verbose=0)
     np.testing.assert_array_equal(model[0].weight.numpy(), twin[0].weight.numpy())
+
+
+def test_validation_data_and_a_list_of_batches():
+    """As in Keras, `validation_data` wins over `validation_split` and all rows are trained on."""
+    both, plain, batched = network(), network(), network()
+    options = {"shuffle": False, "batch_size": 8, "verbose": 0}
+    wanted = plain.fit(X, Y, validation_data=(X[:7], Y[:7]), **options).history
+    found = both.fit(X, Y, validation_split=0.5, validation_data=(X[:7], Y[:7]), **options).history
+    assert found == wanted
+    parts = [(X[:3], Y[:3]), (X[3:7], Y[3:7])]
+    found = batched.fit(X, Y, validation_data=parts, **options).history
+    assert found["val_loss"] == pytest.approx(wanted["val_loss"])
+    listed = network().fit(X, Y, validation_data=[X[:7], Y[:7]], **options).history
+    assert listed == wanted
+    assert "val_loss" in network().fit(X, Y, validation_split=0.02, **options).history
+
+
+def test_a_head_that_was_replaced_is_named():
+    am.manual_seed(0)
+    model = am.Sequential([nn.Linear(3, 4), nn.Linear(4, 2)])
+    model.compile("sgd", "cross_entropy")
+    model.fit(X, Y, verbose=0)
+    model[1] = nn.Linear(4, 2)
+    with pytest.warns(UserWarning, match=r"'1.weight', '1.bias' came into.*compile") as caught:
+        model.fit(X, Y, verbose=0)
+    assert caught[0].filename == __file__
+    model.compile(optim.SGD(model[1].parameters(), lr=0.1), "cross_entropy")
+    model.fit(X, Y, verbose=0)  # some of them: no warning, which would be an error here
+    other = network()
+    other.compile(model.optimizer, "cross_entropy")
+    with pytest.raises(ValueError, match=r"\(SGD\) has the parameters of another model"):
+        other.fit(X, Y, verbose=0)
+
+
+def test_messages_say_everything_once():
+    with pytest.raises(ValueError, match="got 32 features") as caught:
+        network().fit(np.ones((32,), np.float32), np.zeros(32, np.int64), verbose=0)
+    text = str(caught.value)
+    assert text.startswith("Linear '0': got 32 features")
+    assert text.count("batch 0 of epoch 0") == text.count("got 32") == text.count(" [") == 1
+    with pytest.raises(TypeError) as caught:
+        network().fit(np.ones((32, 3), np.int64), np.zeros(32, np.int64), verbose=0)
+    text = str(caught.value)
+    assert text.count(" [") == text.count("]") == text.count("batch 0 of epoch 0") == 1
+
+
+def test_an_empty_batch_is_refused():
+    parts = [(X[:8], Y[:8]), (X[:0], Y[:0])]
+    for do in (network().fit, network().evaluate):
+        with pytest.raises(ValueError, match="batch 1 of x has no rows"):
+            do(parts, verbose=0)
+
+
+def test_errors_of_what_was_passed_in_stay_what_they_are(monkeypatch):
+    """Also where its code lies among the libraries, as that of an installed package does."""
+    monkeypatch.setattr("ambos.core.misuse.LIBRARIES", (__file__,))
+
+    def fails(*args, **kwargs):
+        return None + 1
+
+    class Fails(am.Callback):
+        on_epoch_end = on_train_batch_end = fails
+
+    class Model(am.Sequential):
+        train_step = fails
+
+    own = Model([nn.Linear(3, 2)])
+    own.compile("sgd", "cross_entropy")
+    loss, schedule = network(), network()
+    loss.compile("sgd", fails)
+    schedule.compile("sgd", "cross_entropy", schedule=fails)
+    for model, callbacks in ((own, None), (loss, None), (schedule, None), (network(), Fails())):
+        with pytest.raises(TypeError, match=r"^unsupported operand type") as caught:
+            model.fit(X, Y, callbacks=callbacks, verbose=0)
+        assert type(caught.value) is TypeError
+        assert caught.traceback[-1].name == "fails"
+    with pytest.raises(TypeError, match=r"^unsupported operand type"):
+        loss.evaluate(X, Y)
+    schedule.compile("sgd", "cross_entropy", schedule=lambda update: None)
+    with pytest.raises(ValueError, match=r"compile: schedule\(0\) is None; need a real number"):
+        schedule.fit(X, Y, verbose=0)
+
+
+def test_passes_inside_of_a_pass():
+    class Looks(am.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            if len(self.found) < 2:
+                self.found.append(None)
+                self.found[-1] = self.model.evaluate(X[:5], Y[:5])["loss"]
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.test_on_batch(X[:3], Y[:3])
+            rate, self.model.optimizer.lr = self.model.optimizer.lr, 0.0
+            self.model.train_on_batch(X[:3], Y[:3])
+            self.model.optimizer.lr = rate
+
+    looks, options = Looks(), {"shuffle": False, "batch_size": 8, "verbose": 0}
+    looks.found = []
+    found, plain = network(), network()
+    wanted = plain.fit(X, Y, validation_data=(X, Y), validation_batch_size=8, **options)
+    again = found.fit(
+        X, Y, validation_data=(X, Y), validation_batch_size=8, callbacks=looks, **options
+    )
+    assert again.history == wanted.history
+    assert looks.found == [plain.evaluate(X[:5], Y[:5])["loss"]] * 2
+
+    class Fits(am.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.fit(X, Y, verbose=0)
+
+    with pytest.raises(ValueError, match="being trained already"):
+        found.fit(X, Y, callbacks=Fits(), verbose=0)
+    found.fit(X, Y, verbose=0)

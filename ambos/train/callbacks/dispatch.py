@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
+from ambos.core.misuse import foreign
 from ambos.train.callbacks.base import HOOKS, OLDER, Callback
 
 Hook = Callable[..., None]
@@ -43,7 +44,7 @@ class CallbackList:
             try:
                 call(*args)
             except Exception as error:
-                error.add_note(_place(call, hook, args, epoch))
+                foreign(error).add_note(_place(call, hook, args, epoch))
                 raise
 
     def close(self) -> None:
