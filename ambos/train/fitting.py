@@ -352,21 +352,20 @@ def warn_of_strangers(model: Any, optimizer: Optimizer) -> None:
     own = dict(model.named_parameters())
     known = {id(parameter) for parameter in optimizer.parameters()}
     present = {id(parameter) for parameter in own.values()}
-    if known <= present:
+    strange = [name for name, p in own.items() if id(p) not in known and p.requires_grad]
+    if known <= present or not strange:
         return
     if not known & present:
         raise ArgumentError(
             f"fit: the optimizer ({type(optimizer).__name__}) has the parameters of another model; "
             "need one of its own: model.compile(...) with a new optimizer"
         )
-    strange = [name for name, p in own.items() if id(p) not in known and p.requires_grad]
-    if strange:
-        warnings.warn(
-            f"fit: {', '.join(map(repr, strange[:3]))}{' and others' * (len(strange) > 3)} came "
-            "into the model after the optimizer had taken its parameters, so they are not trained; "
-            "need model.compile(...) again",
-            stacklevel=depth_of_user(),
-        )
+    warnings.warn(
+        f"fit: {', '.join(map(repr, strange[:3]))}{' and others' * (len(strange) > 3)} came into "
+        "the model after the optimizer had taken its parameters, so they are not trained; need "
+        "model.compile(...) again",
+        stacklevel=depth_of_user(),
+    )
 
 
 def note_shapes(model: Any, batch: Batch) -> None:
