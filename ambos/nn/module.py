@@ -18,6 +18,7 @@ from ambos.nn.paths import blame
 from ambos.nn.stateful import Stateful
 from ambos.nn.symbolic import are_symbolic, described, symbols
 from ambos.nn.trees import register_modules
+from ambos.tensor.creation import zeros_like
 from ambos.tensor.handle import Tensor
 from ambos.tensor.names import check_device
 from ambos.tensor.tracing import current, guard_object, makeup
@@ -386,10 +387,8 @@ class Module(Stateful, metaclass=ModuleType):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of every parameter."""
         for parameter in self.parameters():
-            if set_to_none or parameter.grad is None:
-                parameter.grad = None
-            else:
-                parameter.grad = parameter.grad * 0
+            grad = None if set_to_none else parameter.grad
+            parameter.grad = None if grad is None else zeros_like(grad)
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
         """Call `function` on every module, children first; returns self."""

@@ -52,8 +52,9 @@ class Clock:
 
 
 def _datum(value: float | Tensor) -> Tensor:
-    """An array, not a number: numbers become constants, and this must be data."""
-    return value if isinstance(value, Tensor) else Tensor(np.asarray(value, np.float64))
+    """An array, not a number: numbers become constants, and this must be data. A handle of one's
+    own: who else holds `value` does not see the clock go on."""
+    return value.detach() if isinstance(value, Tensor) else Tensor(np.asarray(value, np.float64))
 
 
 class Tick:

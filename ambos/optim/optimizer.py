@@ -21,6 +21,7 @@ from ambos.optim.hooked import Hooked
 from ambos.optim.saved import State
 from ambos.optim.settings import Group, rate_of
 from ambos.tensor.array import Array
+from ambos.tensor.creation import zeros_like
 from ambos.tensor.given import leaf_of
 from ambos.tensor.guards import Same, is_each
 from ambos.tensor.handle import Tensor, wrap
@@ -123,10 +124,8 @@ class Optimizer(Hooked, Grouped):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients."""
         for parameter in self.parameters():
-            if set_to_none or parameter.grad is None:
-                parameter.grad = None
-            else:
-                parameter.grad = parameter.grad * 0
+            grad = None if set_to_none else parameter.grad
+            parameter.grad = None if grad is None else zeros_like(grad)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, and compute all that is pending in one go.
@@ -418,6 +417,7 @@ class Turn:
             self._updated(parameter, grad, state)
             for (parameter, grad), state in zip(found, self.states, strict=True)
         ]
+        self._own_states()
         if rule.found_inf is not None:
             self._stay(rule.found_inf)
 
@@ -428,6 +428,14 @@ class Turn:
             if slot not in state:
                 state[slot] = self.rule.begin(slot, parameter, self.group)
         return state
+
+    def _own_states(self) -> None:
+        """What a rule put into a state is a snapshot in a handle of its own: it may be the gradient
+        or the parameter itself, or stand in another place too, and the next step rebinds it."""
+        for old, state in zip(self.held, self.states, strict=True):
+            for key, value in state.items():
+                if isinstance(value, Tensor) and value is not old.get(key):
+                    state[key] = value.detach()
 
     def _updated(self, parameter: Tensor, grad: Tensor, state: State) -> Tensor:
         """`update`; both parts of a complex parameter are real parameters of their own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import weakref
 from collections.abc import Callable
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import ambos as am
 from ambos import nn, optim
 from ambos.core.errors import AmbosError
 from ambos.tensor.resting import peek
-from tests.optim.test_rules import DESCENDING
+from tests.optim.test_rules import DESCENDING, TORCHS
 
 STREAM = np.random.RandomState(5)
 VALUES = [STREAM.randn(3, 4).astype(np.float32) for _ in range(2)]
@@ -193,3 +195,85 @@ def test_an_optimizer_that_replays_is_let_go_with_its_parameters() -> None:
         del weight, optimizer
     gc.collect()
     assert [of() for of in gone] == [None] * 6
+
+
+PEERED = [rule for rule in TORCHS if rule is not optim.SparseAdam]  # which needs sparse ones there
+SETTINGS: dict[str, dict[str, Any]] = {
+    "SGD": {"momentum": 0.9, "dampening": 0.3},  # the first velocity is the gradient
+    "Adam": {"amsgrad": True},
+    "AdamW": {"amsgrad": True},
+    "RMSprop": {"momentum": 0.9, "centered": True},
+    "ASGD": {"t0": 0.0},
+}
+
+
+@pytest.mark.parametrize("rule", DESCENDING)
+def test_steps_change_nothing_that_somebody_else_holds(rule: type[Any]) -> None:
+    settings = {"lr": 0.05, **SETTINGS.get(rule.__name__, {})}
+    shared = am.tensor(VALUES[0])
+    weights = [shared.clone().requires_grad_(), shared.detach().requires_grad_()]
+    grad = am.tensor(GRADS[0][0])
+    weights[0].grad, weights[1].grad = grad, grad  # and it stays there: nobody calls zero_grad
+    optimizer = rule(weights, **settings)
+    other = getattr(torch.optim, rule.__name__) if rule in PEERED else None
+    peer = torch.tensor(VALUES[0], requires_grad=True)
+    theirs = None if other is None else other([peer], **settings)
+    peer.grad = torch.tensor(GRADS[0][0])
+    kept: list[tuple[Any, bytes]] = []
+    for _ in range(5):
+        held = [grad, shared, *(w.detach() for w in weights), *(w.data for w in weights)]
+        held += [w.numpy() for w in weights] + [w.grad for w in weights]
+        held += [copy.deepcopy(weights[0]), np.from_dlpack(weights[0].detach())]
+        held += [weights[0].detach()[1:], weights[0].detach().T]
+        states = [optimizer.state_dict()["state"], copy.deepcopy(optimizer.state_dict()["state"])]
+        held += [v for state in states for slots in state.values() for v in slots.values()]
+        held = [one for one in held if isinstance(one, (am.Tensor, np.ndarray))]
+        kept += [(one, np.asarray(one.detach() if isinstance(one, am.Tensor) else one).tobytes())
+                 for one in held]  # fmt: skip
+        optimizer.step()
+        if theirs is not None:
+            theirs.step()
+            ours = weights[0].detach().numpy()
+            np.testing.assert_allclose(ours, peer.detach().numpy(), rtol=2e-5, atol=2e-6)
+    for one, before in kept:
+        assert np.asarray(one.detach() if isinstance(one, am.Tensor) else one).tobytes() == before
+    assert weights[0].tolist() == weights[1].tolist()
+
+
+def test_a_rule_may_remember_the_gradient_the_parameter_and_other_slots() -> None:
+    class Remembering(optim.Optimizer):
+        replayed = True
+
+        def slots(self, parameter: am.Tensor, group: Any) -> tuple[str, ...]:
+            return ("now", "before", "twin", "start")
+
+        def update(
+            self, parameter: am.Tensor, grad: am.Tensor, state: Any, group: Any, factors: Any
+        ) -> am.Tensor:
+            state["before"], state["now"], state["start"] = state["now"], grad, parameter
+            state["twin"] = state["new"] = state["now"]
+            return parameter - grad
+
+    weight = am.tensor([10.0], requires_grad=True)
+    optimizer = Remembering([weight], {"lr": 0.1})
+    for number in range(1, 6):
+        grad = weight.grad = am.tensor([float(number)])
+        before = weight.item()
+        optimizer.step()
+        state = {key: value.item() for key, value in optimizer.state[weight].items()
+                 if isinstance(value, am.Tensor)}  # fmt: skip
+        assert state == {"now": number, "before": number - 1, "twin": number, "new": number,
+                         "start": before}  # fmt: skip
+        assert grad.item() == number
+
+
+def test_zeroed_gradients_are_zeros_whatever_they_were() -> None:
+    layer = nn.Linear(2, 1, bias=False)
+    for zeroed in (layer, optim.SGD(layer.parameters(), lr=0.1)):
+        layer.weight.grad = am.tensor([[np.nan, np.inf]])
+        zeroed.zero_grad(set_to_none=False)
+        assert layer.weight.grad.tolist() == [[0.0, 0.0]]
+        layer.zero_grad()
+        (layer(am.ones(1, 2)) ** 2).sum().backward(create_graph=True)
+        zeroed.zero_grad(False)
+        assert not layer.weight.grad.requires_grad
