@@ -13,7 +13,7 @@ from weakref import ref
 
 from ambos.core.config import config
 from ambos.core.dtype import float64
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, depth_of_user
 from ambos.optim import saved
 from ambos.optim.clock import Clock, Tick
 from ambos.optim.groups import Grouped, settings_of
@@ -261,7 +261,7 @@ class Optimizer(Hooked, Grouped):
             warnings.warn(
                 f"{name}.step: no parameter has a gradient, so nothing is learnt; need "
                 "loss.backward() before step(), with a loss that depends on the parameters",
-                stacklevel=5,
+                stacklevel=depth_of_user(),
             )
         elif waiting and steps + 1 >= patience:
             self._waiting = None
@@ -270,7 +270,7 @@ class Optimizer(Hooked, Grouped):
                 f"{name}.step: parameter {first}{f' and {more} more' if more else ''} never had a "
                 "gradient; if that is meant, leave them out or call requires_grad_(False) on them; "
                 "if not, the loss does not depend on them (detach, no_grad, a layer not called)",
-                stacklevel=5,
+                stacklevel=depth_of_user(),
             )
         else:
             self._waiting = (steps + 1, waiting) if waiting else None

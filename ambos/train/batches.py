@@ -227,10 +227,12 @@ class Stream(Source):
     def _ready(self, value: Any, name: str) -> Tensor:
         """A tensor; float64, NumPy's default, becomes the model's dtype."""
         if isinstance(value, Tensor):
+            if not self.takes_nan and value.dtype.is_floating:
+                refuse_nan(np.atleast_1d(np.asarray(value)), name, self.op)
             return value
         rows = narrowed(value, self.dtype)
         if not self.takes_nan:
-            refuse_nan(rows, name)
+            refuse_nan(rows, name, self.op)
         return Tensor(rows)
 
     def state_dict(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ambos.optim import Optimizer
 from ambos.tensor.handle import Tensor
 from ambos.tensor.ledger import ledger
 from ambos.tensor.random import default_generator
-from ambos.train.batches import Batch, Source, placed
+from ambos.train.batches import Batch, Source, placed, size_of
 from ambos.train.callbacks import CallbackList, History, ProgressBar
 from ambos.train.callbacks.dispatch import listed
 from ambos.train.interrupt import Interrupt
@@ -243,7 +243,7 @@ class Fit:
                     tell("on_train_batch_begin", number, {}, epoch=epoch)
                 rest = (update if is_update else collect)(*batch)
                 if rest:
-                    totals.collect(rest)
+                    totals.collect(rest, size_of(batch))
                 if is_update:
                     run.updates += 1
                     if turns:
@@ -301,7 +301,7 @@ def measure(
                     callbacks.tell("on_test_batch_begin", number, {})
                 rest = step(*batch)
                 if rest:
-                    totals.collect(rest)
+                    totals.collect(rest, size_of(batch))
                 if after:
                     callbacks.tell("on_test_batch_end", number, LazyLogs(totals.results))
         except Exception as error:

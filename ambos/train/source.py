@@ -59,8 +59,8 @@ class Writer:
             yield f"loader.set_epoch({given['initial_epoch']})"
         if given["class_weight"] is not None:
             weights = given["class_weight"]
-            table = [weights.get(label, 1.0) for label in range(max(weights) + 1)]
-            yield f"class_weight = am.tensor({table})  # by class"
+            table = [weights.get(label, 1.0) for label in range(max(weights) + 2)]
+            yield f"class_weight = am.tensor({table})  # by class; the last: of any other"
         if self.schedule is not None:
             yield "schedule = model.plan.schedule.given"
             if self.schedule.is_function:
@@ -95,7 +95,8 @@ class Writer:
     def _step(self) -> Iterator[str]:
         given = self.given
         if given["class_weight"] is not None:
-            yield f"weight = class_weight[targets]{' * weight' * bool(given['sample_weight'])}"
+            known = f"targets.clip(-1, {max(given['class_weight']) + 1})"
+            yield f"weight = class_weight[{known}]{' * weight' * bool(given['sample_weight'])}"
         forward = ["output = model(inputs)", f"loss = {self._loss(self.weighted)}"]
         if given["precision"] not in (None, "float32"):
             yield f"with am.autocast(am.{given['precision']}):"

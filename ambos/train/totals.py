@@ -33,7 +33,8 @@ class Totals:
         self.sums: dict[str, dict[str, Tensor]] = {}
         self.metrics: dict[str, Any] = {}  # None: a mean, weighted by rows
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
-        self.last: dict[str, Any] = {}  # numbers of Python, as they came last
+        self.means: dict[str, tuple[float, int]] = {}  # numbers of Python: sum over rows, rows
+        self.last: dict[str, Any] = {}  # anything else, as it came last
         self.is_under_way = False
 
     def add(self, logs: Any, rows: int) -> dict[str, Any]:
@@ -76,12 +77,15 @@ class Totals:
         grown = held[key] + (number if value is None else value)
         held[key]._rebind(grown._node)
 
-    def collect(self, rest: Mapping[str, Any]) -> None:
-        """Take what `add` could not sum."""
+    def collect(self, rest: Mapping[str, Any], rows: int) -> None:
+        """Take what `add` could not sum in a step on so many rows."""
         for name, value in rest.items():
             if name in self.metrics:
                 for key, part in value.items():
                     self.kept.setdefault(name, {}).setdefault(key, []).append(part)
+            elif np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iuf":
+                total, seen = self.means.get(name, (0.0, 0))
+                self.means[name] = total + float(value) * rows, seen + rows
             else:
                 self.last[name] = value
 
@@ -90,7 +94,7 @@ class Totals:
         for held in self.sums.values():
             for tensor in held.values():
                 tensor.data = Tensor(np.zeros(tensor.shape))
-        self.kept, self.last = {}, {}
+        self.kept, self.last, self.means = {}, {}, {}
 
     @contextmanager
     def passing(self) -> Iterator[None]:
@@ -102,14 +106,14 @@ class Totals:
                 name: {key: tensor.numpy().copy() for key, tensor in held.items()}
                 for name, held in self.sums.items()
             }
-        kept, last, self.is_under_way = self.kept, self.last, True
+        rest, self.is_under_way = (self.kept, self.last, self.means), True
         try:
             yield
         finally:
             self.is_under_way = outer
             if before is not None:
                 self.zero()
-                self.kept, self.last = kept, last
+                self.kept, self.last, self.means = rest
                 for name, held in before.items():
                     for key, value in held.items():
                         self.sums[name][key].data = Tensor(value)
@@ -136,6 +140,7 @@ class Totals:
         for name, metric in self.metrics.items():
             if metric is not None and name not in found:  # a metric that only keeps rows
                 found[name] = metric.result(self._rows(name))
+        found |= {name: total / rows for name, (total, rows) in self.means.items()}
         return found | {name: _plain(value) for name, value in self.last.items()}
 
     def _rows(self, name: str) -> dict[str, Any]:
@@ -155,8 +160,12 @@ class Totals:
                 name: {key: [part.numpy() for part in parts] for key, parts in each.items()}
                 for name, each in self.kept.items()
             },
-            "last": dict(self.last),
-        }
+            "last": dict(self.last), "means": dict(self.means),
+            "told": {
+                name: {each: getattr(metric, each) for each in getattr(metric, "settled", ())}
+                for name, metric in self.metrics.items()
+            },
+        }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any], metrics: Sequence[Any] = ()) -> None:
         """Go on with these sums."""
@@ -173,7 +182,11 @@ class Totals:
             name: {key: [Tensor(part) for part in parts] for key, parts in each.items()}
             for name, each in state["kept"].items()
         }
-        self.last = dict(state["last"])
+        self.last, self.means = dict(state["last"]), dict(state.get("means", {}))
+        for name, told in state.get("told", {}).items():  # what a first batch told the metric
+            for each, value in told.items():
+                if getattr(self.metrics[name], each) is None:
+                    setattr(self.metrics[name], each, value)
 
 
 def _plain(value: Any) -> Any:

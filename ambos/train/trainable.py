@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ambos.core import tree
-from ambos.core.arguments import checked, positive, share
+from ambos.core.arguments import checked, number, positive, share
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.tensor.handle import Tensor
-from ambos.train.batches import Batch, arrays_of
+from ambos.train.batches import Batch, arrays_of, size_of
 from ambos.train.callbacks import BackupAndRestore, CallbackList, History
 from ambos.train.callbacks.dispatch import listed
 from ambos.train.fitting import Fit, averages, evaluating, measure, note_shapes
@@ -101,9 +101,9 @@ class Trainable(Stepping):
         positive("fit: validation_freq", validation_freq)
         positive("fit: accumulate", accumulate)
         check_verbose("fit", verbose)
-        if steps_per_epoch is not None:
-            positive("fit: steps_per_epoch", steps_per_epoch)
-        if clip_norm is not None and not clip_norm > 0:
+        check_sizes("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
+                    validation_batch_size=validation_batch_size)  # fmt: skip
+        if clip_norm is not None and not number("fit: clip_norm", clip_norm) > 0:
             raise ArgumentError(f"fit: clip_norm is {clip_norm!r}; need a number > 0, or None")
         recipe = Recipe(
             accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight)
@@ -190,6 +190,7 @@ class Trainable(Stepping):
             ['loss']
         """
         check_verbose("evaluate", verbose)
+        check_sizes("evaluate", batch_size=batch_size, steps=steps)
         self.plan  # noqa: B018  # raises before anything is read
         source = source_of(
             self, "evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps
@@ -227,6 +228,7 @@ class Trainable(Stepping):
             (1, 3)
         """
         check_verbose("predict", verbose)
+        check_sizes("predict", batch_size=batch_size, steps=steps)
         step, parts = self.engine.predict(self), []
         listeners = CallbackList(callbacks, "predict")
         listeners.bind(self, {"verbose": verbose})
@@ -300,11 +302,17 @@ class Trainable(Stepping):
     def _on_batch(self, step: Any, totals: Totals, batch: Batch, return_dict: bool) -> Any:
         with totals.passing():
             totals.zero()
-            totals.collect(step(*batch))
+            totals.collect(step(*batch), size_of(batch))
             logs = totals.results()
         if return_dict:
             return logs
         return logs["loss"] if list(logs) == ["loss"] else list(logs.values())
+
+
+def check_sizes(op: str, **sizes: int | None) -> None:
+    for name, size in sizes.items():
+        if size is not None:
+            positive(f"{op}: {name}", size)
 
 
 def precision_of(given: Any) -> str | None:

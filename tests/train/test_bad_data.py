@@ -235,3 +235,57 @@ def test_passes_inside_of_a_pass():
     with pytest.raises(ValueError, match="being trained already"):
         found.fit(X, Y, callbacks=Fits(), verbose=0)
     found.fit(X, Y, verbose=0)
+
+
+def test_tensors_are_looked_at_too():
+    parts = [(am.tensor(X[:8]), am.tensor(Y[:8])), (am.tensor(spoiled((2, 1), np.nan)), Y)]
+    model, loader = network(), am.data.DataLoader((spoiled((2, 1), np.inf), Y), batch_size=8)
+    for op in ("fit", "evaluate"):
+        with pytest.raises(ValueError, match=rf"{op}: x has NaN.* row 2.*batch 1 of x"):
+            getattr(model, op)(parts, verbose=0)
+        with pytest.raises(ValueError, match=rf"{op}: x has NaN.* row 2.*batch 0 of x"):
+            getattr(model, op)(loader, verbose=0)
+    assert np.isfinite(model[0].weight.numpy()).all()
+
+
+def test_numbers_of_python_are_averaged_as_tensors_are():
+    class Own(am.Sequential):
+        def test_step(self, data):
+            loss = nn.functional.cross_entropy(self(data[0]), data[1])
+            plain = loss.item()
+            return {"a": loss, "b": plain, "c": np.float32(plain), "d": loss.numpy(), "e": "text"}
+
+    model = Own([nn.Linear(3, 2)])
+    model.compile("sgd", "cross_entropy", jit=False)
+    found = model.evaluate(X[:20], Y[:20], batch_size=8)
+    assert found.pop("e") == "text"
+    assert list(found) == list("abcd")
+    assert list(found.values()) == pytest.approx([found["a"]] * 4)
+
+
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [("fit", {"validation_steps": -1}), ("fit", {"validation_batch_size": 0}),
+     ("evaluate", {"steps": 0}), ("evaluate", {"batch_size": -1}),
+     ("predict", {"batch_size": -1}), ("predict", {"steps": 0}), ("fit", {"clip_norm": "1"})],
+)  # fmt: skip
+def test_sizes(method, more):
+    y = () if method == "predict" else (Y,)
+    with pytest.raises(ValueError, match=rf"{method}: {next(iter(more))} is"):
+        getattr(network(), method)(X, *y, verbose=0, **more)
+
+
+def test_going_on_at_the_end_of_an_epoch_with_metrics_that_no_batch_has_told_anything():
+    class Take(am.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            states.append(self.model.run.state_dict())
+
+    def ranked():
+        model = network()
+        model.compile(optim.SGD(lr=0.1), "cross_entropy", metrics=["auroc"])
+        return model
+
+    states, options = [], {"batch_size": 8, "epochs": 2, "seed": 1, "verbose": 0}
+    wanted = ranked().fit(X, Y, callbacks=Take(), **options).history
+    for number in (2, 5):
+        assert ranked().fit(X, Y, resume=states[number], **options).history == wanted

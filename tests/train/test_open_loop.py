@@ -30,7 +30,7 @@ CASES = {
     "scheduled": ({"batch_size": 16}, {"schedule": lambda update: 0.1 * 0.9**update}),
     "accumulated": ({"accumulate": 2, "batch_size": 7, "shuffle": False, "clip_norm": 0.05}, {}),
     "weighted": (
-        {"class_weight": {1: 2.5}, "sample_weight": W, "initial_epoch": 1}, {"schedule": "epoch"},
+        {"class_weight": {0: 2.5}, "sample_weight": W, "initial_epoch": 1}, {"schedule": "epoch"},
     ),
     "validated": (
         {"validation_split": 0.2, "seed": 3}, {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)},
