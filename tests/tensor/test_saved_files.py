@@ -257,10 +257,26 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     "text",
     ["", "3 4", "[1]", '{"list": 3}', '{"dict": [[1]]}', '{"dict": [[{"list": []}, 1]]}', "{}",
      '{"tensor": "b"}', '{"tensor": []}', '{"set": [1]}', '{"list": [], "dict": []}',
-     '{"list": [' * 100_000],
+     '{"list": {"a": 1}}', '{"tuple": "abc"}', '{"list": [' * 100_000],
 )  # fmt: skip
 def test_hostile_descriptions_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.safetensors"
     safetensors.torch.save_file({"a": torch.ones(1)}, path, {"ambos.nested": text})
     with pytest.raises(FormatError, match="what it says of its contents is damaged"):
         am.load(path)
+
+
+def test_names_that_the_format_needs_come_back(tmp_path: Path) -> None:
+    path, shared = tmp_path / "file.safetensors", am.tensor([1.0, 2.0])
+    for name in ("__metadata__", "ambos.nested", "ambos.tied"):
+        for saved in ({name: shared}, {"a": shared, name: shared}, {name: shared, "a": shared}):
+            am.save(saved, path)
+            assert {key: value.tolist() for key, value in am.load(path).items()} == {
+                key: [1.0, 2.0] for key in saved
+            }
+        with pytest.raises(ArgumentError, match="need another name"):
+            am.save({"a": shared}, path, metadata={name: "text"})
+    am.save({"a": shared, "ambos": {"nested": shared, "tied": [shared]}}, path)
+    assert am.load(path)["ambos"]["nested"].tolist() == [1.0, 2.0]
+    with pytest.raises(ArgumentError, match=r"the key \(1, 2\) is tuple"):
+        am.save({(1, 2): shared}, path)

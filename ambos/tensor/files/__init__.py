@@ -11,10 +11,9 @@ from typing import Any
 from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError, FormatError
 from ambos.tensor.files import nested, pickled, safe, torch
+from ambos.tensor.files.nested import NESTED, RESERVED, TIED
 from ambos.tensor.handle import Tensor
 
-NESTED = "ambos.nested"  # in the metadata: how the tensors were put together
-TIED = "ambos.tied"  # in the metadata: which of its entries are names of tensors
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")  # what torch.load takes for pickles
 
 
@@ -57,6 +56,8 @@ def save(
                                 'saved: {"model": state, "note": ...}')  # fmt: skip
         pickled.write(place, tensors)
         return
+    if taken := [name for name in metadata or () if name in RESERVED]:
+        raise ArgumentError(f"save: metadata under {taken[0]!r}; need another name for it")
     texts: dict[Any, Any] = {"format": "pt", **(metadata or {})}
     if not _is_flat(tensors):
         tensors, texts[NESTED] = nested.described(tensors)
@@ -77,9 +78,10 @@ def save(
 
 
 def _is_flat(value: Any) -> bool:
-    """Tensors by name, and nothing else?"""
+    """Tensors by name, which the file may have as they are, and nothing else?"""
     return isinstance(value, Mapping) and all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items()
+        isinstance(name, str) and name not in RESERVED and isinstance(tensor, Tensor)
+        for name, tensor in value.items()
     )
 
 

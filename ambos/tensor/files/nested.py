@@ -16,6 +16,9 @@ import numpy as np
 from ambos.core.errors import ArgumentError, FormatError
 from ambos.tensor.handle import Tensor
 
+NESTED = "ambos.nested"  # in the metadata: how the tensors were put together
+TIED = "ambos.tied"  # in the metadata: which of its entries are names of tensors
+RESERVED = ("__metadata__", NESTED, TIED)  # no names of tensors, which may stand there as well
 DEEPEST = 100  # containers in containers
 PLAIN = (bool, int, float, str, type(None))
 
@@ -35,7 +38,7 @@ def described(value: Any) -> tuple[dict[str, Tensor], str]:
     def told(value: Any, path: str, depth: int) -> Any:
         if isinstance(value, Tensor):
             name = path or "tensor"
-            while name in tensors:
+            while name in tensors or name in RESERVED:
                 name += "_"
             tensors[name] = value
             return {"tensor": name}
@@ -43,21 +46,23 @@ def described(value: Any) -> tuple[dict[str, Tensor], str]:
             raise ArgumentError(f"save: containers {DEEPEST} deep; need less")
         start = f"{path}." if path else ""
         if isinstance(value, Mapping):
-            return {"dict": [[plain(key, path), told(entry, f"{start}{key}", depth + 1)]
+            return {"dict": [[plain(key, f"the key {key!r}"),
+                              told(entry, f"{start}{key}", depth + 1)]
                              for key, entry in value.items()]}  # fmt: skip
         if isinstance(value, (list, tuple)):
             kind = "tuple" if isinstance(value, tuple) else "list"
             return {kind: [told(e, f"{start}{n}", depth + 1) for n, e in enumerate(value)]}
-        return plain(value, path)
+        return plain(value, repr(path))
 
     return tensors, json.dumps(told(value, "", 0))
 
 
-def plain(value: Any, path: str) -> Any:
-    """`value`, if it is None, a number (NumPy's become Python's) or a text."""
+def plain(value: Any, said: str) -> Any:
+    """`value`, if it is None, a number (NumPy's become Python's) or a text; `said` is how a message
+    calls it."""
     value = value.item() if isinstance(value, np.generic) else value
     if type(value) not in PLAIN:
-        raise ArgumentError(f"save: {path!r} is {type(value).__name__}; need tensors, numbers, "
+        raise ArgumentError(f"save: {said} is {type(value).__name__}; need tensors, numbers, "
                             "texts, and dictionaries and lists of them")  # fmt: skip
     return value
 
@@ -82,6 +87,8 @@ def restored(text: Any, tensors: Mapping[str, Tensor], title: str) -> Any:
             return tensors[entry]
         if kind == "dict":
             return {read(key): read(value) for key, value in entry}
+        if not isinstance(entry, list):
+            raise ValueError(f"a {kind} that is no list")
         return {"list": list, "tuple": tuple}[kind](map(read, entry))
 
     try:

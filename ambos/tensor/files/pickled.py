@@ -71,10 +71,10 @@ class Pickler:
         if isinstance(value, DType):
             return _name("torch", value.name)
         if isinstance(value, (Mapping, list, tuple)) and depth > DEEPEST:
-            return self.value(plain(value, path), path, depth)  # which refuses it
+            return self.value(plain(value, repr(path)), path, depth)  # which refuses it
         if isinstance(value, Mapping):
             pairs = [
-                self.value(plain(key, path), path, depth)
+                self.value(plain(key, repr(path)), path, depth)
                 + self.value(entry, f"{path}.{key}" if path else f"{key}", depth + 1)
                 for key, entry in value.items()
             ]
@@ -84,7 +84,7 @@ class Pickler:
         if isinstance(value, (list, tuple)):
             parts = b"".join(self.value(e, f"{path}[{n}]", depth + 1) for n, e in enumerate(value))
             return b"(" + parts + b"t" if isinstance(value, tuple) else b"](" + parts + b"e"
-        return _plain(plain(value, path))
+        return _plain(plain(value, repr(path)))
 
     def tensor(self, tensor: Tensor) -> bytes:
         """A tensor with a storage of its own; the same one again is the same object."""
