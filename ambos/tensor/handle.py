@@ -26,6 +26,7 @@ from ambos.ops.functions import power
 from ambos.ops.movement import permute, reshape
 from ambos.tensor.casting import recast
 from ambos.tensor.given import data_of
+from ambos.tensor.gradients import check_gradient
 from ambos.tensor.live import hold, leaf_handle, leaf_node, register, register_leaf
 from ambos.tensor.looking import Looking
 from ambos.tensor.names import check_device
@@ -165,6 +166,8 @@ class Tensor(Looking):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            check_gradient(self, value)
         if current.trace is not None:
             current.trace.note_gradient(self, sets=True)
         put_gradient(self, value)

@@ -22,6 +22,8 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from ambos.core.dtype import DType
+from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops.sources import data
 from ambos.tensor.array import Array
@@ -147,6 +149,13 @@ def array_of(handle: Handle) -> Array:
         return kept
     found: Array = peek(handle).value
     return found
+
+
+def kind_of(handle: Handle) -> tuple[Shape, DType]:
+    """Shape and dtype of what `handle` holds, which stays at rest."""
+    kept = handle._kept
+    held = kept if isinstance(kept, Array) else peek(handle)
+    return held.shape, held.dtype
 
 
 def has_value(handle: Handle) -> bool:

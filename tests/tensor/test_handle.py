@@ -320,3 +320,19 @@ def test_a_handle_that_fails_does_not_take_others_with_it():
     assert good.tolist() == [3, 5]
     with pytest.raises(IndexError, match="index 7 is out of range"):
         bad.numpy()
+
+
+def test_a_gradient_has_the_shape_and_dtype_of_its_tensor():
+    weight = am.tensor([1.0, 2.0], requires_grad=True)
+    grad = weight.grad = am.ones(2)
+    for wrong, message in (
+        (am.ones(3, 2), r"got \(3, 2\) for a tensor of \(2,\); need the same shape"),
+        (am.ones(1), "need the same shape"),
+        (am.ones(()), "need the same shape"),
+        (am.ones(2) * 1j, "got complex64 for a float32 tensor; need grad.to"),
+        (am.ones(2, dtype="float64"), "got float64 for a float32 tensor"),
+        (5.0, "got float; need a tensor or None"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            weight.grad = wrong
+        assert weight.grad is grad
