@@ -154,9 +154,9 @@ class Optimizer(Hooked, Grouped):
         grads = [parameter.grad for parameter in self.parameters()]
         if current.trace is not None:  # nothing is computed now
             self.advance(grads)
-        elif self._is_known(grads) and _computed(grads):
+        elif self._is_known(grads) and _computed([*grads, self.found_inf]):
             with no_grad():
-                self._again(grads)
+                self._again(grads, self.found_inf)
         else:  # gradients and update in one program
             with self.all_or_nothing():
                 evaluate(self.advance(grads))
@@ -171,10 +171,15 @@ class Optimizer(Hooked, Grouped):
         return self.replayed and self._waiting is None and config.fuse
 
     @jit
-    def _again(self, grads: Grads) -> None:
-        """`advance`, recorded: gradients are arguments, who else holds them does not matter."""
+    def _again(self, grads: Grads, found_inf: Tensor | None) -> None:
+        """`advance`, recorded: gradients are arguments, who else holds them does not matter. With
+        `found_inf` it is another recording."""
         self._lay_out()
-        self.advance(grads)
+        before, self.found_inf = self.found_inf, found_inf
+        try:
+            self.advance(grads)
+        finally:
+            self.found_inf = before
         self._guard_parts()
 
     def _lay_out(self) -> None:

@@ -277,3 +277,30 @@ def test_zeroed_gradients_are_zeros_whatever_they_were() -> None:
         (layer(am.ones(1, 2)) ** 2).sum().backward(create_graph=True)
         zeroed.zero_grad(False)
         assert not layer.weight.grad.requires_grad
+
+
+@pytest.mark.parametrize("rule", [optim.SGD, optim.AdamW])
+@pytest.mark.parametrize("bad", range(1, 5))
+def test_a_scaler_guards_every_step(rule: type[Any], bad: int) -> None:
+    weight = am.tensor([1.0, 2.0], requires_grad=True)
+    peer = am.tensor([1.0, 2.0], requires_grad=True)
+    optimizer, plainly = rule([weight], lr=0.1), rule([peer], lr=0.1)
+    scaler = am.GradScaler(init_scale=4.0, growth_interval=100)
+    for number in range(6):
+        size = float("inf") if number == bad else 1.0 + number
+        weight.grad = am.tensor([size, size]) * scaler.get_scale()
+        before = weight.tolist(), optimizer.state_dict()["state"]
+        scaler.step(optimizer)
+        scaler.update()
+        if number == bad:
+            assert (weight.tolist(), str(optimizer.state_dict()["state"])) == (
+                before[0], str(before[1]))  # fmt: skip
+        else:
+            peer.grad = am.tensor([size, size])
+            plainly.step()
+        assert weight.tolist() == peer.tolist()
+    assert scaler.get_scale() == 2.0
+    weight.grad = peer.grad = am.ones(2)  # and without a scaler
+    optimizer.step()
+    plainly.step()
+    assert weight.tolist() == peer.tolist()
