@@ -1,0 +1,7 @@
+"""`python -m ambos.cli`."""
+
+import sys
+
+from ambos.cli import main
+
+sys.exit(main())

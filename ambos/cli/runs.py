@@ -1,0 +1,220 @@
+"""A run: its folder, and what the copy of the file in it makes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ambos.cli.config import Config
+from ambos.cli.making import chosen, made
+from ambos.cli.sources import Examples, examples_of
+from ambos.core.errors import ArgumentError, FormatError
+from ambos.core.version import __version__
+
+CONFIG, FACTS, WEIGHTS = "config.toml", "run.json", "model.safetensors"
+PLACES = ("filepath", "filename", "log_dir", "backup_dir")  # of callbacks: inside of the run folder
+
+
+class Run:
+    """A folder with `config.toml`, `run.json`, `checkpoints`, `history.csv` and
+    `model.safetensors`."""
+
+    def __init__(self, folder: Path, config: Config, facts: dict[str, Any]) -> None:
+        self.folder, self.config, self.facts = folder, config, facts
+
+    @classmethod
+    def opened(cls, folder: Path) -> Run:
+        """The run in a folder.
+
+        Errors: ArgumentError where there is none, FormatError where it is damaged.
+        """
+        if not (folder / CONFIG).is_file():
+            raise ArgumentError(
+                f"there is no run in {str(folder)!r}; need the folder that `ambos train` wrote "
+                f"(with {CONFIG})"
+            )
+        try:
+            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            base = Path(facts["base"])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise FormatError(f"{folder / FACTS} is damaged: {error}") from error
+        config = Config(folder / CONFIG, base if base.is_dir() else Path.cwd())
+        return cls(folder, config, facts)
+
+    def write_facts(self) -> None:
+        """Write `run.json`, as a whole or not at all."""
+        new = self.folder / f"{FACTS}.new"
+        new.write_text(json.dumps(self.facts, indent=2) + "\n", encoding="utf-8")
+        new.replace(self.folder / FACTS)
+
+    def begin(self) -> None:
+        """Make the folder.
+
+        Errors: ArgumentError where a run is there already.
+        """
+        if (self.folder / CONFIG).exists():
+            raise ArgumentError(
+                f"{str(self.folder)!r} has a run already; need `ambos resume {self.folder}` to go "
+                "on with it, or another --output"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write_facts()
+        shutil.copyfile(self.config.path, self.folder / CONFIG)
+
+    @property
+    def epochs(self) -> int:
+        """How long to train: what the command line said, or the file."""
+        return int(self.facts.get("epochs") or self.config.get("epochs", 1))
+
+    # What the file makes
+
+    def model(self) -> Any:
+        """The model with fresh weights, compiled."""
+        import ambos as am
+
+        config = self.config
+        am.manual_seed(config.get("seed", 0))
+        name, settings = config.named(("model",), config["model"])
+        known = am.models.list_models()
+        make = chosen(config, ("model",), "model", name, known, am.models.get_model_builder)
+        found = made(config, ("model",), make, settings)
+        if not isinstance(found, am.nn.Module):
+            raise config.wrong(
+                ("model", "name"), f"{name} gives {type(found).__name__}; need a module"
+            )
+        return found if isinstance(found, am.Model) else am.Model(found)
+
+    def compile(self, model: Any) -> None:
+        """Settle optimizer, schedule, loss and metrics."""
+        config, optimizer = self.config, self._optimizer()
+        schedule = self._schedule(model, optimizer)
+        metrics = [self._metric(place, one) for place, one in enumerate(config.get("metrics", []))]
+        loss = config["loss"]
+        if ":" in loss:
+            from ambos.cli.making import imported
+
+            loss = imported(config, ("loss",), loss)
+        try:
+            model.compile(optimizer, loss, metrics, schedule=schedule)
+        except ArgumentError as error:
+            raise config.wrong(("loss",), error) from error
+
+    def _optimizer(self) -> Any:
+        from ambos import optim
+
+        place = ("optimizer",)
+        name, settings = self.config.named(place, self.config.get("optimizer", "adam"))
+        name = name if ":" in name else name.lower()
+        rule = chosen(self.config, place, "optimizer", name, optim.BY_NAME, optim.BY_NAME.get)
+        return made(self.config, place, rule, settings)
+
+    def _schedule(self, model: Any, optimizer: Any) -> Any:
+        from ambos.optim import lr_scheduler
+
+        if self.config.get("schedule") is None:
+            return None
+        place = ("schedule",)
+        name, settings = self.config.named(place, self.config["schedule"])
+        known = [one for one in lr_scheduler.__all__ if one[0].isupper() and one != "LRScheduler"]
+        rule = chosen(
+            self.config, place, "schedule", name, known, lambda one: getattr(lr_scheduler, one)
+        )
+        optimizer.attach(model.named_parameters())  # a schedule turns rates that are there
+        return made(self.config, place, rule, settings, optimizer)
+
+    def _metric(self, number: int, given: Any) -> Any:
+        from ambos.train import metrics
+
+        place = ("metrics", number)
+        name, settings = self.config.named(place, given)
+        if ":" in name:
+            found = made_or_function(self.config, place, name, settings)
+            return found
+        try:
+            return metrics.by_name(name, **settings)
+        except (ArgumentError, TypeError, LookupError) as error:
+            raise self.config.wrong(("metrics",), error) from error
+
+    def callbacks(self) -> list[Any]:
+        """Those of the file, and the one that writes `history.csv`."""
+        from ambos.viz import callbacks
+
+        found = []
+        for number, given in enumerate(self.config.get("callbacks", [])):
+            place = ("callbacks", number)
+            name, settings = self.config.named(place, given)
+            for key in PLACES:
+                if isinstance(settings.get(key), str):
+                    settings[key] = str(self.folder / settings[key])
+            known = [one for one in callbacks.__all__ if one not in ("Callback", "CallbackList")]
+            make = chosen(
+                self.config, place, "callback", name, known, lambda one: getattr(callbacks, one)
+            )
+            found.append(made(self.config, place, make, settings))
+        return [*found, callbacks.CSVLogger(self.folder / "history.csv")]
+
+    def examples(self) -> Examples:
+        """The data."""
+        return examples_of(self.config)
+
+    def trained(self) -> Any:
+        """The model with the weights that training left, compiled.
+
+        Errors: ArgumentError where there are none yet.
+        """
+        if not (self.folder / WEIGHTS).is_file():
+            raise ArgumentError(
+                f"{str(self.folder)!r} has no {WEIGHTS} yet; need `ambos resume {self.folder}` to "
+                "finish its training"
+            )
+        model = self.model()
+        model.load(self.folder / WEIGHTS)
+        self.compile(model)
+        return model
+
+    def fit(self, verbose: Any) -> Any:
+        """Train, or train on from the newest checkpoint; leave weights and history."""
+        config, examples = self.config, self.examples()
+        model = self.model()
+        self.compile(model)
+        wanted = ("shuffle", "class_weight", "accumulate", "clip_norm", "precision",
+                  "validation_split")  # fmt: skip
+        arguments = {key: config[key] for key in wanted if config.get(key) is not None}
+        if "y" in examples.train and config.get("batch_size"):
+            arguments["batch_size"] = config["batch_size"]
+        callbacks = self.callbacks()
+        if not (self.folder / CONFIG).exists():
+            self.begin()
+        if examples.classes:
+            self.facts["classes"] = examples.classes
+        self.write_facts()
+        history = model.fit(
+            **examples.train, epochs=self.epochs, verbose=verbose, callbacks=callbacks,
+            resume=self.folder / "checkpoints", **arguments,
+        )  # fmt: skip
+        model.save(self.folder / WEIGHTS, include_optimizer=False)
+        return history
+
+
+def made_or_function(config: Config, place: Any, path: str, settings: dict[str, Any]) -> Any:
+    """A metric's class, made, or a function as it is."""
+    from ambos.cli.making import imported
+
+    found = imported(config, place, path)
+    return made(config, place, found, settings) if isinstance(found, type) else found
+
+
+def fresh(path: Path, output: Path | None, epochs: int | None) -> Run:
+    """The run that a file describes; nothing is written yet.
+
+    Errors: ArgumentError.
+    """
+    config = Config(path, Path.cwd())
+    folder = output or Path(config.get("output", f"runs/{path.stem}"))
+    facts = {"ambos": __version__, "base": str(Path.cwd()), "epochs": epochs}
+    run = Run(folder, config, facts)
+    if (folder / CONFIG).exists():
+        run.begin()  # which says so
+    return run
