@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ambos import cli
+from ambos.cli.info import cache_size
 from ambos.core.version import __version__
 from ambos.train import demo
 
@@ -39,8 +40,8 @@ def test_cache_size_counts_files(tmp_path):
     (tmp_path / "a").write_bytes(b"123")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b").write_bytes(b"4567")
-    assert cli.cache_size(tmp_path) == (2, 7)
-    assert cli.cache_size(tmp_path / "none") == (0, 0)
+    assert cache_size(tmp_path) == (2, 7)
+    assert cache_size(tmp_path / "none") == (0, 0)
 
 
 def test_the_demo_keeps_its_promises(tmp_path, capsys):

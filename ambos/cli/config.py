@@ -111,8 +111,8 @@ class Config:
         while inside and inside not in self.lines:
             inside = inside[:-1]
         line = f", line {self.lines[inside]}" if inside else ""
-        section = next((f", [{name}]" for name in place[:1] if KEYS.get(str(name)) is not None
-                        and len(place) > 1), "")  # fmt: skip
+        whole = self.values.get(str(place[0])) if place else None
+        section = f", [{place[0]}]" if len(place) > 1 or isinstance(whole, dict) else ""
         return ArgumentError(f"{self.path}{line}{section}: {problem}")
 
     def named(self, place: Place, value: Any) -> tuple[str, dict[str, Any]]:
@@ -141,10 +141,10 @@ class Config:
 
 
 def lines_of(text: str) -> dict[Place, int]:
-    """The line in which each section and key stands, counted from 1.
+    r"""The line in which each section and key stands, counted from 1.
 
     Example:
-        >>> lines_of("loss = 'mse'\\n[[callbacks]]\\nname = 'Timer'")
+        >>> lines_of("loss = 'mse'\n[[callbacks]]\nname = 'Timer'")
         {('loss',): 1, ('callbacks', 0): 2, ('callbacks', 0, 'name'): 3}
     """
     found: dict[Place, int] = {}

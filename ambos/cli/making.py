@@ -16,7 +16,8 @@ WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "text
 
 
 def chosen(
-    config: Config, place: Place, role: str, name: str, known: Iterable[str], find: Callable[..., Any]
+    config: Config, place: Place, role: str, name: str, known: Iterable[str],
+    find: Callable[[str], Any],
 ) -> Any:  # fmt: skip
     """`find(name)` for a name that is known, or what an import path leads to.
 
@@ -102,7 +103,9 @@ def _at_fault(place: Place, settings: Mapping[str, Any], message: str) -> Place:
 def hints_of(function: Any) -> dict[str, Any]:
     """The types of parameters, of those functions that tell."""
     try:
-        return get_type_hints(function.__init__ if isinstance(function, type) else function)
+        if isinstance(function, type):
+            return get_type_hints(function.__init__)  # type: ignore[misc]  # of this very class
+        return get_type_hints(function)
     except (NameError, TypeError, AttributeError):  # names for type checkers only
         return {}
 

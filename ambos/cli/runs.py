@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ambos.cli.config import Config
-from ambos.cli.making import chosen, made
+from ambos.cli.making import chosen, imported, made
 from ambos.cli.sources import Examples, examples_of
 from ambos.core.errors import ArgumentError, FormatError
 from ambos.core.version import __version__
 
-CONFIG, FACTS, WEIGHTS = "config.toml", "run.json", "model.safetensors"
+CONFIG, FACTS, WEIGHTS, CHECKPOINTS = "config.toml", "run.json", "model.safetensors", "checkpoints"
 PLACES = ("filepath", "filename", "log_dir", "backup_dir")  # of callbacks: inside of the run folder
 
 
@@ -49,19 +48,23 @@ class Run:
         new.write_text(json.dumps(self.facts, indent=2) + "\n", encoding="utf-8")
         new.replace(self.folder / FACTS)
 
-    def begin(self) -> None:
-        """Make the folder.
+    def refuse_old(self) -> None:
+        """Protect what another training has left; one that failed at once has left nothing.
 
-        Errors: ArgumentError where a run is there already.
+        Errors: ArgumentError.
         """
-        if (self.folder / CONFIG).exists():
+        if (self.folder / WEIGHTS).exists() or any((self.folder / CHECKPOINTS).glob("*")):
             raise ArgumentError(
                 f"{str(self.folder)!r} has a run already; need `ambos resume {self.folder}` to go "
                 "on with it, or another --output"
             )
+
+    def write(self) -> None:
+        """Make the folder, with the file and the facts."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write_facts()
-        shutil.copyfile(self.config.path, self.folder / CONFIG)
+        if self.config.path != self.folder / CONFIG:
+            (self.folder / CONFIG).write_text(self.config.text, encoding="utf-8")
 
     @property
     def epochs(self) -> int:
@@ -93,8 +96,6 @@ class Run:
         metrics = [self._metric(place, one) for place, one in enumerate(config.get("metrics", []))]
         loss = config["loss"]
         if ":" in loss:
-            from ambos.cli.making import imported
-
             loss = imported(config, ("loss",), loss)
         try:
             model.compile(optimizer, loss, metrics, schedule=schedule)
@@ -130,15 +131,18 @@ class Run:
         place = ("metrics", number)
         name, settings = self.config.named(place, given)
         if ":" in name:
-            found = made_or_function(self.config, place, name, settings)
-            return found
+            found = imported(self.config, place, name)
+            is_class = isinstance(found, type)
+            return made(self.config, place, found, settings) if is_class else found
         try:
-            return metrics.by_name(name, **settings)
+            found = metrics.by_name(name, **settings)
+            return found if settings else name  # which files of models can hold
         except (ArgumentError, TypeError, LookupError) as error:
             raise self.config.wrong(("metrics",), error) from error
 
     def callbacks(self) -> list[Any]:
         """Those of the file, and the one that writes `history.csv`."""
+        from ambos.train.callbacks import CSVLogger
         from ambos.viz import callbacks
 
         found = []
@@ -153,7 +157,7 @@ class Run:
                 self.config, place, "callback", name, known, lambda one: getattr(callbacks, one)
             )
             found.append(made(self.config, place, make, settings))
-        return [*found, callbacks.CSVLogger(self.folder / "history.csv")]
+        return [*found, CSVLogger(self.folder / "history.csv")]
 
     def examples(self) -> Examples:
         """The data."""
@@ -185,25 +189,21 @@ class Run:
         if "y" in examples.train and config.get("batch_size"):
             arguments["batch_size"] = config["batch_size"]
         callbacks = self.callbacks()
-        if not (self.folder / CONFIG).exists():
-            self.begin()
         if examples.classes:
             self.facts["classes"] = examples.classes
-        self.write_facts()
-        history = model.fit(
-            **examples.train, epochs=self.epochs, verbose=verbose, callbacks=callbacks,
-            resume=self.folder / "checkpoints", **arguments,
-        )  # fmt: skip
+        self.write()
+        try:
+            history = model.fit(
+                **examples.train, epochs=self.epochs, verbose=verbose, callbacks=callbacks,
+                resume=self.folder / CHECKPOINTS, **arguments,
+            )  # fmt: skip
+        except ArgumentError as error:
+            for key in arguments:
+                if error.message.startswith(f"fit: {key} "):
+                    raise config.wrong((key,), error) from error
+            raise
         model.save(self.folder / WEIGHTS, include_optimizer=False)
         return history
-
-
-def made_or_function(config: Config, place: Any, path: str, settings: dict[str, Any]) -> Any:
-    """A metric's class, made, or a function as it is."""
-    from ambos.cli.making import imported
-
-    found = imported(config, place, path)
-    return made(config, place, found, settings) if isinstance(found, type) else found
 
 
 def fresh(path: Path, output: Path | None, epochs: int | None) -> Run:
@@ -215,6 +215,5 @@ def fresh(path: Path, output: Path | None, epochs: int | None) -> Run:
     folder = output or Path(config.get("output", f"runs/{path.stem}"))
     facts = {"ambos": __version__, "base": str(Path.cwd()), "epochs": epochs}
     run = Run(folder, config, facts)
-    if (folder / CONFIG).exists():
-        run.begin()  # which says so
+    run.refuse_old()
     return run

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ambos.cli.config import FLAG, NUMBER, POSITIVE, TEXT, TEXTS, WHOLE, Config, Rule
+from ambos.cli.config import NUMBER, TEXT, TEXTS, WHOLE, Config, Rule
 from ambos.cli.making import chosen, made
-from ambos.core.errors import ArgumentError, suggest
+from ambos.core.errors import ArgumentError, FormatError, suggest
 
 EMBEDDED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 FETCHED = ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100")
@@ -24,8 +24,7 @@ KINDS: dict[str, dict[str, Rule]] = {
     "csv": TABLE,
     "parquet": TABLE,
     "npz": {"x": TEXT, "y": TEXT, "x_test": TEXT, "y_test": TEXT, **SPLIT},
-    "images": {"size": SIZE, "test": TEXT, "num_workers": WHOLE, "shuffle": FLAG,
-               "batch_size": POSITIVE},
+    "images": {"size": SIZE, "test": TEXT, "num_workers": WHOLE},
 }  # fmt: skip
 
 
@@ -37,7 +36,6 @@ class Examples:
     test: dict[str, Any] | None = None
     features: list[str] | None = None
     classes: list[str] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def examples_of(config: Config) -> Examples:
@@ -134,9 +132,11 @@ def npz(path: Path) -> dict[str, Any]:
 
     Errors: FormatError for another file.
     """
-    from ambos.data import from_npz
-
-    return dict(from_npz(path).rows(slice(None)))  # type: ignore[arg-type]  # all of them
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (ValueError, OSError, EOFError, TypeError, AttributeError) as error:
+        raise FormatError(f"{path} is no .npz file of numbers: {error}") from error
 
 
 def columns(path: Path, parquet: bool) -> dict[str, Any]:

@@ -1,0 +1,212 @@
+"""`ambos train` and its like: files, their mistakes, and one training from beginning to end."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ambos as am
+from ambos import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = """\
+loss = "cross_entropy"
+metrics = ["accuracy"]
+epochs = 2
+seed = 3
+
+[model]
+name = "mlp"
+in_channels = 4
+hidden_channels = [5, 3]
+
+[data]
+name = "iris"
+test_fraction = 0.2
+
+[optimizer]
+name = "adam"
+lr = 0.01
+
+[[callbacks]]
+name = "Timer"
+
+[[callbacks]]
+name = "EarlyStopping"
+monitor = "loss"
+patience = 3
+"""
+MISTAKES = [
+    ("epochs = 2", "epoch = 2", ["line 3:", "unknown key 'epoch'", "Did you mean 'epochs'"]),
+    ("epochs = 2", "epochs = 'two'", ["line 3:", "need an integer of at least 1"]),
+    ("epochs = 2", "epochs = true", ["line 3:", "need an integer of at least 1"]),
+    ("epochs = 2", "epochs == 2", ["is no TOML", "line 3"]),
+    ("epochs = 2", "precision = 'bfloat61'", ["line 3:", "Did you mean 'bfloat16'"]),
+    ('"cross_entropy"', '"cross_entrpy"', ["line 1:", "Did you mean 'cross_entropy'"]),
+    ('loss = "cross_entropy"', "", ["no loss"]),
+    ('["accuracy"]', '["acuracy"]', ["line 2:", "Did you mean 'accuracy'"]),
+    ('["accuracy"]', '"accuracy"', ["line 2:", "need a list"]),
+    ('"mlp"', '"mpl"', ["line 7, [model]", "unknown model 'mpl'", "Did you mean 'mlp'"]),
+    ('"mlp"', '"nowhere:net"', ["line 7, [model]", "no module 'nowhere'"]),
+    ('"mlp"', '"ambos.nn:Liner"', ["line 7, [model]", "Did you mean 'Linear'"]),
+    ("in_channels = 4", "in_chanels = 4", ["[model]", "Did you mean 'in_channels'"]),
+    ("in_channels = 4", "in_channels = 4.5", ["line 8, [model]", "need an integer"]),
+    ('"iris"', '"irsi"', ["line 12, [data]", "Did you mean 'iris'"]),
+    ("test_fraction = 0.2", "test_share = 0.2", ["line 13, [data]", "known: test_fraction"]),
+    ("test_fraction = 0.2", "test_fraction = 2", ["[data]", "need a number between 0 and 1"]),
+    ('name = "iris"', "", ["[data]", "no source"]),
+    ('"adam"', '"adm"', ["line 16, [optimizer]", "Did you mean 'adam'"]),
+    ("lr = 0.01", "lrr = 0.01", ["line 17, [optimizer]", "Did you mean 'lr'"]),
+    ("lr = 0.01", "lr = -1.0", ["line 17, [optimizer]"]),
+    ('"Timer"', '"Tmier"', ["line 20, [callbacks]", "Did you mean 'Timer'"]),
+    ("patience = 3", "patiense = 3", ["line 25, [callbacks]", "Did you mean 'patience'"]),
+    ("patience = 3", "patience = '3'", ["line 25, [callbacks]", "need an integer"]),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "told"), MISTAKES, ids=[m[1] for m in MISTAKES])
+def test_mistakes_are_told_with_their_line(right, wrong, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert SMALL.count(right) == 1
+    Path("my.toml").write_text(SMALL.replace(right, wrong))
+    assert cli.main(["train", "my.toml", "--quiet"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("ambos: my.toml")
+    assert [part for part in told if part not in message] == [], message
+    Path("my.toml").write_text(SMALL)  # and nothing is in the way of the next attempt
+    from ambos.cli.runs import fresh
+
+    fresh(Path("my.toml"), None, None)
+
+
+def test_a_training_from_beginning_to_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("my.toml").write_text(SMALL)
+    assert cli.main(["train", "my.toml", "--quiet"]) == 0
+    assert "2 epochs" in capsys.readouterr().out
+    assert Path("runs/my/config.toml").read_text() == SMALL
+    assert cli.main(["train", "my.toml"]) == 1
+    assert "ambos resume runs/my" in capsys.readouterr().err
+
+    monkeypatch.chdir("/")  # a run knows where it was begun
+    run = tmp_path / "runs" / "my"
+    assert cli.main(["resume", str(run), "--epochs", "5", "--quiet"]) == 0
+    assert cli.main(["train", str(tmp_path / "my.toml"), "--epochs", "5", "--quiet",
+                     "--output", str(tmp_path / "at_once")]) == 0  # fmt: skip
+    weights = [am.load(place / "model.safetensors") for place in (run, tmp_path / "at_once")]
+    assert weights[0].keys() == weights[1].keys()
+    for name, value in weights[0].items():
+        np.testing.assert_array_equal(value.numpy(), weights[1][name].numpy())
+    lines = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+    assert [line["epoch"] for line in lines] == ["0", "1", "2", "3", "4"]
+    assert float(lines[-1]["loss"]) < float(lines[0]["loss"])
+    capsys.readouterr()
+
+    assert cli.main(["evaluate", str(run)]) == 0
+    shown = capsys.readouterr().out
+    _, (x, y) = am.data.iris(test_fraction=0.2)
+    for suffix, loaded in ((".npy", np.load), (".csv", lambda p: np.loadtxt(p, delimiter=","))):
+        np.save(tmp_path / "x.npy", x)
+        output = tmp_path / f"y{suffix}"
+        arguments = ["predict", str(run), "--input", str(tmp_path / "x.npy"), "--output"]
+        assert cli.main([*arguments, str(output)]) == 0
+        first = x @ weights[0]["0.weight"].numpy().T + weights[0]["0.bias"].numpy()
+        last = weights[0]["3.weight"].numpy(), weights[0]["3.bias"].numpy()
+        expected = np.maximum(first, 0) @ last[0].T + last[1]
+        np.testing.assert_allclose(loaded(output), expected, rtol=1e-4, atol=1e-5)
+    assert f"accuracy {(expected.argmax(1) == y).mean():.4g}" in shown
+    assert "(test data)" in shown
+
+
+def test_tables_with_named_classes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = ["long,wide,kind"] + [f"{n % 2 * 4 - 2},{n % 3},{'ab'[n % 2]}" for n in range(24)]
+    Path("table.csv").write_text("\n".join(rows))
+    table = "[data]\ncsv = 'table.csv'\ntarget = 'kind'\ntest_fraction = 0.25\n"
+    text = SMALL[: SMALL.index("[data]")] + table
+    text = text.replace("[5, 3]", "[2]").replace("= 4", "= 2").replace("epochs = 2", "epochs = 60")
+    Path("t.toml").write_text(text + "[optimizer]\nname = 'sgd'\nlr = 0.5\n")
+    assert cli.main(["train", "t.toml", "--quiet"]) == 0
+    Path("new.csv").write_text("wide,long\n1,2\n1,-2\n")  # columns are found by name
+    capsys.readouterr()
+    assert cli.main(["predict", "runs/t", "--input", "new.csv", "--classes"]) == 0
+    assert capsys.readouterr().out.split() == ["b", "a"]
+    Path("new.csv").write_text("wide,lng\n1,2\n")
+    assert cli.main(["predict", "runs/t", "--input", "new.csv"]) == 1
+    assert "no column 'long'" in capsys.readouterr().err
+    for wrong, told in (("'kidn'", "Did you mean 'kind'"), ("'wide'", "column 'kind' has text")):
+        Path("w.toml").write_text(text.replace("'kind'", wrong))
+        assert cli.main(["train", "w.toml", "--quiet"]) == 1
+        assert told in capsys.readouterr().err
+
+
+def test_arrays_and_folders_of_images(tmp_path, monkeypatch, capsys):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    draws = np.random.default_rng(0)
+    for number, kind in enumerate(["dark", "light"] * 4):
+        Path(kind).mkdir(exist_ok=True)
+        Path("all", kind).mkdir(parents=True, exist_ok=True)
+        bright = draws.integers(0, 100, (6, 5, 3)) + (155 if kind == "light" else 0)
+        Image.fromarray(bright.astype(np.uint8)).save(f"all/{kind}/{number}.png")
+    Path("mine.py").write_text(
+        "from ambos import nn\n\n\ndef net(inputs, outputs=2):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs))\n"
+    )
+    head = "loss = 'cross_entropy'\nepochs = 1\nbatch_size = 4\n[model]\nname = 'mine:net'\n"
+    Path("i.toml").write_text(head + "inputs = 48\n[data]\nimages = 'all'\nsize = [4, 4]\n")
+    assert cli.main(["train", "i.toml", "--quiet"]) == 0
+    assert cli.main(["evaluate", "runs/i"]) == 0
+    assert "no test part" in capsys.readouterr().out
+    np.savez("a.npz", x=np.eye(8), y=np.arange(8) % 2, x_test=np.eye(8)[:2], y_test=[0, 1])
+    Path("n.toml").write_text(head + "inputs = 8\n[data]\nnpz = 'a.npz'\n")
+    assert cli.main(["train", "n.toml", "--quiet"]) == 0
+    assert cli.main(["evaluate", "runs/n"]) == 0
+    assert "(test data)" in capsys.readouterr().out
+    Path("n.toml").write_text(head + "[data]\nnpz = 'a.npz'\n")
+    assert cli.main(["train", "n.toml", "--quiet", "--output", "new"]) == 1
+    assert "line 4: no inputs; need it for net" in capsys.readouterr().err
+    sys.modules.pop("mine")
+
+
+@pytest.mark.parametrize("command", ["resume", "evaluate", "predict"])
+def test_a_folder_without_a_run(command, tmp_path, capsys):
+    more = ["--input", "x.npy"] if command == "predict" else []
+    assert cli.main([command, str(tmp_path), *more]) == 1
+    assert "need the folder that `ambos train` wrote" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([command, str(tmp_path), *more, "--strange"])
+
+
+def test_the_examples_of_all_help_texts_run(tmp_path, monkeypatch, capsys):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for command in ("train", "resume", "evaluate", "predict", "bench", "info"):
+        with pytest.raises(SystemExit) as left:
+            cli.main([command, "--help"])
+        assert left.value.code == 0
+        text = capsys.readouterr().out.partition("examples:\n")[2]
+        found += [line.split()[1:] for line in text.splitlines() if line.strip()]
+    assert {example[0] for example in found} >= {"train", "resume", "evaluate", "predict", "bench"}
+    for example in found:
+        more = ["--quiet"] if example[0] in ("train", "resume") else []
+        assert cli.main([*example, *more]) == 0, example
+    assert np.load("scores.npy").shape == (3, 3)
+    assert capsys.readouterr().out.count("gemm/") > 1
+
+
+def test_benchmarks_belong_to_a_checkout(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:] = [p for p in sys.path if p]; "
+         f"sys.path.insert(0, {str(tmp_path)!r}); from ambos import cli; "
+         "sys.path[:] = [p for p in sys.path if not __import__('os').path.isdir(p + '/bench')]; "
+         "sys.exit(cli.main(['bench', '--list']))"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "need a checkout of ambos" in result.stderr
