@@ -137,6 +137,9 @@ def test_tables_with_named_classes(tmp_path, monkeypatch, capsys):
     Path("new.csv").write_text("wide,lng\n1,2\n")
     assert cli.main(["predict", "runs/t", "--input", "new.csv"]) == 1
     assert "no column 'long'" in capsys.readouterr().err
+    Path("table.csv").write_text("\n".join([*rows, "1,2,"]))
+    assert cli.main(["train", "t.toml", "--quiet", "--output", "new"]) == 1
+    assert "the column 'kind' is empty in row 24" in capsys.readouterr().err
     for wrong, told in (("'kidn'", "Did you mean 'kind'"), ("'wide'", "column 'kind' has text")):
         Path("w.toml").write_text(text.replace("'kind'", wrong))
         assert cli.main(["train", "w.toml", "--quiet"]) == 1
@@ -169,7 +172,7 @@ def test_arrays_and_folders_of_images(tmp_path, monkeypatch, capsys):
     assert "(test data)" in capsys.readouterr().out
     Path("n.toml").write_text(head + "[data]\nnpz = 'a.npz'\n")
     assert cli.main(["train", "n.toml", "--quiet", "--output", "new"]) == 1
-    assert "line 4: no inputs; need it for net" in capsys.readouterr().err
+    assert "line 4, [model]: no inputs; need it for net" in capsys.readouterr().err
     sys.modules.pop("mine")
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from ambos.cli import main
+from ambos.cli.command_line import main
 
 sys.exit(main())

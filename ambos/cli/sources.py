@@ -14,6 +14,10 @@ from ambos.core.errors import ArgumentError, FormatError, suggest
 
 EMBEDDED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 FETCHED = ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100")
+COMPARING = (
+    "mse", "mse_loss", "mean_squared_error", "l1", "l1_loss", "mae", "mean_absolute_error",
+    "bce_with_logits", "binary_cross_entropy_with_logits",
+)  # fmt: skip
 SPLIT = {"test_fraction": NUMBER, "seed": WHOLE}
 TABLE = {"target": TEXT, "features": TEXTS, "test": TEXT, **SPLIT}
 SIZE = Rule(
@@ -99,14 +103,22 @@ def _by_name(config: Config, table: dict[str, Any]) -> Examples:
         )  # fmt: skip
     features = data.feature_names(name) if name in EMBEDDED and name != "digits" else None
     if isinstance(found[0], (tuple, list)):
-        train, test = (_scaled(name, *part) for part in found)
-        return Examples(_pair(*train), _pair(*test), features)
-    return Examples(_pair(*found), None, features)
+        train, test = (_usable(config, name, *part) for part in found)
+        return Examples(train, test, features)
+    return Examples(_usable(config, name, *found), None, features)
 
 
-def _scaled(name: str, x: Any, y: Any) -> tuple[Any, Any]:
-    """Bytes of pictures become numbers from 0 to 1."""
-    return (x.astype(np.float32) / 255 if name in FETCHED else x), y
+def _usable(config: Config, name: str, x: Any, y: Any) -> dict[str, Any]:
+    """Of our own sets: bytes of pictures as numbers from 0 to 1, targets as the loss takes them."""
+    if name in FETCHED:
+        x = x.astype(np.float32) / 255
+    return _pair(x, _targets(config, y) if name in (*EMBEDDED, *FETCHED) else y)
+
+
+def _targets(config: Config, values: Any) -> Any:
+    """Class numbers, or a column of numbers for losses that compare them."""
+    is_class = values.dtype.kind != "f" and config["loss"] not in COMPARING
+    return values.astype(np.int64) if is_class else values.astype(np.float32)[:, None]
 
 
 def _arrays(config: Config, path: Path, table: dict[str, Any]) -> Examples:
@@ -198,9 +210,15 @@ def _table(config: Config, path: Path, table: dict[str, Any]) -> Examples:
 
 
 def _numbered(config: Config, path: Path, values: Any, classes: list[str] | None) -> Any:
-    """Class numbers of texts, integers as they are, and numbers as a column to regress on."""
+    """Class numbers of texts, and numbers as the loss takes them."""
     if classes is None:
-        return values.astype(np.float32)[:, None] if values.dtype.kind == "f" else values
+        return _targets(config, values)
+    empty = [row for row, one in enumerate(values) if one is None or one == ""]
+    if empty:
+        raise config.wrong(
+            ("data", "target"), f"{path}: the column {config['data']['target']!r} is empty in row "
+            f"{empty[0]}; need a class in every row"
+        )  # fmt: skip
     number = {name: place for place, name in enumerate(classes)}
     strange = [str(one) for one in values if str(one) not in number]
     if strange:
