@@ -204,12 +204,15 @@ def test_the_examples_of_all_help_texts_run(tmp_path, monkeypatch, capsys):
 
 
 def test_benchmarks_belong_to_a_checkout(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:] = [p for p in sys.path if p]; "
-         f"sys.path.insert(0, {str(tmp_path)!r}); from ambos import cli; "
-         "sys.path[:] = [p for p in sys.path if not __import__('os').path.isdir(p + '/bench')]; "
-         "sys.exit(cli.main(['bench', '--list']))"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    (tmp_path / "ambos").symlink_to(ROOT / "ambos")  # installed, without the rest of a checkout
+    program = (
+        "import os, sys\n"
+        "sys.path[:] = [p for p in sys.path if not os.path.isdir(p + '/bench')]\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from ambos import cli\n"
+        "sys.exit(cli.main(['bench', '--list']))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True,
+                            text=True, timeout=60, check=False)  # fmt: skip
     assert result.returncode == 1
     assert "need a checkout of ambos" in result.stderr
