@@ -115,13 +115,15 @@ class Buffers:
         made = [_memory(column, count) for column in columns]
         self.tensors, self.views = (tuple(part) for part in zip(*made, strict=True))
         del made
-        self.arrays = [tensor._node.value for tensor in self.tensors]
+        self.nodes = [tensor._node for tensor in self.tensors]
+        self.arrays = [node.value for node in self.nodes]
         self.alone = self._counts()
 
     def _counts(self) -> list[int]:
         storages = [array.storage for array in self.arrays]
-        return [*map(getrefcount, self.tensors), *map(getrefcount, self.arrays),
-                *map(getrefcount, storages)]  # fmt: skip
+        # What waits to be computed, gradients of an open loop for example, holds the nodes.
+        return [*map(getrefcount, self.tensors), *map(getrefcount, self.nodes),
+                *map(getrefcount, self.arrays), *map(getrefcount, storages)]  # fmt: skip
 
     def are_free(self) -> bool:
         """Does nobody hold what was handed out?"""

@@ -63,6 +63,7 @@ class Run:
         return {
             "epoch": self.epoch, "batch": self.batch, "updates": self.updates,
             "model": model.state_dict(), "optimizer": plan.optimizer.state_dict(),
+            "optimizers": {n: rule.state_dict() for n, rule in own_optimizers(model).items()},
             "schedule": None if plan.schedule is None else plan.schedule.state_dict(),
             "totals": model.engine.training.state_dict(plan.metrics.each()),
             "grads": grads, "rows": model.engine.rows.item(),
@@ -90,6 +91,9 @@ class Run:
         model, plan = self.model, self.model.plan
         model.load_state_dict(state["model"])
         plan.optimizer.load_state_dict(state["optimizer"])
+        for name, rule in own_optimizers(model).items():
+            if name in state.get("optimizers", {}):
+                rule.load_state_dict(state["optimizers"][name])
         if plan.schedule is not None and state["schedule"] is not None:
             plan.schedule.load_state_dict(state["schedule"])
         engine = model.engine
@@ -366,6 +370,16 @@ def warn_of_strangers(model: Any, optimizer: Optimizer) -> None:
         "model.compile(...) again",
         stacklevel=depth_of_user(),
     )
+
+
+def own_optimizers(model: Any) -> dict[str, Optimizer]:
+    """Optimizers beside that of `compile` which modules keep for a `train_step` of their own."""
+    return {
+        f"{path}.{name}": value
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, Optimizer) and value is not model.plan.optimizer
+    }
 
 
 def note_shapes(model: Any, batch: Batch) -> None:

@@ -289,3 +289,32 @@ def test_going_on_at_the_end_of_an_epoch_with_metrics_that_no_batch_has_told_any
     wanted = ranked().fit(X, Y, callbacks=Take(), **options).history
     for number in (2, 5):
         assert ranked().fit(X, Y, resume=states[number], **options).history == wanted
+
+
+def test_a_second_optimizer_goes_on_too():
+    class Two(am.Sequential):
+        def train_step(self, data):
+            loss = nn.functional.cross_entropy(self(data[0]), data[1])
+            loss.backward()
+            for rule in (self.optimizer, self.second):
+                rule.step()
+                rule.zero_grad()
+            return {"loss": loss}
+
+    def two():
+        am.manual_seed(0)
+        model = Two([nn.Linear(3, 4), nn.Linear(4, 2)])
+        model.compile(optim.Adam(model[0].parameters(), lr=0.05))
+        model.second = optim.Adam(model[1].parameters(), lr=0.05)
+        return model
+
+    class Take(am.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            states.append(self.model.run.state_dict())
+
+    states, options = [], {"batch_size": 8, "epochs": 2, "seed": 1, "verbose": 0}
+    whole, again = two(), two()
+    whole.fit(X, Y, callbacks=Take(), **options)
+    again.fit(X, Y, resume=states[3], **options)
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
