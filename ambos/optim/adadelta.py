@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ambos.optim.averages import penalized, squared
+from ambos.optim.clock import Clock
 from ambos.optim.optimizer import Optimizer, Scalars
 from ambos.optim.saved import State
 from ambos.optim.settings import Group, Limit, rates
@@ -29,6 +30,7 @@ class Adadelta(Optimizer):
     """
 
     replayed = True
+    dials = ("weight_decay",)
     limits = {"rho": Limit(0.0, 1.0 + 1e-9)}
 
     def __init__(
@@ -60,12 +62,16 @@ class Adadelta(Optimizer):
     def slots(self, parameter: Tensor, group: Group) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")
 
+    def factors(self, group: Group, clock: Clock) -> Scalars:
+        return group["lr"], group["weight_decay"]
+
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        rho, eps = group["rho"], group["eps"]
-        grad = penalized(grad, parameter, group["weight_decay"])
+        (lr, decay), rho, eps = factors, group["rho"], group["eps"]
+        if group["weight_decay"]:
+            grad = penalized(grad, parameter, decay)
         squares = state["square_avg"] = squared(state["square_avg"], grad, rho, 1 - rho)
         step = (state["acc_delta"] + eps).sqrt() / (squares + eps).sqrt() * grad
         state["acc_delta"] = squared(state["acc_delta"], step, rho, 1 - rho)
-        return parameter - step * factors[0]
+        return parameter - step * lr

@@ -36,6 +36,7 @@ class Adafactor(Optimizer):
     """
 
     replayed = True
+    dials = ("weight_decay",)
     spreads = False
     limits = {
         "beta2_decay": Limit(-math.inf, 1e-12),

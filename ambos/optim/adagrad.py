@@ -31,6 +31,7 @@ class Adagrad(Optimizer):
     """
 
     replayed = True
+    dials = ("weight_decay",)
     limits = {"lr_decay": POSITIVE, "initial_accumulator_value": POSITIVE}
 
     def __init__(
@@ -69,11 +70,14 @@ class Adagrad(Optimizer):
         return alike(parameter, complex(value, value) if parameter.dtype.is_complex else value)
 
     def factors(self, group: Group, clock: Clock) -> Scalars:
-        return (group["lr"] / (1.0 + (clock.count - 1.0) * group["lr_decay"]),)
+        size = group["lr"] / (1.0 + (clock.count - 1.0) * group["lr_decay"])
+        return size, group["weight_decay"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        grad = penalized(grad, parameter, group["weight_decay"])
+        size, decay = factors
+        if group["weight_decay"]:
+            grad = penalized(grad, parameter, decay)
         total = state["sum"] = state["sum"] + grad * grad
-        return parameter - grad * factors[0] / (total.sqrt() + group["eps"])
+        return parameter - grad * size / (total.sqrt() + group["eps"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ambos.optim.averages import drawn, penalized, squared
+from ambos.optim.averages import decay_of, drawn, penalized, squared
 from ambos.optim.clock import Clock
 from ambos.optim.optimizer import Optimizer, Scalars
 from ambos.optim.saved import State
@@ -31,7 +31,7 @@ class Adam(Optimizer):
     """
 
     replayed = True
-    dials = ("betas",)
+    dials = ("betas", "weight_decay")
 
     def __init__(
         self,
@@ -73,16 +73,16 @@ class Adam(Optimizer):
         (beta1, beta2), lr = group["betas"], group["lr"]
         size = lr / (1.0 - beta1**clock.count)
         spread = 1.0 / (1.0 - beta2**clock.count).sqrt()  # one division an element: divided once
-        return size, spread, 1.0 - beta1, beta2, 1.0 - beta2, 1.0 - lr * group["weight_decay"]
+        return size, spread, 1.0 - beta1, beta2, 1.0 - beta2, decay_of(group)
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        size, spread, fresh1, beta2, fresh2, left = factors
-        if not group["decoupled_weight_decay"]:
-            grad = penalized(grad, parameter, group["weight_decay"])
+        size, spread, fresh1, beta2, fresh2, decay = factors
+        if group["weight_decay"] and group["decoupled_weight_decay"]:
+            parameter = parameter * decay
         elif group["weight_decay"]:
-            parameter = parameter * left
+            grad = penalized(grad, parameter, decay)
         first = state["exp_avg"] = drawn(state["exp_avg"], grad, fresh1)
         second = state["exp_avg_sq"] = squared(state["exp_avg_sq"], grad, beta2, fresh2)
         if group["amsgrad"]:

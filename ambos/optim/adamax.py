@@ -30,7 +30,7 @@ class Adamax(Optimizer):
     """
 
     replayed = True
-    dials = ("betas",)
+    dials = ("betas", "weight_decay")
 
     def __init__(
         self,
@@ -63,13 +63,15 @@ class Adamax(Optimizer):
 
     def factors(self, group: Group, clock: Clock) -> Scalars:
         beta1, beta2 = group["betas"]
-        return group["lr"] / (1.0 - beta1**clock.count), 1.0 - beta1, beta2
+        size = group["lr"] / (1.0 - beta1**clock.count)
+        return size, 1.0 - beta1, beta2, group["weight_decay"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        size, fresh, beta2 = factors
-        grad = penalized(grad, parameter, group["weight_decay"])
+        size, fresh, beta2, decay = factors
+        if group["weight_decay"]:
+            grad = penalized(grad, parameter, decay)
         first = state["exp_avg"] = drawn(state["exp_avg"], grad, fresh)
         largest = (state["exp_inf"] * beta2).maximum(grad.abs() + group["eps"])
         state["exp_inf"] = largest

@@ -30,6 +30,7 @@ class ASGD(Optimizer):
     """
 
     replayed = True
+    dials = ("weight_decay",)
     limits = {"lambd": POSITIVE, "alpha": POSITIVE, "t0": POSITIVE}
 
     def __init__(
@@ -70,13 +71,14 @@ class ASGD(Optimizer):
         eta, mu, step, lr = clock.shared["eta"], clock.shared["mu"], clock.count, group["lr"]
         clock.shared["eta"] = lr / (1.0 + group["lambd"] * lr * step) ** group["alpha"]
         clock.shared["mu"] = 1.0 / (step - group["t0"]).maximum(1.0)
-        return eta, 1.0 - group["lambd"] * eta, mu, 1.0 - mu
+        return eta, 1.0 - group["lambd"] * eta, mu, 1.0 - mu, group["weight_decay"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        eta, left, mu, rest = factors
-        grad = penalized(grad, parameter, group["weight_decay"])
+        eta, left, mu, rest, decay = factors
+        if group["weight_decay"]:
+            grad = penalized(grad, parameter, decay)
         parameter = parameter * left - grad * eta
         state["ax"] = state["ax"] * rest + parameter * mu
         return parameter

@@ -9,6 +9,7 @@ import numpy as np
 from ambos.core.dtype import DType, bfloat16, float16
 from ambos.ops.arithmetic import absolute, less, where
 from ambos.ops.kinds import constant_like
+from ambos.optim.settings import Group
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.limits import finfo
 
@@ -62,7 +63,7 @@ def squared(average: Tensor, grad: Tensor, kept: Tensor, weight: Tensor) -> Tens
     return faded(average * kept + grad * weight * grad)
 
 
-def penalized(grad: Tensor, parameter: Tensor, decay: float) -> Tensor:
+def penalized(grad: Tensor, parameter: Tensor, decay: Tensor | float) -> Tensor:
     """The gradient with that of `decay / 2` times the squared parameter added.
 
     Example:
@@ -70,7 +71,13 @@ def penalized(grad: Tensor, parameter: Tensor, decay: float) -> Tensor:
         >>> penalized(am.tensor([1.0]), am.tensor([4.0]), 0.5).tolist()
         [3.0]
     """
-    return grad + parameter * decay if decay else grad
+    return grad + parameter * decay
+
+
+def decay_of(group: Group) -> Tensor | float:
+    """What a step multiplies parameters by, where their decay is decoupled; else `penalized`'s."""
+    decay: Tensor | float = group["weight_decay"]
+    return 1.0 - group["lr"] * decay if group["decoupled_weight_decay"] else decay
 
 
 def alike(parameter: Tensor, value: complex) -> Tensor:

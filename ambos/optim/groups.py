@@ -176,7 +176,7 @@ def settings_of(group: Group, apart: tuple[str, ...]) -> Callable[[], tuple[Any,
     zeros = itemgetter(*apart) if len(apart) > 1 else lambda group: map(group.get, apart)
 
     def settings() -> tuple[Any, ...]:
-        return len(group["params"]), read(group), *map(_is_zero, zeros(group))
+        return len(group["params"]), len(group), read(group), *map(_is_zero, zeros(group))
 
     return settings
 

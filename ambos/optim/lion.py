@@ -33,7 +33,7 @@ class Lion(Optimizer):
 
     replayed = True
     counts_steps = False
-    dials = ("betas",)
+    dials = ("betas", "weight_decay")
 
     def __init__(
         self,

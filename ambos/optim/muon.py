@@ -39,7 +39,7 @@ class Muon(Optimizer):
     replayed = True
     spreads = False
     counts_steps = False
-    dials = ("momentum",)
+    dials = ("momentum", "weight_decay")
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ambos.optim.averages import drawn, penalized, squared
+from ambos.optim.averages import decay_of, drawn, penalized, squared
 from ambos.optim.clock import Clock
 from ambos.optim.optimizer import Optimizer, Scalars
 from ambos.optim.saved import State
@@ -30,7 +30,7 @@ class NAdam(Optimizer):
     """
 
     replayed = True
-    dials = ("betas",)
+    dials = ("betas", "weight_decay")
     limits = {"momentum_decay": POSITIVE}
 
     def __init__(
@@ -78,17 +78,17 @@ class NAdam(Optimizer):
         product = clock.shared["mu_product"] = clock.shared["mu_product"] * now
         spread = 1.0 / (1.0 - beta2**step).sqrt()
         of_grad, of_first = lr * (1.0 - now) / (1.0 - product), lr * ahead / (1.0 - product * ahead)
-        left = 1.0 - lr * group["weight_decay"]
-        return of_grad, of_first, spread, 1.0 - beta1, beta2, 1.0 - beta2, left
+        decay = decay_of(group)
+        return of_grad, of_first, spread, 1.0 - beta1, beta2, 1.0 - beta2, decay
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        of_grad, of_first, spread, fresh1, beta2, fresh2, left = factors
-        if not group["decoupled_weight_decay"]:
-            grad = penalized(grad, parameter, group["weight_decay"])
+        of_grad, of_first, spread, fresh1, beta2, fresh2, decay = factors
+        if group["weight_decay"] and group["decoupled_weight_decay"]:
+            parameter = parameter * decay
         elif group["weight_decay"]:
-            parameter = parameter * left
+            grad = penalized(grad, parameter, decay)
         first = state["exp_avg"] = drawn(state["exp_avg"], grad, fresh1)
         second = state["exp_avg_sq"] = squared(state["exp_avg_sq"], grad, beta2, fresh2)
         scale = second.sqrt() * spread + group["eps"]

@@ -63,15 +63,18 @@ class Optimizer(Hooked, Grouped):
     counts_steps: ClassVar[bool] = True  # each state has a Clock under "step"
     spreads: ClassVar[bool] = True  # `update` takes factors in the shape of its parameter
     found_inf: Tensor | None = None  # where True, a step changes nothing (see GradScaler)
-    dials: ClassVar[tuple[str, ...]] = ()  # settings that schedules turn, besides the rate
+    # Settings that schedules turn, for `factors` alone; who writes these methods anew says it anew.
+    dials: ClassVar[tuple[str, ...]] = ()
     replayed: ClassVar[bool] = False  # of this very class: what is derived from it says it anew
 
     def __init_subclass__(cls) -> None:
-        cls.replayed = "replayed" in vars(cls) and cls.replayed
+        said = vars(cls)
+        cls.replayed = "replayed" in said and cls.replayed
+        if "dials" not in said and ("factors" in said or "update" in said):
+            cls.dials = ()
 
     def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
-        self.state = {}
-        self.stepped = False  # a schedule may only follow
+        self.state, self.stepped = {}, False  # a schedule may only follow
         self._data: dict[tuple[int, str, int], tuple[float, Tensor]] = {}
         self._waiting: tuple[int, list[Tensor]] | None = 0, []
         self._stepped_with: list[list[bool]] = []  # which parameters had gradients, in other steps
@@ -172,8 +175,7 @@ class Optimizer(Hooked, Grouped):
 
     @jit
     def _again(self, grads: Grads, found_inf: Tensor | None) -> None:
-        """`advance`, recorded: gradients are arguments, who else holds them does not matter. With
-        `found_inf` it is another recording."""
+        """`advance`, recorded: gradients are arguments, who else holds them does not matter."""
         self._lay_out()
         before, self.found_inf = self.found_inf, found_inf
         try:

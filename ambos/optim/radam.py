@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ambos.optim.averages import drawn, penalized, squared
+from ambos.optim.averages import decay_of, drawn, penalized, squared
 from ambos.optim.clock import Clock
 from ambos.optim.optimizer import Optimizer, Scalars
 from ambos.optim.saved import State
@@ -31,7 +31,7 @@ class RAdam(Optimizer):
     """
 
     replayed = True
-    dials = ("betas",)
+    dials = ("betas", "weight_decay")
 
     def __init__(
         self,
@@ -73,19 +73,19 @@ class RAdam(Optimizer):
         rectified = rectified / ((most - 4.0) * (most - 2.0) * length)
         tells = length > 5.0
         adaptive = (where(tells, rectified, 1.0) * grown).sqrt()
-        size, left = lr / (1.0 - beta1**step), 1.0 - lr * group["weight_decay"]
+        size, decay = lr / (1.0 - beta1**step), decay_of(group)
         # Adaptive: size * adaptive / (root + eps); before that: size / 1.
         share = where(tells, 1.0, 0.0)
-        return where(tells, size * adaptive, size), share, 1.0 - beta1, beta2, 1.0 - beta2, left
+        return where(tells, size * adaptive, size), share, 1.0 - beta1, beta2, 1.0 - beta2, decay
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        size, share, fresh1, beta2, fresh2, left = factors
-        if not group["decoupled_weight_decay"]:
-            grad = penalized(grad, parameter, group["weight_decay"])
+        size, share, fresh1, beta2, fresh2, decay = factors
+        if group["weight_decay"] and group["decoupled_weight_decay"]:
+            parameter = parameter * decay
         elif group["weight_decay"]:
-            parameter = parameter * left
+            grad = penalized(grad, parameter, decay)
         first = state["exp_avg"] = drawn(state["exp_avg"], grad, fresh1)
         second = state["exp_avg_sq"] = squared(state["exp_avg_sq"], grad, beta2, fresh2)
         scale = where(share > 0.0, second.sqrt() + group["eps"], 1.0)

@@ -31,7 +31,7 @@ class RMSprop(Optimizer):
     """
 
     replayed = True
-    dials = ("momentum",)
+    dials = ("momentum", "weight_decay")
     limits = {"alpha": POSITIVE}
 
     def __init__(
@@ -70,13 +70,14 @@ class RMSprop(Optimizer):
         return ("square_avg", *velocity, *mean)
 
     def factors(self, group: Group, clock: Clock) -> Scalars:
-        return group["lr"], group["momentum"]
+        return group["lr"], group["momentum"], group["weight_decay"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        (lr, momentum), alpha = factors, group["alpha"]
-        grad = penalized(grad, parameter, group["weight_decay"])
+        (lr, momentum, decay), alpha = factors, group["alpha"]
+        if group["weight_decay"]:
+            grad = penalized(grad, parameter, decay)
         spread = state["square_avg"] = squared(state["square_avg"], grad, alpha, 1 - alpha)
         if group["centered"]:
             mean = state["grad_avg"] = drawn(state["grad_avg"], grad, 1 - alpha)

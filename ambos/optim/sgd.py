@@ -35,7 +35,7 @@ class SGD(Optimizer):
 
     replayed = True
     counts_steps = False
-    dials = ("momentum",)
+    dials = ("momentum", "weight_decay")
 
     def __init__(
         self,
@@ -83,13 +83,14 @@ class SGD(Optimizer):
         return ("momentum_buffer",)
 
     def factors(self, group: Group, clock: Clock) -> Scalars:
-        return group["lr"], group["momentum"]
+        return group["lr"], group["momentum"], group["weight_decay"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        (lr, momentum), dampening = factors, group["dampening"]
-        grad = penalized(grad, parameter, group["weight_decay"])
+        (lr, momentum, decay), dampening = factors, group["dampening"]
+        if group["weight_decay"]:
+            grad = penalized(grad, parameter, decay)
         if group["momentum"]:
             before = state.get("momentum_buffer")
             fresh = grad * (1 - dampening) if dampening else grad

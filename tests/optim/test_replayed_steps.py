@@ -304,3 +304,62 @@ def test_a_scaler_guards_every_step(rule: type[Any], bad: int) -> None:
     optimizer.step()
     plainly.step()
     assert weight.tolist() == peer.tolist()
+
+
+@pytest.mark.parametrize("rule", [rule for rule in DESCENDING if rule is not optim.SparseAdam])
+def test_a_decay_that_is_scheduled_records_nothing(rule: type[Any]) -> None:
+    weight = am.tensor(VALUES[0], requires_grad=True)
+    peer = torch.tensor(VALUES[0], requires_grad=True)
+    optimizer = rule([weight], lr=0.01)
+    if "weight_decay" not in optimizer.defaults or rule is optim.AdamWScheduleFree:
+        return
+    theirs = getattr(torch.optim, rule.__name__)([peer], lr=0.01) if rule in PEERED else None
+    recorded = []
+    advance = optimizer.advance
+    optimizer.advance = lambda grads=None: recorded.append(1) or advance(grads)
+    weight.grad, peer.grad = am.tensor(GRADS[0][0]), torch.tensor(GRADS[0][0])
+    for number in range(5):
+        optimizer.param_groups[0]["weight_decay"] = 0.1 + 0.2 * number
+        optimizer.step()
+        if theirs is not None:
+            theirs.param_groups[0]["weight_decay"] = 0.1 + 0.2 * number
+            theirs.step()
+            np.testing.assert_allclose(weight.tolist(), peer.tolist(), rtol=2e-5, atol=2e-6)
+    assert len(recorded) == 2
+    optimizer.param_groups[0]["weight_decay"] = 0.0
+    optimizer.step()
+    assert len(recorded) == 3
+
+
+def test_a_rule_that_reads_a_decay_itself_sees_it_change() -> None:
+    class Own(optim.SGD):
+        def update(
+            self, parameter: am.Tensor, grad: am.Tensor, state: Any, group: Any, factors: Any
+        ) -> am.Tensor:
+            return parameter - grad * group["weight_decay"] * group["momentum"]
+
+    weight = am.tensor([0.0], requires_grad=True)
+    optimizer = Own([weight], lr=1.0, momentum=1.0)
+    step = am.jit(lambda: optimizer.step())
+    weight.grad, total = am.ones(1), 0.0
+    for number in range(1, 5):
+        optimizer.param_groups[0].update(weight_decay=float(number), momentum=number / 4)
+        step()
+        total += number * number / 4
+        assert weight.item() == -total
+
+
+def test_a_setting_that_is_new_in_a_group_is_seen() -> None:
+    weight = am.tensor(VALUES[0], requires_grad=True)
+    optimizer = optim.Muon([weight], lr=0.1)
+    weight.grad = am.tensor(GRADS[0][0])
+    for _ in range(3):
+        optimizer.step()
+    peer = copy.deepcopy(optimizer)
+    peer.__class__ = plain(optim.Muon)
+    (theirs,) = peer.param_groups[0]["params"]
+    theirs.grad = weight.grad
+    for one in (optimizer, peer):
+        one.param_groups[0]["maximize"] = True
+        one.step()
+    assert weight.tolist() == theirs.tolist()
