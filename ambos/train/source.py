@@ -17,6 +17,8 @@ class Writer:
         self.model, self.plan, self.given = model, model.plan, given
         self.weighted = given["class_weight"] is not None or given["sample_weight"]
         self.schedule = self.plan.schedule
+        self.is_scaled = given["precision"] == "float16"
+        self.is_single = not isinstance(self.plan.losses.spec, (Mapping, list, tuple))
 
     def text(self) -> str:
         """All of it."""
@@ -47,10 +49,8 @@ class Writer:
                    "else 'float32')")  # fmt: skip
         if given["validation_split"]:
             yield f"kept = int(np.floor(len(x) * (1.0 - {given['validation_split']})))"
-            for name in columns[:2]:
+            for name in columns:
                 yield f"{name}_val, {name} = {name}[kept:], {name}[:kept]"
-            for name in columns[2:]:
-                yield f"{name} = {name}[:kept]"
         seed = "" if given["seed"] is None else f", seed={given['seed']}"
         order = f", shuffle=True{seed}" if given["shuffle"] else ""
         arrays = f"({', '.join(columns)})"
@@ -61,6 +61,8 @@ class Writer:
             weights = given["class_weight"]
             table = [weights.get(label, 1.0) for label in range(max(weights) + 2)]
             yield f"class_weight = am.tensor({table})  # by class; the last: of any other"
+        if self.is_scaled:
+            yield "scaler = am.GradScaler()"
         if self.schedule is not None:
             yield "schedule = model.plan.schedule.given"
             if self.schedule.is_function:
@@ -97,18 +99,24 @@ class Writer:
         if given["class_weight"] is not None:
             known = f"targets.clip(-1, {max(given['class_weight']) + 1})"
             yield f"weight = class_weight[{known}]{' * weight' * bool(given['sample_weight'])}"
-        forward = ["output = model(inputs)", f"loss = {self._loss(self.weighted)}"]
-        if given["precision"] not in (None, "float32"):
+        narrow = given["precision"] not in (None, "float32")
+        if narrow:
             yield f"with am.autocast(am.{given['precision']}):"
-            forward = [INDENT + line for line in forward]
-        yield from forward
+        yield INDENT * narrow + "output = model(inputs)"
+        if narrow and self.is_single:
+            yield "output = output.float()  # in which losses are measured"
+        yield f"loss = {self._loss(self.weighted)}"
+        unscale = ["scaler.unscale_(optimizer)"] if self.is_scaled else []
         if given["accumulate"] == 1:
-            yield "loss.backward()"
+            yield "scaler.scale(loss).backward()" if self.is_scaled else "loss.backward()"
+            yield from unscale
             yield from self._update()
             return
-        yield "(loss * float(len(targets))).backward()"
+        summed = "loss * float(len(targets))"
+        yield f"scaler.scale({summed}).backward()" if self.is_scaled else f"({summed}).backward()"
         yield "waiting += len(targets)"
         yield f"if number % {given['accumulate']} == 0 or number == len(loader):"
+        yield from (INDENT + line for line in unscale)
         yield INDENT + "for parameter in optimizer.parameters():  # as of one large batch"
         yield INDENT * 2 + "if parameter.grad is not None:"
         yield INDENT * 3 + "parameter.grad = parameter.grad / waiting"
@@ -118,7 +126,11 @@ class Writer:
     def _update(self) -> Iterator[str]:
         if self.given["clip_norm"] is not None:
             yield f"clip_grad_norm_(optimizer.parameters(), {self.given['clip_norm']})"
-        yield "optimizer.step()"
+        yield from (
+            ["scaler.step(optimizer)", "scaler.update()"]
+            if self.is_scaled
+            else ["optimizer.step()"]
+        )
         yield "optimizer.zero_grad()"
         if self.schedule is not None and self.schedule.is_function:
             yield "updates += 1"
@@ -141,8 +153,11 @@ class Writer:
         yield "total, rows = 0.0, 0"
         yield "with am.no_grad():"
         size = max(self.given["batch_size"], 128)
-        yield INDENT + f"for inputs, targets in DataLoader((x_val, y_val), batch_size={size}):"
+        weighted = bool(self.given["validation_split"] and self.given["sample_weight"])
+        columns = "x_val, y_val" + ", sample_weight_val" * weighted
+        names = "inputs, targets" + ", weight" * weighted
+        yield INDENT + f"for {names} in DataLoader(({columns}), batch_size={size}):"
         yield INDENT * 2 + "output, count = model(inputs), len(targets)"
-        yield INDENT * 2 + f"total += {self._loss(False)}.item() * count"
+        yield INDENT * 2 + f"total += {self._loss(weighted)}.item() * count"
         yield INDENT * 2 + "rows += count"
         yield 'print(f"  held out: loss {total / rows:.4f}")'
