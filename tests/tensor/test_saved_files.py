@@ -257,6 +257,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     "text",
     ["", "3 4", "[1]", '{"list": 3}', '{"dict": [[1]]}', '{"dict": [[{"list": []}, 1]]}', "{}",
      '{"tensor": "b"}', '{"tensor": []}', '{"set": [1]}', '{"list": [], "dict": []}',
+     '{"dict": ["ab"]}', '{"dict": {"ab": 1}}', '{"dict": [[]]}', '{"dict": [[{"tensor": "a"}, 1]]}',
      '{"list": {"a": 1}}', '{"tuple": "abc"}', '{"list": [' * 100_000],
 )  # fmt: skip
 def test_hostile_descriptions_are_refused(tmp_path: Path, text: str) -> None:
@@ -280,3 +281,11 @@ def test_names_that_the_format_needs_come_back(tmp_path: Path) -> None:
     assert am.load(path)["ambos"]["nested"].tolist() == [1.0, 2.0]
     with pytest.raises(ArgumentError, match=r"the key \(1, 2\) is tuple"):
         am.save({(1, 2): shared}, path)
+
+
+def test_a_further_name_of_a_tensor_replaces_no_text(tmp_path: Path) -> None:
+    path, tied = tmp_path / "a.safetensors", am.ones(2)
+    am.save({"a": tied, "note": tied, "format": tied}, path, {"note": "kept"})
+    assert [*am.load(path)] == ["a", "note", "format"]
+    with safetensors.safe_open(path, "np") as file:
+        assert file.metadata().items() >= {"note": "kept", "format": "pt"}.items()

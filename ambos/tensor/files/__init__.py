@@ -65,7 +65,7 @@ def save(
     kept: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         held = first.setdefault(id(tensor), name)
-        if held == name:
+        if held == name or name in texts:  # which no other text may replace
             kept[name] = tensor
         else:
             texts[name] = held

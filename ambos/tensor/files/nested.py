@@ -85,10 +85,12 @@ def restored(text: Any, tensors: Mapping[str, Tensor], title: str) -> Any:
         ((kind, entry),) = part.items()
         if kind == "tensor":
             return tensors[entry]
-        if kind == "dict":
-            return {read(key): read(value) for key, value in entry}
         if not isinstance(entry, list):
             raise ValueError(f"a {kind} that is no list")
+        if kind == "dict":
+            if not all(isinstance(pair, list) and type(pair[0]) in PLAIN for pair in entry if pair):
+                raise ValueError("an entry that is no pair, or has no plain key")
+            return {key: read(value) for key, value in entry}
         return {"list": list, "tuple": tuple}[kind](map(read, entry))
 
     try:
