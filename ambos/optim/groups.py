@@ -68,6 +68,9 @@ class Grouped(metaclass=Checked):
             UnknownNameError for a misspelt setting.
         """
         name = type(self).__name__
+        if not isinstance(param_group, Mapping):
+            raise ArgumentError(f"{name}: a parameter group is {type(param_group).__name__}; need "
+                                "a dictionary: {'params': [weight], 'lr': 0.1}")  # fmt: skip
         for key in param_group:
             if key != "params" and key not in self.defaults and key not in EXTRAS:
                 raise UnknownNameError(f"{name}: unknown setting {key!r} in a parameter group; "

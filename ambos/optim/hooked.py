@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ambos.core.errors import ArgumentError
 from ambos.tensor.hooks import Removable, enroll
 
 Call = Callable[..., Any]
@@ -24,7 +25,8 @@ class Hooked:
         self.hooks: dict[int, Hook] = {}
 
     def register_step_pre_hook(self, hook: Call) -> Removable:
-        """Call `hook(optimizer, args, kwargs)` before every step; it may return other arguments.
+        """Call `hook(optimizer, args, kwargs)` before every step; it may return other arguments,
+        as (args, kwargs). The optimizer itself is `args[0]`, a closure `kwargs["closure"]`.
 
         Example:
             >>> import ambos as am
@@ -70,6 +72,21 @@ class Hooked:
     def steps_are_watched(self) -> bool:
         """Are there hooks that are to be called at every step?"""
         return any(hook.kind in ("step_pre", "step") for hook in self.hooks.values())
+
+    def _before_step(self, kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the hooks make of the arguments of a step."""
+        args: tuple[Any, ...] = (self,)
+        for hook in self._hooks_of("step_pre"):
+            found = hook(self, args, kwargs)
+            if found is None:
+                continue
+            if not (isinstance(found, tuple) and [*map(type, found)] == [tuple, dict]):
+                raise ArgumentError(
+                    f"{type(self).__name__}.step: a hook before it returned {found!r}; need "
+                    "(args, kwargs) as it got them, a tuple and a dictionary, or None"
+                )
+            args, kwargs = found
+        return args, kwargs
 
     def _hooks_of(self, kind: str) -> list[Call]:
         return [hook.call for hook in self.hooks.values() if hook.kind == kind]

@@ -138,13 +138,8 @@ class Optimizer(Hooked, Grouped):
         Errors: ArgumentError without parameters; whatever computing the gradients raises, and then
             parameters and states are what they were.
         """
-        args: tuple[Any, ...] = () if closure is None else (closure,)
-        kwargs: dict[str, Any] = {}
-        for hook in self._hooks_of("step_pre"):
-            found = hook(self, args, kwargs)
-            if found is not None:
-                args, kwargs = found
-        result = self._step(*args, **kwargs)
+        args, kwargs = self._before_step({} if closure is None else {"closure": closure})
+        result = self._step(*args[1:], **kwargs)
         for hook in self._hooks_of("step"):
             hook(self, args, kwargs)
         return result

@@ -45,7 +45,10 @@ def taken_down(rule: Rule) -> dict[str, Any]:
         for parameter in group["params"]:
             numbers.setdefault(id(parameter), len(numbers))
         listed = [numbers[id(p)] for p in group["params"]]
-        groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": listed})
+        told = {key: value for key, value in group.items() if key != "params"}
+        if told.get("param_names"):
+            told["param_names"] = [*told["param_names"]]
+        groups.append({**told, "params": listed})
     states = {
         numbers[id(parameter)]: dict(_entries(state)) for parameter, state in rule.state.items()
     }

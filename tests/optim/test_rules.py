@@ -13,6 +13,7 @@ import torch
 
 import ambos as am
 from ambos import optim
+from ambos.core.errors import ArgumentError
 from ambos.tensor.realize import planning
 
 DESCENDING = [rule for rule in optim.RULES if rule is not optim.LBFGS]
@@ -302,3 +303,34 @@ def test_who_never_has_a_gradient_is_named_once() -> None:
 def test_mistakes_are_named(make: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make([am.ones(2, requires_grad=True)])
+
+
+def test_step_hooks_get_the_arguments_of_torch() -> None:
+    calls: list[list[Any]] = []
+    for kit, ones in ((am, am.ones), (torch, torch.ones)):
+        weight = ones(2, requires_grad=True)
+        rule = kit.optim.SGD([("w", weight)], lr=1.0)
+        found: list[Any] = []
+        calls.append(found)
+
+        def note(rule: Any, args: Any, kwargs: Any, found: list[Any] = found) -> None:
+            found.append((len(args), args[0] is rule, [*kwargs]))
+
+        def other(rule: Any, args: Any, kwargs: Any) -> Any:
+            return args, {"closure": lambda: 5.0}
+
+        handles = [rule.register_step_pre_hook(note), rule.register_step_post_hook(note)]
+        weight.grad = ones(2)
+        rule.step()
+        found.append(rule.step(closure=lambda: 3.0))
+        handles.append(rule.register_step_pre_hook(other))
+        found.append(rule.step())
+        handles.pop().remove()
+        found.append((weight.tolist(), rule.state_dict()["param_groups"][0]["param_names"]))
+        rule.register_step_pre_hook(lambda *_: 3)
+        with pytest.raises((ArgumentError, RuntimeError), match=r"returned 3; need \(args|got 3"):
+            rule.step()
+        assert weight.tolist() == [-2, -2]
+        with pytest.raises((ArgumentError, TypeError), match=r"group is int; need a dict|a dict"):
+            rule.add_param_group(5)
+    assert calls[0] == calls[1]
