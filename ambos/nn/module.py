@@ -136,6 +136,8 @@ class Module(Stateful, metaclass=ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         makeup.version += 1
+        if name in self.__dict__.get("_computed", ()):
+            self._computed[name].refuse(self)
         made = self._modules.get("parametrizations")
         if made is not None and made.makes_tensors and name in made._modules:
             made.get_submodule(name).right_inverse(value)
@@ -178,12 +180,10 @@ class Module(Stateful, metaclass=ModuleType):
         made = self.__dict__.get("_modules", {}).get("parametrizations")
         if made is not None and made.makes_tensors and name in made._modules:
             return made._modules[name]()
-        computed = self.__dict__.get("_computed", {})  # `utils/older_norms`
-        if name in computed:
+        if name in (computed := self.__dict__.get("_computed", {})):  # `utils/older_norms`
             return computed[name](self)
-        known = [*dir(self)]
-        raise UnknownNameError(f"{type(self).__name__}: no attribute {name!r}"
-                               f"{suggest(name, known)}")  # fmt: skip
+        hint = suggest(name, [*dir(self)])
+        raise UnknownNameError(f"{type(self).__name__}: no attribute {name!r}{hint}")
 
     def __delattr__(self, name: str) -> None:
         makeup.version += 1

@@ -43,8 +43,11 @@ def backward(
 def _seed(op: str, x: Tensor, gradient: Any) -> Node:
     node = x._node
     if not node.tracked:
-        raise GradientError(f"{op}: the tensor does not require grad; need requires_grad=True on "
-                            "what it is computed from, outside am.no_grad()")  # fmt: skip
+        raise GradientError(
+            f"{op}: the tensor does not require grad; need requires_grad=True on what it is "
+            "computed from, outside am.no_grad(). Results of a function under am.jit carry no "
+            "gradient: there, need the loss and backward() inside of that function"
+        )
     if gradient is None:
         if node.size != 1:
             raise GradientError(f"{op}: the tensor has shape {node.shape}; need a scalar: reduce "

@@ -114,6 +114,19 @@ def test_states_from_before_parametrizations():
     np.testing.assert_array_equal(other[0].weight.numpy(), net[0].weight.numpy())
 
 
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm"])
+def test_what_an_older_norm_computes_is_not_hidden(kind):
+    layer = getattr(nn.utils, kind)(nn.Linear(2, 3))
+    names, before = [name for name, _ in layer.named_parameters()], layer.weight.numpy()
+    for value in (nn.Parameter(am.ones(3, 2)), am.ones(3, 2), None):
+        with pytest.raises(ArgumentError, match=f"Linear.weight: is computed by {kind}.*remove_"):
+            layer.weight = value
+    assert [name for name, _ in layer.named_parameters()] == names
+    np.testing.assert_array_equal(layer.weight.numpy(), before)
+    getattr(nn.utils, f"remove_{kind}")(layer).weight = nn.Parameter(am.ones(3, 2))
+    assert copy.deepcopy(layer).weight.tolist() == [[1, 1]] * 3
+
+
 def test_vectors_of_parameters():
     layer = nn.Linear(2, 3)
     vector = nn.utils.parameters_to_vector(layer.parameters())

@@ -159,6 +159,10 @@ def test_integers_carry_no_gradient():
     ("call", "message"),
     [
         (lambda: am.ones(2).sum().backward(), "backward: the tensor does not require grad"),
+        (
+            lambda: am.jit(am.nn.Linear(1, 1))(am.ones(1, 1)).sum().backward(),
+            r"Results of a function under am\.jit carry no gradient: there, need the loss",
+        ),
         (lambda: am.ones(2, requires_grad=True).backward(), r"has shape \(2,\); need a scalar"),
         (
             lambda: am.ones(2, requires_grad=True).backward(am.ones(3)),

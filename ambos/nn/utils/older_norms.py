@@ -52,6 +52,13 @@ class Computed:
         delattr(module, self.name)
         module.__dict__.setdefault("_computed", {})[self.name] = self
 
+    def refuse(self, module: Module) -> None:
+        """Nothing may hide that the tensor is computed: it would be trained beside its parts."""
+        raise ArgumentError(
+            f"{type(module).__name__}.{self.name}: is computed by {self.kind}; need its parts set "
+            f"({self.name}_...), or nn.utils.remove_{self.kind}(module) before"
+        )
+
     @classmethod
     def removed_from(cls, module: Module, name: str, parts: Sequence[str]) -> None:
         """Make the tensor a parameter again, in the place of the parts that it is computed of."""
