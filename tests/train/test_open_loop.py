@@ -30,7 +30,7 @@ CASES = {
     "scheduled": ({"batch_size": 16}, {"schedule": lambda update: 0.1 * 0.9**update}),
     "accumulated": ({"accumulate": 3, "batch_size": 4, "shuffle": False, "clip_norm": 0.05}, {}),
     "half": (
-        {"precision": "float16", "seed": 3, "validation_split": 0.2,
+        {"precision": "float16", "accumulate": 2, "seed": 3, "validation_split": 0.2,
          "sample_weight": W}, {},
     ),
     "weighted": (
