@@ -221,9 +221,10 @@ class Module(Stateful, metaclass=ModuleType):
 
     def _claim(self, name: Any, value: Any, kind: type, need: str, home: Mapping[str, Any]) -> None:
         if not isinstance(name, str) or not name or "." in name:
-            raise ArgumentError(
-                f"{type(self).__name__}: the name is {name!r}; need a word without dots"
-            )
+            raise ArgumentError(f"{type(self).__name__}: the name is {name!r}; need a word without "
+                                "dots")  # fmt: skip
+        if name in self.__dict__.get("_computed", ()):
+            self._computed[name].refuse(self)
         if not (value is None or isinstance(value, kind)):
             raise ArgumentError(
                 f"{type(self).__name__}.{name}: got {type(value).__name__}; need {need} or None"
@@ -240,9 +241,8 @@ class Module(Stateful, metaclass=ModuleType):
         """What there is under `name`; nothing for a name that is free."""
         tables = (("a parameter", self._parameters), ("a buffer", self._buffers),
                   ("a module", self._modules), ("an attribute", self.__dict__))  # fmt: skip
-        for what, names in tables:
-            if name in names:
-                return what
+        if what := next((what for what, names in tables if name in names), ""):
+            return what
         made = self._modules.get("parametrizations")
         if made is not None and made.makes_tensors and name in made._modules:
             return "a parametrized tensor"

@@ -121,6 +121,8 @@ def test_what_an_older_norm_computes_is_not_hidden(kind):
     for value in (nn.Parameter(am.ones(3, 2)), am.ones(3, 2), None):
         with pytest.raises(ArgumentError, match=f"Linear.weight: is computed by {kind}.*remove_"):
             layer.weight = value
+        with pytest.raises(ArgumentError, match=f"Linear.weight: is computed by {kind}.*remove_"):
+            layer.register_buffer("weight", value)
     assert [name for name, _ in layer.named_parameters()] == names
     np.testing.assert_array_equal(layer.weight.numpy(), before)
     getattr(nn.utils, f"remove_{kind}")(layer).weight = nn.Parameter(am.ones(3, 2))
