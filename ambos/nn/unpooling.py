@@ -96,6 +96,7 @@ class _FractionalMaxPool(Module):
         kind, rank = type(self).__name__, self.rank
         self.kernel_size = per_axis(kind, "kernel_size", self.kernel_size, rank)
         samples = self._random_samples
+        del self._random_samples  # the setting makes way for the buffer of its name
         self.register_buffer("_random_samples", None if samples is None else Tensor(samples))
         if (self.output_size is None) == (self.output_ratio is None):
             raise ArgumentError(f"{kind}: need either output_size or output_ratio")

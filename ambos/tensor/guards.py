@@ -42,7 +42,7 @@ def is_each(these: Sequence[Any], those: Sequence[Any]) -> bool:
     """Are these the same objects as those, in this order?
 
     Example:
-        >>> is_each([1.0], [1.0])
+        >>> is_each([[]], [[]])
         False
     """
     return len(these) == len(those) and all(map(is_, these, those))

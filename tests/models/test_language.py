@@ -272,6 +272,7 @@ def test_filters_of_logits() -> None:
 
 
 def test_drawn_tokens_follow_the_seed_and_the_filters() -> None:
+    am.manual_seed(1)  # of new weights all tokens are about as likely: a low temperature tells
     model = models.gpt2(**GPT2).eval()
     prompt = am.tensor(IDS)
 
@@ -279,7 +280,7 @@ def test_drawn_tokens_follow_the_seed_and_the_filters() -> None:
         am.manual_seed(3)
         return model.generate(prompt, 8, do_sample=True, **settings).tolist()
 
-    assert drawn(temperature=2.0) == drawn(temperature=2.0) != drawn(temperature=0.5)
+    assert drawn(temperature=2.0) == drawn(temperature=2.0) != drawn(temperature=0.05)
     likeliest = model.generate(prompt, 8).tolist()
     assert drawn(top_k=1) == drawn(top_p=1e-6) == likeliest
 
