@@ -11,37 +11,18 @@ from ambos.core.dtype import float32
 from ambos.core.errors import ArgumentError
 from ambos.train.metrics.base import Numbers, Statistics
 from ambos.train.metrics.counts import average
-from ambos.train.metrics.reading import Classification, one_of
+from ambos.train.metrics.reading import SoftClassification, one_of
 
 Column = NDArray[Any]
 
 
-class Ranking(Classification):
+class Ranking(SoftClassification):
     """Base: collects scores, targets and weights, and ranks them when somebody looks. Of several
     classes each is compared with the rest, by its probability. Scores for yes or no are ranked as
     they are, so logits and probabilities do as well, and thresholds are in the unit of the scores.
     """
 
     kept = ("scores", "targets", "weights")
-    softly = True
-
-    def __init__(
-        self,
-        task: str | None = None,
-        num_classes: int | None = None,
-        from_logits: bool | None = None,
-        ignore_index: int | None = None,
-        class_axis: int | None = None,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            task,
-            num_classes,
-            from_logits=from_logits,
-            ignore_index=ignore_index,
-            class_axis=class_axis,
-            name=name,
-        )
 
     def measure(self, output: Any, target: Any = None, weight: Any = None) -> Statistics:
         read = self.read(output, target, weight)

@@ -12,12 +12,12 @@ from ambos.nn import functional as F
 from ambos.tensor.handle import Tensor
 from ambos.tensor.pointwise import where
 from ambos.train.metrics.base import Numbers, Statistics, doubled
-from ambos.train.metrics.reading import Classification, Read
+from ambos.train.metrics.reading import Read, SoftClassification
 
 TINY = float(np.finfo(np.float64).eps)  # the least probability, as in scikit-learn
 
 
-class LogLoss(Classification):
+class LogLoss(SoftClassification):
     """The mean of minus the logarithm of the probability that was given to the target. A
     probability of 0 counts as 2^-52.
 
@@ -32,25 +32,6 @@ class LogLoss(Classification):
 
     added = ("sum", "weight")
     better = "min"
-    softly = True
-
-    def __init__(
-        self,
-        task: str | None = None,
-        num_classes: int | None = None,
-        from_logits: bool | None = None,
-        ignore_index: int | None = None,
-        class_axis: int | None = None,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            task,
-            num_classes,
-            from_logits=from_logits,
-            ignore_index=ignore_index,
-            class_axis=class_axis,
-            name=name,
-        )
 
     def measure(self, output: Any, target: Any = None, weight: Any = None) -> Statistics:
         read = self.read(output, target, weight)

@@ -204,6 +204,30 @@ class Classification(Metric):
         return Read(output > self.cut, yes, weights, output, faults)
 
 
+class SoftClassification(Classification):
+    """Base of metrics of the scores themselves, which no threshold cuts."""
+
+    softly = True
+
+    def __init__(
+        self,
+        task: str | None = None,
+        num_classes: int | None = None,
+        from_logits: bool | None = None,
+        ignore_index: int | None = None,
+        class_axis: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            task,
+            num_classes,
+            from_logits=from_logits,
+            ignore_index=ignore_index,
+            class_axis=class_axis,
+            name=name,
+        )
+
+
 def class_axis(op: str, output: tuple[int, ...], target: tuple[int, ...], said: int | None) -> int:
     """The axis of the classes: 1, or the last where only that fits.
 
