@@ -29,14 +29,10 @@ def placed(path: Path) -> Iterator[Path]:
         raise FileNotFoundError(errno.ENOENT, message, str(path.parent))
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         new = Path(folder, path.name)
+        new.touch()
+        mode = new.stat().st_mode  # a usual one; os.umask would change it for all threads
         yield new
         with new.open("rb+") as file:
             os.fsync(file.fileno())
-        new.chmod(0o666 & ~_umask())
+        new.chmod(mode)
         new.replace(path)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
