@@ -31,8 +31,7 @@ class Examples(Dataset):
         return ROWS
 
     def __getitem__(self, index: int) -> Any:
-        noise = am.data.generator().normal(size=3) if hasattr(am.data, "generator") else 0.0
-        x = np.sin(np.arange(3.0) * (index + 1)) + 0.01 * noise
+        x = np.sin(np.arange(3.0) * (index + 1)) + 0.01 * am.data.random().normal(size=3)
         return x.astype(np.float32), x.sum(keepdims=True).astype(np.float32)
 
 

@@ -16,6 +16,7 @@ from ambos.core.errors import ArgumentError, FormatError
 from ambos.tensor.files import safe
 from ambos.train.callbacks.checkpoints import Checkpoints
 from tests.train import crash
+from tests.train.crash import everything
 
 VAULT = Path(__file__).parent / "vault"
 
@@ -45,13 +46,6 @@ def resumed(folder, case, after, **more):
     return second, second.fit(**arguments)
 
 
-def state(model):
-    """All that a training leaves, as arrays."""
-    rule = model.optimizer.state_dict()["state"]
-    states = {f"{n}.{k}": np.asarray(v) for n, each in rule.items() for k, v in each.items()}
-    return states | {name: value.numpy() for name, value in model.state_dict().items()}
-
-
 def assert_same(found, expected):
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -67,7 +61,7 @@ def whole():
         if case not in known:
             model, arguments = crash.prepared(case)
             history = model.fit(**arguments)
-            known[case] = state(model), history.history
+            known[case] = everything(model), history.history
         return known[case]
 
     return run
@@ -78,7 +72,7 @@ def whole():
 def test_a_resumed_run_ends_in_the_same_bits(case, after, whole, tmp_path):
     model, history = resumed(tmp_path, case, after)
     weights, numbers = whole(case)
-    assert_same(state(model), weights)
+    assert_same(everything(model), weights)
     assert history.history == numbers
     assert history.epoch == list(range(len(numbers["loss"])))
 
@@ -94,20 +88,20 @@ def test_fit_resume_names_a_folder(tmp_path):
     again, arguments = crash.prepared("arrays")
     history = again.fit(**arguments | {"epochs": 3, "resume": str(tmp_path)})
     assert history.history["loss"][:2] == begun.history["loss"]
-    weights = state(again)
+    weights = everything(again)
     done, arguments = crash.prepared("arrays")
     assert len(done.fit(**arguments | {"epochs": 3, "resume": tmp_path}).epoch) == 3
-    assert_same(state(done), weights)
+    assert_same(everything(done), weights)
 
 
 def test_another_training_is_refused_and_nothing_changed(tmp_path):
     model, arguments = crash.prepared("arrays")
     model.fit(**arguments | {"epochs": 1, "resume": tmp_path})
     other, arguments = crash.prepared("arrays")
-    before = state(other)
+    before = everything(other)
     with pytest.raises(ArgumentError, match="batch_size was 4, is 5"):
         other.fit(**arguments | {"batch_size": 5, "resume": tmp_path})
-    assert_same(state(other), before)
+    assert_same(everything(other), before)
     wide = am.Sequential([nn.Linear(3, 7), nn.Linear(7, 1)])
     wide.compile("adam", "mse")
     with pytest.raises(ArgumentError, match="optimizer was 'SGD', is 'Adam'"):
@@ -159,7 +153,7 @@ def test_a_full_disk_is_said_once_and_training_goes_on(limit, tmp_path, monkeypa
         model.fit(**arguments | {"resume": tmp_path})
     (warning,) = said
     assert "No space left on device; training goes on" in str(warning.message)
-    assert_same(state(model), whole("arrays")[0])
+    assert_same(everything(model), whole("arrays")[0])
     assert [path.name[:12] for path in Checkpoints(tmp_path).files()] == ["epoch-000001"]
 
 
@@ -207,7 +201,7 @@ def test_ctrl_c_leaves_a_checkpoint(tmp_path, whole):
     assert Checkpoints(tmp_path).files()[0].name == "epoch-000001-batch-000000002.safetensors"
     again, arguments = crash.prepared("arrays")
     again.fit(**arguments | {"resume": tmp_path})
-    assert_same(state(again), whole("arrays")[0])
+    assert_same(everything(again), whole("arrays")[0])
 
 
 def test_the_end_of_training_removes_its_checkpoints(tmp_path):
@@ -226,7 +220,7 @@ def test_files_of_all_versions_load(path, tmp_path):
     (tmp_path / "epoch-000001-batch-000000001.safetensors").write_bytes(path.read_bytes())
     model, arguments = crash.prepared("arrays")
     model.fit(**arguments | {"resume": tmp_path})
-    assert_same(state(model), dict(expected))
+    assert_same(everything(model), dict(expected))
 
 
 def test_the_vault_has_every_format():

@@ -148,7 +148,7 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _frozen(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_frozen, value)) if type(value) in (list, tuple) else list(value)
+        return (tuple if isinstance(value, tuple) else list)(map(_frozen, value))
     return value
 
 
