@@ -61,6 +61,14 @@ class Dataset(Fluent):
         """Can any example be read by its number?"""
         return True
 
+    @property
+    def batched(self) -> bool | None:
+        """Are the elements batches? None where only they can tell, as those of a generator."""
+        if self.sources:
+            found = {getattr(source, "batched", False) for source in self.sources}
+            return found.pop() if len(found) == 1 else None
+        return False if self.indexable else None
+
     def __iter__(self) -> Iterator[Any]:
         return Cursor(self)
 

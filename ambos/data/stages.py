@@ -149,6 +149,8 @@ class Mapped(Stage):
 class Batched(Stage):
     """`batch_size` elements stacked."""
 
+    batched = True
+
     def __init__(self, source: Any, batch_size: int, drop_last: bool = False) -> None:
         super().__init__(source)
         self.batch_size = positive("batch: batch_size", batch_size)

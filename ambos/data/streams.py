@@ -56,6 +56,8 @@ class Filtered(Stream):
 class Unbatched(Stream):
     """The rows of each element."""
 
+    batched = False
+
     def elements(self, epoch: int, seed: Seed) -> Iterator[Any]:
         for batch in self.source.stream(epoch, seed, ALL):
             yield from rows_in(batch)
@@ -196,6 +198,8 @@ def ahead(source: Iterator[Any], count: int) -> Iterator[Any]:
 @stage("interleave")
 class Interleaved(Stream):
     """Datasets made of elements, several of them read in turn."""
+
+    batched = None  # the function knows
 
     def __init__(self, source: Any, function: Callable[..., Any], cycle: int, block: int) -> None:
         super().__init__(source)

@@ -156,7 +156,7 @@ class Stream(Source):
 
     def __init__(
         self, source: Any, dtype: DType, op: str, limit: int | None = None, name: str = "x",
-        takes_nan: bool = False, whole: bool = True,
+        takes_nan: bool = False, whole: bool = True, check: Any = None,
     ) -> None:  # fmt: skip
         if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
             raise ArgumentError(
@@ -164,6 +164,7 @@ class Stream(Source):
             )
         self.source, self.dtype, self.op, self.limit, self.name = source, dtype, op, limit, name
         self.takes_nan, self.whole = takes_nan, whole
+        self.check = check  # of a first batch
         self.once = iter(source) if hasattr(source, "__next__") else None
         self.is_placed = False  # is the source itself where a resumed training goes on?
 
@@ -180,6 +181,9 @@ class Stream(Source):
         self.is_placed = False
         found = self.source if self.once is None else self.once
         for number, batch in enumerate(found, skipped + 1):
+            if self.check is not None:
+                self.check(batch)
+                self.check = None
             if number > start:
                 yield self._parts(batch, number - 1)
             if number == self.limit:

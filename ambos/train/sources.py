@@ -8,12 +8,12 @@ from typing import Any
 from ambos.core import tree
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError
-from ambos.data import DataLoader, Dataset
-from ambos.data.loader import is_stream
 from ambos.tensor.handle import Tensor
 from ambos.train.batches import Arrays, Batch, Source, Stream, arrays_of, is_arrays
+from ambos.train.examples import in_batches
 from ambos.train.stepping import is_own
 
+TRAINING_BATCH = 32
 EVALUATION_BATCH = 256  # examples at a time where no gradients are kept
 
 
@@ -25,17 +25,17 @@ def training_data(
     if x is None:
         raise ArgumentError("fit: no x; need arrays x and y, or an iterable of batches (x, y)")
     if not is_arrays(x):
-        refuse_beside_stream("fit", y, weight, batch_size)
-        x = batched(x, batch_size, shuffle, seed)
+        refuse_beside_stream("fit", y, weight)
+        x, check = in_batches("fit", "x", x, batch_size, TRAINING_BATCH, shuffle, seed)
         if split:
             raise ArgumentError(
                 "fit: validation_split needs arrays; pass validation_data for an iterable"
             )
-        return Stream(x, model.float_dtype, "fit", steps, takes_nan=model.takes_nan), None
+        return Stream(x, model.float_dtype, "fit", steps, "x", model.takes_nan, check=check), None
     own = is_own(model, "train_step")
     if y is None and not own:
         raise ArgumentError("fit: got x without y; need both, or an iterable of pairs (x, y)")
-    size = positive("fit: batch_size", 32 if batch_size is None else batch_size)
+    size = positive("fit: batch_size", TRAINING_BATCH if batch_size is None else batch_size)
     given = {"x": x, "y": y, "sample_weight": weight}
     parts = arrays_of(given, model.float_dtype, "fit", model.takes_nan)
     held_out = None
@@ -61,7 +61,8 @@ def validation_of(
         return Arrays(held_out, size, False, None, "fit", steps)
     if is_pair(data):
         return source_of(model, "fit", *data, batch_size=size, steps=steps, name="validation_data")
-    return source_of(model, "fit", data, batch_size=None, steps=steps, name="validation_data")
+    return source_of(model, "fit", data, batch_size=None, steps=steps, name="validation_data",
+                     usual=size)  # fmt: skip
 
 
 def is_pair(data: Any) -> bool:
@@ -75,13 +76,13 @@ def is_pair(data: Any) -> bool:
 
 def source_of(
     model: Any, op: str, x: Any, y: Any = None, weight: Any = None, *, batch_size: int | None,
-    steps: int | None = None, name: str = "x",
+    steps: int | None = None, name: str = "x", usual: int = EVALUATION_BATCH,
 ) -> Source:  # fmt: skip
     """Batches in order, from arrays or from an iterable."""
     if not is_arrays(x):
-        refuse_beside_stream(op, y, weight, batch_size)
-        x = batched(x, batch_size)
-        return Stream(x, model.float_dtype, op, steps, name, model.takes_nan)
+        refuse_beside_stream(op, y, weight)
+        x, check = in_batches(op, name, x, batch_size, usual)
+        return Stream(x, model.float_dtype, op, steps, name, model.takes_nan, check=check)
     if y is None and not is_own(model, "test_step"):
         raise ArgumentError(f"{op}: got x without y; need both, or an iterable of pairs (x, y)")
     inner = ("x", "y", "sample_weight") if name == "x" else tuple(f"{name}[{n}]" for n in "012")
@@ -92,7 +93,7 @@ def source_of(
     return source
 
 
-def refuse_beside_stream(op: str, y: Any, weight: Any, batch_size: int | None) -> None:
+def refuse_beside_stream(op: str, y: Any, weight: Any) -> None:
     if y is not None:
         raise ArgumentError(f"{op}: got an iterable of batches and y; need y in its pairs")
     if weight is not None:
@@ -101,19 +102,10 @@ def refuse_beside_stream(op: str, y: Any, weight: Any, batch_size: int | None) -
         )
 
 
-def batched(x: Any, batch_size: int | None, shuffle: bool = False, seed: int | None = None) -> Any:
-    """A Dataset of samples in batches, where a size is given; a Dataset of batches as it is."""
-    if batch_size is None or not isinstance(x, Dataset):
-        return x
-    if is_stream(x):  # which has an order of its own
-        return DataLoader(x, batch_size=batch_size)
-    return DataLoader(x, batch_size=batch_size, shuffle=shuffle, seed=seed)
-
-
 def inputs_of(model: Any, x: Any, batch_size: int | None, steps: int | None) -> Any:
     dtype, size = model.float_dtype, batch_size or EVALUATION_BATCH
     if not is_arrays(x):
-        x = batched(x, batch_size)
+        x, _ = in_batches("predict", "x", x, batch_size, EVALUATION_BATCH)
         source: Source = Stream(x, dtype, "predict", steps, takes_nan=True, whole=False)
         return source.batches(0)
     parts = arrays_of({"x": x}, dtype, "predict", True)

@@ -73,7 +73,7 @@ class Trainable(Stepping):
         """Train on arrays `x, y`, or on an iterable of batches (x, y) or (x, y, sample_weight).
 
         `x` may be a tuple or a dict of arrays for several inputs, tensors, pandas, a loader, or a
-        Dataset: of samples with a `batch_size`, of batches without.
+        Dataset: of examples, of which `batch_size` make a batch (32), or with `.batch(...)` in it.
         `validation_split` sets the last part of the arrays aside, before shuffling, unless there is
         `validation_data`: (x, y), (x, y, sample_weight) or an iterable of batches. Weights of
         classes ({class: weight}) and of samples multiply. `accumulate` batches make one update, the
