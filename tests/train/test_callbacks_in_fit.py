@@ -294,6 +294,7 @@ class Take(am.Callback):
             self.states.append(self.model.run.state_dict())
 
 
+@pytest.mark.filterwarnings("ignore:StochasticWeightAveraging. EarlyStopping leaves")
 def test_fit_goes_on_with_averages_of_weights_bit_by_bit(tmp_path):
     def given():
         return [
@@ -411,3 +412,42 @@ def test_every_callback_is_public_and_has_hooks():
         found = getattr(callbacks, name)
         if name not in ("Callback", "CallbackList", "LambdaCallback"):
             assert any(getattr(found, hook) is not getattr(am.Callback, hook) for hook in HOOKS)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("swap_on_epoch", [True, False])
+def test_the_best_weights_are_those_that_were_evaluated(first, swap_on_epoch, tmp_path):
+    def order(*given):
+        average = callbacks.SwapEMAWeights(0.7, swap_on_epoch=swap_on_epoch)
+        return [average, *given] if first else [*given, average]
+
+    held_out = (X[:8], Y[:8] + 0.5)  # which gets worse again
+    stop = callbacks.EarlyStopping(patience=2, restore_best_weights=True)
+    keep = callbacks.ModelCheckpoint(tmp_path / "best", save_best_only=True)
+    bare = callbacks.ModelCheckpoint(tmp_path / "bare", save_best_only=True, save_weights_only=True)
+    every = callbacks.ModelCheckpoint(tmp_path / "own", monitor="loss", save_best_only=True)
+    model, history = fitted(*order(stop, keep, bare, every), validation_data=held_out, epochs=9)
+    losses = history.history["val_loss"]
+    assert min(losses) < min(losses[-1], losses[0])  # it did get worse, and had got better
+    saved = am.Model.load(tmp_path / "best.safetensors")
+    loaded = compiled()
+    loaded.load_state_dict(am.load(tmp_path / "bare.safetensors"))
+    for found in (model, saved, loaded):
+        assert found.evaluate(*held_out)["loss"] == pytest.approx(min(losses), rel=1e-6)
+    # Trained weights went on as without averages.
+    plain, _ = fitted(epochs=len(losses))
+    own = am.load(tmp_path / "own.safetensors")
+    if not (first and swap_on_epoch):  # as Keras documents: later callbacks see the averages then
+        np.testing.assert_array_equal(own["0.weight"].numpy(), plain[0].weight.numpy())
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_weights_that_were_restored_stay_beside_a_mean(first):
+    mean = callbacks.StochasticWeightAveraging(0.01, 1, 1)
+    stop = callbacks.EarlyStopping("val_loss", patience=9, restore_best_weights=True)
+    held_out = (X[:8], Y[:8] + 0.5)
+    given = [mean, stop] if first else [stop, mean]
+    with pytest.warns(UserWarning, match=r"EarlyStopping.*best epoch.*not the mean"):
+        model, history = fitted(*given, validation_data=held_out, epochs=6)
+    found = model.evaluate(*held_out)["loss"]
+    assert found == pytest.approx(min(history.history["val_loss"]), rel=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ambos.core.arguments import Checked
@@ -38,7 +39,9 @@ class Callback(metaclass=Checked):
 
     model: Any = None
     params: MutableMapping[str, Any] = {}
+    told_with: Any = None  # the CallbackList that it is in
     is_last = False  # are the others told first?
+    settles_weights = False  # does it say which weights the model has when training is over?
 
     def set_model(self, model: Any) -> None:
         """The model that is trained, evaluated or asked."""
@@ -50,6 +53,11 @@ class Callback(metaclass=Checked):
 
     def close(self) -> None:
         """Leave everything in order: after training, before `on_train_end`, also after an error."""
+
+    def evaluated(self) -> AbstractContextManager[Any]:
+        """While this is entered the model has the weights that are evaluated, where a callback
+        evaluates others than those that are trained."""
+        return nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be remembered to go on after a crash."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
@@ -36,6 +36,7 @@ class CallbackList:
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
+            callback.told_with = self
 
     def tell(self, hook: str, *args: Any, epoch: int | None = None) -> None:
         """Call `hook` of all who have it. An error says in whose hook it happened, and when;
@@ -52,6 +53,14 @@ class CallbackList:
         with ExitStack() as stack:
             for callback in self.callbacks:
                 stack.callback(callback.close)
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """The model with the weights that are evaluated."""
+        with ExitStack() as stack:
+            for callback in self.callbacks:
+                stack.enter_context(callback.evaluated())
+            yield
 
     def state_dict(self) -> list[dict[str, Any]]:
         """What each callback remembers, in their order."""

@@ -67,7 +67,12 @@ class EarlyStopping(Monitor):
     def _keep(self, epoch: int) -> None:
         self.best_epoch = epoch
         if self.restore_best_weights:  # values never alias, so this keeps today's numbers
-            self.best_weights = dict(self.model.state_dict())
+            with self.measured():
+                self.best_weights = dict(self.model.state_dict())
+
+    @property
+    def settles_weights(self) -> bool:  # type: ignore[override]  # a fact of others, known late here
+        return self.best_weights is not None
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         super().on_train_end(logs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 from ambos.core.arguments import positive
@@ -90,7 +91,7 @@ class ModelCheckpoint(Monitor):
             if current is None or not self.improves(current, self.best):
                 return
         path = place(self._path(epoch, logs, more))
-        with self.written.trying(path):
+        with self.written.trying(path), self.measured() if self.save_best_only else nullcontext():
             if self.save_weights_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save(self.model.state_dict(), path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ambos.core.arguments import number
@@ -58,6 +59,13 @@ class Monitor(Remembering):
             + ("" if any(k.startswith("val_") for k in logs) or not self.monitor.startswith("val_")
                else "; validation_data or validation_split give those of val_")
         )  # fmt: skip
+
+    def measured(self) -> AbstractContextManager[Any]:
+        """While this is entered the model has the weights of which `monitor` is a number."""
+        if not self.told_with or not self.monitor.startswith("val_"):
+            return nullcontext()
+        found: AbstractContextManager[Any] = self.told_with.evaluated()
+        return found
 
     def improves(self, value: float, best: float | None) -> bool:
         """Is `value` better than `best`?"""

@@ -19,7 +19,7 @@ from ambos.tensor.modes import no_grad
 from ambos.train.callbacks.base import Logs
 from ambos.train.callbacks.rates import groups_of
 from ambos.train.callbacks.remembering import Remembering
-from ambos.train.callbacks.weights import Weights, as_weights, give, trained
+from ambos.train.callbacks.weights import Weights, as_weights, give, settled_by, trained
 
 STRATEGIES = {"cos": lambda part: (1 - math.cos(math.pi * part)) / 2, "linear": lambda part: part}
 
@@ -121,6 +121,14 @@ class StochasticWeightAveraging(Remembering):
     def on_train_end(self, logs: Logs | None = None) -> None:
         super().on_train_end(logs)
         if self.averages is None:
+            return
+        other = settled_by(self)
+        if other is not None:
+            warnings.warn(
+                f"StochasticWeightAveraging: {type(other).__name__} leaves the weights of the best "
+                "epoch in the model, not the mean; need one of the two",
+                stacklevel=depth_of_user(),
+            )
             return
         give(self.model, self.averages)
         norms = [m for m in self.model.modules() if isinstance(m, Norm) and m.track_running_stats]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ambos.core.arguments import share
@@ -10,14 +11,15 @@ from ambos.tensor.jit import jit
 from ambos.tensor.modes import no_grad
 from ambos.train.callbacks.base import Logs
 from ambos.train.callbacks.remembering import Remembering
-from ambos.train.callbacks.weights import Weights, as_weights, give, trained
+from ambos.train.callbacks.weights import Weights, as_weights, give, settled_by, trained
 
 
 class SwapEMAWeights(Remembering):
     """An exponential moving average of the weights, of which `momentum` stays at every batch. It is
     what is evaluated, what `predict` uses when it is given this callback, and what the model has
-    when training is over; with `swap_on_epoch` also what later callbacks see when an epoch ends, so
-    that `ModelCheckpoint` behind it in the list saves it. Buffers stay the model's.
+    when training is over; with `swap_on_epoch` also what later callbacks see when an epoch ends.
+    What others keep as the best by a number of the validation (`EarlyStopping`, `ModelCheckpoint`)
+    are the averages, wherever they stand. Buffers stay the model's.
 
     Errors: ArgumentError unless 0 <= momentum <= 1.
 
@@ -67,8 +69,20 @@ class SwapEMAWeights(Remembering):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         super().on_train_end(logs)
-        self._put_in()
+        if settled_by(self) is None:
+            self._put_in()
         self.own = None
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        if self.own is not None:
+            yield
+            return
+        self._put_in()
+        try:
+            yield
+        finally:
+            self._take_out()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict({name: as_weights(state[name]) for name in self.remembered})
