@@ -86,8 +86,8 @@ class Looking:
 
     def numel(self) -> int:
         """Number of elements."""
-        kept = self._kept  # it needs no node to tell
-        return math.prod(kept.shape if isinstance(kept, Array) else self._node.shape)
+        kept = self._kept  # it needs no look at the node to tell
+        return math.prod(kept.shape if isinstance(kept, (Array, Node)) else self._node.shape)
 
     @property
     def itemsize(self) -> int:
@@ -116,9 +116,17 @@ class Looking:
             value: Array = self._node.value
             return value.looked_at()
 
+    def _copied_array(self) -> Array:
+        """The same for those who copy it at once: one number is read in one go, so a handle that is
+        at rest need not wake for it."""
+        kept = self._kept
+        if isinstance(kept, Node) and not kept.shape and current.trace is None:
+            return kept.value.looked_at()
+        return self._array()
+
     def numpy(self) -> np.ndarray[Any, Any]:
         """A NumPy array with a copy of the values (bfloat16 as float32)."""
-        return np.array(self._array().numpy())
+        return np.array(self._copied_array().numpy())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         array = self._array().numpy()  # read-only: the memory is shared and never written again
@@ -145,7 +153,7 @@ class Looking:
         if self.numel() != 1:
             raise ShapeError(f"item: {self.shape} has {self.numel()} elements; need exactly one: "
                              "reduce it first or use tolist()")  # fmt: skip
-        return self._array().item()
+        return self._copied_array().item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""

@@ -126,6 +126,17 @@ def rest(handle: Handle) -> bool:
     return False
 
 
+def zeroed(handle: Handle) -> bool:
+    """Write zeros over what `handle` holds, if it is at rest: everything stays as recordings expect
+    it. Is it done?"""
+    kept = handle._kept
+    if not isinstance(kept, Node) or kept.value.storage.readonly:
+        return False
+    array: Array = kept.value
+    array.raw(readonly=False)[...] = 0
+    return True
+
+
 def wake(handle: Handle) -> Node:
     """Somebody looks at a handle at rest; returns its node."""
     with changing:
@@ -199,5 +210,5 @@ def use_up(
 def put_gradient(handle: Handle, grad: Any) -> None:
     """`.grad` of `handle` is `grad` from now on."""
     old, handle._grad = handle._grad, grad
-    if handle._kept is not None:
+    if handle._kept is not None and old is not grad:
         changed(old)

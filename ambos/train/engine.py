@@ -43,7 +43,8 @@ class Engine:
 
     def prepare(self, model: Any, recipe: Recipe) -> None:
         """Before a training: nothing waits for an update."""
-        self.rows.data = Tensor(np.zeros((), np.float32))
+        if self.rows.item():  # recorded steps look again at what is given another value
+            self.rows.data = Tensor(np.zeros((), np.float32))
         if recipe.precision == "float16" and self.scaler is None:
             self.scaler = GradScaler()
 

@@ -12,6 +12,7 @@ import numpy as np
 from ambos.core.dtype import float64
 from ambos.core.errors import ArgumentError
 from ambos.tensor.handle import Tensor
+from ambos.tensor.resting import zeroed
 from ambos.tensor.tracing import paused
 
 TOTAL, ROWS = "total", "rows"
@@ -93,7 +94,8 @@ class Totals:
         """Begin a new pass; the sums stay the same tensors, which a recorded step knows."""
         for held in self.sums.values():
             for tensor in held.values():
-                tensor.data = Tensor(np.zeros(tensor.shape))
+                if not zeroed(tensor):
+                    tensor.data = Tensor(np.zeros(tensor.shape))
         self.kept, self.last, self.means = {}, {}, {}
 
     @contextmanager

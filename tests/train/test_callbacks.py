@@ -64,10 +64,19 @@ def hook_named(name, *args):
     return type("Mine", (am.Callback,), {name: scope[name]})
 
 
+def with_hook(name):
+    callback = am.Callback()
+    trained(callback)  # its class is known to be right from then on
+    setattr(callback, name, lambda epoch: None)
+    return callback
+
+
 @pytest.mark.parametrize(
     ("callback", "message"),
     [
         (lambda: hook_named("on_epoch_ends", "epoch")(), "Did you mean 'on_epoch_end'"),
+        (lambda: with_hook("on_epoch_ends"), "Did you mean 'on_epoch_end'"),
+        (lambda: with_hook("on_epoch_end"), r"need def on_epoch_end\(self, epoch, logs"),
         (
             lambda: hook_named("on_epoch_end", "epoch")(),
             r"need def on_epoch_end\(self, epoch, logs",

@@ -10,6 +10,7 @@ import ambos as am
 from ambos import nn, optim
 from ambos.data import DataLoader
 from ambos.tensor import realize
+from ambos.tensor.recording import Recording
 from ambos.train import Callback, EarlyStopping, ModelCheckpoint
 
 
@@ -120,6 +121,19 @@ def test_a_step_is_one_program_and_sizes_compile_nothing(monkeypatch):
     assert not history.compilations
     other = model.fit(x, y, batch_size=48, verbose=0)
     assert [entry.compiled for entry in other.compilations] == [0]
+
+
+def test_a_new_epoch_and_a_look_at_the_loss_cost_the_next_step_nothing(monkeypatch):
+    x, y = problem(96)
+    model, looks, seen, whole = network(), [], [], Recording._looks_same
+    model.fit(x, y, verbose=0)
+    look = lambda self, tensors: looks.append(len(seen)) or whole(self, tensors)
+    monkeypatch.setattr(Recording, "_looks_same", look)
+    reading = am.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: seen.append(
+        logs["loss"]))  # fmt: skip
+    history = model.fit(x, y, epochs=4, callbacks=[reading], verbose=0)
+    assert [seen[2], seen[5], seen[8], seen[11]] == history.history["loss"]
+    assert len(seen) == 12 and max(looks, default=0) <= 1
 
 
 def test_validation():
