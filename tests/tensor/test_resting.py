@@ -203,14 +203,16 @@ def test_a_number_is_read_and_a_total_begins_again_without_waking() -> None:
         add(x)
     version = attention.version
     assert (total.item(), total.numpy(), bool(total)) == (9.0, np.float32(9), True)
-    assert zeroed(total) and zeroed(vector)
+    assert zeroed(total)
+    assert zeroed(vector)
     assert total.item() == 0.0
     add(x)
     assert attention.version is version
     assert (total.item(), vector.tolist()) == (3.0, [1.0, 2.0])  # a list is another look
     assert attention.version is not version
     held, add_up = total.detach(), total + 1
-    assert not zeroed(total) and not zeroed(am.tensor(1.0))
+    assert not zeroed(total)
+    assert not zeroed(am.tensor(1.0))
     assert (held.item(), add_up.item()) == (3.0, 4.0)
 
 

@@ -133,7 +133,8 @@ def test_a_new_epoch_and_a_look_at_the_loss_cost_the_next_step_nothing(monkeypat
         logs["loss"]))  # fmt: skip
     history = model.fit(x, y, epochs=4, callbacks=[reading], verbose=0)
     assert [seen[2], seen[5], seen[8], seen[11]] == history.history["loss"]
-    assert len(seen) == 12 and max(looks, default=0) <= 1
+    assert len(seen) == 12
+    assert max(looks, default=0) <= 1
 
 
 def test_validation():
