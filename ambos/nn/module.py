@@ -6,22 +6,21 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from ambos.core.arguments import Checked
-from ambos.core.errors import ArgumentError, DTypeError, NameTakenError, UnknownNameError, suggest
+from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.core.misuse import misfit
 from ambos.graph.lines import enter, leave
 from ambos.nn import hooks, state
-from ambos.nn.composition import Composition
+from ambos.nn.attributes import Attributed
+from ambos.nn.conversion import Convertible
 from ambos.nn.html import html_of
 from ambos.nn.making import making, settle
-from ambos.nn.parameter import Buffer, Parameter, Unsized, assign
+from ambos.nn.parameter import Parameter
 from ambos.nn.paths import blame
-from ambos.nn.stateful import Stateful
 from ambos.nn.symbolic import are_symbolic, described, symbols
 from ambos.nn.trees import register_modules
 from ambos.tensor.creation import zeros_like
 from ambos.tensor.handle import Tensor
-from ambos.tensor.names import check_device
-from ambos.tensor.tracing import current, guard_object, makeup
+from ambos.tensor.tracing import current, makeup
 
 
 def portable(values: Any) -> bool:
@@ -49,7 +48,7 @@ class ModuleType(Checked):
         return module
 
 
-class Module(Stateful, metaclass=ModuleType):
+class Module(Attributed, Convertible, metaclass=ModuleType):
     """Base of every layer and network: assign layers and parameters, write `forward`, call it.
 
     Errors: ArgumentError when called without a `forward` of its own; UnknownNameError for an
@@ -69,13 +68,10 @@ class Module(Stateful, metaclass=ModuleType):
     """
 
     training: bool
-    _parameters: dict[str, Parameter | None]
-    _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _transient: set[str]
 
     _made_with: tuple[type, tuple[Any, ...], dict[str, Any]] | None = None
-    makes_tensors = False  # do its children make tensors of another module (`utils/parametrize`)?
     _is_value = False  # built from leaves by a transform (`nn/trees.py`)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -127,127 +123,6 @@ class Module(Stateful, metaclass=ModuleType):
         if type(error) is not TypeError or trace is None or trace.tb_next is not None:
             return error  # it comes from inside of `forward`
         return misfit(type(self).__name__, self.forward, args, kwargs) or error
-
-    def _guard_recording(self) -> None:
-        """A jitted function that uses this module holds as long as its makeup stays."""
-        guard_object(self, lambda: Composition(self))
-
-    # Attributes: parameters, modules and buffers live in tables of their own
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        makeup.version += 1
-        if name in self.__dict__.get("_computed", ()):
-            self._computed[name].refuse(self)
-        made = self._modules.get("parametrizations")
-        if made is not None and made.makes_tensors and name in made._modules:
-            made.get_submodule(name).right_inverse(value)
-            return
-        tables = (self._parameters, self._modules, self._buffers)
-        if isinstance(value, Parameter):
-            home: dict[str, Any] | None = self._parameters
-        elif isinstance(value, Module):
-            home = self._modules
-        elif isinstance(value, Buffer):
-            home = self._buffers
-            (self._transient.discard if value.persistent else self._transient.add)(name)
-        elif value is None or isinstance(value, Tensor):
-            home = next((table for table in tables if name in table), None)
-            if home is self._parameters and value is not None:
-                raise ArgumentError(
-                    f"{type(self).__name__}.{name}: is a parameter and got a plain tensor; need "
-                    f"nn.Parameter(value), or {name}.copy_(value) to change its numbers"
-                )
-        else:
-            home = None
-        for table in tables:
-            if table is not home:
-                table.pop(name, None)
-        if home is None:
-            object.__setattr__(self, name, value)
-        else:
-            self.__dict__.pop(name, None)
-            home[name] = value
-
-    def __getattr__(self, name: str) -> Any:
-        if current.trace is not None and not name.startswith("__"):
-            self._guard_recording()  # its parts may be used without calling it
-        for table in ("_parameters", "_buffers", "_modules"):
-            found: dict[str, Any] = self.__dict__.get(table, {})
-            if name in found:
-                return found[name]
-        if name.startswith("__"):
-            raise AttributeError(name)
-        made = self.__dict__.get("_modules", {}).get("parametrizations")
-        if made is not None and made.makes_tensors and name in made._modules:
-            return made._modules[name]()
-        if name in (computed := self.__dict__.get("_computed", {})):  # `utils/older_norms`
-            return computed[name](self)
-        hint = suggest(name, [*dir(self)])
-        raise UnknownNameError(f"{type(self).__name__}: no attribute {name!r}{hint}")
-
-    def __delattr__(self, name: str) -> None:
-        makeup.version += 1
-        for table in (self._parameters, self._buffers, self._modules):
-            if name in table:
-                del table[name]
-                return
-        object.__delattr__(self, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
-
-    def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter (or the place of one, None) under `name`."""
-        self._claim(name, param, Parameter, "nn.Parameter(value)", self._parameters)
-        self._parameters[name] = param
-
-    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that is state but not trained; saved unless `persistent` is False."""
-        self._claim(name, tensor, Tensor, "am.tensor(value)", self._buffers)
-        self._buffers[name] = tensor
-        if not persistent:
-            self._transient.add(name)
-
-    def add_module(self, name: str, module: Module | None) -> None:
-        """Add a child under `name`."""
-        self._claim(name, module, Module, "a module", self._modules)
-        self._modules[name] = module
-
-    register_module = add_module
-
-    def _changed(self) -> None:
-        """Recordings that use the module are to look again at what it consists of."""
-        makeup.version += 1
-
-    def _claim(self, name: Any, value: Any, kind: type, need: str, home: Mapping[str, Any]) -> None:
-        if not isinstance(name, str) or not name or "." in name:
-            raise ArgumentError(f"{type(self).__name__}: the name is {name!r}; need a word without "
-                                "dots")  # fmt: skip
-        if name in self.__dict__.get("_computed", ()):
-            self._computed[name].refuse(self)
-        if not (value is None or isinstance(value, kind)):
-            raise ArgumentError(
-                f"{type(self).__name__}.{name}: got {type(value).__name__}; need {need} or None"
-            )
-        if name not in home and (what := self._kind_of(name)):
-            raise NameTakenError(
-                f"{type(self).__name__}.{name}: is {what} already; need another name, or "
-                f"`del module.{name}` before"
-            )
-        makeup.version += 1
-        self._transient.discard(name)
-
-    def _kind_of(self, name: str) -> str:
-        """What there is under `name`; nothing for a name that is free."""
-        tables = (("a parameter", self._parameters), ("a buffer", self._buffers),
-                  ("a module", self._modules), ("an attribute", self.__dict__))  # fmt: skip
-        if what := next((what for what, names in tables if name in names), ""):
-            return what
-        made = self._modules.get("parametrizations")
-        if made is not None and made.makes_tensors and name in made._modules:
-            return "a parametrized tensor"
-        # None stands for a part that instances give: the default of a setting.
-        return "" if getattr(type(self), name, None) is None else "a part of its class"
 
     # Walking the tree; each object is met once, under its first name
 
@@ -396,72 +271,6 @@ class Module(Stateful, metaclass=ModuleType):
             child.apply(function)
         function(self)
         return self
-
-    def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Convert every floating parameter and buffer to a dtype (or to that of a tensor); returns
-        self.
-
-        Errors: DTypeError for a dtype of integers or bools; ArgumentError for an unknown keyword.
-        """
-        names = ("device", "dtype", "tensor", "non_blocking", "memory_format")
-        for name in kwargs:
-            if name not in names:
-                raise ArgumentError(f"{type(self).__name__}.to: unknown keyword {name!r}; known: "
-                                    f"{', '.join(names)}{suggest(name, names)}")  # fmt: skip
-        args = (*args, kwargs.pop("tensor", None))
-        wanted = Tensor([]).to(*args, **kwargs).dtype
-        if not (wanted.is_floating or wanted.is_complex):
-            raise DTypeError(
-                f"{type(self).__name__}.to: got {wanted.name}; need a floating dtype, since what "
-                "is trained is no whole number"
-            )
-        for tensor in (*self.parameters(), *self.buffers()):
-            if tensor.dtype.is_floating:
-                value = tensor.detach().to(*args, **kwargs)
-                if isinstance(tensor, Unsized):
-                    tensor.data = value  # no numbers yet, but a dtype
-                else:
-                    assign(tensor, value)
-        return self
-
-    def type(self, dst_type: Any) -> Self:
-        """Every parameter and buffer, those of integers too, as this dtype; returns self."""
-        for tensor in (*self.parameters(), *self.buffers()):
-            if isinstance(tensor, Unsized):
-                tensor.data = tensor.detach().to(dst_type)
-            else:
-                assign(tensor, tensor.detach().to(dst_type))
-        return self
-
-    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
-        """The module itself: its tensors may have any numbers then, so they keep theirs."""
-        check_device("to_empty", device)
-        return self
-
-    def cpu(self) -> Self:
-        """The module itself: everything computes on the CPU."""
-        return self
-
-    def cuda(self, device: Any = "cuda") -> Self:
-        """DeviceError: this version computes on the CPU."""
-        check_device("cuda", device)
-        return self
-
-    def float(self) -> Self:
-        """Every floating parameter and buffer as float32."""
-        return self.to("float32")
-
-    def double(self) -> Self:
-        """Every floating parameter and buffer as float64."""
-        return self.to("float64")
-
-    def half(self) -> Self:
-        """Every floating parameter and buffer as float16."""
-        return self.to("float16")
-
-    def bfloat16(self) -> Self:
-        """Every floating parameter and buffer as bfloat16."""
-        return self.to("bfloat16")
 
     # Printing
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from ambos.core.errors import DTypeError
 from ambos.optim.clock import Clock
-from ambos.optim.optimizer import Optimizer, Scalars
+from ambos.optim.optimizer import Optimizer
 from ambos.optim.saved import State
-from ambos.optim.settings import Group, Limit, rates
+from ambos.optim.settings import Group, Limit, Scalars, rates
 from ambos.tensor.handle import Tensor
 from ambos.tensor.limits import finfo
 

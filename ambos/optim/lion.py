@@ -7,9 +7,9 @@ from typing import Any
 
 from ambos.optim.averages import drawn
 from ambos.optim.clock import Clock
-from ambos.optim.optimizer import Optimizer, Scalars
+from ambos.optim.optimizer import Optimizer
 from ambos.optim.saved import State
-from ambos.optim.settings import Group, rates
+from ambos.optim.settings import Group, Scalars, rates
 from ambos.tensor.handle import Tensor
 
 

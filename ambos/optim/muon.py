@@ -10,9 +10,9 @@ from ambos.core.dtype import bfloat16, float32
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.optim.averages import drawn
 from ambos.optim.clock import Clock
-from ambos.optim.optimizer import Optimizer, Scalars
+from ambos.optim.optimizer import Optimizer
 from ambos.optim.saved import State
-from ambos.optim.settings import Group, rates
+from ambos.optim.settings import Group, Scalars, rates
 from ambos.tensor.handle import Tensor
 
 

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, ClassVar
 from weakref import ref
 
 from ambos.core.config import config
-from ambos.core.dtype import float64
-from ambos.core.errors import ArgumentError, depth_of_user
+from ambos.core.errors import ArgumentError
 from ambos.optim import saved
-from ambos.optim.clock import Clock, Tick
-from ambos.optim.groups import Grouped, settings_of
+from ambos.optim.clock import Clock
+from ambos.optim.dials import Dialled
+from ambos.optim.groups import settings_of
 from ambos.optim.hooked import Hooked
 from ambos.optim.saved import State
-from ambos.optim.settings import Group, rate_of
+from ambos.optim.settings import Group, Scalars
+from ambos.optim.turn import Turn
+from ambos.optim.unreached import Unreached
 from ambos.tensor.array import Array
 from ambos.tensor.creation import zeros_like
 from ambos.tensor.given import leaf_of
 from ambos.tensor.guards import Same, is_each
-from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.handle import Tensor
 from ambos.tensor.jit import jit
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import enable_grad, no_grad
-from ambos.tensor.operands import expand_to
-from ambos.tensor.parts import view_as_complex, view_as_real
-from ambos.tensor.pointwise import where
 from ambos.tensor.resting import has_value, rebind
-from ambos.tensor.tracing import current, depend_on, guard, host_value, lie_like, makeup
+from ambos.tensor.tracing import current, depend_on, guard, lie_like, makeup
 
-Scalars = tuple[Any, ...]  # what the parameters of a group have in common in a step
 Grads = Sequence[Tensor | None]  # of all parameters, in the order of the groups
 MOST_REPLAYED = 8  # sets of parameters that step together, whose steps are kept
-PATIENCE = 10  # steps without a gradient, before somebody is told
 
 
-class Optimizer(Hooked, Grouped):
+class Optimizer(Hooked, Dialled):
     """Base of update rules.
 
     A rule defines `defaults` through its constructor, `slots` for what it remembers about each
@@ -63,23 +57,18 @@ class Optimizer(Hooked, Grouped):
     counts_steps: ClassVar[bool] = True  # each state has a Clock under "step"
     spreads: ClassVar[bool] = True  # `update` takes factors in the shape of its parameter
     found_inf: Tensor | None = None  # where True, a step changes nothing (see GradScaler)
-    # Settings that schedules turn, for `factors` alone; who writes these methods anew says it anew.
-    dials: ClassVar[tuple[str, ...]] = ()
     replayed: ClassVar[bool] = False  # of this very class: what is derived from it says it anew
 
     def __init_subclass__(cls) -> None:
-        said = vars(cls)
-        cls.replayed = "replayed" in said and cls.replayed
-        if "dials" not in said and ("factors" in said or "update" in said):
-            cls.dials = ()
+        super().__init_subclass__()
+        cls.replayed = "replayed" in vars(cls) and cls.replayed
 
     def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
         self.state, self.stepped = {}, False  # a schedule may only follow
-        self._data: dict[tuple[int, str, int], tuple[float, Tensor]] = {}
-        self._waiting: tuple[int, list[Tensor]] | None = 0, []
+        self._unreached = Unreached()
         self._stepped_with: list[list[bool]] = []  # which parameters had gradients, in other steps
         Hooked.__init__(self)
-        Grouped.__init__(self, params, defaults)
+        Dialled.__init__(self, params, defaults)
 
     @property
     def state(self) -> dict[Tensor, State]:
@@ -166,7 +155,7 @@ class Optimizer(Hooked, Grouped):
         if having not in self._stepped_with:
             self._stepped_with = [*self._stepped_with[: MOST_REPLAYED - 1], having]
             return False
-        return self.replayed and self._waiting is None and config.fuse
+        return self.replayed and self._unreached.done and config.fuse
 
     @jit
     def _again(self, grads: Grads, found_inf: Tensor | None) -> None:
@@ -233,8 +222,8 @@ class Optimizer(Hooked, Grouped):
                 f"{type(self).__name__}(model.parameters(), ...)"
             )
         self.stepped = True
-        if self._waiting is not None:
-            self._look_for_gradients()
+        if not self._unreached.done:
+            self._unreached.look(self)
         if current.trace is not None:
             before = dict(self.state)
             current.trace.undos.append(lambda: setattr(self, "state", before))
@@ -248,34 +237,6 @@ class Optimizer(Hooked, Grouped):
         if current.trace is not None:
             current.trace.note_lasting(self._tensors())
         return changed
-
-    def _look_for_gradients(self) -> None:
-        """Tell once of parameters that no gradient ever reached."""
-        assert self._waiting is not None
-        steps, waiting = self._waiting
-        everyone = [p for p in self.parameters() if p.requires_grad]
-        candidates = waiting if steps else everyone
-        waiting = [p for p in candidates if p.grad is None and p not in self.state]
-        patience = 1 if current.trace is not None else PATIENCE  # a recording is every step
-        name = type(self).__name__
-        if everyone and len(waiting) == len(everyone):
-            self._waiting = None
-            warnings.warn(
-                f"{name}.step: no parameter has a gradient, so nothing is learnt; need "
-                "loss.backward() before step(), with a loss that depends on the parameters",
-                stacklevel=depth_of_user(),
-            )
-        elif waiting and steps + 1 >= patience:
-            self._waiting = None
-            first, more = self.name_of(waiting[0]), len(waiting) - 1
-            warnings.warn(
-                f"{name}.step: parameter {first}{f' and {more} more' if more else ''} never had a "
-                "gradient; if that is meant, leave them out or call requires_grad_(False) on them; "
-                "if not, the loss does not depend on them (detach, no_grad, a layer not called)",
-                stacklevel=depth_of_user(),
-            )
-        else:
-            self._waiting = (steps + 1, waiting) if waiting else None
 
     def _guard(self) -> None:
         """What a jitted step depends on, its rates and the tensors' values apart. It keeps no
@@ -298,47 +259,6 @@ class Optimizer(Hooked, Grouped):
 
     def _owners(self) -> Counter[Clock]:
         return Counter(state["step"] for state in self.state.values() if "step" in state)
-
-    def in_numbers(self, number: int) -> Group:
-        """The settings of a group, with data in place of the numbers that vary."""
-        group = self.param_groups[number]
-        found = {**group, "lr": self._rate(number, group)}
-        for key in self.dials:
-            value = group[key]
-            if isinstance(value, (tuple, list)):
-                parts = [
-                    self._datum((number, key, n), partial(_entry, group, key, n))
-                    for n in range(len(value))
-                ]
-                found[key] = tuple(parts)
-            else:
-                found[key] = self._datum((number, key, 0), partial(_entry, group, key, None))
-        return found
-
-    def _rate(self, number: int, group: Group) -> Tensor:
-        """The learning rate as data. A jitted step reads the number anew at every call."""
-        rate = group["lr"]
-        guard(lambda: isinstance(group["lr"], Tensor) and Same(group["lr"]))
-        if isinstance(rate, Tensor):
-            return rate.detach().to(float64).reshape(())
-        return self._datum((number, "lr", 0), partial(_rate_now, ref(self), number))
-
-    def _rate_now(self, number: int) -> float:
-        value = self.param_groups[number]["lr"]
-        if value.__class__ is float and 0 <= value < math.inf:  # asked at every jitted call
-            return value
-        place = f"param_groups[{number}]['lr']"
-        return rate_of(
-            f"{type(self).__name__}.step: {place}",
-            value,
-            fix=f": set {place}, or look at the schedule that turns it",
-        )
-
-    def _datum(self, place: tuple[int, str, int], read: Callable[[], float]) -> Tensor:
-        value, known = read(), self._data.get(place)
-        if current.trace is not None or known is None or known[0] != value:
-            known = self._data[place] = value, wrap(host_value("float64", (), read))
-        return known[1]
 
     # State
 
@@ -383,113 +303,3 @@ def _computed(grads: Grads) -> bool:
     pending = [grad for grad in grads if grad is not None and not has_value(grad)]
     evaluate(pending)
     return all(map(has_value, pending))
-
-
-def _rate_now(of: ref[Optimizer], number: int) -> float:
-    rule = of()
-    assert rule is not None, "its recordings went with it"
-    return rule._rate_now(number)
-
-
-def _entry(group: Group, key: str, place: int | None) -> float:
-    return float(group[key] if place is None else group[key][place])
-
-
-class Turn:
-    """The step of one group, recorded at once and made true by `commit`."""
-
-    def __init__(
-        self, rule: Optimizer, number: int, owners: Mapping[Clock, int], grads: Iterator[Any]
-    ) -> None:
-        self.rule, self.group = rule, rule.param_groups[number]
-        group = self.group
-        found = [(p, grad) for p in group["params"] if (grad := next(grads)) is not None]
-        self.parameters = [parameter for parameter, _ in found]
-        self.held = [self._held(parameter) for parameter in self.parameters]
-        self.states = [dict(state) for state in self.held]
-        self.tick = (
-            Tick(self.states, owners, lambda: Clock(0.0, rule.common(group)))
-            if rule.counts_steps
-            else None
-        )
-        self._numbers = rule.in_numbers(number) if self.parameters else group
-        self._wide: dict[Clock | None, Scalars] = {}  # float64
-        self._factors: dict[tuple[Any, ...], Scalars] = {}
-        self.new = [
-            self._updated(parameter, grad, state)
-            for (parameter, grad), state in zip(found, self.states, strict=True)
-        ]
-        self._own_states()
-        if rule.found_inf is not None:
-            self._stay(rule.found_inf)
-
-    def _held(self, parameter: Tensor) -> State:
-        """The state of a parameter, with what it has not yet."""
-        state = dict(self.rule.state.get(parameter) or {})
-        for slot in self.rule.slots(parameter, self.group):
-            if slot not in state:
-                state[slot] = self.rule.begin(slot, parameter, self.group)
-        return state
-
-    def _own_states(self) -> None:
-        """What a rule put into a state is a snapshot in a handle of its own: it may be the gradient
-        or the parameter itself, or stand in another place too, and the next step rebinds it."""
-        for old, state in zip(self.held, self.states, strict=True):
-            for key, value in state.items():
-                if isinstance(value, Tensor) and value is not old.get(key):
-                    state[key] = value.detach()
-
-    def _updated(self, parameter: Tensor, grad: Tensor, state: State) -> Tensor:
-        """`update`; both parts of a complex parameter are real parameters of their own."""
-        if self.group.get("maximize"):
-            grad = -grad
-        if not parameter.dtype.is_complex:
-            factors = self._factors_of(state, parameter)
-            return self.rule.update(parameter, grad, state, self.group, factors)
-        before = set(state)
-        pairs = [k for k, v in state.items() if isinstance(v, Tensor) and v.dtype.is_complex]
-        state.update({key: view_as_real(state[key]) for key in pairs})
-        real, grad = view_as_real(parameter), view_as_real(grad)
-        factors = self._factors_of(state, real)
-        new = self.rule.update(real, grad, state, self.group, factors)
-        new_too = [key for key in state if key not in before]
-        state.update({key: view_as_complex(state[key]) for key in (*pairs, *new_too)})
-        return view_as_complex(new)
-
-    def _factors_of(self, state: State, parameter: Tensor) -> Scalars:
-        """What parameters of one clock and dtype have in common: recorded once, and brought to a
-        shape once, since many share theirs."""
-        clock: Clock | None = state.get("step")
-        dtype, shape = parameter.dtype, parameter.shape if self.rule.spreads else ()
-        place = clock, dtype, shape
-        if place not in self._factors:
-            if clock not in self._wide:
-                self._wide[clock] = self.rule.factors(self._numbers, clock or Clock())
-            self._factors[place] = tuple(
-                wrap(expand_to(v.to(dtype)._node, shape)) if isinstance(v, Tensor) else v
-                for v in self._wide[clock]
-            )
-        return self._factors[place]
-
-    def _stay(self, wrong: Tensor) -> None:
-        """Where `wrong`, everything is to be what it was before the step."""
-        for place, parameter in enumerate(self.parameters):
-            self.new[place] = where(wrong, parameter.detach(), self.new[place])
-        for old, state in zip(self.held, self.states, strict=True):
-            for key, value in state.items():
-                if isinstance(value, Tensor) and key in old:
-                    state[key] = where(wrong, old[key], value)
-        if self.tick is not None:
-            self.tick.stay(wrong)
-
-    def commit(self) -> Iterator[Tensor]:
-        """Let parameters and states show their new values; gives the tensors that changed."""
-        if self.tick is not None:
-            yield from self.tick.commit(self.states)
-        for parameter, old, state, new in zip(
-            self.parameters, self.held, self.states, self.new, strict=True
-        ):
-            parameter.data = new
-            self.rule.state[parameter] = state
-            yield parameter
-            yield from saved.rebound(old, state)

@@ -7,9 +7,9 @@ from typing import Any
 
 from ambos.core.errors import ArgumentError
 from ambos.optim.averages import alike
-from ambos.optim.optimizer import Optimizer, Scalars
+from ambos.optim.optimizer import Optimizer
 from ambos.optim.saved import State
-from ambos.optim.settings import Group, rate_of, rates
+from ambos.optim.settings import Group, Scalars, rate_of, rates
 from ambos.tensor.handle import Tensor
 from ambos.tensor.pointwise import where
 

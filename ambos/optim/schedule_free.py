@@ -8,9 +8,9 @@ from typing import Any
 from ambos.core.errors import ArgumentError
 from ambos.optim.averages import squared
 from ambos.optim.clock import Clock
-from ambos.optim.optimizer import Grads, Optimizer, Scalars
+from ambos.optim.optimizer import Grads, Optimizer
 from ambos.optim.saved import State
-from ambos.optim.settings import POSITIVE, Group, rates
+from ambos.optim.settings import POSITIVE, Group, Scalars, rates
 from ambos.tensor.handle import Tensor
 from ambos.tensor.pointwise import where
 

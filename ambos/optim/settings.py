@@ -13,6 +13,7 @@ from ambos.core.errors import ArgumentError
 from ambos.tensor.handle import Tensor
 
 Group = dict[str, Any]
+Scalars = tuple[Any, ...]  # what the parameters of a group have in common in a step
 
 EXTRAS = frozenset(("name", "param_names", "initial_lr"))  # what else a group may say
 

@@ -9,9 +9,9 @@ from weakref import ref
 from ambos.core.errors import ArgumentError
 from ambos.optim.averages import faded, penalized
 from ambos.optim.clock import Clock
-from ambos.optim.optimizer import Optimizer, Scalars
+from ambos.optim.optimizer import Optimizer
 from ambos.optim.saved import State
-from ambos.optim.settings import Group, rates
+from ambos.optim.settings import Group, Scalars, rates
 from ambos.tensor.handle import Tensor
 from ambos.tensor.tracing import guard
 
