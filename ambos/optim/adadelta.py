@@ -30,7 +30,7 @@ class Adadelta(Optimizer):
     """
 
     replayed = True
-    dials = ("weight_decay",)
+    dials = ("rho", "eps", "weight_decay")
     limits = {"rho": Limit(0.0, 1.0 + 1e-9)}
 
     def __init__(
@@ -63,15 +63,16 @@ class Adadelta(Optimizer):
         return ("square_avg", "acc_delta")
 
     def factors(self, group: Group, clock: Clock) -> Scalars:
-        return group["lr"], group["weight_decay"]
+        rho = group["rho"]
+        return group["lr"], rho, 1.0 - rho, group["eps"], group["weight_decay"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        (lr, decay), rho, eps = factors, group["rho"], group["eps"]
+        lr, rho, fresh, eps, decay = factors
         if group["weight_decay"]:
             grad = penalized(grad, parameter, decay)
-        squares = state["square_avg"] = squared(state["square_avg"], grad, rho, 1 - rho)
+        squares = state["square_avg"] = squared(state["square_avg"], grad, rho, fresh)
         step = (state["acc_delta"] + eps).sqrt() / (squares + eps).sqrt() * grad
-        state["acc_delta"] = squared(state["acc_delta"], step, rho, 1 - rho)
+        state["acc_delta"] = squared(state["acc_delta"], step, rho, fresh)
         return parameter - step * lr

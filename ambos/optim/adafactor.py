@@ -36,7 +36,7 @@ class Adafactor(Optimizer):
     """
 
     replayed = True
-    dials = ("weight_decay",)
+    dials = ("beta2_decay", "d", "weight_decay")
     spreads = False
     limits = {
         "beta2_decay": Limit(-math.inf, 1e-12),
@@ -84,12 +84,12 @@ class Adafactor(Optimizer):
         lr = group["lr"]
         fresh = clock.count ** group["beta2_decay"]
         bound = lr.minimum(1.0 / clock.count.sqrt())
-        return fresh, bound, 1.0 - lr * group["weight_decay"]
+        return fresh, bound, group["d"], 1.0 - lr * group["weight_decay"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        (fresh, bound, left), (least, smallest) = factors, group["eps"]
+        (fresh, bound, most, left), (least, smallest) = factors, group["eps"]
         least = finfo(parameter.dtype).eps if least is None else least
         size = _root_mean_square(parameter).maximum(smallest) * bound
         if group["weight_decay"]:
@@ -102,7 +102,7 @@ class Adafactor(Optimizer):
         else:
             estimate = state["variance"] = _towards(state["variance"], square, fresh)
         step = grad / estimate.maximum(least * least).sqrt()
-        clipped = (_root_mean_square(step) / group["d"]).maximum(1.0)
+        clipped = (_root_mean_square(step) / most).maximum(1.0)
         return parameter - step * (size / clipped)
 
 

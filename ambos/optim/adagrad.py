@@ -31,7 +31,7 @@ class Adagrad(Optimizer):
     """
 
     replayed = True
-    dials = ("weight_decay",)
+    dials = ("lr_decay", "eps", "weight_decay")
     limits = {"lr_decay": POSITIVE, "initial_accumulator_value": POSITIVE}
 
     def __init__(
@@ -71,13 +71,13 @@ class Adagrad(Optimizer):
 
     def factors(self, group: Group, clock: Clock) -> Scalars:
         size = group["lr"] / (1.0 + (clock.count - 1.0) * group["lr_decay"])
-        return size, group["weight_decay"]
+        return size, group["eps"], group["weight_decay"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        size, decay = factors
+        size, eps, decay = factors
         if group["weight_decay"]:
             grad = penalized(grad, parameter, decay)
         total = state["sum"] = state["sum"] + grad * grad
-        return parameter - grad * size / (total.sqrt() + group["eps"])
+        return parameter - grad * size / (total.sqrt() + eps)

@@ -31,7 +31,7 @@ class Adam(Optimizer):
     """
 
     replayed = True
-    dials = ("betas", "weight_decay")
+    dials = ("betas", "eps", "weight_decay")
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ class Adam(Optimizer):
         (beta1, beta2), lr = group["betas"], group["lr"]
         size = lr / (1.0 - beta1**clock.count)
         spread = 1.0 / (1.0 - beta2**clock.count).sqrt()  # one division an element: divided once
-        return size, spread, 1.0 - beta1, beta2, 1.0 - beta2, decay_of(group)
+        return size, spread, 1.0 - beta1, beta2, 1.0 - beta2, group["eps"], decay_of(group)
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        size, spread, fresh1, beta2, fresh2, decay = factors
+        size, spread, fresh1, beta2, fresh2, eps, decay = factors
         if group["weight_decay"] and group["decoupled_weight_decay"]:
             parameter = parameter * decay
         elif group["weight_decay"]:
@@ -87,7 +87,7 @@ class Adam(Optimizer):
         second = state["exp_avg_sq"] = squared(state["exp_avg_sq"], grad, beta2, fresh2)
         if group["amsgrad"]:
             second = state["max_exp_avg_sq"] = state["max_exp_avg_sq"].maximum(second)
-        return parameter - first * size / (second.sqrt() * spread + group["eps"])
+        return parameter - first * size / (second.sqrt() * spread + eps)
 
 
 class AdamW(Adam):

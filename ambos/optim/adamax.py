@@ -30,7 +30,7 @@ class Adamax(Optimizer):
     """
 
     replayed = True
-    dials = ("betas", "weight_decay")
+    dials = ("betas", "eps", "weight_decay")
 
     def __init__(
         self,
@@ -64,15 +64,15 @@ class Adamax(Optimizer):
     def factors(self, group: Group, clock: Clock) -> Scalars:
         beta1, beta2 = group["betas"]
         size = group["lr"] / (1.0 - beta1**clock.count)
-        return size, 1.0 - beta1, beta2, group["weight_decay"]
+        return size, 1.0 - beta1, beta2, group["eps"], group["weight_decay"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        size, fresh, beta2, decay = factors
+        size, fresh, beta2, eps, decay = factors
         if group["weight_decay"]:
             grad = penalized(grad, parameter, decay)
         first = state["exp_avg"] = drawn(state["exp_avg"], grad, fresh)
-        largest = (state["exp_inf"] * beta2).maximum(grad.abs() + group["eps"])
+        largest = (state["exp_inf"] * beta2).maximum(grad.abs() + eps)
         state["exp_inf"] = largest
         return parameter - first * size / largest

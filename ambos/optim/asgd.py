@@ -30,7 +30,7 @@ class ASGD(Optimizer):
     """
 
     replayed = True
-    dials = ("weight_decay",)
+    dials = ("lambd", "alpha", "t0", "weight_decay")
     limits = {"lambd": POSITIVE, "alpha": POSITIVE, "t0": POSITIVE}
 
     def __init__(

@@ -60,8 +60,9 @@ def _datum(value: float | Tensor) -> Tensor:
 class Tick:
     """One step of the clocks of `states`, recorded at once and made true by `commit`.
 
-    States without a clock start a common one, `fresh()`. Where only some owners of a clock step
-    (`owners` says how many it has), they go on with a clock of their own.
+    States without a clock start a common one, `fresh()`; `later` is the count after a step. Where
+    only some owners of a clock step (`owners` says how many it has), they go on with a clock of
+    their own.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Tick:
         states: Iterable[dict[str, Any]],
         owners: Mapping[Clock, int],
         fresh: Callable[[], Clock],
+        later: Callable[[Tensor], Tensor | float],
     ) -> None:
         started: Clock | None = None
         stepping: Counter[Clock] = Counter()
@@ -79,7 +81,7 @@ class Tick:
                 started = old = started or fresh()
             stepping[old] += 1
             if old not in self.new:
-                self.new[old] = Clock(old.count + 1.0, old.shared)
+                self.new[old] = Clock(later(old.count), old.shared)
             state["step"] = self.new[old]
         self.forked = {old for old in self.new if stepping[old] < owners.get(old, 0)}
 

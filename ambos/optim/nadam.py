@@ -30,7 +30,7 @@ class NAdam(Optimizer):
     """
 
     replayed = True
-    dials = ("betas", "weight_decay")
+    dials = ("betas", "eps", "momentum_decay", "weight_decay")
     limits = {"momentum_decay": POSITIVE}
 
     def __init__(
@@ -79,17 +79,17 @@ class NAdam(Optimizer):
         spread = 1.0 / (1.0 - beta2**step).sqrt()
         of_grad, of_first = lr * (1.0 - now) / (1.0 - product), lr * ahead / (1.0 - product * ahead)
         decay = decay_of(group)
-        return of_grad, of_first, spread, 1.0 - beta1, beta2, 1.0 - beta2, decay
+        return of_grad, of_first, spread, 1.0 - beta1, beta2, 1.0 - beta2, group["eps"], decay
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        of_grad, of_first, spread, fresh1, beta2, fresh2, decay = factors
+        of_grad, of_first, spread, fresh1, beta2, fresh2, eps, decay = factors
         if group["weight_decay"] and group["decoupled_weight_decay"]:
             parameter = parameter * decay
         elif group["weight_decay"]:
             grad = penalized(grad, parameter, decay)
         first = state["exp_avg"] = drawn(state["exp_avg"], grad, fresh1)
         second = state["exp_avg_sq"] = squared(state["exp_avg_sq"], grad, beta2, fresh2)
-        scale = second.sqrt() * spread + group["eps"]
+        scale = second.sqrt() * spread + eps
         return parameter - (grad * of_grad + first * of_first) / scale

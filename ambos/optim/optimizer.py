@@ -11,6 +11,7 @@ from weakref import ref
 from ambos.core.config import config
 from ambos.core.errors import ArgumentError
 from ambos.optim import saved
+from ambos.optim.apart import Apart, Patterns, Way
 from ambos.optim.clock import Clock
 from ambos.optim.dials import Dialled
 from ambos.optim.groups import settings_of
@@ -31,7 +32,6 @@ from ambos.tensor.resting import has_value, rebind
 from ambos.tensor.tracing import current, depend_on, guard, lie_like, makeup
 
 Grads = Sequence[Tensor | None]  # of all parameters, in the order of the groups
-MOST_REPLAYED = 8  # sets of parameters that step together, whose steps are kept
 
 
 class Optimizer(Hooked, Dialled):
@@ -66,7 +66,7 @@ class Optimizer(Hooked, Dialled):
     def __init__(self, params: Iterable[Any] | None, defaults: Group) -> None:
         self.state, self.stepped = {}, False  # a schedule may only follow
         self._unreached = Unreached()
-        self._stepped_with: list[list[bool]] = []  # which parameters had gradients, in other steps
+        self._patterns, self._turn = Patterns(), Turn
         Hooked.__init__(self)
         Dialled.__init__(self, params, defaults)
 
@@ -141,21 +141,25 @@ class Optimizer(Hooked, Dialled):
         grads = [parameter.grad for parameter in self.parameters()]
         if current.trace is not None:  # nothing is computed now
             self.advance(grads)
-        elif self._is_known(grads) and _computed([*grads, self.found_inf]):
+            return loss
+        having = [grad is not None for grad in grads]
+        way = self._patterns.way(having) if self.replayed and config.fuse else Way.ONCE
+        if way is Way.AGAIN and not self._unreached.done:
+            way = Way.ONCE
+        if way is Way.ONCE or not _computed([*grads, self.found_inf]):
+            with self.all_or_nothing():  # gradients and update in one program
+                evaluate(self.advance(grads))
+        elif way is Way.AGAIN:
             with no_grad():
                 self._again(grads, self.found_inf)
-        else:  # gradients and update in one program
-            with self.all_or_nothing():
-                evaluate(self.advance(grads))
+        else:
+            self._turn = Apart
+            try:
+                with self.all_or_nothing():
+                    self.advance(grads)
+            finally:
+                self._turn = Turn
         return loss
-
-    def _is_known(self, grads: Grads) -> bool:
-        """Is this the step of parameters that stepped before?"""
-        having = [grad is not None for grad in grads]
-        if having not in self._stepped_with:
-            self._stepped_with = [*self._stepped_with[: MOST_REPLAYED - 1], having]
-            return False
-        return self.replayed and self._unreached.done and config.fuse
 
     @jit
     def _again(self, grads: Grads, found_inf: Tensor | None) -> None:
@@ -230,7 +234,8 @@ class Optimizer(Hooked, Dialled):
         with no_grad():
             owners = self._owners()
             found = iter([p.grad for p in self.parameters()] if grads is None else grads)
-            turns = [Turn(self, number, owners, found) for number in range(len(self.param_groups))]
+            numbers = range(len(self.param_groups))
+            turns = [self._turn(self, number, owners, found) for number in numbers]
             # All is recorded; what follows cannot fail, so a step happens whole or not at all.
             changed = [tensor for turn in turns for tensor in turn.commit()]
         self._guard()

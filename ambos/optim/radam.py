@@ -31,7 +31,7 @@ class RAdam(Optimizer):
     """
 
     replayed = True
-    dials = ("betas", "weight_decay")
+    dials = ("betas", "eps", "weight_decay")
 
     def __init__(
         self,
@@ -76,17 +76,18 @@ class RAdam(Optimizer):
         size, decay = lr / (1.0 - beta1**step), decay_of(group)
         # Adaptive: size * adaptive / (root + eps); before that: size / 1.
         share = where(tells, 1.0, 0.0)
-        return where(tells, size * adaptive, size), share, 1.0 - beta1, beta2, 1.0 - beta2, decay
+        size = where(tells, size * adaptive, size)
+        return size, share, 1.0 - beta1, beta2, 1.0 - beta2, group["eps"], decay
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        size, share, fresh1, beta2, fresh2, decay = factors
+        size, share, fresh1, beta2, fresh2, eps, decay = factors
         if group["weight_decay"] and group["decoupled_weight_decay"]:
             parameter = parameter * decay
         elif group["weight_decay"]:
             grad = penalized(grad, parameter, decay)
         first = state["exp_avg"] = drawn(state["exp_avg"], grad, fresh1)
         second = state["exp_avg_sq"] = squared(state["exp_avg_sq"], grad, beta2, fresh2)
-        scale = where(share > 0.0, second.sqrt() + group["eps"], 1.0)
+        scale = where(share > 0.0, second.sqrt() + eps, 1.0)
         return parameter - first * size / scale

@@ -31,7 +31,7 @@ class RMSprop(Optimizer):
     """
 
     replayed = True
-    dials = ("momentum", "weight_decay")
+    dials = ("alpha", "eps", "momentum", "weight_decay")
     limits = {"alpha": POSITIVE}
 
     def __init__(
@@ -70,19 +70,21 @@ class RMSprop(Optimizer):
         return ("square_avg", *velocity, *mean)
 
     def factors(self, group: Group, clock: Clock) -> Scalars:
-        return group["lr"], group["momentum"], group["weight_decay"]
+        alpha = group["alpha"]
+        numbers = group["eps"], group["momentum"], group["weight_decay"]
+        return group["lr"], alpha, 1.0 - alpha, *numbers
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        (lr, momentum, decay), alpha = factors, group["alpha"]
+        lr, alpha, fresh, eps, momentum, decay = factors
         if group["weight_decay"]:
             grad = penalized(grad, parameter, decay)
-        spread = state["square_avg"] = squared(state["square_avg"], grad, alpha, 1 - alpha)
+        spread = state["square_avg"] = squared(state["square_avg"], grad, alpha, fresh)
         if group["centered"]:
-            mean = state["grad_avg"] = drawn(state["grad_avg"], grad, 1 - alpha)
+            mean = state["grad_avg"] = drawn(state["grad_avg"], grad, fresh)
             spread = spread - mean * mean
-        step = grad / (spread.sqrt() + group["eps"])
+        step = grad / (spread.sqrt() + eps)
         if group["momentum"]:
             step = state["momentum_buffer"] = faded(state["momentum_buffer"] * momentum + step)
         return parameter - step * lr

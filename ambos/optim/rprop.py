@@ -7,6 +7,7 @@ from typing import Any
 
 from ambos.core.errors import ArgumentError
 from ambos.optim.averages import alike
+from ambos.optim.clock import Clock
 from ambos.optim.optimizer import Optimizer
 from ambos.optim.saved import State
 from ambos.optim.settings import Group, Scalars, rate_of, rates
@@ -35,6 +36,7 @@ class Rprop(Optimizer):
     """
 
     replayed = True
+    dials = ("etas", "step_sizes")
 
     def __init__(
         self,
@@ -75,12 +77,15 @@ class Rprop(Optimizer):
         lr = rate_of("Rprop", group["lr"])
         return alike(parameter, complex(lr, lr) if parameter.dtype.is_complex else lr)
 
+    def factors(self, group: Group, clock: Clock) -> Scalars:
+        return *group["etas"], *group["step_sizes"]
+
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        (down, up), (least, most) = group["etas"], group["step_sizes"]
+        down, up, least, most = factors
         agreed = grad * state["prev"]
         turn = where(agreed > 0, up, where(agreed < 0, down, 1.0))
-        size = state["step_size"] = (state["step_size"] * turn).clip(least, most)
+        size = state["step_size"] = (state["step_size"] * turn).maximum(least).minimum(most)
         grad = state["prev"] = where(agreed < 0, 0.0, grad)  # a turn: one step back to think
         return parameter - grad.sign() * size

@@ -36,6 +36,7 @@ class AdamWScheduleFree(Optimizer):
     """
 
     replayed = True
+    dials = ("betas", "eps", "weight_decay", "warmup_steps", "r", "weight_lr_power")
     limits = {"warmup_steps": POSITIVE, "r": POSITIVE, "weight_lr_power": POSITIVE}
 
     def __init__(
@@ -78,24 +79,24 @@ class AdamWScheduleFree(Optimizer):
 
     def factors(self, group: Group, clock: Clock) -> Scalars:
         (beta1, beta2), lr, step, held = group["betas"], group["lr"], clock.count, clock.shared
-        if group["warmup_steps"]:
-            lr = lr * (step / float(group["warmup_steps"])).minimum(1.0)
+        lr = lr * (step / group["warmup_steps"]).minimum(1.0)  # without any: min(inf, 1)
         largest = held["lr_max"] = held["lr_max"].maximum(lr)
         weight = step ** group["r"] * largest ** group["weight_lr_power"]
         total = held["weight_sum"] = held["weight_sum"] + weight
         share = where(total > 0.0, weight / where(total > 0.0, total, 1.0), 0.0)
         spread = 1.0 / (1.0 - beta2**step).sqrt()
-        return lr, lr * (1.0 - beta1 * (1.0 - share)), share, spread
+        size, numbers = lr * (1.0 - beta1 * (1.0 - share)), (group["eps"], group["weight_decay"])
+        return lr, size, share, spread, beta2, 1.0 - beta2, *numbers
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        lr, size, share, spread = factors
-        beta2, z = group["betas"][1], state["z"]
-        second = state["exp_avg_sq"] = squared(state["exp_avg_sq"], grad, beta2, 1 - beta2)
-        direction = grad / (second.sqrt() * spread + group["eps"])
+        lr, size, share, spread, beta2, fresh, eps, decay = factors
+        z = state["z"]
+        second = state["exp_avg_sq"] = squared(state["exp_avg_sq"], grad, beta2, fresh)
+        direction = grad / (second.sqrt() * spread + eps)
         if group["weight_decay"]:
-            direction = direction + parameter * group["weight_decay"]
+            direction = direction + parameter * decay
         state["z"] = z - direction * lr
         return parameter + (z - parameter) * share - direction * size
 

@@ -35,7 +35,7 @@ class SGD(Optimizer):
 
     replayed = True
     counts_steps = False
-    dials = ("momentum", "weight_decay")
+    dials = ("momentum", "dampening", "weight_decay")
 
     def __init__(
         self,
@@ -83,18 +83,18 @@ class SGD(Optimizer):
         return ("momentum_buffer",)
 
     def factors(self, group: Group, clock: Clock) -> Scalars:
-        return group["lr"], group["momentum"], group["weight_decay"]
+        return group["lr"], group["momentum"], 1.0 - group["dampening"], group["weight_decay"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        (lr, momentum, decay), dampening = factors, group["dampening"]
+        lr, momentum, fresh, decay = factors
         if group["weight_decay"]:
             grad = penalized(grad, parameter, decay)
         if group["momentum"]:
             before = state.get("momentum_buffer")
-            fresh = grad * (1 - dampening) if dampening else grad
-            velocity = grad if before is None else faded(before * momentum + fresh)
+            damped = grad * fresh if group["dampening"] else grad
+            velocity = grad if before is None else faded(before * momentum + damped)
             state["momentum_buffer"] = velocity
             grad = grad + velocity * momentum if group["nesterov"] else velocity
         return parameter - grad * lr

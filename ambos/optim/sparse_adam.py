@@ -34,7 +34,7 @@ class SparseAdam(Optimizer):
     """
 
     replayed = True
-    dials = ("betas",)
+    dials = ("betas", "eps")
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class SparseAdam(Optimizer):
     def factors(self, group: Group, clock: Clock) -> Scalars:
         (beta1, beta2), lr = group["betas"], group["lr"]
         size = lr * (1.0 - beta2**clock.count).sqrt() / (1.0 - beta1**clock.count)
-        return size, 1.0 - beta1, beta2, 1.0 - beta2
+        return size, 1.0 - beta1, beta2, 1.0 - beta2, group["eps"]
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        size, fresh1, beta2, fresh2 = factors
+        size, fresh1, beta2, fresh2, eps = factors
         axes = tuple(range(1, grad.ndim))
         touched = (grad != 0).any(axes, keepdims=True) if axes else grad != 0
         before = state["exp_avg"], state["exp_avg_sq"]
@@ -70,4 +70,4 @@ class SparseAdam(Optimizer):
         second = squared(before[1], grad, beta2, fresh2)
         for name, new, old in zip(("exp_avg", "exp_avg_sq"), (first, second), before, strict=True):
             state[name] = where(touched, new, old)
-        return where(touched, parameter - first * size / (second.sqrt() + group["eps"]), parameter)
+        return where(touched, parameter - first * size / (second.sqrt() + eps), parameter)

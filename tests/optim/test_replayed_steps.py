@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import inspect
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 import ambos as am
 from ambos import nn, optim
 from ambos.core.errors import AmbosError
+from ambos.tensor.realize import planning
 from ambos.tensor.resting import peek
 from tests.optim.test_rules import DESCENDING, TORCHS
 
@@ -306,60 +308,81 @@ def test_a_scaler_guards_every_step(rule: type[Any], bad: int) -> None:
     assert weight.tolist() == peer.tolist()
 
 
-@pytest.mark.parametrize("rule", [rule for rule in DESCENDING if rule is not optim.SparseAdam])
-def test_a_decay_that_is_scheduled_records_nothing(rule: type[Any]) -> None:
+NOT_ZERO = {"weight_decay": 0.1, "momentum": 0.9, "dampening": 0.3, "lr_decay": 0.1,
+            "warmup_steps": 5, "t0": 2.0}  # fmt: skip
+FIXED = ("initial_accumulator_value", "ns_coefficients", "ns_steps")
+ORTHOGONAL = {"Muon": ("eps",), "Adafactor": ("eps",)}  # may be None; rounded
+
+
+@pytest.mark.parametrize("rule", DESCENDING)
+def test_numbers_that_are_scheduled_record_nothing(rule: type[Any]) -> None:
     weight = am.tensor(VALUES[0], requires_grad=True)
     peer = torch.tensor(VALUES[0], requires_grad=True)
-    optimizer = rule([weight], lr=0.01)
-    if "weight_decay" not in optimizer.defaults or rule is optim.AdamWScheduleFree:
-        return
-    theirs = getattr(torch.optim, rule.__name__)([peer], lr=0.01) if rule in PEERED else None
+    known = inspect.signature(rule.__init__).parameters
+    settings = {"lr": 0.01, **{key: NOT_ZERO[key] for key in NOT_ZERO if key in known}}
+    optimizer = rule([weight], **settings)
+    theirs = getattr(torch.optim, rule.__name__)([peer], **settings) if rule in PEERED else None
     recorded = []
     advance = optimizer.advance
     optimizer.advance = lambda grads=None: recorded.append(1) or advance(grads)
     weight.grad, peer.grad = am.tensor(GRADS[0][0]), torch.tensor(GRADS[0][0])
-    for number in range(5):
-        optimizer.param_groups[0]["weight_decay"] = 0.1 + 0.2 * number
+    apart = (*FIXED, *ORTHOGONAL.get(rule.__name__, ()))
+    first = {key: value for key, value in optimizer.defaults.items()
+             if type(value) in (int, float, tuple) and key not in apart}  # fmt: skip
+    assert {*first} == {"lr", *rule.dials}
+    for number in range(6):
+        share = 1 - 0.02 * number
+        turned = {key: tuple(one * share for one in value) if isinstance(value, tuple)
+                  else value * share for key, value in first.items()}  # fmt: skip
+        optimizer.param_groups[0].update(turned)
         optimizer.step()
         if theirs is not None:
-            theirs.param_groups[0]["weight_decay"] = 0.1 + 0.2 * number
+            theirs.param_groups[0].update(turned)
             theirs.step()
             np.testing.assert_allclose(weight.tolist(), peer.tolist(), rtol=2e-5, atol=2e-6)
     assert len(recorded) == 2
-    optimizer.param_groups[0]["weight_decay"] = 0.0
-    optimizer.step()
-    assert len(recorded) == 3
-
-
-def test_a_rule_that_reads_a_decay_itself_sees_it_change() -> None:
-    class Own(optim.SGD):
-        def update(
-            self, parameter: am.Tensor, grad: am.Tensor, state: Any, group: Any, factors: Any
-        ) -> am.Tensor:
-            return parameter - grad * group["weight_decay"] * group["momentum"]
-
-    weight = am.tensor([0.0], requires_grad=True)
-    optimizer = Own([weight], lr=1.0, momentum=1.0)
-    step = am.jit(lambda: optimizer.step())
-    weight.grad, total = am.ones(1), 0.0
-    for number in range(1, 5):
-        optimizer.param_groups[0].update(weight_decay=float(number), momentum=number / 4)
-        step()
-        total += number * number / 4
-        assert weight.item() == -total
-
-
-def test_a_setting_that_is_new_in_a_group_is_seen() -> None:
-    weight = am.tensor(VALUES[0], requires_grad=True)
-    optimizer = optim.Muon([weight], lr=0.1)
-    weight.grad = am.tensor(GRADS[0][0])
-    for _ in range(3):
+    zero = next((key for key in rule.dials if key in ("weight_decay", "momentum")), None)
+    if zero is not None:  # what does without, has another graph
+        optimizer.param_groups[0][zero] = 0.0
         optimizer.step()
-    peer = copy.deepcopy(optimizer)
-    peer.__class__ = plain(optim.Muon)
-    (theirs,) = peer.param_groups[0]["params"]
-    theirs.grad = weight.grad
-    for one in (optimizer, peer):
-        one.param_groups[0]["maximize"] = True
-        one.step()
-    assert weight.tolist() == theirs.tolist()
+        assert len(recorded) == 3
+
+
+def test_other_parameters_at_every_step_compile_little() -> None:
+    """As with experts that few examples are sent to: bits are those of steps recorded one by one,
+    numbers PyTorch's, and there is no end of sets but one of programs."""
+    shapes = [(4, 6), (6,)] * 4
+    stream = np.random.RandomState(7)
+    values = [stream.randn(*shape).astype(np.float32) for shape in shapes]
+
+    def play(make: Callable[[list[Any]], Any], leaf: Callable[[Any], Any]) -> tuple[Any, Any]:
+        weights = [leaf(value) for value in values]
+        optimizer, stream = make(weights), np.random.RandomState(8)
+        for number in range(18):
+            if number == 9:
+                planned.append(planning.programs)
+            having = np.repeat(stream.rand(4) < 0.6, 2)
+            for weight, value, has in zip(weights, values, having, strict=True):
+                weight.grad = leaf(value * number).detach() if has else None
+            if any(having):
+                optimizer.step()
+        return weights, optimizer.state
+
+    planned: list[int] = []
+    for name, settings in {
+        "NAdam": {"lr": 0.1, "weight_decay": 0.1},
+        "SGD": {"lr": 0.1, "momentum": 0.9, "dampening": 0.5},
+    }.items():
+        rule = getattr(optim, name)
+        leaf = lambda value: am.tensor(value, requires_grad=True)
+        found, states = play(lambda weights: rule(weights, **settings), leaf)
+        assert planning.programs == planned[-1]  # in the second half
+        expected, others = play(lambda weights: plain(rule)(weights, **settings), leaf)
+        theirs, peers = play(lambda weights: getattr(torch.optim, name)(weights, **settings),
+                             lambda value: torch.tensor(value, requires_grad=True))  # fmt: skip
+        for ours, plainly, torchs in zip(found, expected, theirs, strict=True):
+            assert ours.numpy().tobytes() == plainly.numpy().tobytes()
+            np.testing.assert_allclose(ours.numpy(), torchs.detach(), rtol=2e-5, atol=2e-6)
+            if name != "SGD":
+                steps = [float(one["step"]) for one in (states[ours], others[plainly])]
+                assert steps == [float(peers[torchs]["step"])] * 2
