@@ -348,7 +348,14 @@ def test_numbers_that_are_scheduled_record_nothing(rule: type[Any]) -> None:
         assert len(recorded) == 3
 
 
-def test_other_parameters_at_every_step_compile_little() -> None:
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("NAdam", {"lr": 0.1, "weight_decay": 0.1}),
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
+    ],
+)
+def test_other_parameters_at_every_step_compile_little(name: str, settings: dict[str, Any]) -> None:
     """As with experts that few examples are sent to: bits are those of steps recorded one by one,
     numbers PyTorch's, and there is no end of sets but one of programs."""
     shapes = [(4, 6), (6,)] * 4
@@ -369,20 +376,16 @@ def test_other_parameters_at_every_step_compile_little() -> None:
         return weights, optimizer.state
 
     planned: list[int] = []
-    for name, settings in {
-        "NAdam": {"lr": 0.1, "weight_decay": 0.1},
-        "SGD": {"lr": 0.1, "momentum": 0.9, "dampening": 0.5},
-    }.items():
-        rule = getattr(optim, name)
-        leaf = lambda value: am.tensor(value, requires_grad=True)
-        found, states = play(lambda weights: rule(weights, **settings), leaf)
-        assert planning.programs == planned[-1]  # in the second half
-        expected, others = play(lambda weights: plain(rule)(weights, **settings), leaf)
-        theirs, peers = play(lambda weights: getattr(torch.optim, name)(weights, **settings),
-                             lambda value: torch.tensor(value, requires_grad=True))  # fmt: skip
-        for ours, plainly, torchs in zip(found, expected, theirs, strict=True):
-            assert ours.numpy().tobytes() == plainly.numpy().tobytes()
-            np.testing.assert_allclose(ours.numpy(), torchs.detach(), rtol=2e-5, atol=2e-6)
-            if name != "SGD":
-                steps = [float(one["step"]) for one in (states[ours], others[plainly])]
-                assert steps == [float(peers[torchs]["step"])] * 2
+    rule = getattr(optim, name)
+    leaf = lambda value: am.tensor(value, requires_grad=True)
+    found, states = play(lambda weights: rule(weights, **settings), leaf)
+    assert planning.programs == planned[-1]  # in the second half
+    expected, others = play(lambda weights: plain(rule)(weights, **settings), leaf)
+    theirs, peers = play(lambda weights: getattr(torch.optim, name)(weights, **settings),
+                         lambda value: torch.tensor(value, requires_grad=True))  # fmt: skip
+    for ours, plainly, torchs in zip(found, expected, theirs, strict=True):
+        assert ours.numpy().tobytes() == plainly.numpy().tobytes()
+        np.testing.assert_allclose(ours.numpy(), torchs.detach(), rtol=2e-5, atol=2e-6)
+        if name != "SGD":
+            steps = [float(one["step"]) for one in (states[ours], others[plainly])]
+            assert steps == [float(peers[torchs]["step"])] * 2
