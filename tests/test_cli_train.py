@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import ambos as am
 from ambos import cli
+from ambos.cli.lines import lines_of
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = """\
@@ -47,7 +49,41 @@ MISTAKES = [
     ("epochs = 2", "precision = 'bfloat61'", ["line 3:", "Did you mean 'bfloat16'"]),
     ('"cross_entropy"', '"cross_entrpy"', ["line 1:", "Did you mean 'cross_entropy'"]),
     ('loss = "cross_entropy"', "", ["no loss"]),
-    ('["accuracy"]', '["acuracy"]', ["line 2:", "Did you mean 'accuracy'"]),
+    ('["accuracy"]', '["acuracy"]', ["line 2, [metrics]", "Did you mean 'accuracy'"]),
+    (
+        '["accuracy"]',
+        "['accuracy',\n{name = 'f1', averag = 'macro'}]",
+        ["line 3, [metrics]", "unknown key 'averag'", "Did you mean 'average'"],
+    ),
+    (
+        '["accuracy"]',
+        "[ # ]\n{name = 'f1', average = 'makro'}]",
+        ["line 3, [metrics]", "Did you mean 'macro'"],
+    ),
+    ('["accuracy"]', "[\n{nam = 'f1'}]", ["line 3, [metrics]", "Did you mean 'name'"]),
+    (
+        "hidden_channels = [5, 3]",
+        "hidden_channels = [5,\n 'x']",
+        ["line 9, [model]", "need a list (an integer each)"],
+    ),
+    (
+        "hidden_channels = [5, 3]",
+        "hidden_channels = [5, 3]\ndropot = 0.1",
+        ["line 10, [model]", "Did you mean 'dropout'"],
+    ),
+    ('[[callbacks]]\nname = "Timer"', "[[calbacks]]", ["line 19:", "Did you mean 'callbacks'"]),
+    (
+        "[optimizer]",
+        "[schedule]\nname = 'StepLR'\nstep_siz = 3\n[optimizer]",
+        ["line 17, [schedule]", "Did you mean 'step_size'"],
+    ),
+    (
+        "[optimizer]",
+        "[schedule]\nname = 'StepLR'\noptimizer = 3\n[optimizer]",
+        ["line 17, [schedule]", "known: step_size, gamma"],
+    ),
+    ('monitor = "loss"', 'monitor = "los"', ["line 24, [callbacks]", "Did you mean 'loss'"]),
+    ('name = "iris"', 'npz = "my.toml"', ["line 12, [data]", "is no .npz file"]),
     ('["accuracy"]', '"accuracy"', ["line 2:", "need a list"]),
     ('"mlp"', '"mpl"', ["line 7, [model]", "unknown model 'mpl'", "Did you mean 'mlp'"]),
     ('"mlp"', '"nowhere:net"', ["line 7, [model]", "no module 'nowhere'"]),
@@ -80,6 +116,48 @@ def test_mistakes_are_told_with_their_line(right, wrong, told, tmp_path, monkeyp
     from ambos.cli.runs import fresh
 
     fresh(Path("my.toml"), None, None)
+
+
+HARD = """\
+# x = 0
+a . b = 2  # c = 2
+"q.k" = [ 3, '#', "]\\"", # z = 3
+  4, { n = 4, m = [ { o = 4 },
+    { o = 5 } ] } ]
+s = \"\"\"
+[no]
+x = 8\"\"\"
+[ d . e ]
+t = '''
+u = 11'''
+[[f]]
+g = 1979-05-27 07:32:00
+[f.h]
+i = { j = 15, k = { l = "}" } }
+[[f.p]]
+[[f]]
+g = true
+[[f.p]]
+[[f.p]]
+q=21"""
+
+
+def test_each_key_of_a_file_has_its_line():
+    lines = lines_of(HARD)
+    for place, value in list(flat(tomllib.loads(HARD)))[1:]:
+        assert place in lines
+        if type(value) is int:
+            assert lines[place] == value
+    lists = [("f", 1, "g"), ("f", 1, "p", 1), ("f", 0, "h", "i", "k", "l"), ("d", "e", "t")]
+    assert [lines[place] for place in lists] == [18, 20, 15, 10]
+    assert not [place for place in lines if place[-1] in ("x", "c", "z", "u", "no")]
+
+
+def flat(value, place=()):
+    yield place, value
+    inner = value.items() if isinstance(value, dict) else ()
+    for key, one in enumerate(value) if isinstance(value, list) else inner:
+        yield from flat(one, (*place, key))
 
 
 def test_a_training_from_beginning_to_end(tmp_path, monkeypatch, capsys):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ambos.cli.lines import Place, lines_of
 from ambos.core.errors import AmbosError, ArgumentError, FormatError, suggest
-
-Place = tuple[str | int, ...]  # ("callbacks", 1, "patience")
-HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
-KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 
 class Rule(NamedTuple):
@@ -123,10 +119,14 @@ class Config:
         if isinstance(value, str):
             return value, {}
         settings = dict(value)
-        name = settings.pop("name", None)
+        if "name" not in settings:
+            near = [key for key in settings if suggest(key, ["name"])]
+            if near:
+                raise self.unknown((*place, near[0]), near[0], ["name"])
+            raise self.wrong(place, "no name; need name = ...")
+        name = settings.pop("name")
         if not isinstance(name, str):
-            near = suggest("name", settings) if name is None else ""
-            raise self.wrong((*place, "name"), f"name is {name!r}; need {TEXT.need}{near}")
+            raise self.wrong((*place, "name"), f"name is {name!r}; need {TEXT.need}")
         return name, settings
 
     def file(self, place: Place, text: str) -> Path:
@@ -138,31 +138,3 @@ class Config:
         if not found.exists():
             raise self.wrong(place, f"there is no {str(found)!r}; need a file or folder that is")
         return found
-
-
-def lines_of(text: str) -> dict[Place, int]:
-    r"""The line in which each section and key stands, counted from 1.
-
-    Example:
-        >>> lines_of("loss = 'mse'\n[[callbacks]]\nname = 'Timer'")
-        {('loss',): 1, ('callbacks', 0): 2, ('callbacks', 0, 'name'): 3}
-    """
-    found: dict[Place, int] = {}
-    section: Place = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        header, key = HEADER.match(line), KEY.match(line)
-        if header:
-            section = _parts(header[2])
-            if header[1] == "[[":
-                count = 0
-                while (*section, count) in found:
-                    count += 1
-                section = (*section, count)
-            found.setdefault(section, number)
-        elif key:
-            found.setdefault((*section, *_parts(key[1])), number)
-    return found
-
-
-def _parts(dotted: str) -> Place:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ambos.cli.config import Config
-from ambos.cli.making import chosen, imported, made
+from ambos.cli.lines import Place
+from ambos.cli.making import at_fault, chosen, imported, made
 from ambos.cli.sources import Examples, examples_of
 from ambos.core.errors import ArgumentError, FormatError
 from ambos.core.version import __version__
@@ -126,7 +127,7 @@ class Run:
         return made(self.config, place, rule, settings, optimizer)
 
     def _metric(self, number: int, given: Any) -> Any:
-        from ambos.train import metrics
+        from ambos.train.metrics import names
 
         place = ("metrics", number)
         name, settings = self.config.named(place, given)
@@ -134,11 +135,14 @@ class Run:
             found = imported(self.config, place, name)
             is_class = isinstance(found, type)
             return made(self.config, place, found, settings) if is_class else found
-        try:
-            found = metrics.by_name(name, **settings)
-            return found if settings else name  # which files of models can hold
-        except (ArgumentError, TypeError, LookupError) as error:
-            raise self.config.wrong(("metrics",), error) from error
+        known = [*sorted(names.NAMES), *names.CLASSES, *names.ALIASES]
+        make = chosen(self.config, place, "metric", name, known, names.maker)
+        found = made(self.config, place, make, settings)
+        return found if settings else name  # which files of models can hold
+
+    def _named_callbacks(self) -> dict[Place, tuple[str, dict[str, Any]]]:
+        places = {("callbacks", n): one for n, one in enumerate(self.config.get("callbacks", []))}
+        return {place: self.config.named(place, given) for place, given in places.items()}
 
     def callbacks(self) -> list[Any]:
         """Those of the file, and the one that writes `history.csv`."""
@@ -146,9 +150,7 @@ class Run:
         from ambos.viz import callbacks
 
         found = []
-        for number, given in enumerate(self.config.get("callbacks", [])):
-            place = ("callbacks", number)
-            name, settings = self.config.named(place, given)
+        for place, (name, settings) in self._named_callbacks().items():
             for key in PLACES:
                 if isinstance(settings.get(key), str):
                     settings[key] = str(self.folder / settings[key])
@@ -201,6 +203,9 @@ class Run:
             for key in arguments:
                 if error.message.startswith(f"fit: {key} "):
                     raise config.wrong((key,), error) from error
+            for place, (name, settings) in self._named_callbacks().items():
+                if error.message.startswith(f"{name.rpartition(':')[2]}: "):
+                    raise config.wrong(at_fault(place, settings, error.message), error) from error
             raise
         model.save(self.folder / WEIGHTS, include_optimizer=False)
         return history

@@ -63,7 +63,11 @@ def examples_of(config: Config) -> Examples:
     path = config.file(("data", kind), table[kind])
     if kind == "images":
         return _images(config, path, table)
-    found = _arrays(config, path, table) if kind == "npz" else _table(config, path, table)
+    try:
+        found = _arrays(config, path, table) if kind == "npz" else _table(config, path, table)
+    except FormatError as error:
+        at_fault = "test" if str(table.get("test")) in error.message else kind
+        raise config.wrong(("data", at_fault), error) from error
     if "test_fraction" in table:
         if found.test is not None:
             raise config.wrong(
@@ -148,7 +152,10 @@ def npz(path: Path) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
     except (ValueError, OSError, EOFError, TypeError, AttributeError) as error:
-        raise FormatError(f"{path} is no .npz file of numbers: {error}") from error
+        problem = "it is no archive of arrays" if "pickle" in str(error) else error
+        raise FormatError(
+            f"{path} is no .npz file of numbers: {problem}; need one that np.savez wrote"
+        ) from error
 
 
 def columns(path: Path, parquet: bool) -> dict[str, Any]:

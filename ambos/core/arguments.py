@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, TypeVar
 
 from ambos.core.errors import ArgumentError, UnknownNameError, named, suggest, user_line
-from ambos.core.misuse import MISUSE, explained
+from ambos.core.misuse import MISUSE, construction, explained
 
 Called = TypeVar("Called", bound=Callable[..., Any])
 
@@ -47,12 +48,15 @@ class Checked(type):
     A class may define `advice(args, kwargs) -> str`, a hint added to the message.
     """
 
+    @property
+    def __signature__(cls) -> inspect.Signature:  # or `help` would show that of `__call__` below
+        return construction(cls)
+
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
         except MISUSE as error:
-            construct = functools.partial(cls.__init__, None)  # type: ignore[misc]
-            problem = explained(cls.__name__, construct, args, kwargs, error)
+            problem = explained(cls.__name__, cls, args, kwargs, error)
             if problem is None:
                 raise
             advice = getattr(cls, "advice", None)

@@ -7,6 +7,7 @@ called, what it was given, what it takes, and their line; the first complaint is
 from __future__ import annotations
 
 import inspect
+import re
 import reprlib
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from ambos.core.errors import (
 MISUSE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, BufferError,
           MemoryError)  # fmt: skip
 Failure = TypeVar("Failure", bound=BaseException)
+UNEXPECTED = re.compile(r"got an unexpected keyword argument '(\w+)'")
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
@@ -43,6 +45,8 @@ def explained(
         return None
     found = misfit(name, function, args, kwargs)
     found_here = found is not None
+    if found is None:
+        found = _unknown(name, function, kwargs, cause)
     if found is None:
         kind: type[AmbosError] = ArgumentError
         if isinstance(cause, TypeError | AttributeError):
@@ -73,19 +77,63 @@ def misfit(
     try:
         signature.bind(*args, **kwargs)
     except TypeError as problem:
-        known = [
-            p.name
-            for p in signature.parameters.values()
-            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"
-        ]
+        known = _known(signature)
         for keyword in kwargs:
             if keyword not in known:
-                return UnknownNameError(
-                    f"{name}: unknown keyword {keyword!r}; known: {', '.join(known) or 'none'}"
-                    f"{suggest(keyword, known)}"
-                )
+                return _unknown_keyword(name, keyword, known)
         return ArgumentTypeError(f"{name}: {problem}; need {name}({', '.join(known)})")
     return None
+
+
+def construction(kind: type) -> inspect.Signature:
+    """What a class is made with. Where its constructor hands `**settings` on, that has the names of
+    the next one too.
+
+    Example:
+        >>> class Shape:
+        ...     def __init__(self, colour, size=1): ...
+        >>> class Circle(Shape):
+        ...     def __init__(self, radius, **settings): ...
+        >>> construction(Circle)
+        <Signature (radius, *, colour, size=1, **settings)>
+    """
+    found: dict[str, inspect.Parameter] = {}
+    takes_places = True
+    for base in kind.__mro__:
+        if base is object or "__init__" not in vars(base):
+            continue
+        own = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+        for one in own:
+            if not takes_places and one.kind is one.POSITIONAL_OR_KEYWORD:
+                one = one.replace(kind=one.KEYWORD_ONLY)
+            found.setdefault("**" if one.kind is one.VAR_KEYWORD else one.name, one)
+        kinds = {one.kind for one in own}
+        takes_places = takes_places and inspect.Parameter.VAR_POSITIONAL in kinds
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            break
+    return inspect.Signature(sorted(found.values(), key=lambda one: one.kind))
+
+
+def _known(signature: inspect.Signature) -> list[str]:
+    named = signature.parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in named if p.kind in kinds and p.name != "self"]
+
+
+def _unknown_keyword(name: str, keyword: str, known: Sequence[str]) -> AmbosError:
+    return UnknownNameError(f"{name}: unknown keyword {keyword!r}; known: "
+                            f"{', '.join(known) or 'none'}{suggest(keyword, known)}")  # fmt: skip
+
+
+def _unknown(
+    name: str, function: Callable[..., Any], kwargs: Mapping[str, Any], cause: BaseException
+) -> AmbosError | None:
+    """The error for a keyword that `**kwargs` let through, and that nobody behind it took."""
+    refused = UNEXPECTED.search(str(cause)) if isinstance(cause, TypeError) else None
+    known = _known(inspect.signature(function))
+    if refused is None or refused[1] not in kwargs or refused[1] in known or not known:
+        return None
+    return _unknown_keyword(name, refused[1], known)
 
 
 def _passes_user(trace: TracebackType | None) -> bool:

@@ -149,7 +149,17 @@ class Specificity(Rate):
         return others - (sums["predicted"] - sums["hits"]), others
 
 
-class FBetaScore(Rate):
+class FMeasure(Rate):
+    """A harmonic mean of precision and recall, recall counting `beta` times."""
+
+    beta = 1.0
+
+    def parts(self, sums: Numbers) -> tuple[Column, Column]:
+        square = self.beta**2
+        return (1 + square) * sums["hits"], square * sums["actual"] + sums["predicted"]
+
+
+class FBetaScore(FMeasure):
     """The harmonic mean of precision and recall, recall counting `beta` times. For the other
     settings see `Rate`.
 
@@ -168,12 +178,8 @@ class FBetaScore(Rate):
         if not self.beta > 0:
             raise ArgumentError(f"{type(self).__name__}: beta is {beta!r}; need a positive number")
 
-    def parts(self, sums: Numbers) -> tuple[Column, Column]:
-        square = self.beta**2
-        return (1 + square) * sums["hits"], square * sums["actual"] + sums["predicted"]
 
-
-class F1Score(FBetaScore):
+class F1Score(FMeasure):
     """The harmonic mean of precision and recall. Settings: see `Rate`.
 
     Example:
@@ -182,9 +188,6 @@ class F1Score(FBetaScore):
         >>> round(score.compute(), 4)
         0.6667
     """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(1.0, *args, **kwargs)
 
 
 class Dice(F1Score):

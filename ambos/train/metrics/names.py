@@ -15,7 +15,17 @@ from ambos.train.metrics import accuracy, confusion, counts, curves, likelihood,
 from ambos.train.metrics.base import Metric, snake
 
 ROOMS = (accuracy, confusion, counts, curves, likelihood, plain, regression)
-BASES = {"Counts", "Rate", "Ranking", "Area", "Regression", "MeanOf", "Moments", "Averaged"}
+BASES = {
+    "Counts",
+    "Rate",
+    "FMeasure",
+    "Ranking",
+    "Area",
+    "Regression",
+    "MeanOf",
+    "Moments",
+    "Averaged",
+}
 CLASSES: dict[str, type[Metric]] = {
     name: found
     for room in ROOMS
@@ -73,12 +83,24 @@ def by_name(name: str, **settings: Any) -> Metric:
         >>> by_name("f1", average="micro").name
         'f1'
     """
+    return maker(name)(**settings)
+
+
+def maker(name: Any) -> Maker:
+    """What makes the metric of a name.
+
+    Errors: ArgumentError for an unknown name, with the nearest.
+
+    Example:
+        >>> maker("F1")
+        <class 'ambos.train.metrics.counts.F1Score'>
+    """
     if isinstance(name, str):
         found = CLASSES.get(ALIASES.get(name, name))
         if found is not None:
-            return found(**settings)
+            return found
         if name in NAMES:
-            return NAMES[name](**{"name": name, **settings})
+            return partial(NAMES[name], name=name)
     known = sorted(NAMES)
     raise ArgumentError(
         f"metrics: unknown metric {name!r}; known: {', '.join(known)}"
