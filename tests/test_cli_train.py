@@ -1,6 +1,7 @@
 """`ambos train` and its like: files, their mistakes, and one training from beginning to end."""
 
 import csv
+import signal
 import subprocess
 import sys
 import tomllib
@@ -11,7 +12,9 @@ import pytest
 
 import ambos as am
 from ambos import cli
+from ambos.cli import inputs
 from ambos.cli.lines import lines_of
+from ambos.cli.runs import Run, fresh
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = """\
@@ -113,8 +116,6 @@ def test_mistakes_are_told_with_their_line(right, wrong, told, tmp_path, monkeyp
     assert message.startswith("ambos: my.toml")
     assert [part for part in told if part not in message] == [], message
     Path("my.toml").write_text(SMALL)  # and nothing is in the way of the next attempt
-    from ambos.cli.runs import fresh
-
     fresh(Path("my.toml"), None, None)
 
 
@@ -199,7 +200,69 @@ def test_a_training_from_beginning_to_end(tmp_path, monkeypatch, capsys):
     assert "(test data)" in shown
 
 
+STOP = """
+import os
+import signal
+from pathlib import Path
+
+from ambos import callbacks
+
+
+class Stop(callbacks.Callback):
+    def __init__(self, how, after):
+        self.how, self.left = how, after
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0 and not Path("stopped").exists():
+            Path("stopped").touch()
+            os.kill(os.getpid(), getattr(signal, self.how))
+"""
+
+
+def test_ctrl_c_and_kill_cost_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("stopping.py").write_text(STOP)
+    text = SMALL.replace("epochs = 2", "epochs = 3")
+    text = text.replace('"Timer"', "'stopping:Stop'\nhow = 'SIGKILL'\nafter = 6")
+    Path("kill.toml").write_text(text)
+    Path("stop.toml").write_text(text.replace("SIGKILL", "SIGINT"))
+    left = subprocess.run([sys.executable, "-m", "ambos.cli", "train", "kill.toml", "--quiet"],
+                          timeout=60, check=False)  # fmt: skip
+    assert left.returncode == -signal.SIGKILL
+    assert cli.main(["resume", "runs/kill", "--quiet"]) == 0
+    capsys.readouterr()
+
+    assert cli.main(["train", "stop.toml", "--output", "whole", "--quiet"]) == 0  # "stopped" is
+    Path("stopped").unlink()
+    assert cli.main(["train", "stop.toml", "--quiet"]) == 130
+    assert "`ambos resume runs/stop` goes on" in capsys.readouterr().out
+    assert cli.main(["resume", "runs/stop", "--quiet"]) == 0
+    for run in ("runs/kill", "runs/stop"):
+        assert Path(run, "history.csv").read_text() == Path("whole/history.csv").read_text()
+        for name, value in am.load("whole/model.safetensors").items():
+            found = am.load(Path(run, "model.safetensors"))[name]
+            np.testing.assert_array_equal(found.numpy(), value.numpy())
+    capsys.readouterr()
+    assert cli.main(["resume", "whole", "--quiet"]) == 0
+    assert "nothing was left to train; `ambos resume whole --epochs 6`" in capsys.readouterr().out
+    sys.modules.pop("stopping")
+
+
+def test_ctrl_c_before_anything(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("early.py").write_text("def net():\n    raise KeyboardInterrupt\n")
+    Path("early.toml").write_text(SMALL.replace('"mlp"', '"early:net" #').replace("in_ch", "#")
+                                  .replace("hidden", "#"))  # fmt: skip
+    assert cli.main(["train", "early.toml"]) == 130
+    assert capsys.readouterr().err == "ambos: train was interrupted\n"
+    sys.modules.pop("early")
+
+
 def test_tables_with_named_classes(tmp_path, monkeypatch, capsys):
+    from pyarrow import csv as csv_of_arrow
+    from pyarrow import parquet
+
     monkeypatch.chdir(tmp_path)
     rows = ["long,wide,kind"] + [f"{n % 2 * 4 - 2},{n % 3},{'ab'[n % 2]}" for n in range(24)]
     Path("table.csv").write_text("\n".join(rows))
@@ -212,6 +275,38 @@ def test_tables_with_named_classes(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert cli.main(["predict", "runs/t", "--input", "new.csv", "--classes"]) == 0
     assert capsys.readouterr().out.split() == ["b", "a"]
+    monkeypatch.setattr(inputs, "ROWS", 4)  # rows are read and computed four at a time
+    Path("table.csv").rename("away.csv")  # what the columns are called is known without it
+    Path("many.csv").write_text("\ufeff" + "\n".join(rows) + "\n\n")
+    parquet.write_table(csv_of_arrow.read_csv("away.csv"), "many.parquet")
+    for one in ("csv", "parquet"):
+        assert (
+            cli.main(["predict", "runs/t", "--input", f"many.{one}", "--output", f"{one}.npy"]) == 0
+        )
+        assert "24 rows" in capsys.readouterr().err
+    found = np.load("csv.npy")
+    assert (found.shape, found.dtype) == ((24, 2), np.float32)
+    np.testing.assert_array_equal(found, np.load("parquet.npy"))
+    long, wide = (np.array([float(row.split(",")[n]) for row in rows[1:]]) for n in (0, 1))
+    weights = am.load("runs/t/model.safetensors")
+    expected = np.stack([long, wide], 1) @ weights["0.weight"].numpy().T + weights["0.bias"].numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    for broken, told in (
+        ("1,2,a,4", "line 26: 4 cells; need 3"),
+        ("1,x,a", "line 26: column 'wide' is 'x'; need a number"),
+        ("1,,a", "line 26: column 'wide' is ''; need a number"),
+    ):
+        Path("bad.csv").write_text("\n".join([*rows, broken]))
+        pieces = inputs.pieces_of(Path("bad.csv"), Run.opened(Path("runs/t")))
+        # of the file no more is read than is needed
+        assert [len(next(pieces).x) for _ in range(6)] == [4] * 6
+        assert cli.main(["predict", "runs/t", "--input", "bad.csv", "--output", "bad.npy"]) == 1
+        assert told in capsys.readouterr().err
+        assert not list(Path().glob("bad.npy*"))
+    Path("away.csv").rename("table.csv")
+    Path("new.csv").write_text("wide,long,kind\n")
+    assert cli.main(["predict", "runs/t", "--input", "new.csv"]) == 1
+    assert "has no rows" in capsys.readouterr().err
     Path("new.csv").write_text("wide,lng\n1,2\n")
     assert cli.main(["predict", "runs/t", "--input", "new.csv"]) == 1
     assert "no column 'long'" in capsys.readouterr().err
@@ -243,6 +338,19 @@ def test_arrays_and_folders_of_images(tmp_path, monkeypatch, capsys):
     assert cli.main(["train", "i.toml", "--quiet"]) == 0
     assert cli.main(["evaluate", "runs/i"]) == 0
     assert "no test part" in capsys.readouterr().out
+    assert cli.main(["predict", "runs/i", "--input", "all"]) == 0
+    scores = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert [row[0] for row in scores] == sorted(map(str, Path("all").rglob("*.png")))
+    one = [f"predict runs/i --classes --input {place}".split() for place in ("all/dark/0.png", "x")]
+    assert cli.main(one[0]) == 0
+    likeliest = "dark" if float(scores[0][1]) > float(scores[0][2]) else "light"
+    assert capsys.readouterr().out == f"all/dark/0.png,{likeliest}\n"
+    Path("x").mkdir()
+    assert cli.main(one[1]) == 1
+    assert "there are no images in 'x'" in capsys.readouterr().err
+    Path("x/broken.jpg").write_bytes(Path("all/dark/0.png").read_bytes()[:60])
+    assert cli.main(one[1]) == 1
+    assert "x/broken.jpg cannot be read" in capsys.readouterr().err
     np.savez("a.npz", x=np.eye(8), y=np.arange(8) % 2, x_test=np.eye(8)[:2], y_test=[0, 1])
     Path("n.toml").write_text(head + "inputs = 8\n[data]\nnpz = 'a.npz'\n")
     assert cli.main(["train", "n.toml", "--quiet"]) == 0
@@ -252,6 +360,24 @@ def test_arrays_and_folders_of_images(tmp_path, monkeypatch, capsys):
     assert cli.main(["train", "n.toml", "--quiet", "--output", "new"]) == 1
     assert "line 4, [model]: no inputs; need it for net" in capsys.readouterr().err
     sys.modules.pop("mine")
+
+
+def test_files_and_folders_that_are_not_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("flowers.toml").write_text(SMALL)
+    Path("runs/flowers").mkdir(parents=True)
+    Path("runs/flowers/config.toml").write_text(SMALL)
+    Path("runs/flowers/model.safetensors").write_bytes(b"")
+    for arguments, told in (
+        ("train flower.toml", "Did you mean 'flowers.toml'"),
+        ("train .", "'.' is a folder; need a TOML file, such as flowers.toml"),
+        ("evaluate runs/flower", "Did you mean 'flowers'"),
+        ("evaluate runs", "Did you mean one of runs/flowers"),
+        ("evaluate runs/flowers/model.safetensors", "Did you mean 'runs/flowers'"),
+        ("evaluate runs/flowers", "run.json is damaged"),
+    ):
+        assert cli.main(arguments.split()) == 1
+        assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["resume", "evaluate", "predict"])

@@ -9,10 +9,17 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from ambos.cli.train import INTERRUPTED
 from ambos.core.errors import AmbosError, suggest, user_line
 from ambos.core.version import __version__
 
 COMMANDS = ("train", "resume", "evaluate", "predict", "bench", "demo", "info")
+BEGINNING = """\
+to begin with:
+  ambos demo                       a network that reads digits, in half a minute
+  ambos train --help               shows a file to train with
+  ambos COMMAND --help             examples of every command
+"""
 PASSING_ON = ("bench",)  # options that they do not know belong to somebody else
 
 
@@ -29,14 +36,17 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     """The whole command line; what commands compute with is imported when they run."""
-    whole = Parser(prog="ambos", description="One deep-learning framework for every style.")
+    whole = Parser(
+        prog="ambos", description="One deep-learning framework for every style.",
+        epilog=BEGINNING, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     whole.add_argument("--version", action="version", version=f"ambos {__version__}")
     each = whole.add_subparsers(dest="command", metavar=f"{{{','.join(COMMANDS)}}}")
     for name in COMMANDS:
         command = import_module(f"ambos.cli.{name}")
         examples = "\n".join(f"  {example}" for example in command.EXAMPLES)
         one = each.add_parser(
-            name, help=command.HELP, epilog=f"examples:\n{examples}",
+            name, help=command.HELP, epilog=f"{getattr(command, 'MORE', '')}examples:\n{examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
         one.description = command.HELP
@@ -60,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough: `ambos info | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        print(f"ambos: {chosen.command} was interrupted", file=sys.stderr)
+        return INTERRUPTED
     except (AmbosError, OSError) as error:
         # Their line is told where it is in a module of theirs, not where it is who called us.
         print(f"ambos: {str(error).removesuffix(f' [{user_line()}]')}", file=sys.stderr)

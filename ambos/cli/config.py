@@ -65,7 +65,16 @@ class Config:
             self.text = path.read_text(encoding="utf-8")
             self.values = tomllib.loads(self.text)
         except FileNotFoundError:
-            raise ArgumentError(f"there is no file {str(path)!r}; need a TOML file") from None
+            near = suggest(path.name, (found.name for found in path.parent.glob("*.toml")))
+            raise ArgumentError(
+                f"there is no file {str(path)!r}; need a TOML file (`ambos train --help` shows "
+                f"one){near}"
+            ) from None
+        except IsADirectoryError:
+            inside = ", ".join(str(found) for found in sorted(path.glob("*.toml")))
+            raise ArgumentError(
+                f"{str(path)!r} is a folder; need a TOML file{inside and f', such as {inside}'}"
+            ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise FormatError(f"{path} is no TOML: {error}") from error
         self.lines = lines_of(self.text)

@@ -1,81 +1,62 @@
-"""`ambos predict RUN`: outputs of a trained model for rows of a file."""
+"""`ambos predict RUN`: outputs of a trained model for rows of a file, or for images."""
 
 from __future__ import annotations
 
 import argparse
 import csv
-import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from ambos.core.errors import ArgumentError, FormatError
+from ambos.core.errors import ArgumentError
 
-HELP = "outputs of a run's model for the rows of a file"
+HELP = "outputs of a run's model for the rows of a file, or for images"
 EXAMPLES = (
     "ambos predict runs/iris_mlp --input examples/configs/flowers.csv --classes",
     "ambos predict runs/iris_mlp --input examples/configs/flowers.csv --output scores.npy",
 )
 WRITTEN = (".npy", ".csv")
-READ = (".npy", ".csv", ".parquet")
+TEXT: dict[str, Any] = {"encoding": "utf-8", "newline": ""}
+READ = ".npy, .csv, .parquet, an image, or a folder of images"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The folder, and two files."""
+    parser.description = (
+        "Outputs of a run's model, read, computed and written some rows at a time. Columns are "
+        "found by the names that the model was trained with; images are named before their outputs."
+    )
     parser.add_argument("run", type=Path, help="the folder that `ambos train` wrote")
-    parser.add_argument("--input", type=Path, required=True, help=f"a file: {', '.join(READ)}")
+    parser.add_argument("--input", type=Path, required=True, help=READ)
     parser.add_argument("--output", type=Path, help=f"a file: {', '.join(WRITTEN)} (else printed)")
     parser.add_argument("--classes", action="store_true", help="the likeliest class of each row")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write them, or print them."""
+    from ambos.cli.inputs import pieces_of
     from ambos.cli.runs import Run
 
     output = options.output
     if output is not None and output.suffix not in WRITTEN:
         raise ArgumentError(f"--output is {str(output)!r}; need a name with {' or '.join(WRITTEN)}")
     found = Run.opened(options.run)
-    x = rows_of(options.input, found)
-    scores = found.trained().predict(x)
-    if not isinstance(scores, np.ndarray):
-        raise ArgumentError(
-            f"the model gives {type(scores).__name__}; need one output, or a program of your own"
-        )
-    if options.classes:
-        scores = classes_of(scores, found.facts.get("classes"))
-    if output is None:
-        print(as_csv(scores), end="")
-    else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if output.suffix == ".npy":
-            np.save(output, scores)
-        else:
-            output.write_text(as_csv(scores), encoding="utf-8")
-        print(f"{output}: {len(scores)} rows", file=sys.stderr)
+    pieces = pieces_of(options.input, found)
+    model, names = found.trained(), found.facts.get("classes")
+    with written(output) as write:
+        for piece in pieces:
+            scores = model.predict(piece.x)
+            if not isinstance(scores, np.ndarray):
+                raise ArgumentError(f"the model gives {type(scores).__name__}; need one output, or "
+                                    "a program of your own")  # fmt: skip
+            write(classes_of(scores, names) if options.classes else scores, piece.names)
+    if output is not None:
+        print(f"{output}: {write.count} rows", file=sys.stderr)
     return 0
-
-
-def rows_of(path: Path, run: Any) -> Any:
-    """The model's inputs, from a file: an array, or the columns that it was trained with.
-
-    Errors: ArgumentError, FormatError.
-    """
-    from ambos.cli.sources import columns, matrix
-
-    if not path.is_file():
-        raise ArgumentError(f"--input: there is no file {str(path)!r}; need one")
-    if path.suffix == ".npy":
-        try:
-            return np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise FormatError(f"{path} is no file of numbers: {error}") from error
-    if path.suffix not in READ:
-        raise ArgumentError(f"--input is {str(path)!r}; need a name with {', '.join(READ)}")
-    table = columns(path, path.suffix == ".parquet")
-    return matrix(path, table, run.examples().features or list(table))
 
 
 def classes_of(scores: Any, names: list[str] | None) -> Any:
@@ -88,10 +69,58 @@ def classes_of(scores: Any, names: list[str] | None) -> Any:
     return np.asarray(names)[numbers] if names else numbers
 
 
-def as_csv(rows: Any) -> str:
-    """A line for each row."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for row in rows.reshape(len(rows), -1).tolist():
-        writer.writerow(row)
-    return text.getvalue()
+class Lines:
+    """Rows as lines of CSV."""
+
+    def __init__(self, file: IO[Any]) -> None:
+        self.writer, self.count = csv.writer(file, lineterminator="\n"), 0
+
+    def __call__(self, rows: Any, names: Any) -> None:
+        cells = rows.reshape(len(rows), -1).tolist()
+        self.writer.writerows(
+            cells if names is None else ([n, *r] for n, r in zip(names, cells, strict=True))
+        )
+        self.count += len(rows)
+
+    def finish(self) -> None:
+        """Nothing is missing."""
+
+
+class Numbers:
+    """Rows as a .npy file, whose beginning says how many there are: it is written again."""
+
+    def __init__(self, file: IO[Any]) -> None:
+        self.file, self.count, self.first = file, 0, np.empty(0)
+
+    def __call__(self, rows: Any, names: Any) -> None:
+        if not self.count:
+            self.first = rows[:0]
+            self.finish()
+        self.file.write(np.ascontiguousarray(rows, self.first.dtype).tobytes())
+        self.count += len(rows)
+
+    def finish(self) -> None:
+        """NumPy leaves room for more digits, so that the rows stay where they are."""
+        facts = np.lib.format.header_data_from_array_1_0(self.first)
+        self.file.seek(0)
+        facts["shape"] = (self.count, *self.first.shape[1:])
+        np.lib.format.write_array_header_1_0(self.file, facts)
+
+
+@contextmanager
+def written(output: Path | None) -> Iterator[Lines | Numbers]:
+    """Where rows go: a file that is there when all of them are, or the terminal."""
+    if output is None:
+        yield Lines(sys.stdout)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = output.with_name(f"{output.name}.part")
+    as_text = output.suffix == ".csv"
+    try:
+        with unfinished.open("w" if as_text else "wb", **TEXT if as_text else {}) as file:
+            rows = Lines(file) if as_text else Numbers(file)
+            yield rows
+            rows.finish()
+        unfinished.replace(output)
+    finally:
+        unfinished.unlink(missing_ok=True)

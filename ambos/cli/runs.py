@@ -10,7 +10,7 @@ from ambos.cli.config import Config
 from ambos.cli.lines import Place
 from ambos.cli.making import at_fault, chosen, imported, made
 from ambos.cli.sources import Examples, examples_of
-from ambos.core.errors import ArgumentError, FormatError
+from ambos.core.errors import ArgumentError, FormatError, suggest
 from ambos.core.version import __version__
 
 CONFIG, FACTS, WEIGHTS, CHECKPOINTS = "config.toml", "run.json", "model.safetensors", "checkpoints"
@@ -23,6 +23,7 @@ class Run:
 
     def __init__(self, folder: Path, config: Config, facts: dict[str, Any]) -> None:
         self.folder, self.config, self.facts = folder, config, facts
+        self.epochs_begun: list[int] = []  # by this process
 
     @classmethod
     def opened(cls, folder: Path) -> Run:
@@ -33,7 +34,7 @@ class Run:
         if not (folder / CONFIG).is_file():
             raise ArgumentError(
                 f"there is no run in {str(folder)!r}; need the folder that `ambos train` wrote "
-                f"(with {CONFIG})"
+                f"(with {CONFIG}){_near(folder)}"
             )
         try:
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
@@ -43,11 +44,11 @@ class Run:
         config = Config(folder / CONFIG, base if base.is_dir() else Path.cwd())
         return cls(folder, config, facts)
 
-    def write_facts(self) -> None:
-        """Write `run.json`, as a whole or not at all."""
-        new = self.folder / f"{FACTS}.new"
-        new.write_text(json.dumps(self.facts, indent=2) + "\n", encoding="utf-8")
-        new.replace(self.folder / FACTS)
+    def _write(self, name: str, text: str) -> None:
+        """As a whole or not at all."""
+        new = self.folder / f"{name}.new"
+        new.write_text(text, encoding="utf-8")
+        new.replace(self.folder / name)
 
     def refuse_old(self) -> None:
         """Protect what another training has left; one that failed at once has left nothing.
@@ -63,9 +64,14 @@ class Run:
     def write(self) -> None:
         """Make the folder, with the file and the facts."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.write_facts()
+        self._write(FACTS, json.dumps(self.facts, indent=2) + "\n")
         if self.config.path != self.folder / CONFIG:
-            (self.folder / CONFIG).write_text(self.config.text, encoding="utf-8")
+            self._write(CONFIG, self.config.text)
+
+    @property
+    def is_begun(self) -> bool:
+        """Is there anything to go on with?"""
+        return (self.folder / CONFIG).is_file()
 
     @property
     def epochs(self) -> int:
@@ -146,10 +152,11 @@ class Run:
 
     def callbacks(self) -> list[Any]:
         """Those of the file, and the one that writes `history.csv`."""
-        from ambos.train.callbacks import CSVLogger
+        from ambos.train.callbacks import CSVLogger, LambdaCallback
         from ambos.viz import callbacks
 
-        found = []
+        begun = LambdaCallback(on_epoch_begin=lambda epoch, logs: self.epochs_begun.append(epoch))
+        found: list[Any] = [begun]
         for place, (name, settings) in self._named_callbacks().items():
             for key in PLACES:
                 if isinstance(settings.get(key), str):
@@ -164,6 +171,12 @@ class Run:
     def examples(self) -> Examples:
         """The data."""
         return examples_of(self.config)
+
+    def features(self) -> list[str] | None:
+        """The columns that the model was trained with, if they have names."""
+        known = "features" in self.facts  # since runs say so
+        found: list[str] | None = self.facts["features"] if known else self.examples().features
+        return found
 
     def trained(self) -> Any:
         """The model with the weights that training left, compiled.
@@ -191,8 +204,7 @@ class Run:
         if "y" in examples.train and config.get("batch_size"):
             arguments["batch_size"] = config["batch_size"]
         callbacks = self.callbacks()
-        if examples.classes:
-            self.facts["classes"] = examples.classes
+        self.facts |= {"classes": examples.classes, "features": examples.features}
         self.write()
         try:
             history = model.fit(
@@ -222,3 +234,13 @@ def fresh(path: Path, output: Path | None, epochs: int | None) -> Run:
     run = Run(folder, config, facts)
     run.refuse_old()
     return run
+
+
+def _near(folder: Path) -> str:
+    """Which run may be meant: one that this is in, one in it, or one of a similar name."""
+    if (folder.parent / CONFIG).is_file():
+        return f". Did you mean {str(folder.parent)!r}?"
+    inside = sorted(str(found.parent) for found in folder.glob(f"*/{CONFIG}"))
+    if inside:
+        return f". Did you mean one of {', '.join(inside)}?"
+    return suggest(folder.name, (one.parent.name for one in folder.parent.glob(f"*/{CONFIG}")))

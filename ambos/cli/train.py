@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,34 @@ EXAMPLES = (
     "ambos train examples/configs/digits_cnn.toml --epochs 1 --output runs/short --quiet",
 )
 
+MORE = """\
+a file to begin with:
+  loss = "cross_entropy"
+  metrics = ["accuracy"]
+  epochs = 20
+
+  [model]
+  name = "mlp"
+  in_channels = 4
+  hidden_channels = [16, 3]
+
+  [data]
+  csv = "flowers.csv" # with a column for each of 4 numbers, and one for the class
+  target = "species"
+  test_fraction = 0.2
+
+  [optimizer]
+  name = "adam"
+  lr = 0.01
+
+"""
+INTERRUPTED = 128 + signal.SIGINT  # what shells report
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The file, and what to do otherwise than it says."""
     parser.description = (
-        "Train what a TOML file describes (docs/cli.md), and leave a folder with the file, "
+        "Train what a TOML file describes (docs/cli.md),\nand leave a folder with the file, "
         "checkpoints, history.csv and model.safetensors."
     )
     parser.add_argument("config", type=Path, help="the TOML file")
@@ -51,12 +76,20 @@ def run(options: argparse.Namespace) -> int:
 
 def trained(run: Any, quiet: bool) -> int:
     """Train a run to its end, and say what came out."""
-    history = run.fit(0 if quiet else "auto")
+    try:
+        history = run.fit(0 if quiet else "auto")
+    except KeyboardInterrupt:  # before training began, or a second time, in the middle of a batch
+        if run.is_begun:
+            print(f"interrupted; `ambos resume {run.folder}` goes on", file=sys.stderr)
+        raise
     last = {name: values[-1] for name, values in history.history.items() if values}
     print(f"{run.folder}: {len(history.epoch)} epochs  {shown(last)}")
     if history.interrupted:
         print(f"interrupted; `ambos resume {run.folder}` goes on")
-        return 130
+        return INTERRUPTED
+    if not run.epochs_begun:
+        more = f"`ambos resume {run.folder} --epochs {2 * run.epochs}`"
+        print(f"nothing was left to train; {more} trains on")
     return 0
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import ambos as am
-from ambos import nn, optim
+from ambos import cli, nn, optim
 from ambos.data import DataLoader, Dataset
 
 EPOCHS = 3
@@ -99,21 +100,60 @@ def workers() -> Any:
     return loader(2)
 
 
+TOML = """
+loss = "mse"
+metrics = ["mae"]
+epochs = 3
+batch_size = 4
+seed = 1
+validation_split = 0.2
+model = { name = "mlp", in_channels = 3, hidden_channels = [5, 1], dropout = 0.2 }
+data = { npz = "arrays.npz" }
+optimizer = { name = "sgd", lr = 0.05, momentum = 0.9 }
+schedule = { name = "ExponentialLR", gamma = 0.99 }
+callbacks = [
+  "tests.train.crash:Slow",
+  { name = "EarlyStopping", monitor = "loss", patience = 9, restore_best_weights = true },
+  "SwapEMAWeights",
+]
+"""
+
+
+def by_command_line(folder: Path) -> None:
+    """`ambos train`, or `ambos resume` where that has been; checkpoints are those of epochs."""
+    given = arrays()
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / "arrays.npz", x=given["x"], y=given["y"])
+    (folder / "config.toml").write_text(TOML)
+    run = folder / "run"
+    begin = ["train", "config.toml", "--output", "run"]
+    print("ready", flush=True)
+    with contextlib.chdir(folder):
+        is_begun = (run / "config.toml").exists()
+        assert cli.main([*(["resume", "run"] if is_begun else begin), "--quiet"]) == 0
+    found = {name: value.numpy() for name, value in am.load(run / "model.safetensors").items()}
+    found["history"] = np.array((run / "history.csv").read_text())
+    np.savez(folder / "weights.npz", **found)
+
+
 CASES = {
     "arrays": plain, "scheduled": scheduled, "remembering": remembering, "averaging": averaging,
     "pipeline": pipeline, "loader": loader,
 }  # fmt: skip
-KILLED = CASES | {"workers": workers}
+KILLED = [*CASES, "workers", "cli"]
 
 
 def prepared(case: str) -> tuple[Any, dict[str, Any]]:
     """A model, and what it is to be given to `fit`."""
-    found: tuple[Any, dict[str, Any]] = KILLED[case]()
+    found: tuple[Any, dict[str, Any]] = (CASES | {"workers": workers})[case]()
     return found
 
 
 def train(case: str, folder: Path) -> None:
     """Train to the end, from the newest checkpoint on; writes the weights."""
+    if case == "cli":
+        by_command_line(folder.resolve())
+        return
     model, arguments = prepared(case)
     backup = am.callbacks.BackupAndRestore(folder, save_freq=1, delete_checkpoint=False)
     arguments["callbacks"] = [*arguments.get("callbacks", []), backup, Slow()]
@@ -156,14 +196,14 @@ def kill_and_resume(case: str, folder: Path, seed: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--case", choices=list(KILLED))
+    parser.add_argument("--case", choices=KILLED)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--count", type=int, default=20)
     chosen = parser.parse_args()
     if chosen.folder:
         train(chosen.case, chosen.folder)
         return
-    for case in [chosen.case] if chosen.case else list(KILLED):
+    for case in [chosen.case] if chosen.case else KILLED:
         with tempfile.TemporaryDirectory() as place:
             train(case, Path(place) / "whole")
             expected = dict(np.load(Path(place) / "whole" / "weights.npz"))
