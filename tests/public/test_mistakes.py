@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 import ambos as am
@@ -79,3 +81,10 @@ def test_more_elements_than_can_be_counted_are_refused_when_recorded() -> None:
     for shape in ((2**63,), (2**32, 2**32), (2**31, 2**31, 2)):
         with pytest.raises(AmbosError, match="too large; need less than"):
             am.zeros(shape)
+
+
+def test_classes_show_what_they_are_made_with() -> None:
+    shown = str(inspect.signature(am.nn.Linear))
+    assert shown.startswith("(in_features: ")
+    with pytest.raises(AmbosError, match=r"unknown keyword 'averag'.*Did you mean 'average'"):
+        am.metrics.BinaryAccuracy(averag="macro")  # which hands what it is given on
