@@ -86,5 +86,7 @@ def test_more_elements_than_can_be_counted_are_refused_when_recorded() -> None:
 def test_classes_show_what_they_are_made_with() -> None:
     shown = str(inspect.signature(am.nn.Linear))
     assert shown.startswith("(in_features: ")
-    with pytest.raises(AmbosError, match=r"unknown keyword 'from_logit'.*Did you mean 'from_logits'"):
+    with pytest.raises(
+        AmbosError, match=r"unknown keyword 'from_logit'.*Did you mean 'from_logits'"
+    ):
         am.metrics.BinaryAccuracy(from_logit=True)  # which hands what it is given on
