@@ -42,6 +42,18 @@ def pr_curve(labels: Any, scores: Any, thresholds: int, weights: Any = None) -> 
     return np.stack(rows).astype(np.float32)
 
 
+def raw(*columns: Any) -> NDArray[np.float32]:
+    """Rows that were counted elsewhere.
+
+    Errors: ShapeError where lengths differ.
+    """
+    rows = [as_array(column) for column in columns]
+    if len({row.shape for row in rows}) != 1 or rows[0].ndim != 1:
+        raise ShapeError(f"add_pr_curve_raw: counts of shapes {[row.shape for row in rows]}; need "
+                         "one axis each, with a number for every threshold")  # fmt: skip
+    return np.stack(rows).astype(np.float32)
+
+
 def summary(tag: str, rows: Any) -> bytes:
     """The curves as a value of the plugin."""
     about = metadata("pr_curves", integer(2, rows.shape[1]))

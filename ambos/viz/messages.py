@@ -9,10 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from ambos.core.errors import ArgumentError
 from ambos.viz.histogram import Histogram
 from ambos.viz.wire import blob, double, doubles, integer, many, message, single, text
 
-FLOAT, STRING = 1, 7  # DataType
+STRING = 7  # DataType, of which these are numbers
+DTYPES = {
+    "float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int16": 5, "int8": 6, "complex64": 8,
+    "int64": 9, "bool": 10, "uint16": 17, "complex128": 18, "float16": 19, "uint32": 22,
+    "uint64": 23,
+}  # fmt: skip
 START = 1  # SessionLog.SessionStatus
 IMAGES = {1: 1, 2: 2, 3: 3, 4: 4}  # channels -> colour space: grey, grey + alpha, RGB, RGBA
 PNG = "image/png"
@@ -76,16 +82,29 @@ def tensor(tag: str, content: bytes, about: bytes) -> bytes:
     return value(tag, blob(8, content), about)
 
 
+def numbers(array: Any) -> bytes:
+    """TensorProto of an array, in its own dtype.
+
+    Errors: ArgumentError for what TensorFlow has no dtype for.
+    """
+    array = np.asarray(array)
+    if array.dtype.name not in DTYPES:
+        raise ArgumentError(f"a tensor of {array.dtype}; need one of {', '.join(DTYPES)}")
+    content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    kind = integer(1, DTYPES[array.dtype.name])
+    return message(kind, blob(2, shape(array.shape)), blob(4, content))
+
+
 def floats(array: Any) -> bytes:
     """TensorProto of float32."""
-    array = np.asarray(array, "<f4")
-    return message(integer(1, FLOAT), blob(2, shape(array.shape)), blob(4, array.tobytes()))
+    return numbers(np.asarray(array, np.float32))
 
 
-def strings(*values: str) -> bytes:
-    """TensorProto of one axis of strings."""
-    encoded = [item.encode("utf-8", "replace") for item in values]
-    return message(integer(1, STRING), blob(2, shape((len(encoded),))), many(8, encoded))
+def strings(*values: str | bytes, scalar: bool = False) -> bytes:
+    """TensorProto of one axis of strings, or of a single one."""
+    encoded = [v if isinstance(v, bytes) else v.encode("utf-8", "replace") for v in values]
+    sizes = () if scalar else (len(encoded),)
+    return message(integer(1, STRING), blob(2, shape(sizes)), many(8, encoded))
 
 
 def shape(sizes: tuple[int, ...]) -> bytes:

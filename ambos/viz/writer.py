@@ -18,7 +18,17 @@ from ambos.core.errors import ArgumentError, ShapeError
 from ambos.nn.module import Module
 from ambos.nn.scopes import record
 from ambos.train.summary import given
-from ambos.viz import curves, hparams, messages, projector, timeline, values
+from ambos.viz import (
+    curves,
+    hparams,
+    layouts,
+    meshes,
+    messages,
+    pictures,
+    projector,
+    timeline,
+    values,
+)  # fmt: skip
 from ambos.viz.event_file import EventFile
 from ambos.viz.graph_def import graph_def
 from ambos.viz.histogram import Histogram, histogram_of
@@ -70,11 +80,18 @@ class SummaryWriter(metaclass=Checked):
 
     def add_scalar(
         self, tag: str, scalar_value: Any, global_step: int | None = None,
-        walltime: float | None = None,
+        walltime: float | None = None, new_style: bool = False, double_precision: bool = False,
     ) -> None:  # fmt: skip
-        """A number, for the chart `tag`."""
+        """A number, for the chart `tag`; the new style is TensorFlow 2's, and keeps 64 bits with
+        `double_precision`."""
         number = values.as_number(f"add_scalar: {tag!r}", scalar_value)
-        self._add(messages.scalar(tag, number), global_step, walltime)
+        entry = messages.scalar(tag, number)
+        if new_style:
+            content = messages.numbers(
+                np.float64(number) if double_precision else np.float32(number)
+            )
+            entry = messages.tensor(tag, content, messages.metadata("scalars"))
+        self._add(entry, global_step, walltime)
 
     def add_scalars(
         self, main_tag: str, tag_scalar_dict: Mapping[str, Any], global_step: int | None = None,
@@ -123,7 +140,45 @@ class SummaryWriter(metaclass=Checked):
         rows = curves.pr_curve(labels, predictions, num_thresholds, weights)
         self._add(curves.summary(tag, rows), global_step, walltime)
 
-    # Pictures and sound
+    def add_pr_curve_raw(
+        self, tag: str, true_positive_counts: Any, false_positive_counts: Any,
+        true_negative_counts: Any, false_negative_counts: Any, precision: Any, recall: Any,
+        global_step: int | None = None, num_thresholds: int = THRESHOLDS, weights: Any = None,
+        walltime: float | None = None,
+    ) -> None:  # fmt: skip
+        """A curve counted elsewhere, at thresholds from 0 to 1: as many as there are counts, which
+        is what `num_thresholds` says in PyTorch; `weights` changes nothing there either."""
+        rows = curves.raw(true_positive_counts, false_positive_counts, true_negative_counts,
+                          false_negative_counts, precision, recall)  # fmt: skip
+        self._add(curves.summary(tag, rows), global_step, walltime)
+
+    def add_custom_scalars(self, layout: layouts.Layout) -> None:
+        """Charts of several tags: {category: {chart: ["Multiline", [tag, ...]]}}, or ["Margin",
+        [value, lower, upper]]. Once a writer: the last layout is what is shown."""
+        self._add(layouts.summary(layout), None, None)
+
+    def add_custom_scalars_multilinechart(
+        self, tags: Sequence[str], category: str = "default", title: str = "untitled"
+    ) -> None:
+        """One chart with a line for each tag."""
+        self.add_custom_scalars({category: {title: ["Multiline", list(tags)]}})
+
+    def add_custom_scalars_marginchart(
+        self, tags: Sequence[str], category: str = "default", title: str = "untitled"
+    ) -> None:
+        """One chart of three tags: a line, and the lower and upper edge of what lies around it."""
+        self.add_custom_scalars({category: {title: ["Margin", list(tags)]}})
+
+    def add_tensor(
+        self, tag: str, tensor: Any, global_step: int | None = None, walltime: float | None = None
+    ) -> None:
+        """An array, for programs that read event files (no chart shows it)."""
+        entry = messages.tensor(
+            tag, messages.numbers(as_array(tensor)), messages.metadata("tensor")
+        )
+        self._add(entry, global_step, walltime)
+
+    # Pictures, sound and things in space
 
     def add_image(
         self, tag: str, img_tensor: Any, global_step: int | None = None,
@@ -157,6 +212,38 @@ class SummaryWriter(metaclass=Checked):
 
             for one in figures:
                 pyplot.close(one)
+
+    def add_image_with_boxes(
+        self, tag: str, img_tensor: Any, box_tensor: Any, global_step: int | None = None,
+        walltime: float | None = None, rescale: float = 1, dataformats: str = "CHW",
+        labels: str | Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
+        """An image with rectangles, (boxes, 4): left, top, right, bottom in pixels; `labels` are
+        written into them, and all is drawn `rescale` times as large."""
+        pixels = values.as_pixels("add_image_with_boxes", img_tensor, dataformats)
+        found = pictures.with_boxes(pixels, box_tensor, labels, rescale)
+        self._add_pixels(tag, found, global_step, walltime)
+
+    def add_video(
+        self, tag: str, vid_tensor: Any, global_step: int | None = None, fps: float = 4,
+        walltime: float | None = None,
+    ) -> None:  # fmt: skip
+        """Videos side by side, as an animated GIF: (videos, time, channels, height, width), floats
+        in [0, 1] or integers in [0, 255]."""
+        images = pictures.frames(vid_tensor)
+        _, height, width, channels = images.shape
+        entry = messages.image(tag, height, width, channels, pictures.gif(images, fps))
+        self._add(entry, global_step, walltime)
+
+    def add_mesh(
+        self, tag: str, vertices: Any, colors: Any = None, faces: Any = None,
+        config_dict: Mapping[str, Any] | None = None, global_step: int | None = None,
+        walltime: float | None = None,
+    ) -> None:  # fmt: skip
+        """Points in space, (batch, points, 3), with colours (in [0, 255]), and triangles as numbers
+        of their corners, (batch, faces, 3); `config_dict` is for Three.js."""
+        entry = meshes.summary(tag, vertices, colors, faces, config_dict)
+        self._add(entry, global_step, walltime)
 
     def add_audio(
         self, tag: str, snd_tensor: Any, global_step: int | None = None, sample_rate: int = 44100,

@@ -30,7 +30,7 @@ import ambos as am
 from ambos import nn, optim
 
 TABS = ("timeseries", "scalars", "images", "graphs", "distributions", "histograms", "text", "audio",
-        "pr_curves", "hparams", "projector")  # fmt: skip
+        "pr_curves", "hparams", "projector", "mesh", "custom_scalars")  # fmt: skip
 
 
 def write(folder: Path) -> None:
@@ -84,6 +84,16 @@ def _media(writer: am.viz.SummaryWriter, random: np.random.Generator) -> None:
     figure, axes = pyplot.subplots(figsize=(4, 3))
     axes.plot(x, np.sin(9 * x))
     writer.add_figure("figure", figure, 0)
+    moving = np.stack([np.roll(ramp, 6 * frame, 2) for frame in range(8)])
+    writer.add_video("moving", moving[None].repeat(3, 0), 0)
+    writer.add_image_with_boxes("found", ramp, [[5, 5, 30, 30], [20, 35, 60, 60]], 0, rescale=4,
+                                labels=["cat", "dog"])  # fmt: skip
+    corners = np.array([[[1, 1, 1], [-1, -1, 1], [1, -1, -1], [-1, 1, -1]]])
+    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 0, 255]]])
+    writer.add_mesh(
+        "body", corners, colours, np.array([[[0, 2, 3], [0, 3, 1], [0, 1, 2], [1, 3, 2]]])
+    )
+    writer.add_custom_scalars({"of a run": {"two": ["Multiline", ["loss", "accuracy/train"]]}})
     t = np.arange(22050) / 22050
     writer.add_audio("tone", 0.5 * np.sin(2 * np.pi * 440 * t) * np.exp(-3 * t), 0, 22050)
     writer.add_text("note", "# A heading\n\nsome *words* and a table\n\n|a|b|\n|-|-|\n|1|2|", 0)
