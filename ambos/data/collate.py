@@ -14,10 +14,10 @@ from ambos.core.dtype import as_dtype
 from ambos.core.errors import ArgumentTypeError, ShapeError
 from ambos.core.program import ALIGNMENT
 from ambos.core.shape import row_major
-from ambos.runtime.memory import Storage
+from ambos.runtime.memory import Storage, storage_of
 from ambos.tensor.array import Array
-from ambos.tensor.given import leaf_of
-from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.handle import Tensor
+from ambos.tensor.values import tensor_on
 
 Empty = Callable[[tuple[int, ...], Any], NDArray[Any]]
 
@@ -33,12 +33,14 @@ def native_empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
 
 def adopted(array: NDArray[Any]) -> Tensor:
     """A tensor on an array that nobody else will write to; copied only if it is not aligned."""
-    address = array.__array_interface__["data"][0]
-    if address % ALIGNMENT or not array.flags.c_contiguous or not array.dtype.isnative:
-        return Tensor(array)
-    storage = Storage.from_address(address, array.nbytes, array)
-    strides = row_major(array.shape)
-    return wrap(leaf_of(Array(storage, 0, array.shape, strides, _dtype_of(array.dtype))))
+    storage = storage_of(array)
+    if storage is None:
+        address = array.__array_interface__["data"][0]
+        if address % ALIGNMENT or not array.flags.c_contiguous or not array.dtype.isnative:
+            return Tensor(array)
+        storage = Storage.from_address(address, array.nbytes, array)
+    shape = array.shape
+    return tensor_on(Array(storage, 0, shape, row_major(shape), _dtype_of(array.dtype)))
 
 
 _dtype_of = cache(as_dtype)  # of NumPy's: asking for the name takes longer than all else here
@@ -63,7 +65,7 @@ class Rows:
         shape = (len(indices), *self.shape)
         storage = Storage(len(indices) * self.nbytes)
         self.array.take(indices, 0, storage.numpy(self.kind, shape), "clip")
-        return wrap(leaf_of(Array(storage, 0, shape, self.strides, self.dtype)))
+        return tensor_on(Array(storage, 0, shape, self.strides, self.dtype))
 
 
 def tensors(batch: Any, convert: Callable[[NDArray[Any]], Tensor] = adopted) -> Any:
@@ -94,13 +96,16 @@ def like(sample: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
         return values
 
 
+NUMBERS = (bool, int, float, complex, np.generic)
+
+
 def as_array(value: Any) -> NDArray[Any] | None:
     """A sample that is numbers as an array, or None: text, images and other objects."""
     if isinstance(value, np.ndarray):
         return value
     if isinstance(value, Tensor):
         return value.numpy()
-    if isinstance(value, (bool, int, float, complex, np.generic)):
+    if isinstance(value, NUMBERS):
         return np.asarray(value)
     if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
         found: NDArray[Any] = value.detach().cpu().numpy()
@@ -122,6 +127,10 @@ def stack(
     kinds = set(map(type, samples))
     if isinstance(first, (str, bytes)):
         return list(samples)
+    if isinstance(first, NUMBERS) and len(kinds) == 1:
+        found = _of_numbers(samples, empty)
+        if found is not None:
+            return found
     if as_array(first) is not None:
         return _stacked(samples, kinds, indices, empty, path)
     if isinstance(first, Mapping):
@@ -175,16 +184,22 @@ def _check_alike(
             )
 
 
+def _of_numbers(samples: Sequence[Any], empty: Empty) -> NDArray[Any] | None:
+    """Numbers of one type as a vector; None for what needs a closer look, as dates and integers
+    too large for int64."""
+    numbers: NDArray[Any] = np.array(samples)
+    is_odd = isinstance(samples[0], int) and numbers.dtype.kind not in "bi"
+    if is_odd or numbers.dtype.kind not in "biufc":
+        return None
+    found = empty(numbers.shape, np.float32 if type(samples[0]) is float else numbers.dtype)
+    found[...] = numbers
+    return found
+
+
 def _stacked(
     samples: Sequence[Any], kinds: set[type], indices: Sequence[int] | None, empty: Empty,
     path: str,
 ) -> NDArray[Any]:  # fmt: skip
-    if kinds == {int}:
-        numbers: NDArray[Any] = np.array(samples)  # int64, or objects for larger ones
-        if numbers.dtype == np.int64:
-            found = empty(numbers.shape, np.int64)
-            found[...] = numbers
-            return found
     plain = kinds == {np.ndarray}
     arrays: Any = samples if plain else [as_array(sample) for sample in samples]
     first = arrays[0]
@@ -207,7 +222,8 @@ def _stacked(
     dtype = first.dtype if len(dtypes) == 1 else np.result_type(*dtypes)
     if not plain and _is_python(samples):
         dtype = np.dtype(np.float32)
-    room = empty((len(arrays), *first.shape), dtype.newbyteorder("="))
+    native = dtype if dtype.isnative else dtype.newbyteorder("=")
+    room = empty((len(arrays), *first.shape), native)
     if first.ndim:  # what np.stack does, without its checks
         np.concatenate([array[None] for array in arrays], out=room, casting="unsafe")
     else:

@@ -254,6 +254,22 @@ class _View:
         }
 
 
+def storage_of(array: np.ndarray) -> Storage | None:
+    """The Storage whose memory `array` shows from its beginning, if `Storage.numpy` made it; None
+    for views of such arrays, and for all others.
+
+    Example:
+        >>> storage = Storage(8)
+        >>> storage_of(storage.numpy("float32", (2,))) is storage
+        True
+    """
+    base = array.base
+    if not isinstance(base, _View) or not array.flags.c_contiguous:
+        return None
+    storage = base.storage  # NumPy takes a microsecond to say where an array begins
+    return storage if base.__array_interface__["data"][0] == storage.address else None
+
+
 def release() -> int:
     """Give the free blocks back to the system; how many bytes that was.
 

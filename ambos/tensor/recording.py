@@ -44,6 +44,7 @@ from ambos.tensor.room import Room, room_for, told
 from ambos.tensor.signature import Given
 from ambos.tensor.spent import SPENT
 from ambos.tensor.tracing import Guards, HostValue, makeup
+from ambos.tensor.values import tensor_on
 
 if TYPE_CHECKING:  # it loads the compiler, which importing ambos should not
     from ambos.tensor.realize import Plan
@@ -395,7 +396,7 @@ class Recording:
             if not isinstance(found, Array):
                 found = self._array(number, outputs, tensors)
             made.append(found)
-        returned: list[Any] = _wrapped(made)
+        returned: list[Any] = list(map(tensor_on, made))
         for place, fixed in self.fixed:
             returned.insert(place, fixed)
         if self.moving or not self.is_quick:
@@ -466,18 +467,6 @@ class ValueCheck:
         for wrong, error, message in self.outcomes:
             if wrong.value:
                 raise error(message)
-
-
-def _wrapped(arrays: Iterable[Array]) -> list[Tensor]:
-    """New handles on values, which have no nodes until somebody asks for them."""
-    made = []
-    for array in arrays:
-        tensor = Tensor.__new__(Tensor)
-        tensor._kept = array
-        tensor._grad = None
-        tensor._retains_grad = False
-        made.append(tensor)
-    return made
 
 
 def _held(handle: Tensor) -> Array:
