@@ -17,7 +17,7 @@ TORCH := torch==2.13.0
 PEERS := .venv-bench
 OPTIONAL := 'jax>=0.4.30' tensorflow-cpu keras lightning 'mlx[cpu]' tinygrad
 
-.PHONY: help demo test lint types imports format unit parity fuzz einops leaks mistakes large models page crash bench clean
+.PHONY: help demo test lint types imports format unit parity fuzz einops leaks memory mistakes large models page crash bench clean
 
 help:
 	@echo "make demo    install, then train a network on real handwritten digits"
@@ -28,6 +28,7 @@ help:
 	@echo "make fuzz    random expression graphs (ARGS='--seed 1 --count 100000 -j 2'); goes on where it was"
 	@echo "make einops  einops' own test suite with our backend"
 	@echo "make leaks   memory over many calls of every public function (ARGS='--calls 100000')"
+	@echo "make memory  memory over 10,000 steps of fit and 100,000 predictions (ARGS='--steps 100000')"
 	@echo "make mistakes  typical mistakes with every public function"
 	@echo "make large   arrays of more than 2^31 elements"
 	@echo "make models  every model at its real size beside PyTorch's (ARGS='--only resnet* --steps 10')"
@@ -64,6 +65,9 @@ einops: $(VENV)/.test
 
 leaks: $(VENV)/.test
 	$(BIN)/python -m tests.public.leaks $(ARGS)
+
+memory: $(VENV)/.test
+	$(BIN)/python -m tests.train.memory $(ARGS)
 
 mistakes: $(VENV)/.test
 	$(BIN)/python -m tests.public.mistakes

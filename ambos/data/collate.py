@@ -43,6 +43,14 @@ def adopted(array: NDArray[Any]) -> Tensor:
     return tensor_on(Array(storage, 0, shape, row_major(shape), _dtype_of(array.dtype)))
 
 
+def copied(array: NDArray[Any]) -> Tensor:
+    """A tensor with memory of its own."""
+    kind = array.dtype
+    room = native_empty(array.shape, kind if kind.isnative else kind.newbyteorder("="))
+    room[...] = array
+    return adopted(room)
+
+
 _dtype_of = cache(as_dtype)  # of NumPy's: asking for the name takes longer than all else here
 
 
@@ -272,5 +280,5 @@ def default_convert(data: Any) -> Any:
         {'x': tensor([0, 1, 2]), 'name': 'a'}
     """
     if isinstance(data, np.generic):
-        return Tensor(np.asarray(data))
-    return tensors(data, Tensor)
+        return tensors(np.asarray(data), copied)
+    return tensors(data, copied)

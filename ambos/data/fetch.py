@@ -44,7 +44,7 @@ class Fetcher:
             samples = self._several(seed, epoch, indices)
             return self._together(seed, epoch, samples, indices, empty)
         self.sample = None
-        randomness.enter(seed, epoch, _number_of(indices[0]), BATCH)
+        randomness.enter(seed, epoch, indices[0], BATCH)
         try:
             if rows is not None and self.collate is None:
                 return rows(np.asarray(indices), empty)
@@ -54,12 +54,16 @@ class Fetcher:
         return self._together(seed, epoch, samples, indices, empty)
 
     def _several(self, seed: randomness.Seed, epoch: int, indices: Any) -> list[Any]:
-        dataset, samples = self.dataset, []
+        dataset, samples, index = self.dataset, [], None
+        making = randomness.enter(seed, epoch, None)
+        begin, add = making.begin, samples.append
         try:
             for index in indices.tolist() if isinstance(indices, np.ndarray) else indices:
-                self.sample = index
-                randomness.enter(seed, epoch, _number_of(index))
-                samples.append(dataset[index])
+                begin(index)
+                add(dataset[index])
+        except BaseException:
+            self.sample = index
+            raise
         finally:
             randomness.leave()
         return samples
@@ -76,7 +80,7 @@ class Fetcher:
             array = as_array(samples[0])
             return samples[0] if array is None else array
         # What is random for a batch (mixup) follows its first sample.
-        randomness.enter(seed, epoch, _number_of(indices[0]), BATCH)
+        randomness.enter(seed, epoch, indices[0], BATCH)
         try:
             return self.collate(samples[0] if single else samples)
         finally:
@@ -109,13 +113,6 @@ class Fetcher:
             if now is not None and now != self.count:
                 text += f" (the dataset had {self.count} samples when the epoch began, now {now})"
         return text
-
-
-def _number_of(index: Any) -> int:
-    """Text may be an index as well: its stream of random numbers is that of its first bytes."""
-    if isinstance(index, (int, np.integer)):
-        return int(index)
-    return int.from_bytes(str(index).encode()[:8])
 
 
 def elements_of(

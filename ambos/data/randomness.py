@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,27 @@ Seed = int | Callable[[], int]
 MASK = (1 << 64) - 1
 
 
-class _Place(threading.local):
-    """Which sample this thread is making."""
+class Making:
+    """What a thread is making: `sample`, a number or whatever else is an index."""
 
-    seed: Seed | None = None
-    epoch = sample = stage = 0
-    generator: np.random.Generator | None = None
+    __slots__ = ("epoch", "generator", "outer", "sample", "seed", "stage")
+
+    def __init__(
+        self, seed: Seed, epoch: int, sample: Any, stage: int, outer: Making | None
+    ) -> None:  # fmt: skip
+        self.seed, self.epoch, self.stage, self.outer = seed, epoch, stage, outer
+        self.begin(sample)
+
+    def begin(self, sample: Any) -> None:
+        """The next sample."""
+        self.sample: Any = sample
+        self.generator: np.random.Generator | None = None  # made when somebody asks for it
+
+
+class _Place(threading.local):
+    """What this thread is making."""
+
+    making: Making | None = None
 
 
 _place = _Place()
@@ -70,21 +86,22 @@ def seed_of(op: str, generator: object) -> int:
     )
 
 
-def enter(seed: Seed, epoch: int, sample: int, stage: int = 0) -> None:
-    """From now on this thread makes sample `sample`, until `leave`."""
-    place = _place
-    place.seed, place.epoch, place.sample, place.stage = seed, epoch, sample, stage
-    place.generator = None
+def enter(seed: Seed, epoch: int, sample: Any, stage: int = 0) -> Making:
+    """From now on this thread makes `sample`, until `leave`; others may follow by `begin` of what
+    is returned."""
+    making = _place.making = Making(seed, epoch, sample, stage, _place.making)
+    return making
 
 
 def leave() -> None:
-    """This thread makes no sample any more."""
-    _place.seed = _place.generator = None
+    """What `enter` began is over; a sample whose dataset reads another loader goes on."""
+    if _place.making is not None:
+        _place.making = _place.making.outer
 
 
 def begin(seed: Seed, epoch: int, sample: int, stage: int = 0) -> bool:
     """A sample is made from here to `end`; inside of another one, this is a part of it."""
-    if _place.seed is not None:
+    if _place.making is not None:
         return False
     enter(seed, epoch, sample, stage)
     return True
@@ -93,7 +110,14 @@ def begin(seed: Seed, epoch: int, sample: int, stage: int = 0) -> bool:
 def end(begun: bool) -> None:
     """What `begin` began is over."""
     if begun:
-        _place.seed = _place.generator = None
+        leave()
+
+
+def number_of(index: Any) -> int:
+    """Text may be an index as well: its stream of random numbers is that of its first bytes."""
+    if isinstance(index, (int, np.integer)):
+        return int(index)
+    return int.from_bytes(str(index).encode()[:8])
 
 
 @checked
@@ -118,13 +142,14 @@ def random() -> np.random.Generator:
         >>> next(iter(first)).tolist() == next(iter(again)).tolist()
         True
     """
-    if _place.generator is None:
-        seed = _place.seed
-        if seed is None:
-            return np.random.Generator(np.random.Philox(fresh_seed()))
-        words = [(seed() if callable(seed) else seed) & MASK, _place.epoch & MASK]
-        counter = [0, 0, _place.stage, _place.sample & MASK]
+    making = _place.making
+    if making is None:
+        return np.random.Generator(np.random.Philox(fresh_seed()))
+    if making.generator is None:
+        seed = making.seed
+        words = [(seed() if callable(seed) else seed) & MASK, making.epoch & MASK]
+        counter = [0, 0, making.stage, number_of(making.sample) & MASK]
         bits = np.random.Philox(key=np.array(words, np.uint64),
                                 counter=np.array(counter, np.uint64))  # fmt: skip
-        _place.generator = np.random.Generator(bits)
-    return _place.generator
+        making.generator = np.random.Generator(bits)
+    return making.generator

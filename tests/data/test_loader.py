@@ -92,3 +92,44 @@ def test_dataset_indexing():
 def test_mistakes_are_named(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_a_sample_that_reads_another_loader_keeps_its_random_numbers():
+    class Outer(Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            first = am.data.random().random() if index else 0.0
+            (inner,) = DataLoader(Noise(), batch_size=2, seed=5)
+            return first, inner.sum().item(), am.data.random().random()
+
+    class Noise(Dataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return am.data.random().random()
+
+    def read(batch_size):
+        batches = DataLoader(Outer(), batch_size=batch_size, seed=1)
+        return [np.concatenate(column).tolist() for column in zip(*batches, strict=True)]
+
+    am.manual_seed(0)
+    whole, parts = read(3), read(1)
+    assert whole == parts
+    assert len(set(whole[1])) == 1
+    assert len(set(whole[2])) == 3
+
+
+def test_a_batch_belongs_to_whoever_holds_it():
+    """Of single samples and of several: neither the dataset nor a later batch changes it."""
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
+    for batch_size in (None, 1, 2):
+        samples = [(row, n) for n, row in enumerate(rows)]
+        held = list(DataLoader(samples, batch_size=batch_size))
+        kept = [x.tolist() for x, _ in held]
+        rows += 1
+        assert [x.tolist() for x, _ in held] == kept
+        held[0][0].add_(1)
+        assert held[0][0].tolist() == (np.array(kept[0]) + 1).tolist()

@@ -64,6 +64,11 @@ def test_what_else_is_collated():
     assert ours.default_collate([0.5, 1]).dtype.name == "float32"  # as am.tensor([0.5, 1])
     assert ours.default_collate([torch.ones(2), torch.ones(2)]).shape == (2, 2)
     assert ours.default_collate([am.ones(2), am.ones(2)]).tolist() == [[1, 1], [1, 1]]
+    for odd in ([2**63, 1], [2**70, 1], list(np.array(["2020", "2021"], "M8[D]"))):
+        assert np.array_equal(ours.default_collate(odd), np.asarray(odd))
+    assert ours.default_collate([0.5, 0.25]).dtype is am.float32
+    assert ours.default_collate(list(np.float16([1, 2]))).dtype is am.float16
+    assert ours.default_collate([1j, 2j]).dtype is am.complex128
     assert ours.default_convert([np.float32(1), "a"])[0].item() == 1
     given = np.zeros(2)
     kept = ours.default_convert((given,))[0]

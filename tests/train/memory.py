@@ -1,5 +1,4 @@
-"""Memory over long trainings and many predictions: `make leaks` runs it after its functions, and
-`python -m tests.train.leaks --steps 10000 --predicts 100000` alone.
+"""Memory over long trainings and many predictions: `make memory ARGS="--steps 100000"`.
 
 A line for each case: the process in MiB after each tenth. It leaks if every one of the last windows
 adds more than the bytes of an object a call; what fills once (plans, kernels, free lists) does not.
@@ -10,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -91,13 +91,13 @@ def _noted(count: int, call: object) -> Iterator[int]:
 def grows(found: list[int], count: int) -> float:
     """Bytes a call by which memory grew in each window, once it had settled; else 0."""
     later = found[SETTLED:]
-    least = min(after - before for before, after in zip(later, later[1:], strict=False))
+    least = min(after - before for before, after in pairwise(later))
     lost = least / max(1, count // PARTS)
     return lost if lost > BYTES_A_CALL else 0.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="leaks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="memory", description=__doc__)
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--predicts", type=int, default=100_000)
     options = parser.parse_args()
