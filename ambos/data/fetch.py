@@ -54,7 +54,8 @@ class Fetcher:
         return self._together(seed, epoch, samples, indices, empty)
 
     def _several(self, seed: randomness.Seed, epoch: int, indices: Any) -> list[Any]:
-        dataset, samples, index = self.dataset, [], None
+        dataset, index = self.dataset, None
+        samples: list[Any] = []
         making = randomness.enter(seed, epoch, None)
         begin, add = making.begin, samples.append
         try:
