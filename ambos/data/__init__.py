@@ -17,6 +17,7 @@ from ambos.data.combining import (
 )
 from ambos.data.dataset import ArrayDataset, Dataset, IterableDataset, TensorDataset
 from ambos.data.digits import digits
+from ambos.data.directories import image_dataset_from_directory, text_dataset_from_directory
 from ambos.data.folders import ImageFolder
 from ambos.data.hugging_face import from_huggingface
 from ambos.data.information import WorkerInfo, get_worker_info
@@ -33,16 +34,19 @@ from ambos.data.samplers import (
     WeightedRandomSampler,
 )
 from ambos.data.tables import breast_cancer, diabetes, feature_names, iris, wine
+from ambos.data.text import TextVectorization
+from ambos.data.windows import timeseries_dataset_from_array
 
 __all__ = [
     "ArrayDataset", "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset",
     "DistributedSampler", "ImageFolder", "IterableDataset", "RandomSampler", "Sampler",
     "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler", "TensorDataset",
-    "WeightedRandomSampler", "WorkerInfo", "breast_cancer", "cifar10", "cifar100",
-    "default_collate", "default_convert", "diabetes", "digits", "fashion_mnist", "feature_names",
-    "from_arrow", "from_csv", "from_hdf5", "from_huggingface", "from_npy", "from_npz",
-    "from_parquet", "from_tfrecord", "from_webdataset", "get_worker_info", "iris", "kmnist",
-    "mnist", "random", "random_split", "wine",
+    "TextVectorization", "WeightedRandomSampler", "WorkerInfo", "breast_cancer", "cifar10",
+    "cifar100", "default_collate", "default_convert", "diabetes", "digits", "fashion_mnist",
+    "feature_names", "from_arrow", "from_csv", "from_hdf5", "from_huggingface", "from_npy",
+    "from_npz", "from_parquet", "from_tfrecord", "from_webdataset", "get_worker_info",
+    "image_dataset_from_directory", "iris", "kmnist", "mnist", "random", "random_split",
+    "text_dataset_from_directory", "timeseries_dataset_from_array", "wine",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name

@@ -104,7 +104,7 @@ class HDF5(Dataset):
         file = self.handle()
         return {name: file[name][index % self.count] for name in self.names}
 
-    def rows(self, indices: NDArray[np.int64], empty: Empty = np.empty) -> dict[str, Any]:
+    def rows_at(self, indices: NDArray[np.int64], empty: Empty = np.empty) -> dict[str, Any]:
         """Many rows in one read of each array; the library wants them sorted and once only."""
         file, found = self.handle(), {}
         wanted, back = np.unique(indices % self.count, return_inverse=True)

@@ -80,7 +80,7 @@ class Pieces(Dataset):
         place, number = self._place(index % count)
         return row_of(self.piece(place), number)
 
-    def rows(self, indices: NDArray[np.int64], empty: Empty = np.empty) -> dict[str, Any]:
+    def rows_at(self, indices: NDArray[np.int64], empty: Empty = np.empty) -> dict[str, Any]:
         """Many rows; every piece is decoded once for them."""
         places = np.searchsorted(self.ends, indices, side="right")
         found: dict[str, Any] = {}

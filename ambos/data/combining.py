@@ -43,7 +43,7 @@ class Subset(Dataset):
         return self.dataset[int(self._numbers[index])]
 
     @property
-    def rows(self) -> Callable[..., Any] | None:
+    def rows_at(self) -> Callable[..., Any] | None:
         """Several at once, where the dataset can."""
         rows = rows_of(self.dataset)
         if rows is None:

@@ -275,7 +275,7 @@ class ArrayDataset(Dataset):
     def _named(self, values: tuple[Any, ...]) -> Any:
         return dict(zip(self.names, values, strict=True)) if self.names else values
 
-    def rows(self, indices: Array, empty: Callable[..., Array] = np.empty) -> Any:
+    def rows_at(self, indices: Array, empty: Callable[..., Array] = np.empty) -> Any:
         """Several examples at once, in room from `empty`.
 
         Errors: IndexingError for rows that are not there.
@@ -304,7 +304,7 @@ class Slices(ArrayDataset):
 
 def rows_of(dataset: Any) -> Callable[..., Any] | None:
     """How a dataset gives many examples at once, if it can."""
-    found: Callable[..., Any] | None = getattr(dataset, "rows", None)
+    found: Callable[..., Any] | None = getattr(dataset, "rows_at", None)
     return found
 
 

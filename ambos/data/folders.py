@@ -17,15 +17,15 @@ from ambos.data.opened import library
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
-def picture(source: Any, name: str = "") -> Any:
-    """A Pillow image in RGB, from a path or an open file.
+def picture(source: Any, name: str = "", mode: str = "RGB") -> Any:
+    """A Pillow image in RGB or another `mode`, from a path or an open file.
 
     Errors: FormatError, with the name of the file, for what is no image or is cut off.
     """
     pillow = library("ImageFolder", "PIL.Image", "pillow")
     try:
         with pillow.open(source) as image:
-            return image.convert("RGB")
+            return image.convert(mode)
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
         raise FormatError(f"image: {name or source} cannot be read: {error}; need an image that "
                           "Pillow opens") from error  # fmt: skip
@@ -63,8 +63,11 @@ class ImageFolder(Dataset, metaclass=Checked):
             raise ArgumentError(f"ImageFolder: {self.root!r} has no folders; need one a class")
         self.class_to_idx = {name: number for number, name in enumerate(self.classes)}
         endings = tuple(ending.lower() for ending in extensions)
-        self.samples = [(path, number) for name, number in self.class_to_idx.items()
-                        for path in _files(os.path.join(self.root, name), endings)]  # fmt: skip
+        self.samples = [
+            (path, number)
+            for name, number in self.class_to_idx.items()
+            for path in files_below(os.path.join(self.root, name), endings)
+        ]
         self.targets = [number for _, number in self.samples]
         empty = [self.classes[n] for n in sorted(set(range(len(self.classes))) - set(self.targets))]
         if empty and not allow_empty:
@@ -89,9 +92,10 @@ class ImageFolder(Dataset, metaclass=Checked):
         return found, target if self.target_transform is None else self.target_transform(target)
 
 
-def _files(folder: str, endings: tuple[str, ...]) -> list[str]:
+def files_below(folder: str, endings: tuple[str, ...], follow_links: bool = True) -> list[str]:
+    """The paths of all files with these endings, sorted folder by folder."""
     found = []
-    for place, _, names in sorted(os.walk(folder, followlinks=True)):
+    for place, _, names in sorted(os.walk(folder, followlinks=follow_links)):
         found += [os.path.join(place, name) for name in sorted(names)
                   if name.lower().endswith(endings)]  # fmt: skip
     return found

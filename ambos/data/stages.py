@@ -175,7 +175,8 @@ class Batched(Stage):
         return self.together([self.source[index] for index in indices], indices)
 
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
-        if type(self.source) in (ArrayDataset, Slices):
+        if type(self) is Batched and rows_of(self.source) is not None:
+            self.source.epoch = epoch
             yield from super().stream(epoch, seed, selection)
             return
         elements = self.source.stream(epoch, seed, selection.times(self.batch_size))
@@ -246,7 +247,7 @@ class Permuted(Stage):
         return self.source[int(self.order(self.epoch)[number])]
 
     @property
-    def rows(self) -> Callable[..., Any] | None:
+    def rows_at(self) -> Callable[..., Any] | None:
         """Several at once, where the source can."""
         rows = rows_of(self.source)
         if rows is None:

@@ -121,6 +121,7 @@ from ambos.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from ambos.nn.preprocessing import Normalization, RandomFlip, RandomRotation, Rescaling
 from ambos.nn.rectifiers import (
     CELU,
     ELU,
@@ -296,6 +297,7 @@ __all__ = [
     "MultiheadAttention",
     "NLLLoss",
     "NLLLoss2d",
+    "Normalization",
     "PReLU",
     "PairwiseDistance",
     "Parameter",
@@ -309,6 +311,8 @@ __all__ = [
     "RNNCell",
     "RNNCellBase",
     "RReLU",
+    "RandomFlip",
+    "RandomRotation",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",
@@ -317,6 +321,7 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
+    "Rescaling",
     "RotaryEmbedding",
     "Sequential",
     "SiLU",

@@ -14,6 +14,8 @@ from ambos.train.metrics.confusion import CohenKappa, ConfusionMatrix
 from ambos.train.metrics.counts import (
     Dice,
     F1Score,
+    FalseNegatives,
+    FalsePositives,
     FBetaScore,
     IoU,
     MatthewsCorrCoef,
@@ -21,6 +23,8 @@ from ambos.train.metrics.counts import (
     Precision,
     Recall,
     Specificity,
+    TrueNegatives,
+    TruePositives,
 )
 from ambos.train.metrics.curves import AUROC, ROC, AveragePrecision, PrecisionRecallCurve
 from ambos.train.metrics.likelihood import LogLoss, Perplexity
@@ -53,6 +57,8 @@ __all__ = [
     "ExplainedVariance",
     "F1Score",
     "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
     "IoU",
     "LogLoss",
     "MatthewsCorrCoef",
@@ -73,6 +79,8 @@ __all__ = [
     "Specificity",
     "Sum",
     "TopKAccuracy",
+    "TrueNegatives",
+    "TruePositives",
     "by_name",
     "find",
     "learn_from",

@@ -105,6 +105,81 @@ def average(values: Column, weights: Column, otherwise: float = np.nan) -> float
     return float((np.nan_to_num(values) * weights).sum() / total) if total else otherwise
 
 
+class Number(Counts):
+    """Base of plain counts, of all classes together: one of yes or no, with `threshold`."""
+
+    def value(self, sums: Numbers) -> Any:
+        return float(self.count(sums).sum())
+
+    def count(self, sums: Numbers) -> Column:
+        """For each class."""
+        raise NotImplementedError
+
+
+class TruePositives(Number):
+    """How many answers are yes, rightly.
+
+    Example:
+        >>> found = TruePositives(task="binary")
+        >>> found.update([2.0, -1.0, 0.5], [1, 1, 0])  # logits
+        >>> found.compute()
+        1.0
+    """
+
+    better = "max"
+
+    def count(self, sums: Numbers) -> Column:
+        return sums["hits"]
+
+
+class FalsePositives(Number):
+    """How many answers are yes where no is right: false alarms.
+
+    Example:
+        >>> alarms = FalsePositives(task="binary")
+        >>> alarms.update([2.0, -1.0, 0.5], [1, 1, 0])
+        >>> alarms.compute()
+        1.0
+    """
+
+    better = "min"
+
+    def count(self, sums: Numbers) -> Column:
+        return sums["predicted"] - sums["hits"]
+
+
+class FalseNegatives(Number):
+    """How many answers are no where yes is right: what is missed.
+
+    Example:
+        >>> missed = FalseNegatives(task="binary", from_logits=False)
+        >>> missed.update([0.9, 0.2, 0.6], [1, 1, 0])
+        >>> missed.compute()
+        1.0
+    """
+
+    better = "min"
+
+    def count(self, sums: Numbers) -> Column:
+        return sums["actual"] - sums["hits"]
+
+
+class TrueNegatives(Number):
+    """How many answers are no, rightly.
+
+    Example:
+        >>> right = TrueNegatives(task="binary")
+        >>> right.update([2.0, -1.0, -0.5], [1, 1, 0])
+        >>> right.compute()
+        1.0
+    """
+
+    better = "max"
+
+    def count(self, sums: Numbers) -> Column:
+        return sums["total"] - sums["predicted"] - sums["actual"] + sums["hits"]
+
+
 class Precision(Rate):
     """Of the answers that were given, the share that is right. Settings: see `Rate`.
 

@@ -17,6 +17,7 @@ from ambos.train.metrics.base import Metric, snake
 ROOMS = (accuracy, confusion, counts, curves, likelihood, plain, regression)
 BASES = {
     "Counts",
+    "Number",
     "Rate",
     "FMeasure",
     "Ranking",
