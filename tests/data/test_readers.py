@@ -148,7 +148,7 @@ def test_arrays_in_files(folder):
     rows = data.from_hdf5(folder / "t.h5", names=["x", "group/y"])
     assert {k: v.tolist() for k, v in rows[-1].items()} == {"x": [18, 19], "group/y": 90}
     for indices in ([3, 4, 5], [7, 1, 1, 9]):
-        found = rows.rows(np.array(indices))
+        found = rows.rows_at(np.array(indices))
         np.testing.assert_array_equal(found["x"], x[indices])
         np.testing.assert_array_equal(found["group/y"], y[indices] * 10)
     handle = rows.handle()

@@ -156,7 +156,7 @@ def test_datasets_of_datasets():
     arrays = ours.ArrayDataset(x, x * x)
     subset = ours.Subset(arrays, [3, 1, 4])
     assert [int(a) for a, _ in subset] == [3, 1, 4]
-    assert subset.rows(np.array([2, 0]))[1].tolist() == [16, 9]
+    assert subset.rows_at(np.array([2, 0]))[1].tolist() == [16, 9]
     joined = ours.ConcatDataset([subset, arrays])
     assert [int(joined[i][0]) for i in (0, 2, 3, -1)] == [3, 4, 0, 9]
     assert len(joined) == 13
