@@ -7,6 +7,7 @@ from typing import Any
 
 from ambos.core.errors import ArgumentError, NameTakenError, UnknownNameError, suggest
 from ambos.nn.composition import Composition
+from ambos.nn.making import settle, waiting
 from ambos.nn.parameter import Buffer, Parameter
 from ambos.nn.stateful import Stateful
 from ambos.tensor.handle import Tensor
@@ -62,6 +63,8 @@ class Attributed(Stateful):
         for table in ("_parameters", "_buffers", "_modules"):
             found: dict[str, Any] = self.__dict__.get(table, {})
             if name in found:
+                if waiting and table != "_modules":
+                    settle()
                 return found[name]
         if name.startswith("__"):
             raise AttributeError(name)

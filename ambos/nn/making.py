@@ -1,14 +1,16 @@
-"""What happens once the constructor of a network has run."""
+"""What happens between the constructor of a network and its first use."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
 from typing import Any, Protocol
+from weakref import ref
 
 from ambos.nn.parameter import Unsized
 from ambos.tensor.live import evaluate
 from ambos.tensor.resting import peek
+from ambos.tensor.tracing import paused
 
 
 class Network(Protocol):
@@ -24,19 +26,39 @@ class Making(threading.local):
 
 
 making = Making()
+waiting: list[ref[Any]] = []  # networks whose initial numbers nobody has asked for
 
 
-def settle(network: Network) -> None:
-    """Compute the initial numbers that are pending, all in one go: they would become part of the
-    first step, and give that a graph of its own. Numbers that the network has replaced by others
-    of its own are never computed."""
-    every = [
-        tensor
-        for module in network.modules()
-        for tensor in (*module._parameters.values(), *module._buffers.values())
-    ]
-    evaluate(
-        tensor
-        for tensor in every
-        if tensor is not None and not isinstance(tensor, Unsized) and peek(tensor).value is None
-    )
+def made(network: Network) -> None:
+    """The constructor of `network` has run, and so have all around it."""
+    waiting.append(ref(network))
+
+
+def settle() -> None:
+    """Compute the initial numbers that are pending, those of a network in one go: they would become
+    part of the first step, and give that a graph of its own. Numbers that were replaced by now, by
+    a network for its layers or by those of a file, are never computed."""
+    if making.depth:
+        return
+    while waiting:
+        try:
+            network = waiting.pop()()
+        except IndexError:  # another thread was faster
+            return
+        if network is None:
+            continue
+        every = [
+            tensor
+            for module in network.modules()
+            for tensor in (*module._parameters.values(), *module._buffers.values())
+        ]
+        with paused():
+            evaluate(
+                tensor
+                for tensor in every
+                if tensor is not None and not isinstance(tensor, Unsized) and _is_pending(tensor)
+            )
+
+
+def _is_pending(tensor: Any) -> bool:
+    return peek(tensor).value is None

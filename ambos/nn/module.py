@@ -13,7 +13,7 @@ from ambos.nn import hooks, state
 from ambos.nn.attributes import Attributed
 from ambos.nn.conversion import Convertible
 from ambos.nn.html import html_of
-from ambos.nn.making import making, settle
+from ambos.nn.making import made, making, settle, waiting
 from ambos.nn.parameter import Parameter
 from ambos.nn.paths import blame
 from ambos.nn.symbolic import are_symbolic, described, symbols
@@ -41,8 +41,8 @@ class ModuleType(Checked):
             module = super().__call__(*args, **kwargs)
         finally:
             making.depth -= 1
-        if not making.depth:  # a network may give its layers other numbers than they began with
-            settle(module)
+        if not making.depth:
+            made(module)
         if portable((*args, *kwargs.values())):
             object.__setattr__(module, "_made_with", (cls, args, kwargs))
         return module
@@ -86,6 +86,10 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
     def __init__(self) -> None:
         pass
 
+    def __getstate__(self) -> object:
+        settle()  # whole: each tensor is copied or pickled by itself
+        return super().__getstate__()
+
     # Calling
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -95,6 +99,8 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if waiting:
+            settle()
         if current.trace is not None:
             self._guard_recording()
         if symbols.exist and are_symbolic(args, kwargs):
@@ -185,6 +191,7 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
     def _named(
         self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
     ) -> Iterator[tuple[str, Any]]:
+        settle()
         seen: set[int] = set()
         below = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
         for path, module in below if recurse else [(prefix, self)]:

@@ -10,6 +10,7 @@ from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError
 from ambos.nn import state
 from ambos.nn.hookable import Hookable
+from ambos.nn.making import settle
 
 EXTRA = "_extra_state"  # how its key ends
 
@@ -45,6 +46,7 @@ class Stateful(Hookable):
         """Parameters and persistent buffers under PyTorch's names, put into `destination`, if there
         is one; the tensors are detached, unless `keep_vars`. Changed in place they change the
         module; else each is a snapshot."""
+        settle()
         found: Any = destination
         if found is None:
             found = OrderedDict()

@@ -1,6 +1,11 @@
 """Initial values: moments and bounds beside PyTorch's, keys, and what is refused."""
 
+import copy
 import math
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +13,7 @@ import torch
 from scipy import stats
 
 import ambos as am
-from ambos import models, nn
+from ambos import models, nn, optim
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.nn import init
 from ambos.tensor import realize
@@ -140,3 +145,47 @@ def test_numbers_that_a_network_replaces_are_never_computed(monkeypatch) -> None
     assert all(peek(p).value is not None for layer in layers for p in layer.parameters())
     for layer, same in zip((*net.inner, net.last), layers, strict=True):
         assert layer.bias.tolist() == same.bias.tolist()
+
+
+def test_numbers_that_nobody_asks_for_are_never_computed(monkeypatch) -> None:
+    def make() -> nn.Module:
+        am.manual_seed(3)
+        return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+    runs, execute = [], realize.execute
+    monkeypatch.setattr(realize, "execute", lambda *given: runs.append(execute(*given)) or runs[-1])
+    expected = [p.tolist() for p in make().parameters()]
+    assert [len(values) for values in runs] == [4]  # all that is random, in one go
+    file = {key: value.numpy() for key, value in make().state_dict().items()}
+    del runs[:]
+    net = make()
+    net.load_state_dict(file)
+    assert [p.tolist() for p in net.parameters()] == expected
+    assert not runs
+    x = am.tensor([[1.0, 2.0, 3.0]] * 2)
+
+    def traced(net: nn.Module) -> None:
+        am.jit(lambda x: net(x))(x)
+
+    looks: list[Callable[[nn.Module], Any]] = [
+        lambda net: net(x), traced, lambda net: net[2].weight, copy.deepcopy, pickle.dumps,
+        lambda net: net.state_dict(), lambda net: optim.SGD(net.parameters(), lr=0.1),
+        lambda net: net.double(), am.tree.leaves,
+    ]  # fmt: skip
+    for number, look in enumerate(looks):
+        del runs[:]
+        net = make()
+        assert not runs
+        look(net)
+        assert len(runs[0]) == 4, number
+        assert [p.float().tolist() for p in net.parameters()] == expected, number
+
+
+def test_initial_numbers_are_computed_in_the_thread_that_asks() -> None:
+    kept, gone = nn.Linear(2, 2), nn.Linear(2, 2)
+    del gone
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(kept(am.ones(1, 2)).tolist()))
+    thread.start()
+    thread.join()
+    assert found == [kept(am.ones(1, 2)).tolist()]
