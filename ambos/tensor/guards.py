@@ -12,6 +12,8 @@ from collections.abc import Callable, Hashable, Sequence
 from operator import is_
 from typing import Any
 
+OF_NONE = id(None)  # which is an object like others, and what a dead reference gives
+
 
 class Same:
     """One object, equal to itself alone. Held weakly where that is possible, so that recordings
@@ -28,8 +30,11 @@ class Same:
             self._of = lambda: of
 
     def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Same) or self._hash != other._hash:
+            return False
         mine = self._of()
-        return isinstance(other, Same) and mine is not None and mine is other._of()
+        is_gone = mine is None and self._hash != OF_NONE
+        return not is_gone and mine is other._of()
 
     def __hash__(self) -> int:
         return self._hash

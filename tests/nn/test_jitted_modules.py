@@ -177,6 +177,24 @@ def jit_version() -> int:
     return makeup.version
 
 
+def test_parameters_that_are_none_stay_what_they_were() -> None:
+    """Of attention whose projections lie together, and of norms without a scale."""
+    net = nn.Sequential(nn.LayerNorm(4, elementwise_affine=False), nn.MultiheadAttention(4, 2))
+    recorded = []
+
+    @am.jit
+    def attend(x: am.Tensor) -> am.Tensor:
+        recorded.append(net.training)
+        return net[1](net[0](x), x, x)[0] if net.training else net[0](x)
+
+    x = am.rand(2, 3, 4)
+    for _ in range(3):
+        for mode in (True, False):
+            net.train(mode)
+            attend(x)
+    assert recorded == [True, False]
+
+
 def test_a_module_that_counts_its_calls_is_warned_of() -> None:
     class Counting(nn.Module):
         def __init__(self) -> None:

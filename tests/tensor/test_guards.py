@@ -43,6 +43,8 @@ def test_exactly() -> None:
     gc.collect()
     assert gone != Same(x)
     assert gone != gone.__class__(am.ones(2))
+    assert Same(None) == Same(None) != gone
+    assert Same(None) not in (gone, Same(x))
 
 
 def test_what_was_used_longest_ago_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
