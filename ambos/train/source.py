@@ -112,15 +112,15 @@ class Writer:
             yield from unscale
             yield from self._update()
             return
-        summed = "loss * float(len(targets))"
-        yield f"scaler.scale({summed}).backward()" if self.is_scaled else f"({summed}).backward()"
-        yield "waiting += len(targets)"
+        yield "before, waiting = waiting, waiting + len(targets)"
+        yield "for parameter in optimizer.parameters():  # the mean over all rows, as of one batch"
+        yield INDENT + "if parameter.grad is not None:"
+        yield INDENT * 2 + "parameter.grad = parameter.grad * (before / waiting)"
+        shared = "loss * (len(targets) / waiting)"
+        yield f"scaler.scale({shared}).backward()" if self.is_scaled else f"({shared}).backward()"
         yield f"if number % {given['accumulate']} == 0 or number == len(loader):"
-        yield from (INDENT + line for line in unscale)
-        yield INDENT + "for parameter in optimizer.parameters():  # as of one large batch"
-        yield INDENT * 2 + "if parameter.grad is not None:"
-        yield INDENT * 3 + "parameter.grad = parameter.grad / waiting"
         yield INDENT + "waiting = 0"
+        yield from (INDENT + line for line in unscale)
         yield from (INDENT + line for line in self._update())
 
     def _update(self) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core import tree
-from ambos.core.dtype import bfloat16, float16, float32, int64, uint8
+from ambos.core.dtype import DType, bfloat16, float16, float32, float64, int64, uint8
 from ambos.core.errors import ArgumentError, DTypeError
 from ambos.nn.utils import clip_grad_norm_
 from ambos.optim import LBFGS
@@ -113,11 +113,17 @@ class Step:
         if self.recipe.accumulate == 1:
             self._scaled(self.loss).backward()
             return
-        # As of one large batch: each row counts as much, in full batches and in short ones.
-        rows = float(size_of(self.batch))
-        self._scaled(self.loss * rows).backward()
+        # The mean over all rows so far, as of one large batch: each counts as much, in full batches
+        # and in short ones. Shares are at most 1, so that narrow gradients do not overflow for it.
+        loss, rows = self.loss, self.model.engine.rows
         with no_grad():
-            self.model.engine.rows += rows
+            before = rows.detach()
+            rows += float(size_of(self.batch))
+            for parameter in self.model.plan.optimizer.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad * _share(before, rows, parameter.grad.dtype)
+            share = _share(rows - before, rows, loss.dtype)
+        self._scaled(loss * share).backward()
 
     @property
     def _scaler(self) -> Any:
@@ -136,14 +142,9 @@ class Step:
         scaler = self._scaler
         if scaler is not None:
             scaler.unscale_(optimizer)
-        if recipe.accumulate > 1:
-            rows = model.engine.rows
-            with no_grad():
-                for parameter in optimizer.parameters():
-                    if parameter.grad is not None:
-                        parameter.grad = parameter.grad / rows.to(parameter.grad.dtype)
-                rows.mul_(0.0)
         with no_grad():
+            if recipe.accumulate > 1:
+                model.engine.rows.mul_(0.0)
             for probe in model.engine.probes:
                 self._probed |= probe(model)
         if recipe.clip_norm is not None:
@@ -163,6 +164,13 @@ class Step:
         self._output = self._losses = None
         self.backward()
         return self.loss
+
+
+def _share(part: Tensor, whole: Tensor, dtype: DType) -> Tensor:
+    """`part / whole` in `dtype`, as Python's numbers would give it."""
+    wide = float64 if dtype is float64 else float32
+    share: Tensor = (part.to(wide) / whole.to(wide)).to(dtype)
+    return share
 
 
 def _widened(value: Any) -> Any:

@@ -120,3 +120,34 @@ def test_fit_in_narrow_dtypes_keeps_wide_weights(precision):
     assert model.predict(X).dtype == np.float32
     with pytest.raises(ValueError, match="Did you mean 'bfloat16'"):
         model.fit(X, Y, precision="bfloat61", verbose=0)
+
+
+def test_accumulated_float16_gradients_overflow_where_pytorchs_do():
+    """Losses divided by the number of batches, as PyTorch's users write: one scale for both."""
+    start = [np.full((6, 2), 0.1, np.float32).T.copy(), np.zeros(2, np.float32)]
+    strong, labels = X[:32] * np.float32(64), Y[:32]
+    am.manual_seed(0)
+    model = am.Sequential([nn.Linear(6, 2)])
+    model.compile(optim.SGD(lr=1e-3), "cross_entropy")
+    model.load_state_dict({"0.weight": am.tensor(start[0]), "0.bias": am.tensor(start[1])})
+    twin = torch.nn.Linear(6, 2)
+    twin.load_state_dict({"weight": torch.tensor(start[0]), "bias": torch.tensor(start[1])})
+    rule, scaler = torch.optim.SGD(twin.parameters(), lr=1e-3), torch.amp.GradScaler("cpu")
+    for epoch in range(3):
+        model.fit(strong, labels, epochs=epoch + 1, initial_epoch=epoch, batch_size=16, accumulate=2,
+                  precision="float16", shuffle=False, verbose=0)  # fmt: skip
+        for number, first in enumerate((0, 16), 1):
+            rows = slice(first, first + 16)
+            with torch.autocast("cpu", torch.float16):
+                found = twin(torch.tensor(strong[rows])).float()
+            loss = torch.nn.functional.cross_entropy(found, torch.tensor(labels[rows])) / 2
+            scaler.scale(loss).backward()
+            if number % 2 == 0:
+                scaler.step(rule)
+                scaler.update()
+                rule.zero_grad()
+        assert model.engine.scaler.get_scale() == scaler.get_scale()
+        np.testing.assert_allclose(
+            model[0].weight.numpy(), twin.weight.detach().numpy(), rtol=2e-2, atol=1e-4
+        )
+    assert scaler.get_scale() < 65536  # some did overflow
