@@ -7,6 +7,7 @@ the user still holds is never computed twice, and a temporary that nobody holds 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from ambos.graph.node import Node, apart, pending
 from ambos.ops.movement import detach
 from ambos.ops.sources import data
 from ambos.tensor.resting import Handle, rebind
-from ambos.tensor.tracing import current
+from ambos.tensor.tracing import current, sharing
 
 
 class Settings:
@@ -31,11 +32,28 @@ class Settings:
 
 
 settings = Settings()
-# Appending a weak reference costs 0.1 us; dead ones are dropped at the next flush.
-_pending: list[ref[Any]] = []
+
+
+class References(list[ref[Any]]):
+    """A list that can be found without being kept."""
+
+    __slots__ = ("__weakref__",)
+
+
+class _Waiting(threading.local):
+    """The pending handles that this thread has made: no other computes or settles them unasked,
+    since their thread may be about to bind them to something else."""
+
+    def __init__(self) -> None:
+        # Appending a weak reference costs 0.1 us; dead ones are dropped at the next flush.
+        self.handles = References()
+        _lists[:] = [*(known for known in _lists if known() is not None), ref(self.handles)]
+
+
+_lists: list[ref[References]] = []  # of all threads
+_waiting = _Waiting()
 # Handles that hold data, by id. Dead ones go when there are many.
 _holding: dict[int, ref[Any]] = {}
-_settling = threading.RLock()
 _leaves: WeakKeyDictionary[Node, ref[Any]] = WeakKeyDictionary()
 
 
@@ -44,8 +62,9 @@ def register(handle: Handle) -> None:
     if current.trace is not None:  # other threads compute meanwhile, but nothing of this
         current.trace.pending.append(ref(handle))
         return
-    _pending.append(ref(handle))
-    if len(_pending) > settings.limit:
+    waiting = _waiting.handles
+    waiting.append(ref(handle))
+    if len(waiting) > settings.limit:
         flush()
 
 
@@ -61,13 +80,14 @@ def hold(handle: Handle) -> None:
 
 def handles() -> list[Any]:
     """Every live handle that holds data, or waits for it outside of a trace."""
-    found = [reference() for reference in [*list(_holding.values()), *list(_pending)]]
+    lists = [list(known() or ()) for known in _lists]
+    found = [reference() for reference in itertools.chain(list(_holding.values()), *lists)]
     return list({id(handle): handle for handle in found if handle is not None}.values())
 
 
 def adopt(handles: list[ref[Any]]) -> None:
     """What a trace has left behind is pending like anything else."""
-    _pending.extend(handles)
+    _waiting.handles.extend(handles)
 
 
 def register_leaf(handle: Handle) -> None:
@@ -117,11 +137,17 @@ def evaluate(handles: Iterable[Handle]) -> None:
     if current.trace is not None:  # a traced function is computed when it is called
         return
     asked = list(handles)
-    roots = list(dict.fromkeys(h._node for h in asked if h._node.value is None))
-    nodes: dict[Node, None] = {}
-    if roots:
-        others = _connected(roots)
+    while not _evaluated(asked):  # another thread has let go of a number that it shares
+        pass
+
+
+def _evaluated(asked: list[Handle]) -> bool:
+    """Compute `asked`, once. Have all of them a value?"""
+    with sharing:
+        roots = list(dict.fromkeys(h._node for h in asked if h._node.value is None))
+        others = _connected(roots) if roots else []
         nodes = dict.fromkeys([*roots, *(h._node for h in others)])
+    if roots:
         try:
             _realize(list(nodes))
         except AmbosError:
@@ -129,12 +155,14 @@ def evaluate(handles: Iterable[Handle]) -> None:
             if len(nodes) == len(roots):
                 raise
             _realize(roots)
+    with sharing:
         _settle_all(others)
-    for handle in asked:
-        settle(handle)
-        if roots:
-            hold(handle)
-    forget_constants(nodes)
+        for handle in asked:
+            settle(handle)
+            if roots:
+                hold(handle)
+        forget_constants(nodes)
+        return all(handle._node.value is not None for handle in asked)
 
 
 def forget_constants(nodes: Iterable[Node]) -> None:
@@ -146,16 +174,18 @@ def forget_constants(nodes: Iterable[Node]) -> None:
 
 def flush() -> None:
     """Compute every live pending handle. What cannot be computed fails when it is looked at."""
-    handles = _connected(())
+    with sharing:
+        handles = _connected(())
     try:
         _realize(list(dict.fromkeys(handle._node for handle in handles)))
     except AmbosError:
         for handle in handles:
             with contextlib.suppress(AmbosError):
                 _realize([handle._node])
-    nodes = [handle._node for handle in handles]
-    _settle_all(handles, failed=True)
-    forget_constants(nodes)
+    with sharing:
+        nodes = [handle._node for handle in handles]
+        _settle_all(handles, failed=True)
+        forget_constants(nodes)
 
 
 def _realize(nodes: list[Node]) -> None:
@@ -167,26 +197,25 @@ def _realize(nodes: list[Node]) -> None:
 def _settle_all(handles: list[Handle], failed: bool = False) -> None:
     """`handles` wait no longer: who has a value is known to hold it, and who has none stays, unless
     it `failed`."""
+    if not handles:
+        return
     for handle in handles:
         settle(handle)
     tried = set(map(id, handles)) if failed else set()
-    with _settling:
-        references = list(_pending)
-        waiting = {}
-        for reference in references:
-            found = reference()
-            if found is not None and found._node.value is not None:
-                hold(found)
-            elif found is not None and id(found) not in tried:
-                waiting[id(found)] = reference
-        # Other threads append meanwhile.
-        _pending[: len(references)] = list(waiting.values())
+    waiting = {}
+    for reference in _waiting.handles:
+        found = reference()
+        if found is not None and found._node.value is not None:
+            hold(found)
+        elif found is not None and id(found) not in tried:
+            waiting[id(found)] = reference
+    _waiting.handles[:] = list(waiting.values())
 
 
-def pending_handles(references: Iterable[ref[Any]] = _pending) -> list[Any]:
-    """Live handles that wait for a value, each once."""
+def pending_handles(references: Iterable[ref[Any]] | None = None) -> list[Any]:
+    """Live handles that wait for a value, each once; those of this thread unless given."""
     found = {}
-    for reference in list(references):
+    for reference in list(_waiting.handles if references is None else references):
         handle = reference()
         if handle is not None and handle._node.value is None:
             found[id(handle)] = handle
@@ -220,14 +249,14 @@ def _connected(roots: Sequence[Node]) -> list[Handle]:
         elif node.inputs and node.value is None:
             state[node] = max(_work(source, state) for source in node.inputs)
     found = []
-    live = pending_handles()
-    for node in pending(handle._node for handle in live):
+    live = [(handle, handle._node) for handle in pending_handles()]
+    for node in pending(node for _, node in live):
         if node not in state:
             abstract = node.op.name in VALUELESS and node.value is None
             state[node] = ABSTRACT if abstract else _inherited(node, state)
-    for handle in live:
-        due = state[handle._node] == SHARED or handle._node in roots
-        if due or (everything and state[handle._node] != ABSTRACT):
+    for handle, node in live:
+        due = state[node] == SHARED or node in roots
+        if due or (everything and state[node] != ABSTRACT):
             found.append(handle)
     return found
 

@@ -39,7 +39,7 @@ from ambos.tensor.filters import lay_out_filters, misplaced
 from ambos.tensor.ledger import ledger
 from ambos.tensor.plans import recall
 from ambos.tensor.room import room_for, told
-from ambos.tensor.tracing import likenesses, relay, renewals
+from ambos.tensor.tracing import likenesses, relay, renewals, sharing
 from ambos.tensor.views import as_view
 
 MAX_PROGRAMS = 1024  # plans kept for graphs seen before; machine code is kept apart, on disk
@@ -67,10 +67,11 @@ _plans: OrderedDict[Any, Plan] = OrderedDict()
 
 def realize(nodes: Sequence[Node]) -> None:
     """Give every node a value. One Program computes all of them."""
-    roots = list(dict.fromkeys(node for node in nodes if node.value is None))
-    for node in roots:
-        node.value = as_view(node)
-    roots = [node for node in roots if node.value is None]
+    with sharing:
+        roots = list(dict.fromkeys(node for node in nodes if node.value is None))
+        for node in roots:
+            node.value = as_view(node)
+        roots = [node for node in roots if node.value is None]
     if not roots:
         return
     if config.fuse:
@@ -99,21 +100,25 @@ def _one_by_one(order: Sequence[Node]) -> list[list[Node]]:
 
 def compute(roots: Sequence[Node]) -> None:
     """Run the graph below `roots` down to nodes that have a value."""
-    order = pending(roots)
-    checks = out_of_range(order)
-    if checks:
-        order = pending([*roots, *checks])
-    renewed = {root: leaf for root in roots if (leaf := renewals.pop(root, None)) is not None}
-    wanted = [*roots, *checks]
-    like = {root: leaf for root in roots if (leaf := likenesses.pop(root, None)) is not None}
-    plan, leaves = find_plan(order, wanted, renewed, like=like)
-    values = execute(plan, leaves, order)
+    with sharing:
+        roots = [root for root in roots if root.value is None]  # another thread may have been here
+        order = pending(roots)
+        checks = out_of_range(order)
+        if checks:
+            order = pending([*roots, *checks])
+        renewed = {root: leaf for root in roots if (leaf := renewals.pop(root, None)) is not None}
+        wanted = [*roots, *checks]
+        like = {root: leaf for root in roots if (leaf := likenesses.pop(root, None)) is not None}
+        plan, leaves = find_plan(order, wanted, renewed, like=like)
+        given = [(leaf, leaf.value) for leaf in leaves]
+    values = execute(plan, given, order)
     for check, value in zip(checks, values[len(roots) :], strict=True):
         if value.is_true():
             report(checks[check])
-    for node, value in zip(roots, values, strict=False):
-        node.value = value
-        value.settled = node in renewed
+    with sharing:
+        for node, value in zip(roots, values, strict=False):
+            node.value = value
+            value.settled = node in renewed
 
 
 def find_plan(
@@ -293,9 +298,10 @@ def prepare(
     return plan
 
 
-def execute(plan: Plan, leaves: Sequence[Node], order: Sequence[Node]) -> list[Array]:
-    """Allocate the outputs and run; `order` is the graph that `plan` was made for."""
-    inputs = [node.value.address for node in leaves][: plan.compiled.program.num_inputs]
+def execute(plan: Plan, leaves: Sequence[tuple[Node, Array]], order: Sequence[Node]) -> list[Array]:
+    """Allocate the outputs and run on `leaves`, with the values that they had when `plan` was made
+    for the graph `order`."""
+    inputs = [value.address for _, value in leaves][: plan.compiled.program.num_inputs]
     try:
         outputs = [Storage(nbytes) for nbytes in plan.compiled.program.output_bytes]
         addresses = [storage.address for storage in outputs]
@@ -307,13 +313,13 @@ def execute(plan: Plan, leaves: Sequence[Node], order: Sequence[Node]) -> list[A
         raise located(failure, lines_of(order)) from None
     except OutOfMemoryError as error:
         # Data that needs no gradient is what examples are.
-        given = [("state" if node.tracked else "argument", node.value) for node in leaves]
+        given = [("state" if node.tracked else "argument", value) for node, value in leaves]
         lines = [line_near(node) for node in with_insides(order)]
         raise told(error, room_for(plan.compiled, given, lines)) from None
     return [
         Array(outputs[r.output], 0, r.shape, r.strides, r.dtype)
         if r.output is not None
-        else leaves[r.input or 0].value.seen_as(r.shape, r.strides, r.dtype)
+        else leaves[r.input or 0][1].seen_as(r.shape, r.strides, r.dtype)
         for r in plan.compiled.results
     ]
 

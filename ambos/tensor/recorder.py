@@ -39,7 +39,7 @@ from ambos.tensor.resting import peek, put_gradient, rebind
 from ambos.tensor.room import Room, room_for, told
 from ambos.tensor.spent import SPENT
 from ambos.tensor.stand_ins import Met, StandIns, are_kept
-from ambos.tensor.tracing import Touched, Trace, enter
+from ambos.tensor.tracing import Touched, Trace, enter, sharing
 
 Complaints = dict[Node, Complaint]
 ATTEMPTS = 8  # at recording while other threads load weights
@@ -429,7 +429,8 @@ def recorded(attempt: Callable[[Collection[int]], Recorder]) -> tuple[Recorder, 
                     "list, an attribute or a global; a recorded call could not do that again; need "
                     "it among its results, or what holds it (an optimizer) made outside"
                 )
-            return recorder, recorder.finish()
+            with sharing:
+                return recorder, recorder.finish()
         except Met as error:
             recorder.undo()
             met |= error.numbers

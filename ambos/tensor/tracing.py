@@ -32,6 +32,9 @@ HostValue = Callable[[], "int | float"]
 Look = Callable[[], Any]  # at something outside; what it gives can be compared
 
 
+# Nodes are shared by all threads. While one of them settles what has to be computed and from what,
+# no other gives nodes a value, takes one away or moves one; what runs natively does not hold this.
+sharing = threading.RLock()
 # A pending node -> the data that it replaces in a handle. Only layouts follow from it, no bits.
 renewals: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()
 # A pending gradient -> its leaf, in whose layout it comes out: whoever updates the leaf reads both.
@@ -51,10 +54,11 @@ makeup = Makeup()
 def relay(node: Node, strides: Shape) -> None:
     """Let the value of `node` lie in memory with other strides. Recordings that read it look up
     its new place."""
-    old = node.value
-    node.value = old.laid_out(strides)
-    makeup.version += 1
-    changed(old)
+    with sharing:
+        old = node.value
+        node.value = old.laid_out(strides)
+        makeup.version += 1
+        changed(old)
 
 
 def lie_like(handle: Handle, other: Handle) -> None:

@@ -134,8 +134,8 @@ def test_accumulated_float16_gradients_overflow_where_pytorchs_do():
     twin.load_state_dict({"weight": torch.tensor(start[0]), "bias": torch.tensor(start[1])})
     rule, scaler = torch.optim.SGD(twin.parameters(), lr=1e-3), torch.amp.GradScaler("cpu")
     for epoch in range(3):
-        model.fit(strong, labels, epochs=epoch + 1, initial_epoch=epoch, batch_size=16, accumulate=2,
-                  precision="float16", shuffle=False, verbose=0)  # fmt: skip
+        model.fit(strong, labels, epochs=epoch + 1, initial_epoch=epoch, batch_size=16,
+                  accumulate=2, precision="float16", shuffle=False, verbose=0)  # fmt: skip
         for number, first in enumerate((0, 16), 1):
             rows = slice(first, first + 16)
             with torch.autocast("cpu", torch.float16):
