@@ -29,6 +29,7 @@ from ambos.tensor.handle import Tensor, wrap
 Batch = tuple[Any, ...]
 KEPT = 3  # buffers of a size: the batch before, this one, and one that is read ahead
 PARTS = ("x", "y", "sample_weight")
+BATCH = re.compile(r"\b(batch \d+ of \w+(?: \d+)?)")
 ENDING = re.compile(r" \[([^\[\]]*:\d+[^\[\]]*)\]$")  # the user's line, which ends a message
 
 
@@ -359,11 +360,16 @@ def refuse_nan(rows: NDArray[Any], name: str, op: str = "fit") -> None:
 def placed(error: AmbosError, where: str) -> AmbosError:
     """The same error, with the batch or argument where it was met."""
     text, line = str(error), ""
-    if f"({where})" in text:
-        return error
     found = ENDING.search(text)  # `message` need not be what is shown: layers add their names
     if found is not None:
         text, line = text[: found.start()], found[1]
+    named = BATCH.search(text)  # the source of batches knows better which one it was
+    if named is not None and BATCH.fullmatch(where):
+        if "epoch" not in where or named[1] == where:
+            return error
+        if text.endswith(f" ({named[1]})"):
+            text = text[: -len(f" ({named[1]})")]
+            where = f"{named[1]}, {where.partition(' of ')[2]}"
     error.message = f"{text} ({where})"
     line = line or user_line()
     error.args = (f"{error.message} [{line}]" if line else error.message,)

@@ -24,6 +24,7 @@ from ambos.tensor.random import default_generator
 from ambos.train.batches import Batch, Source, placed, size_of
 from ambos.train.callbacks import CallbackList, History, ProgressBar
 from ambos.train.callbacks.dispatch import listed
+from ambos.train.callbacks.monitor import validates
 from ambos.train.interrupt import Interrupt
 from ambos.train.logs import LazyLogs
 from ambos.train.step import Recipe
@@ -115,7 +116,7 @@ class Fit:
 
     def __init__(
         self, model: Any, source: Source, validation: Source | None, recipe: Recipe,
-        epochs: int, callbacks: Any, verbose: Any, validation_freq: int = 1,
+        epochs: int, callbacks: Any, verbose: Any, validation_freq: Any = 1,
     ) -> None:  # fmt: skip
         self.model, self.plan, self.source, self.validation = model, model.plan, source, validation
         self.recipe, self.epochs, self.validation_freq = recipe, epochs, validation_freq
@@ -217,7 +218,7 @@ class Fit:
             schedule.step(optimizer, epoch + 1)
         averages(optimizer, True)
         logs = totals.results(checked=True)
-        if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
+        if self.validation is not None and validates(self.validation_freq, epoch):
             found = measure(model, self.validation, self.callbacks)
             logs |= {f"val_{name}": value for name, value in found.items()}
         run.epoch, run.batch = epoch + 1, 0

@@ -23,6 +23,10 @@ LOSSES: dict[str, Score] = {
     "l1_loss": F.l1_loss,
     "mae": F.l1_loss,
     "mean_absolute_error": F.l1_loss,
+    "huber": F.huber_loss,
+    "huber_loss": F.huber_loss,
+    "smooth_l1": F.smooth_l1_loss,
+    "smooth_l1_loss": F.smooth_l1_loss,
     "bce_with_logits": F.binary_cross_entropy_with_logits,
     "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
 }

@@ -12,10 +12,13 @@ from typing import Any
 from ambos import nn, optim
 from ambos.core.arguments import number
 from ambos.core.errors import ArgumentError, suggest
+from ambos.nn import functional as F
 from ambos.optim import Optimizer
 from ambos.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 from ambos.tensor.handle import Tensor
 from ambos.train import metrics as known_metrics
+from ambos.train.alignment import aligned, changes
+from ambos.train.metrics.reading import Classification
 from ambos.train.names import Score, find_loss
 from ambos.train.totals import Measured
 
@@ -42,6 +45,7 @@ class Losses:
     def __init__(self, loss: Any, weights: Any = None) -> None:
         self.spec = _each(loss, find_loss) if loss is not None else None
         self.weights = weights
+        self.changes: tuple[str, ...] = ()  # made to the targets of the last output
         if isinstance(weights, (int, float)):
             self.weights = [float(weights)]
         if weights is not None and not isinstance(self.weights, (Mapping, list, tuple)):
@@ -70,6 +74,8 @@ class Losses:
                     "needs; need y, or batches (x, y)"
                 )
             weight = part_of(weights, name, place, outputs, "sample_weight")
+            self.changes = changes(output, target, takes_classes(loss))
+            target = aligned(output, target, takes_classes(loss))
             value = found[f"{name}_loss"] = measured(loss, output, target, weight)
             share = part_of(self.weights, name, place, outputs, "loss_weights")
             if share is not None:
@@ -133,6 +139,13 @@ def measured(loss: Score, output: Any, target: Any, weight: Any = None) -> Tenso
     return value.mean() if value.ndim else value
 
 
+def takes_classes(loss: Score) -> bool:
+    """Does `loss` compare scores by class with labels?"""
+    return loss in (F.cross_entropy, F.nll_loss) or isinstance(
+        loss, (nn.CrossEntropyLoss, nn.NLLLoss)
+    )
+
+
 def by_row(loss: Score) -> Score:
     """The same loss, without the mean over rows, where it can be told."""
     if isinstance(loss, nn.Module):
@@ -172,7 +185,8 @@ class Metrics:
                     title = f"{name}_{metric.name}" if len(outputs) > 1 else metric.name
                     if title in found:
                         title = f"weighted_{title}"
-                    statistics = metric.measure(output, target, weight if is_weighted else None)
+                    fitting = aligned(output, target, isinstance(metric, Classification))
+                    statistics = metric.measure(output, fitting, weight if is_weighted else None)
                     found[title] = Measured(metric, statistics)
         return found
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ambos.train.names import LOSSES
+from ambos.train.plan import takes_classes
 
 INDENT = "    "
 
@@ -18,6 +19,7 @@ class Writer:
         self.weighted = given["class_weight"] is not None or given["sample_weight"]
         self.schedule = self.plan.schedule
         self.is_scaled = given["precision"] == "float16"
+        self.takes_classes = takes_classes(self.plan.losses.spec)
         self.is_single = not isinstance(self.plan.losses.spec, (Mapping, list, tuple))
 
     def text(self) -> str:
@@ -96,15 +98,18 @@ class Writer:
 
     def _step(self) -> Iterator[str]:
         given = self.given
-        if given["class_weight"] is not None:
-            known = f"targets.clip(-1, {max(given['class_weight']) + 1})"
-            yield f"weight = class_weight[{known}]{' * weight' * bool(given['sample_weight'])}"
         narrow = given["precision"] not in (None, "float32")
         if narrow:
             yield f"with am.autocast(am.{given['precision']}):"
         yield INDENT * narrow + "output = model(inputs)"
         if narrow and self.is_single:
             yield "output = output.float()  # in which losses are measured"
+        if self.is_single and self.plan.losses.changes:
+            yield f"targets = targets{''.join(self.plan.losses.changes)}"
+        if given["class_weight"] is not None:
+            labels = "targets" if self.takes_classes else "targets.reshape(len(targets)).long()"
+            known = f"{labels}.clip(-1, {max(given['class_weight']) + 1})"
+            yield f"weight = class_weight[{known}]{' * weight' * bool(given['sample_weight'])}"
         yield f"loss = {self._loss(self.weighted)}"
         unscale = ["scaler.unscale_(optimizer)"] if self.is_scaled else []
         if given["accumulate"] == 1:
@@ -145,7 +150,8 @@ class Writer:
             return f"model.compute_loss(inputs, targets, output, {weight})"
         name = f"F.{function.__name__}"
         if weighted:
-            return f'({name}(output, targets, reduction="none") * weight).mean()'
+            rows = "" if self.takes_classes else ".reshape(-1, *[1] * (output.ndim - 1))"
+            return f'({name}(output, targets, reduction="none") * weight{rows}).mean()'
         return f"{name}(output, targets)"
 
     def _validation(self) -> Iterator[str]:
@@ -158,6 +164,8 @@ class Writer:
         names = "inputs, targets" + ", weight" * weighted
         yield INDENT + f"for {names} in DataLoader(({columns}), batch_size={size}):"
         yield INDENT * 2 + "output, count = model(inputs), len(targets)"
+        if self.is_single and self.plan.losses.changes:
+            yield INDENT * 2 + f"targets = targets{''.join(self.plan.losses.changes)}"
         yield INDENT * 2 + f"total += {self._loss(weighted)}.item() * count"
         yield INDENT * 2 + "rows += count"
         yield 'print(f"  held out: loss {total / rows:.4f}")'

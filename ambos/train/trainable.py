@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any
 
@@ -63,7 +63,7 @@ class Trainable(Stepping):
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: int | Iterable[int] = 1,
         seed: int | None = None,
         accumulate: int = 1,
         clip_norm: float | None = None,
@@ -75,7 +75,8 @@ class Trainable(Stepping):
         `x` may be a tuple or a dict of arrays for several inputs, tensors, pandas, a loader, or a
         Dataset: of examples, of which `batch_size` make a batch (32), or with `.batch(...)` in it.
         `validation_split` sets the last part of the arrays aside, before shuffling, unless there is
-        `validation_data`: (x, y), (x, y, sample_weight) or an iterable of batches. Weights of
+        `validation_data`: (x, y), (x, y, sample_weight) or an iterable of batches. It comes
+        after every `validation_freq`-th epoch, or after those of a list, counted from 1. Weights of
         classes ({class: weight}) and of samples multiply. `accumulate` batches make one update, the
         same as of one large batch; gradients are cut to `clip_norm`. `precision` is "float32",
         "bfloat16" or "float16". Ctrl-C ends training after the current batch: the model keeps what
@@ -98,7 +99,11 @@ class Trainable(Stepping):
         plan = self.plan
         positive("fit: epochs", epochs)
         positive("fit: initial_epoch", initial_epoch, 0)
-        positive("fit: validation_freq", validation_freq)
+        if isinstance(validation_freq, Iterable):
+            epochs_of = list(validation_freq)
+            validation_freq = [positive("fit: validation_freq", each) for each in epochs_of]
+        else:
+            positive("fit: validation_freq", validation_freq)
         positive("fit: accumulate", accumulate)
         check_verbose("fit", verbose)
         check_sizes("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,

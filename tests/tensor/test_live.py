@@ -40,7 +40,7 @@ def test_a_training_step_compiles_once():
     plans, losses = plans_and_losses(step, 30)
     assert plans[-1] == plans[3]
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
-    assert len(live._pending) < 50
+    assert len(live._waiting.handles) < 50
 
 
 def test_the_step_is_the_same_however_often_it_is_looked_at():

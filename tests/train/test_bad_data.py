@@ -166,6 +166,18 @@ def test_messages_say_everything_once():
         network().fit(np.ones((32, 3), np.int64), np.zeros(32, np.int64), verbose=0)
     text = str(caught.value)
     assert text.count(" [") == text.count("]") == text.count("batch 0 of epoch 0") == 1
+    spoilt = [(X[:8], Y[:8]), (np.full_like(X, np.nan), Y)]
+    for act, where in (
+        (lambda: network().fit(spoilt, verbose=0), "(batch 1 of x, epoch 0)"),
+        (lambda: network().evaluate(spoilt), "(batch 1 of x)"),
+        (lambda: network().fit(X, Y, validation_data=spoilt, verbose=0),
+         "(batch 1 of validation_data)"),
+        (lambda: network().evaluate([(X, Y), X]), "batch 1 of x is ndarray"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError) as caught:
+            act()
+        assert where in str(caught.value)
+        assert str(caught.value).count("batch ") == 1
 
 
 def test_an_empty_batch_is_refused():

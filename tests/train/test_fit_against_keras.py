@@ -55,8 +55,11 @@ def agree(found, wanted):
 PLAIN = {"epochs": 3, "batch_size": 16, "shuffle": False, "verbose": 0}
 CASES = {
     "classes": {"class_weight": {0: 0.2, 2: 4.0}, "validation_split": 0.3, "initial_epoch": 1},
-    "samples": {"sample_weight": W, "validation_data": (X[:9], Y[:9], W[:9]), "validation_freq": 2},
-}
+    "samples": {
+        "sample_weight": W, "validation_data": (X[:9], Y[:9], W[:9]), "validation_freq": [1, 3],
+    },
+}  # fmt: skip
+COLUMN = {"classes": Y, "samples": Y[:, None]}  # labels, as Keras takes both
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -67,12 +70,36 @@ def test_histories(case):
         options["weighted_metrics"] = [am.metrics.Accuracy(name="acc")]
         other["weighted_metrics"] = [keras.metrics.SparseCategoricalAccuracy(name="acc")]
     found, wanted = ours(**options), theirs(**other)
-    agree(found.fit(X, Y, **arguments), wanted.fit(X, Y, **arguments))
+    labels = COLUMN[case]
+    agree(found.fit(X, labels, **arguments), wanted.fit(X, labels, **arguments))
     for place, layer in ((0, 0), (2, 1)):
         kernel, bias = wanted.layers[layer].get_weights()
         np.testing.assert_allclose(found[place].weight.numpy(), kernel.T, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(found[place].bias.numpy(), bias, rtol=1e-4, atol=1e-6)
     assert found.history.params.items() >= wanted.history.params.items()
+
+
+def test_numbers_in_a_column_and_numbers_alone_are_the_same():
+    """A layer of one unit gives (N, 1) and tables have (N,): the data sets have as well."""
+    x, y = am.data.diabetes()
+    x, y = np.asarray(x, np.float32)[:50], np.asarray(y, np.float32)[:50] / 100
+    x = (x - x.mean(0)) / x.std(0)
+    assert y.shape == (50,)
+    wanted = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
+    wanted.set_weights([np.full((10, 1), 0.1, np.float32), np.zeros(1, np.float32)])
+    found = am.Sequential([nn.Linear(10, 1)])
+    found[0].weight.data, found[0].bias.data = am.full((1, 10), 0.1), am.zeros(1)
+    wanted.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"])
+    found.compile(optim.SGD(lr=0.1), "mse", metrics=["mae"])
+    arguments = {**PLAIN, "sample_weight": W}
+    agree(found.fit(x, y, **arguments), wanted.fit(x, y, **arguments))
+    assert found.evaluate(x, y[:, None]) == pytest.approx(found.evaluate(x, y))
+    squares = lambda output, target: (output - target) ** 2  # broadcast, this would be (N, N)
+    found.compile(optim.SGD(lr=0.0), squares)
+    assert found.evaluate(x, y)["loss"] == pytest.approx(((found.predict(x)[:, 0] - y) ** 2).mean())
+    flat = am.Model(nn.Sequential(found[0], nn.Flatten(0)))
+    flat.compile("sgd", "mse", ["r2"])
+    assert flat.evaluate(x, y[:, None]) == pytest.approx(flat.evaluate(x, y))
 
 
 def test_batches_with_weights_from_a_generator_and_steps():

@@ -12,9 +12,11 @@ Y = (X[:, 0] > 0).astype(np.int64)
 W = STREAM.rand(30)
 
 
-def network(schedule=None, loss="cross_entropy"):
+def network(schedule=None, loss="cross_entropy", out=2):
     am.manual_seed(0)
-    model = am.Sequential([nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.25), nn.LazyLinear(2)])
+    model = am.Sequential(
+        [nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.25), nn.LazyLinear(out)]
+    )
     rule = optim.AdamW(model.parameters(), lr=0.05)
     if schedule == "epoch":
         schedule = optim.StepLR(rule, 1, 0.5)
@@ -35,6 +37,10 @@ CASES = {
     ),
     "weighted": (
         {"class_weight": {0: 2.5}, "sample_weight": W, "initial_epoch": 1}, {"schedule": "epoch"},
+    ),
+    "column": (
+        {"class_weight": {0: 2.5}, "sample_weight": W},
+        {"loss": "bce_with_logits", "out": 1},
     ),
     "validated": (
         {"validation_split": 0.2, "seed": 3}, {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -50,8 +50,9 @@ class Monitor(Remembering):
         logs = logs or {}
         if self.monitor in logs:
             return float(logs[self.monitor])
-        every = self.params.get("validation_freq") or 1
-        if epoch is not None and self.monitor.startswith("val_") and (epoch + 1) % every:
+        freq = self.params.get("validation_freq") or 1
+        is_validated = epoch is None or validates(freq, epoch)
+        if not is_validated and self.monitor.startswith("val_"):
             return None
         raise ArgumentError(
             f"{type(self).__name__}: no {self.monitor!r} in this training; known: "
@@ -86,6 +87,12 @@ class Monitor(Remembering):
                 "shrink; need mode='max' or mode='min'"
             )
         return found
+
+
+def validates(freq: Any, epoch: int) -> bool:
+    """Is there validation after this epoch, counted from 0? `freq` is every how many epochs, or
+    which of them, counted from 1 as Keras does."""
+    return epoch + 1 in freq if isinstance(freq, Container) else (epoch + 1) % freq == 0
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from ambos.core.errors import ArgumentError, DTypeError, ShapeError, suggest
 from ambos.tensor.creation import ones
 from ambos.tensor.handle import Tensor
 from ambos.tensor.pointwise import where
+from ambos.train.alignment import aligned
 from ambos.train.metrics.base import Metric, doubled, tensor_of
 from ambos.train.metrics.faults import FAULTS, counted, nans, none, ranges
 
@@ -121,6 +122,7 @@ class Classification(Metric):
         if target is None:
             raise ArgumentError(f"{self.name}: no target; need update(output, target)")
         output, target = tensor_of(output), tensor_of(target)
+        target = aligned(output, target, are_classes=True)
         self.settle(output, target)
         if self.task == "multiclass":
             return self._classes(output, target, weight)

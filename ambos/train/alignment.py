@@ -1,0 +1,45 @@
+"""Targets in the shapes in which outputs are compared with them: nothing is ever broadcast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ambos.core.dtype import bool_, int64
+from ambos.tensor.handle import Tensor
+
+# What is done to targets, as it is written in Python.
+CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    ".squeeze(1)": lambda targets, output: targets.squeeze(1),
+    ".squeeze(-1)": lambda targets, output: targets.squeeze(-1),
+    ".unsqueeze(-1)": lambda targets, output: targets.unsqueeze(-1),
+    ".to(output.dtype)": lambda targets, output: targets.to(output.dtype),
+    ".long()": lambda targets, output: targets.to(int64),
+}
+
+
+def changes(output: Any, targets: Any, are_classes: bool = False) -> tuple[str, ...]:
+    """What has to be done to `targets`: numbers in a column (N, 1) for outputs (N,) and the other
+    way round; of scores by class, labels in a column and codes that are no floating numbers."""
+    if not isinstance(output, Tensor) or not isinstance(targets, Tensor):
+        return ()
+    found: list[str] = []
+    wanted, given = tuple(output.shape), tuple(targets.shape)
+    if are_classes and len(wanted) > 1 and wanted[1] > 1:
+        if given == wanted:
+            return () if targets.dtype.is_floating else (".to(output.dtype)",)
+        if len(given) == len(wanted) and given[1] == 1 and given[2:] == wanted[2:]:
+            found.append(".squeeze(1)")
+        if targets.dtype is bool_:
+            found.append(".long()")
+        return tuple(found)
+    if given == (*wanted, 1):
+        return (".squeeze(-1)",)
+    return (".unsqueeze(-1)",) if wanted == (*given, 1) else ()
+
+
+def aligned(output: Any, targets: Any, are_classes: bool = False) -> Any:
+    """`targets` after these changes."""
+    for change in changes(output, targets, are_classes):
+        targets = CHANGES[change](targets, output)
+    return targets
