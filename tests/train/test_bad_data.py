@@ -1,5 +1,7 @@
 """Bad data: the error names the argument, the batch and the fix, and nothing learnt is lost."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -174,9 +176,8 @@ def test_messages_say_everything_once():
          "(batch 1 of validation_data)"),
         (lambda: network().evaluate([(X, Y), X]), "batch 1 of x is ndarray"),
     ):  # fmt: skip
-        with pytest.raises(ValueError) as caught:
+        with pytest.raises(ValueError, match=re.escape(where)) as caught:
             act()
-        assert where in str(caught.value)
         assert str(caught.value).count("batch ") == 1
 
 
