@@ -8,6 +8,7 @@ from typing import Any
 
 from ambos import nn
 from ambos.core.errors import AmbosError, FormatError
+from ambos.train.graphs import Undescribed, described, symbolic
 
 Json = Any
 LAYERS: dict[str, type] = {
@@ -22,7 +23,9 @@ def describe(module: nn.Module) -> Json:
 
     A class of the user's own is described by name; reading needs that class again.
     """
-    made = module._made_with
+    made, graph = module._made_with, module.__dict__.get("graph")
+    if made is None and graph is not None:
+        return _describe_graph(module, graph)
     if isinstance(module, nn.Sequential) or made is None:
         if not isinstance(module, nn.Sequential):
             return None
@@ -35,6 +38,20 @@ def describe(module: nn.Module) -> Json:
     return None if written is None else {
         "class": name_of(cls), "args": written[0], "kwargs": written[1],
     }  # fmt: skip
+
+
+def _describe_graph(module: nn.Module, graph: Any) -> Json:
+    """A functional model: its layers by name, and how they are called."""
+    layers = {name: describe(child) for name, child in graph.modules.items()}
+    if None in layers.values():
+        return None
+    try:
+        calls = described(graph)
+    except Undescribed:
+        return None
+    names = {key: child.__dict__.get("name") for key, child in graph.modules.items()}
+    return {"class": name_of(type(module)), "name": module.__dict__.get("name"),
+            "functional": layers, "names": names, "graph": calls}  # fmt: skip
 
 
 def name_of(cls: type) -> str:
@@ -90,6 +107,19 @@ def _build(description: Json, known: Mapping[str, type]) -> nn.Module:
             f"am.Model.load(path, classes=[{name}]), or make the model and call model.load(path)"
         )
     cls = known[name]
+    if "functional" in description:
+        children = {key: _build(value, known) for key, value in description["functional"].items()}
+        for key, own in description["names"].items():
+            if own is not None:
+                children[key].__dict__["name"] = own
+        given, made = symbolic(description["graph"], children)
+        model: nn.Module = cls(inputs=given, outputs=made)
+        for key, child in children.items():  # as they were called, whatever calls them now
+            if model._modules.get(key) is not child:
+                raise FormatError(f"load: layer {key!r} has another name in {name}")
+        if description["name"] is not None:
+            model.__dict__["name"] = description["name"]
+        return model
     if "layers" in description:
         layers = {key: _build(value, known) for key, value in description["layers"].items()}
         module: nn.Module = cls(layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from ambos.graph.node import Node, make, toposort
 from ambos.nn.symbolic import SymbolicCall, inputs, is_symbolic, names, origins, sized
 from ambos.ops.random import Random
 from ambos.tensor.handle import Tensor, wrap
+from ambos.train.graphs import Undescribed, described, symbolic
 from ambos.train.metrics.base import snake
 
 
@@ -32,6 +34,7 @@ class Graph:
                     "am.Input((...))"
                 )
         self.calls = self._calls_in_order()
+        self.constants = self._constants()
         self.modules: dict[str, nn.Module] = {}
         self.names: dict[int, str] = {}
         for call in self.calls:
@@ -40,12 +43,31 @@ class Graph:
         self.output_names = self._output_names(outputs)
 
     def __deepcopy__(self, memo: Any) -> Graph:
-        return self
+        """With copies of the modules, which are those of the model's copy."""
+        try:
+            return again(described(self), copy.deepcopy(self.modules, memo))
+        except Undescribed:  # it runs with any modules of these names
+            return self
 
     def __reduce__(self) -> Any:
-        raise TypeError(
-            "a functional model cannot be pickled; need model.save(path), or a class with forward"
-        )
+        """With its modules, which are the model's."""
+        try:
+            return again, (described(self), dict(self.modules))
+        except Undescribed as error:
+            raise TypeError(
+                f"a functional model cannot be pickled with {error} between its layers; need that "
+                "in a module's forward"
+            ) from None
+
+    @property
+    def given(self) -> Any:
+        """The inputs, symbolic, in the tree in which they were given."""
+        return self.taken.build(iter(map(wrap, self.inputs)))
+
+    @property
+    def made(self) -> Any:
+        """The outputs likewise."""
+        return self.returned.build(iter(map(wrap, self.outputs)))
 
     def _calls_in_order(self) -> list[SymbolicCall]:
         """The calls that the outputs need, as they were made: each after those it rests on."""
@@ -62,6 +84,12 @@ class Graph:
                     found[call] = None
                     waiting += [part for part in call.arguments if isinstance(part, Node)]
         return sorted(found, key=lambda call: call.number)
+
+    def _constants(self) -> list[Tensor]:
+        """Data between the calls, in hand: a recording asks who holds what it reads."""
+        ends = [part for call in self.calls for part in call.arguments if isinstance(part, Node)]
+        below = toposort([*self.outputs, *ends])
+        return [wrap(node) for node in below if node.value is not None]
 
     def _name(self, module: nn.Module) -> None:
         if id(module) in self.names:
@@ -154,6 +182,11 @@ class Graph:
                 f"{', '.join(self.input_names)}"
             )
         return values
+
+
+def again(description: Any, modules: Mapping[str, Any]) -> Graph:
+    """What `described` wrote, with these modules."""
+    return Graph(*symbolic(description, modules))
 
 
 def _on(known: dict[Node, Node], node: Node, count: int) -> Node:

@@ -70,9 +70,13 @@ class Model(Trainable):
         graph = Graph(given, outputs)
         for name, module in graph.modules.items():
             self._modules[name] = module
-        self.__dict__.update(
-            graph=graph, inputs=given, outputs=outputs, output_names=graph.output_names
-        )
+        self.__dict__.update(graph=graph, output_names=graph.output_names)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("inputs", "outputs") and "graph" in self.__dict__:
+            graph = self.__dict__["graph"]
+            return graph.given if name == "inputs" else graph.made
+        return super().__getattr__(name)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> nn.Module:
         """A layer by its name, as `named_children` has it, or by its number.

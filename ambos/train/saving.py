@@ -12,6 +12,7 @@ from ambos.core.errors import AmbosError, FormatError
 from ambos.core.version import __version__
 from ambos.nn.parameter import UninitializedParameter
 from ambos.optim import BY_NAME
+from ambos.tensor.files import check_name
 from ambos.tensor.handle import Tensor
 from ambos.train import files
 from ambos.train.architecture import build, describe
@@ -52,6 +53,7 @@ def _name_of(function: Any, known: Mapping[str, Any]) -> str | None:
 def save(model: Any, path: str | os.PathLike[str], include_optimizer: bool) -> str:
     """Write `model`; returns where."""
     place = files.place(path)
+    check_name("save", place, are_models=True)
     tensors = dict(model.state_dict())
     config: dict[str, Any] = {
         "version": __version__,

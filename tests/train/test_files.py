@@ -305,3 +305,21 @@ def test_load_is_documented_and_wants_a_path():
     for load in (am.Model.load, model.load, model.save):
         with pytest.raises(ArgumentError, match="path is 3"):
             load(3)
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.weights.h5", "m.KERAS", "m.npz", "m.onnx", "m.pt"])
+def test_names_of_other_formats_are_refused(tmp_path, name):
+    model = am.Sequential([nn.Linear(2, 2)])
+    acts = [lambda: model.save(tmp_path / name), lambda: am.callbacks.ModelCheckpoint(name)]
+    if not name.endswith(".pt"):
+        acts.append(lambda: am.save(model.state_dict(), tmp_path / name))
+    for act in acts:
+        with pytest.raises(
+            ArgumentError, match=r"is the name of one of .*need 'm[^']*safetensors'"
+        ):
+            act()
+    assert not list(tmp_path.iterdir())
+    if name.endswith(".pt"):  # what this writes is one of PyTorch's
+        am.callbacks.ModelCheckpoint(name, save_weights_only=True)
+        am.save(model.state_dict(), tmp_path / name)
+        assert set(torch.load(tmp_path / name)) == {"0.weight", "0.bias"}

@@ -1,14 +1,17 @@
 """Functional models: what was described on am.Input is what a class with a forward computes."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 
 import ambos as am
 import ambos.nn.functional as F
-from ambos import nn
+from ambos import nn, optim
+from ambos.core.errors import FormatError
 from ambos.nn.symbolic import BATCH, sized
+from ambos.train import files
 
 STREAM = np.random.RandomState(0)
 IMAGES = STREAM.rand(6, 1, 8, 8).astype(np.float32)
@@ -150,3 +153,86 @@ def test_mistakes_are_named(do, message):
     with pytest.raises((ValueError, RuntimeError, TypeError), match=message) as caught:
         do(am.Input((3,)))
     assert str(BATCH) not in str(caught.value)
+
+
+def several():
+    """Shared layers, models inside, operations and data between, several inputs and outputs."""
+    am.manual_seed(3)
+    a, b = am.Input((4,), name="a"), am.Input((2, 3), name="b")
+    shared, inner = nn.LazyLinear(5), am.Input((5,))
+    block = am.Model(inner, nn.Sequential(nn.Linear(5, 5), nn.Tanh())(inner), name="block")
+    first, second = shared(a), shared(a * 2.5 + 1)
+    joined = am.concatenate([block(first), block(second).relu(), b.reshape(b.shape[0], -1)], 1)
+    joined = joined * am.tensor(np.linspace(-1, 1, 16, dtype=np.float32))
+    weights = am.einsum("nij,nkj->nik", b, b).softmax(-1)
+    narrow = nn.Linear(16, 2)
+    narrow.__dict__["name"] = "head"
+    outputs = {"kind": narrow(joined), "size": weights.mean((1, 2)).clamp(max=float("inf"))}
+    return am.Model({"a": a, "b": b}, outputs)
+
+
+WAYS = {
+    "pickle": lambda model, folder: pickle.loads(pickle.dumps(model)),
+    "copy": lambda model, folder: copy.deepcopy(model),
+    "file": lambda model, folder: am.Model.load(model.save(folder / "model")),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_architecture_comes_back(way, tmp_path):
+    model = several()
+    model.compile(optim.Adam(lr=0.01), {"kind": "cross_entropy", "size": "mse"})
+    stream = np.random.RandomState(1)
+    x = {"a": stream.randn(6, 4).astype("f"), "b": stream.randn(6, 2, 3).astype("f")}
+    y = {"kind": np.arange(6) % 2, "size": stream.randn(6).astype("f")}
+    model.fit(x, y, verbose=0)
+    again = WAYS[way](model, tmp_path)
+    assert [name for name, _ in again.named_parameters()] == [
+        n for n, _ in model.named_parameters()
+    ]
+    assert again.get_layer("head") is not model.get_layer("head")
+    for one in (model, again):
+        am.manual_seed(0)
+        one.fit(x, y, batch_size=4, seed=0, verbose=0)
+    for name, values in model.predict(x).items():
+        np.testing.assert_array_equal(again.predict(x)[name], values)
+    part = am.Model(again.inputs, again.output_of("block", 1))
+    assert part.predict(x).shape == (6, 5)
+
+
+class OwnStep(am.Model):
+    def train_step(self, data):
+        return {**super().train_step(data), "mine": am.tensor(7.0)}
+
+
+def test_a_class_of_ones_own_from_inputs_comes_back_with_its_class(tmp_path):
+    x = am.Input((3,))
+    path = OwnStep(x, nn.Linear(3, 2)(x)).save(tmp_path / "own")
+    with pytest.raises(FormatError, match=r"holds a 'OwnStep'.*classes=\[OwnStep\]"):
+        am.Model.load(path)
+    assert type(OwnStep.load(path)) is OwnStep
+
+
+def forged(path, change):
+    tensors, config = files.read(path)
+    change(config["architecture"]["graph"]["steps"])
+    files.write(path, tensors, config)
+
+
+FORGERIES = {
+    "op": lambda steps: steps[1].update(op="system"),
+    "layer": lambda steps: steps[-1].update(call="os"),
+    "place": lambda steps: steps[1].update(of=[99]),
+    "attrs": lambda steps: steps[1].update(attrs=[{"eval": "1"}]),
+    "record": lambda steps: steps[1].update(attrs=[{"record": "Popen", "parts": {}}]),
+}
+
+
+@pytest.mark.parametrize("kind", FORGERIES)
+def test_forged_graphs_are_refused(kind, tmp_path):
+    x = am.Input((3,))
+    path = tmp_path / "forged.safetensors"
+    am.Model(x, nn.Linear(3, 2)(x.relu())).save(path)
+    forged(path, FORGERIES[kind])
+    with pytest.raises(FormatError, match="load: "):
+        am.Model.load(path)

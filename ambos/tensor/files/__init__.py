@@ -15,6 +15,29 @@ from ambos.tensor.files.nested import NESTED, RESERVED, TIED
 from ambos.tensor.handle import Tensor
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")  # what torch.load takes for pickles
+FOREIGN = {
+    ".h5": "Keras's", ".hdf5": "Keras's", ".keras": "Keras's", ".npy": "NumPy's", ".npz": "NumPy's",
+    ".pkl": "pickle's", ".pickle": "pickle's", ".onnx": "ONNX's", ".pb": "TensorFlow's",
+    ".tflite": "TensorFlow's", ".gguf": "llama.cpp's", ".mat": "MATLAB's",
+}  # fmt: skip
+
+
+def check_name(op: str, path: Path, are_models: bool = False) -> None:
+    """Refuse to write what another program would take for a file of its own by the name.
+
+    Errors: ArgumentError.
+    """
+    suffix = path.suffix.lower()
+    whose = FOREIGN.get(suffix)
+    if are_models and suffix in PICKLES:
+        whose = "PyTorch's"
+    if whose is not None:
+        more = (f"; am.save(model.state_dict(), {path.name!r}) writes one of PyTorch's"
+                if suffix in PICKLES else "")  # fmt: skip
+        raise ArgumentError(
+            f"{op}: {path.name!r} is the name of one of {whose} files, and this writes "
+            f"safetensors; need {path.with_suffix('.safetensors').name!r}{more}"
+        )
 
 
 def _place(name: str, path: Any) -> Path:
@@ -50,6 +73,7 @@ def save(
         tensor([1., 2.])
     """
     place = _place("save", path)
+    check_name("save", place)
     if place.suffix.lower() in PICKLES:
         if metadata is not None:
             raise ArgumentError("save: metadata for a file of PyTorch's; need it among what is "

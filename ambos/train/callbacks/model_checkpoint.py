@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError, suggest
-from ambos.tensor.files import save
+from ambos.tensor.files import check_name, save
 from ambos.train.callbacks.base import Logs
 from ambos.train.callbacks.monitor import Monitor, nearest, say
 from ambos.train.callbacks.places import Outlasting, as_path, check_writable, fields
@@ -47,6 +47,7 @@ class ModelCheckpoint(Monitor):
     ) -> None:
         super().__init__(monitor, mode, 0.0, initial_value_threshold)
         self.filepath = os.fspath(as_path("ModelCheckpoint: filepath", filepath))
+        check_name("ModelCheckpoint: filepath", Path(self.filepath), not save_weights_only)
         self.fields = fields("ModelCheckpoint: filepath", self.filepath)
         if save_freq != "epoch":
             if isinstance(save_freq, str):

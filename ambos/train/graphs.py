@@ -1,0 +1,160 @@
+"""Graphs of functional models as plain data and back: what is read can run nothing but operations
+and layers that the reader knows by name."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ambos.core import tree
+from ambos.core.dtype import DType, as_dtype, float32
+from ambos.core.errors import FormatError
+from ambos.graph.node import Node, make, toposort
+from ambos.nn.symbolic import BATCH, Input
+from ambos.ops import registry
+from ambos.ops.contraction import Spec
+from ambos.tensor.handle import Tensor, wrap
+
+Json = Any
+RECORDS = {"Spec": Spec}  # attributes of operations that are no plain data
+
+
+class Undescribed(Exception):
+    """Of what there is no description."""
+
+
+def described(graph: Any) -> Json:
+    """The calls of `graph` (a `functional.Graph`) and the operations between them, by number.
+
+    Errors: Undescribed for a graph with functions of Python in it (loops, calls).
+    """
+    number: dict[Node, int] = {}
+    steps: list[Json] = []
+
+    def add(node: Node) -> int:
+        for part in toposort([node], stop=number.__contains__):
+            if part not in number:
+                steps.append(_operation(part, number))
+                number[part] = len(number)
+        return number[node]
+
+    for name, node in zip(graph.input_names, graph.inputs, strict=True):
+        batch = None if node.shape[0] == BATCH else node.shape[0]
+        steps.append({"input": name, "shape": list(node.shape[1:]), "batch_size": batch,
+                      "dtype": node.dtype.name})  # fmt: skip
+        number[node] = len(number)
+    for call in graph.calls:
+        for part in call.arguments:
+            if isinstance(part, Node):
+                add(part)
+        given = call.structure.build(iter(call.arguments))
+        steps.append({"call": graph.names[id(call.module)], "given": _written(given, number)})
+        for node in call.results:
+            number[node] = len(number)
+    for node in graph.outputs:
+        add(node)
+    taken = graph.taken.build(iter(graph.inputs))
+    returned = graph.returned.build(iter(graph.outputs))
+    return {
+        "steps": steps, "inputs": _written(taken, number), "outputs": _written(returned, number),
+    }  # fmt: skip
+
+
+def _operation(node: Node, number: Mapping[Node, int]) -> Json:
+    if node.value is not None:
+        values = wrap(node)
+        wide = values if node.dtype.name != "bfloat16" else values.to(float32)
+        array = np.ascontiguousarray(wide.detach().numpy())
+        return {"data": base64.b64encode(array.tobytes()).decode(), "dtype": node.dtype.name,
+                "kind": array.dtype.name, "shape": list(node.shape)}  # fmt: skip
+    if registry.get(node.op.name) is not node.op:
+        raise Undescribed(node.op.name)
+    return {"op": node.op.name, "attrs": [_written(each, number) for each in node.attrs],
+            "of": [number[source] for source in node.inputs]}  # fmt: skip
+
+
+def _written(value: Any, number: Mapping[Node, int]) -> Json:
+    """A tree of plain values and nodes as JSON."""
+    if value is None or isinstance(value, (bool, str)) or type(value) is int:
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, complex):
+        return {"complex": [str(value.real), str(value.imag)]}
+    if isinstance(value, Node):
+        return {"node": number[value]}
+    if isinstance(value, DType):
+        return {"dtype": value.name}
+    if type(value) in (tuple, list):
+        return {type(value).__name__: [_written(each, number) for each in value]}
+    if type(value) is dict and all(isinstance(key, str) for key in value):
+        return {"dict": {key: _written(each, number) for key, each in value.items()}}
+    if RECORDS.get(type(value).__name__) is type(value):
+        parts = {f.name: _written(getattr(value, f.name), number)
+                 for f in dataclasses.fields(value)}  # fmt: skip
+        return {"record": type(value).__name__, "parts": parts}
+    raise Undescribed(type(value).__name__)
+
+
+def symbolic(description: Json, modules: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Inputs and outputs, symbolic, of what `described` wrote, with these modules.
+
+    Errors: FormatError for an unknown operation or layer; LookupError, TypeError, ValueError and
+        AmbosError for what does not fit.
+    """
+    nodes: list[Node] = []
+    for step in description["steps"]:
+        if "input" in step:
+            made = Input(tuple(step["shape"]), step["batch_size"], step["dtype"], step["input"])
+            nodes.append(made._node)
+        elif "call" in step:
+            if step["call"] not in modules:
+                raise FormatError(
+                    f"load: the graph calls {step['call']!r}, which is no layer of it"
+                )
+            args, kwargs = _read(step["given"], nodes)
+            found = modules[step["call"]](*args, **kwargs)
+            nodes += [leaf._node for leaf in tree.leaves(found)]
+        elif "data" in step:
+            nodes.append(_data(step))
+        else:
+            if step["op"] not in registry:
+                raise FormatError(f"load: the graph needs {step['op']!r}, no operation of ambos")
+            attrs = tuple(_read(each, nodes) for each in step["attrs"])
+            taken = tuple(nodes[place] for place in step["of"])
+            nodes.append(make(registry[step["op"]], taken, attrs))
+    return _read(description["inputs"], nodes), _read(description["outputs"], nodes)
+
+
+def _data(step: Json) -> Node:
+    raw = base64.b64decode(step["data"], validate=True)
+    array = np.frombuffer(raw, np.dtype(step["kind"])).reshape(step["shape"])
+    return Tensor(array.copy()).to(as_dtype(step["dtype"])).detach()._node
+
+
+def _read(value: Json, nodes: list[Node]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, inner), *more) = value.items()
+    if kind == "node":
+        return wrap(nodes[inner])
+    if kind == "dtype":
+        return as_dtype(inner)
+    if kind == "float":
+        return float(inner)
+    if kind == "complex":
+        return complex(*map(float, inner))
+    if kind == "tuple":
+        return tuple(_read(each, nodes) for each in inner)
+    if kind == "list":
+        return [_read(each, nodes) for each in inner]
+    if kind == "dict":
+        return {key: _read(each, nodes) for key, each in inner.items()}
+    if kind == "record":
+        return RECORDS[inner](**{k: _read(each, nodes) for k, each in dict(more)["parts"].items()})
+    raise FormatError(f"load: the graph has a {kind!r}, which is unknown")
