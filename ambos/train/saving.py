@@ -8,24 +8,26 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ambos import nn
 from ambos.core.errors import AmbosError, FormatError
 from ambos.core.version import __version__
+from ambos.nn.module import portable
 from ambos.nn.parameter import UninitializedParameter
 from ambos.optim import BY_NAME
 from ambos.tensor.files import check_name
 from ambos.tensor.handle import Tensor
-from ambos.train import files
-from ambos.train.architecture import build, describe
+from ambos.train import files, metrics
+from ambos.train.architecture import LAYERS, build, describe
 from ambos.train.names import LOSSES
 
 OPTIMIZER = "optimizer/"
 
 
 def written_plan(
-    loss: Any, metrics: Any, loss_weights: Any = None, weighted_metrics: Any = None
+    loss: Any, measures: Any, loss_weights: Any = None, weighted_metrics: Any = None
 ) -> dict[str, Any]:
     """What `compile` got, with functions as names; None where one is the user's own."""
-    plan = {"loss": _named(loss, LOSSES), "metrics": _named(metrics, {})}
+    plan = {"loss": _named(loss, LOSSES), "metrics": _named(measures, {})}
     if loss_weights is not None:
         plan["loss_weights"] = loss_weights
     if weighted_metrics is not None:
@@ -34,9 +36,20 @@ def written_plan(
 
 
 def _named(given: Any, known: Mapping[str, Any]) -> Any:
-    """Names, functions, and lists and dicts of them, with names only."""
+    """Names, functions, losses and metrics of ambos, and lists and dicts of them, as plain data."""
     if given is None or isinstance(given, str):
         return given
+    if isinstance(given, type) and issubclass(given, (nn.Module, metrics.Metric)):
+        given = given()
+    if isinstance(given, nn.Module):
+        loss = describe(given) if type(given).__name__ in LAYERS else None
+        return None if loss is None else {"module": loss}
+    if isinstance(given, metrics.Metric):
+        args, kwargs = vars(given)["_made_with"]
+        name = type(given).__name__
+        if getattr(metrics, name, None) is not type(given) or not portable((args, kwargs)):
+            return None
+        return {"metric": {"class": name, "args": list(args), "kwargs": kwargs}}
     if isinstance(given, Mapping):
         found = {key: _named(each, known) for key, each in given.items()}
         return None if None in found.values() else found
@@ -44,6 +57,23 @@ def _named(given: Any, known: Mapping[str, Any]) -> Any:
         names = [_named(each, known) for each in given]
         return None if None in names else names
     return _name_of(given, known)
+
+
+def _again(written: Any) -> Any:
+    """What `_named` wrote, made again."""
+    if isinstance(written, list):
+        return [_again(each) for each in written]
+    if not isinstance(written, dict):
+        return written
+    module, metric = written.get("module"), written.get("metric")
+    if isinstance(module, dict) and "class" in module:
+        return build(module, {})
+    if isinstance(metric, dict) and "class" in metric:
+        if metric["class"] not in metrics.__all__:
+            raise FormatError(f"load: the file has a metric {metric['class']!r}, which is unknown")
+        made = getattr(metrics, metric["class"])
+        return made(*metric["args"], **metric["kwargs"])
+    return {key: _again(each) for key, each in written.items()}
 
 
 def _name_of(function: Any, known: Mapping[str, Any]) -> str | None:
@@ -89,6 +119,8 @@ def _warn_of_omissions(plan: Any) -> None:
         left_out.append(f"the metrics {', '.join(m.name for m in plan.metrics.each())}")
     if type(plan.optimizer) not in BY_NAME.values():
         left_out.append(f"the optimizer {type(plan.optimizer).__name__}")
+    if plan.schedule is not None:
+        left_out.append("the schedule of the learning rate")
     if left_out:
         warnings.warn(
             f"save: {' and '.join(left_out)} cannot be written to a file; weights and "
@@ -161,8 +193,9 @@ def _restore_plan(model: Any, tensors: Mapping[str, Tensor], plan: dict[str, Any
     """Compile as before; functions of the user's own are not in the file."""
     if plan["optimizer"] is None or plan["loss"] is None or plan["metrics"] is None:
         return
-    more = {key: plan[key] for key in ("loss_weights", "weighted_metrics") if key in plan}
-    model.compile(BY_NAME[plan["optimizer"]](), plan["loss"], plan["metrics"], **more)
+    more = {key: _again(plan[key]) for key in ("loss_weights", "weighted_metrics") if key in plan}
+    rule = BY_NAME[plan["optimizer"]]()
+    model.compile(rule, _again(plan["loss"]), _again(plan["metrics"]), **more)
     rule = model.optimizer
     groups = [dict(group) for group in plan["groups"]]
     for group in groups:

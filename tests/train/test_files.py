@@ -323,3 +323,25 @@ def test_names_of_other_formats_are_refused(tmp_path, name):
         am.callbacks.ModelCheckpoint(name, save_weights_only=True)
         am.save(model.state_dict(), tmp_path / name)
         assert set(torch.load(tmp_path / name)) == {"0.weight", "0.bias"}
+
+
+def test_losses_and_metrics_come_back_with_their_settings(tmp_path):
+    model, (x, y) = am.Sequential([nn.Flatten(), nn.LazyLinear(3)]), data()
+    measures = ["accuracy", am.metrics.TopKAccuracy(2, name="two"), am.metrics.FBetaScore(beta=2.0)]
+    model.compile(
+        optim.SGD(lr=0.1), nn.CrossEntropyLoss(label_smoothing=0.2), measures,
+        weighted_metrics=[am.metrics.Precision(average="macro")],
+    )  # fmt: skip
+    model.fit(x, y, verbose=0)
+    again = am.Model.load(model.save(tmp_path / "m"))
+    assert (again.plan.metrics.each()[1].k, again.plan.metrics.each()[2].beta) == (2, 2.0)
+    assert again.evaluate(x, y, sample_weight=np.arange(20.0)) == model.evaluate(
+        x, y, sample_weight=np.arange(20.0)
+    )
+    for m in (model, again):
+        am.manual_seed(1)
+        m.fit(x, y, verbose=0, seed=0)
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    model.compile(optim.SGD(lr=0.1), nn.MSELoss, schedule=lambda update: 0.1)
+    with pytest.warns(UserWarning, match="^save: the schedule of the learning rate cannot be"):
+        model.save(tmp_path / "m")

@@ -19,7 +19,16 @@ Statistics = dict[str, Tensor]
 Numbers = Mapping[str, Any]
 
 
-class Metric(metaclass=Checked):
+class MetricType(Checked):
+    """Metaclass of metrics: each knows what it was made with, so that a file can say it."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        metric = super().__call__(*args, **kwargs)
+        vars(metric)["_made_with"] = args, kwargs
+        return metric
+
+
+class Metric(metaclass=MetricType):
     """Base of the metrics: a batch gives statistics (`measure`), statistics of batches are added,
     and `result` makes the number of their sums. So parts of any size, merged in any grouping, give
     what the whole gives.
