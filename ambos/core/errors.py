@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 _names: dict[CodeType, str] = {}  # of functions that people call
 _inside: dict[str, bool] = {}  # source files met so far: do they belong to this package?
+_ARGS: Any = BaseException.__dict__["args"]
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -67,7 +68,56 @@ class OutOfMemoryError(AmbosError, MemoryError):
 
 
 class UnknownNameError(AmbosError, TypeError, AttributeError):
-    """An unknown keyword, method or registered name; the message proposes the nearest."""
+    """An unknown keyword, method or registered name; the message proposes the nearest. Where the
+    `hint` costs time, as among the names of a module, it is made when somebody reads the message,
+    which `hasattr` never does."""
+
+    _hint: Callable[[], str] | None = None
+
+    def __init__(
+        self, message: str, line: str = "", *, hint: Callable[[], str] | None = None
+    ) -> None:
+        super().__init__(message, line)
+        self._hint = hint
+
+    def _complete(self) -> None:
+        hint, self._hint = self._hint, None
+        if hint is not None:
+            said = hint()
+            where = _ARGS.__get__(self)[0].removeprefix(self._message)
+            _ARGS.__set__(self, (f"{self._message}{said}{where}",))
+            self._message += said
+
+    @property
+    def message(self) -> str:
+        self._complete()
+        return self._message
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self._message = text
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        self._complete()
+        found: tuple[Any, ...] = _ARGS.__get__(self)
+        return found
+
+    @args.setter
+    def args(self, values: tuple[Any, ...]) -> None:
+        _ARGS.__set__(self, values)
+
+    def __str__(self) -> str:
+        self._complete()
+        return super().__str__()
+
+    def __repr__(self) -> str:
+        self._complete()
+        return super().__repr__()
+
+    def __reduce__(self) -> Any:
+        self._complete()
+        return super().__reduce__()
 
 
 class NameTakenError(ArgumentError, KeyError):

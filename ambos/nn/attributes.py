@@ -73,8 +73,9 @@ class Attributed(Stateful):
             return made._modules[name]()
         if name in (computed := self.__dict__.get("_computed", {})):  # `utils/older_norms`
             return computed[name](self)
-        hint = suggest(name, [*dir(self)])
-        raise UnknownNameError(f"{type(self).__name__}: no attribute {name!r}{hint}")
+        raise UnknownNameError(
+            f"{type(self).__name__}: no attribute {name!r}", hint=lambda: suggest(name, dir(self))
+        )
 
     def __delattr__(self, name: str) -> None:
         makeup.version += 1

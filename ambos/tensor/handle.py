@@ -282,9 +282,10 @@ class Tensor(Looking):
             return wake(self)
         if name.startswith("__"):
             raise AttributeError(name)
-        known = [n for n in dir(type(self)) if not n.startswith("_")]
-        raise UnknownNameError(f"Tensor: has no attribute {name!r}; need an existing "
-                               f"method{suggest(name, known)}")  # fmt: skip
+        raise UnknownNameError(
+            f"Tensor: has no attribute {name!r}; need an existing method",
+            hint=lambda: suggest(name, dir(type(self))),
+        )
 
     # --- operators --------------------------------------------------------------------------
 

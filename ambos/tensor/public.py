@@ -115,5 +115,6 @@ def names() -> dict[str, Any]:
 def unknown(name: str, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that this package does not have."""
     return UnknownNameError(
-        f"ambos: has no attribute {name!r}; need an existing name{suggest(name, known)}"
+        f"ambos: has no attribute {name!r}; need an existing name",
+        hint=lambda: suggest(name, known),
     )

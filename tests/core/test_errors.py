@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import ambos as am
 import ambos.core.errors as errors
 from ambos.core.dtype import float32
-from ambos.core.errors import AmbosError, ShapeError, suggest, user_line
+from ambos.core.errors import AmbosError, ShapeError, UnknownNameError, suggest, user_line
 from ambos.ops.arithmetic import add
 from ambos.ops.kinds import constant
 
@@ -66,3 +69,43 @@ def test_suggestions_are_near_or_absent() -> None:
     assert suggest("quux", known) == ""
     assert suggest("anything", []) == ""
     assert suggest("load", ["_load", "_loads"]) == ""  # private names are nobody's business
+
+
+def test_a_hint_is_made_when_the_message_is_read_and_once() -> None:
+    made = []
+
+    def error() -> UnknownNameError:
+        made.append(0)
+        return UnknownNameError(
+            "op: no attribute 'epoch'", "model.py:3",
+            hint=lambda: made.append(1) or suggest("epoch", ["epochs"]),
+        )  # fmt: skip
+
+    text = "op: no attribute 'epoch'. Did you mean 'epochs'?"
+    shown = f"{text} [model.py:3]"
+    readings: list[tuple[Callable[[UnknownNameError], object], object]] = [
+        (str, shown), (lambda e: e.args, (shown,)), (lambda e: e.message, text),
+        (repr, f"UnknownNameError({shown!r})"),
+        (lambda e: copy.copy(e).args[0][: len(shown)], shown),
+        (lambda e: str(e.at("a.py:1", "fit")), f"fit: {text.removeprefix('op: ')} [a.py:1]"),
+    ]  # fmt: skip
+    for read, expected in readings:
+        made.clear()
+        found = error()
+        assert made == [0]
+        assert read(found) == expected
+        assert (str(found), found.message)[1].endswith("'epochs'?")
+        assert made == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "owner", [am, am.zeros(2), am.nn.Linear(2, 3)], ids=lambda x: type(x).__name__
+)
+def test_looking_for_an_attribute_does_not_compare_names(
+    owner: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AttributeError, match=r"Did you mean '(relu|weight)'"):
+        owner.wreight if isinstance(owner, am.nn.Module) else owner.relq
+    monkeypatch.setattr(errors.difflib, "get_close_matches", lambda *_, **__: pytest.fail("slow"))
+    assert not hasattr(owner, "relq")
+    assert getattr(owner, "wreight", None) is None
