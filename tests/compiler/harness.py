@@ -11,6 +11,7 @@ import mmap
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -52,8 +53,9 @@ def optimise(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
     manager.run(module, builder)
 
 
+@cache
 def compile_kernel(text: str, name: str, cpu: str = "native", opt: int = 2) -> int:
-    """The address of @name, compiled for `cpu`."""
+    """The address of @name, compiled for `cpu`: once, since many sizes share a kernel."""
     module = llvm.parse_assembly(text)
     module.verify()
     machine = target_machine(cpu, opt)
