@@ -110,15 +110,13 @@ def failures(nodes: list[Node], evaluate: Evaluate) -> list[str]:
 def calls(op: Op, name: str) -> list[Node]:
     """Every sample of `op` in typical dtypes. The others share what is said of these but for the
     way into and out of registers, so they take turns with the samples. So do all but float32 on
-    another processor: its text is the same, contractions and attention excepted.
+    another processor: but for contractions and attention, its text is the same.
     """
     many, found = list(samples(op)), []
-    own_text = op.kind in ("contract", "attention")
     for turn, dtype in enumerate(accepted(op)):
-        typical = dtype in TYPICAL
-        if not typical and (own_text or name != "compiled"):
+        if dtype not in TYPICAL and (name != "compiled" or op.kind == "contract"):
             continue
-        whole = own_text or dtype is float32 or (typical and name != "narrow")
+        whole = dtype is float32 or op.kind == "contract" or (dtype in TYPICAL and name != "narrow")
         taken = many if whole else many[turn % min(TURNS, len(many)) :: TURNS]
         found += [sample.build(sample.leaves(dtype)) for sample in taken]
     return found
