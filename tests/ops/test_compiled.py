@@ -38,6 +38,7 @@ OPS = [op for op in registry.values() if samples(op) and op.kind != "random"]
 TYPICAL = (float32, float64, float16, bfloat16, int32, uint8, bool_)
 COMPILED = [name for name in EVALUATORS if name != "reference"]
 OTHERS = [name for name in COMPILED if name != "compiled"]
+OWN_TEXT = ("contract", "attention")  # kinds of ops whose kernels are others on other processors
 TURNS = 3  # so many dtypes share the samples of an op where not each needs all
 
 
@@ -155,8 +156,9 @@ DIFFERENTIABLE = [op for op in OPS if op.differentiable and float64 in accepted(
 
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=lambda op: op.name)
 def test_gradients(op: Op) -> None:
-    """The same bits fused, unfused and, in float32, on another processor; in float64 the
-    reference's numbers."""
+    """The same bits fused and unfused, in float64 the reference's numbers; and in turns, in
+    float32, the same bits on another processor."""
+    elsewhere = op.kind in OWN_TEXT or DIFFERENTIABLE.index(op) % TURNS == 0
     for dtype in (float64, float32):
         found = []
         for sample in samples(op):
@@ -168,7 +170,7 @@ def test_gradients(op: Op) -> None:
         if not found:
             continue
         fused = EVALUATORS["compiled"](found)
-        assert_same_bits(found, fused, OTHERS if dtype is float32 else ["unfused"])
+        assert_same_bits(found, fused, OTHERS if elsewhere and dtype is float32 else ["unfused"])
         if dtype is float64:
             for node, a, b in zip(found, fused, EVALUATORS["reference"](found), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11, err_msg=str(node))

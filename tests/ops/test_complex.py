@@ -76,14 +76,15 @@ def test_nothing_else_has_a_rule() -> None:
 @pytest.mark.parametrize("dtype", COMPLEX, ids=lambda d: d.name)
 @pytest.mark.parametrize("op", SAMPLED, ids=lambda op: op.name)
 def test_every_sample_however_it_runs(op: Op, dtype: DType) -> None:
-    """NumPy's numbers, and the same bits fused, unfused and, once, on another processor."""
+    """NumPy's numbers, and the same bits fused, unfused and, in turns, on another processor."""
     nodes = calls(op, dtype)
     first = EVALUATORS["compiled"](nodes)
     tolerance = 1e-12 if dtype is complex128 else 3e-6
     for node, a, b in zip(nodes, first, EVALUATORS["reference"](nodes), strict=True):
         assert a.dtype == b.dtype, node
         np.testing.assert_allclose(a, b, tolerance, tolerance, err_msg=str(node))
-    for name in ("unfused", "narrow") if dtype is complex64 else ("unfused",):
+    elsewhere = dtype is complex64 and (op.kind == "contract" or SAMPLED.index(op) % 3 == 0)
+    for name in ("unfused", "narrow") if elsewhere else ("unfused",):
         for node, a, b in zip(nodes, first, EVALUATORS[name](nodes), strict=True):
             assert a.tobytes() == b.tobytes(), (name, node)
 
