@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -91,7 +92,11 @@ def rebuilt(sample: Any, values: list[Any]) -> Any:
     """`values` in a list, tuple or named tuple as `sample` is one."""
     if hasattr(sample, "_fields"):
         return type(sample)(*values)
-    return values if isinstance(sample, list) else tuple(values)
+    if type(sample) is list or not isinstance(sample, list):
+        return values if type(sample) is list else tuple(values)
+    found = copy.copy(sample)
+    found[:] = values
+    return found
 
 
 def like(sample: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
@@ -99,6 +104,10 @@ def like(sample: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
     if type(sample) is dict:
         return values
     try:
+        if isinstance(sample, MutableMapping):  # with what else it has: a defaultdict's default
+            found = copy.copy(sample)
+            found.update(values)
+            return found
         return type(sample)(values)  # type: ignore[call-arg]
     except TypeError:
         return values

@@ -1,6 +1,8 @@
 """Samplers, collation and combined datasets, beside PyTorch's."""
 
-from collections import Counter, namedtuple
+from collections import Counter, OrderedDict, UserDict, defaultdict, namedtuple
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -12,6 +14,10 @@ from ambos import data as ours
 from ambos.core import tree
 
 Point = namedtuple("Point", "x y")
+
+
+class Listed(list):
+    pass
 
 
 def same(found, expected):
@@ -28,7 +34,7 @@ def same(found, expected):
         assert len(found) == len(expected)
         for pair in zip(found, expected, strict=True):
             same(*pair)
-    elif isinstance(expected, dict):
+    elif isinstance(expected, Mapping):
         assert list(found) == list(expected)
         for key in expected:
             same(found[key], expected[key])
@@ -49,6 +55,13 @@ def same(found, expected):
         [{"a": np.int16([1]), "b": {"c": 1}}, {"a": np.int16([2]), "b": {"c": 2}}],
         [[np.zeros(1), np.ones(1)], [np.ones(1), np.ones(1)]],
         [b"a", b"b"],
+        [defaultdict(list, a=[1, {"b": 2}]), defaultdict(list, a=[1, {"b": 3}])],
+        [OrderedDict(b=1, a=[2, "c"]), OrderedDict(b=1, a=[2, "d"])],
+        [UserDict(b=1), UserDict(b=2)],
+        [
+            [Listed([1, 2]), MappingProxyType({"a": 1})],
+            [Listed([3, 4]), MappingProxyType({"a": 1})],
+        ],
     ],
     ids=str,
 )
