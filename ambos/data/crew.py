@@ -233,6 +233,7 @@ def choose(content: Content, context: Any) -> tuple[Parcel | Content, Any]:
     threads = [t.name for t in threading.enumerate()
                if t is not threading.main_thread() and not t.name.startswith(POOL)]  # fmt: skip
     if "fork" in known and not threads:
+        cause = None  # its traceback holds this frame, and with it all callers' memory
         return content, multiprocessing.get_context("fork")
     raise ArgumentError(
         f"DataLoader: the dataset cannot be sent to workers ({problem}), and this process cannot "

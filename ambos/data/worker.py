@@ -22,6 +22,8 @@ from ambos.data.memory import Memory, Parcel, Slot
 from ambos.data.selection import Selection
 from ambos.tensor.random import default_generator
 
+LONGEST = 300  # characters of a message before its traceback
+
 
 @dataclass
 class Order:
@@ -50,10 +52,13 @@ class Trouble:
         """The innermost frames are the user's; ours are left out."""
         packed = None
         with suppress(Exception):  # any exception of a user's class may refuse
-            packed = pickle.dumps(error)
-            pickle.loads(packed)
+            travelling = pickle.dumps(error)
+            pickle.loads(travelling)  # as its reader will: not every exception comes back
+            packed = travelling
         text = "".join(traceback.format_exception(error))
-        return Trouble(where, type(error).__name__, text, packed)
+        said = str(error).partition("\n")[0][:LONGEST]
+        kind = type(error).__name__
+        return Trouble(where, f"{kind}: {said}" if said else kind, text, packed)
 
 
 Reply = tuple[int, Any, list[tuple[int, int]]]  # number, a pickle | Trouble | END, places

@@ -25,6 +25,13 @@ class Noisy(Dataset):
         return {"x": self.table[index] + am.data.random().normal(), "y": index, "name": str(index)}
 
 
+class Unusual(Exception):
+    """Is pickled, and cannot be made again from that."""
+
+    def __init__(self, first, second):
+        super().__init__(first)
+
+
 class Bad(Dataset):
     """Fails at a sample, in a way of its own."""
 
@@ -38,6 +45,8 @@ class Bad(Dataset):
         if index == 5:
             if self.how == "raise":
                 raise KeyError("no such image")
+            if self.how == "unusual":
+                raise Unusual("no", "image")
             if self.how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "exit":
