@@ -126,7 +126,9 @@ def _targets(config: Config, values: Any) -> Any:
 
 
 def _arrays(config: Config, path: Path, table: dict[str, Any]) -> Examples:
-    arrays = npz(path)
+    from ambos.data.arrays import npz_arrays
+
+    arrays = npz_arrays("npz", str(path))
 
     def named(key: str, usual: str) -> Any:
         name = table.get(key, usual)
@@ -141,21 +143,6 @@ def _arrays(config: Config, path: Path, table: dict[str, Any]) -> Examples:
     has_test = "x_test" in table or "x_test" in arrays
     test = _pair(named("x_test", "x_test"), named("y_test", "y_test")) if has_test else None
     return Examples(train, test)
-
-
-def npz(path: Path) -> dict[str, Any]:
-    """The arrays of an .npz file.
-
-    Errors: FormatError for another file.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (ValueError, OSError, EOFError, TypeError, AttributeError) as error:
-        problem = "it is no archive of arrays" if "pickle" in str(error) else error
-        raise FormatError(
-            f"{path} is no .npz file of numbers: {problem}; need one that np.savez wrote"
-        ) from error
 
 
 def columns(path: Path, parquet: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ shuffled at will, resumed, and shared by workers none of which reads what anothe
 
 from __future__ import annotations
 
+import bisect
 import gzip
 import io
 import json
@@ -24,6 +25,7 @@ from ambos.data.opened import Handle, paths_of
 from ambos.data.tfrecord import FOOT, HEAD, frames
 
 Place = tuple[int, int, int]  # file, offset, size
+BLOCK = 512  # bytes, of which tars are made
 
 
 class Records(Dataset):
@@ -80,26 +82,52 @@ class TFRecord(Records):
                               "records by number")  # fmt: skip
         size = os.path.getsize(path)
         with open(path, "rb") as file:
-            offset = 0
+            offset = count = 0
             while offset < size:
                 head = file.read(HEAD.size)
                 length = HEAD.unpack(head)[0] if len(head) == HEAD.size else size
                 whole = HEAD.size + length + FOOT.size
                 if offset + whole > size:  # let the reader of frames say what is wrong
                     file.seek(offset)
-                    next(frames(file))
+                    _explain(path, file, True, count, offset)
                 yield number, offset, whole
-                offset += whole
+                offset, count = offset + whole, count + 1
                 file.seek(offset)
 
     def made(self, entry: Place) -> Any:
+        file, offset, _ = entry
+        content = io.BytesIO(self.read(entry))
         try:
-            (data,) = frames(io.BytesIO(self.read(entry)), self.verify)
-        except FormatError as error:
-            path = self.handles[entry[0]].path
-            raise FormatError(f"from_tfrecord: {path}, record at byte {entry[1]}: "
-                              f"{error.message}") from error  # fmt: skip
-        return self.decode(data)
+            (data,) = frames(content, self.verify)
+        except FormatError:
+            content.seek(0)
+            _explain(self.handles[file].path, content, self.verify, self._number(entry), offset)
+            raise
+        try:
+            return self.decode(data)
+        except Exception as error:
+            path, number = self.handles[file].path, self._number(entry)
+            where = f"from_tfrecord: {path}: record {number} at byte {offset}"
+            if isinstance(error, FormatError):
+                raise FormatError(f"{where} is {error.message}") from error
+            error.add_note(where)
+            raise
+
+    def _number(self, entry: Place) -> int:
+        """Which record of its file it is: for messages, since this takes a search."""
+        return bisect.bisect_left(self.index, entry) - bisect.bisect_left(self.index, (entry[0],))
+
+
+def _explain(path: str, file: Any, verify: bool, number: int, place: int) -> None:
+    """What is wrong with a record, with the name of its file.
+
+    Errors: FormatError.
+    """
+    try:
+        next(frames(file, verify, number, place))
+    except FormatError as error:
+        what = error.message.removeprefix("tfrecord: ")
+        raise FormatError(f"from_tfrecord: {path}: {what}") from error
 
 
 def as_example(data: bytes) -> dict[str, Any]:
@@ -121,8 +149,8 @@ def as_example(data: bytes) -> dict[str, Any]:
                 found[bytes(parts[1]).decode()] = _feature(parts.get(2, memoryview(b"")))
         return found
     except (ValueError, IndexError, KeyError, TypeError, struct.error) as error:
-        raise FormatError(f"from_tfrecord: a record is no tf.train.Example ({error}); pass decode, "
-                          "a function of its bytes") from error  # fmt: skip
+        raise FormatError(f"no tf.train.Example ({error}); pass decode, a function of its "
+                          "bytes") from error  # fmt: skip
 
 
 def _varint(data: memoryview, place: int) -> tuple[int, int]:
@@ -205,11 +233,13 @@ class Tars(Records):
             raise FormatError(f"from_webdataset: {path} is compressed as a whole; need a plain tar")
         import tarfile
 
-        key = ""
+        key, end, count = "", 0, 0
         parts: dict[str, Place] = {}
         try:
             with tarfile.open(path, "r:") as tar:
                 for member in tar:
+                    count += 1
+                    end = member.offset_data + -(-member.size // BLOCK) * BLOCK
                     if not member.isfile():
                         continue
                     folder, name = os.path.split(member.name)
@@ -222,15 +252,28 @@ class Tars(Records):
                     parts[ending.lower()] = number, member.offset_data, member.size
         except tarfile.TarError as error:
             raise FormatError(f"from_webdataset: {path} is no tar: {error}") from error
+        self._check_end(path, end, count)
         if parts:
             yield key, parts
+
+    def _check_end(self, path: str, end: int, count: int) -> None:
+        """A tar ends with zeros; Python's reader takes one that was cut off for a shorter one."""
+        with open(path, "rb") as file:
+            file.seek(end)
+            if file.read(BLOCK) != bytes(BLOCK):
+                raise FormatError(f"from_webdataset: {path} is cut off after {count} members; need "
+                                  "the whole file")  # fmt: skip
 
     def made(self, entry: tuple[str, dict[str, Place]]) -> dict[str, Any]:
         key, parts = entry
         sample: dict[str, Any] = {"__key__": key}
         for ending, place in parts.items():
             data = self.read(place)
-            sample[ending] = self.decode(ending, data, f"{key}.{ending}")
+            try:
+                sample[ending] = self.decode(ending, data, f"{key}.{ending}")
+            except FormatError as error:
+                path, what = self.handles[place[0]].path, error.message.partition(": ")[2]
+                raise FormatError(f"from_webdataset: {path}: {what}") from error
         return sample
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,16 +60,31 @@ def from_npz(path: Any, names: Sequence[str] | None = None) -> ArrayDataset:
     Errors: ArgumentError for a missing file or name, FormatError for another kind of file.
     """
     (found,) = paths_of("from_npz", path)
+    return ArrayDataset(**npz_arrays("from_npz", found, names))
+
+
+def npz_arrays(op: str, path: str, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """The arrays of a .npz file, all of them or those of `names`.
+
+    Errors: FormatError for another kind of file; ArgumentError for a name that is not there.
+    """
+    from zipfile import BadZipFile, is_zipfile
+
+    problem: Any = "it is no archive"
     try:
-        with np.load(found, allow_pickle=False) as file:
-            known = list(file.keys())
-            for name in names or ():
-                _check_name("from_npz", found, name, known)
-            return ArrayDataset(**{name: file[name] for name in names or known})
-    except (ValueError, OSError, EOFError, TypeError) as error:
-        if isinstance(error, (ArgumentError, ShapeError)):
-            raise
-        raise FormatError(f"from_npz: {found} is no .npz file: {error}") from error
+        if is_zipfile(path):
+            # NumPy does not close a file of its own where the archive turns out to be damaged.
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                known = list(file.keys())
+                for name in names or ():
+                    _check_name(op, path, name, known)
+                return {name: file[name] for name in names or known}
+    except ArgumentError:
+        raise
+    except (ValueError, OSError, EOFError, TypeError, BadZipFile, zlib.error) as error:
+        problem = error
+    raise FormatError(f"{op}: {path} is no .npz file of numbers: {problem}; need one that np.savez "
+                      "wrote")  # fmt: skip
 
 
 def _check_name(op: str, path: str, name: str, known: Sequence[str]) -> None:
@@ -101,17 +117,23 @@ class HDF5(Dataset):
         if not -self.count <= index < self.count:
             raise IndexingError(f"from_hdf5: index {index} of {self.count}; need {-self.count} <= "
                                 f"index < {self.count}")  # fmt: skip
-        file = self.handle()
-        return {name: file[name][index % self.count] for name in self.names}
+        return {name: self._read(name, index % self.count) for name in self.names}
+
+    def _read(self, name: str, chosen: Any) -> Any:
+        try:
+            return self.handle()[name][chosen]
+        except OSError as error:
+            raise FormatError(f"from_hdf5: {self.handle.path}: {name!r} cannot be read: "
+                              f"{error}") from error  # fmt: skip
 
     def rows_at(self, indices: NDArray[np.int64], empty: Empty = np.empty) -> dict[str, Any]:
         """Many rows in one read of each array; the library wants them sorted and once only."""
-        file, found = self.handle(), {}
+        found: dict[str, Any] = {}
         wanted, back = np.unique(indices % self.count, return_inverse=True)
         run = len(wanted) and wanted[-1] - wanted[0] == len(wanted) - 1
         chosen = slice(int(wanted[0]), int(wanted[-1]) + 1) if run else wanted
         for name in self.names:
-            read = file[name][chosen]
+            read = self._read(name, chosen)
             rows = empty((len(indices), *read.shape[1:]), read.dtype) if (
                 read.dtype.kind in "biufc") else np.empty(len(indices), read.dtype)  # fmt: skip
             rows[...] = read[back]

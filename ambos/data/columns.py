@@ -113,9 +113,17 @@ class ParquetFile:
 
     def read(self, piece: int, columns: Sequence[str] | None) -> Any:
         """A piece as pyarrow's table, of these columns only."""
-        return self.handle().read_row_group(
-            piece, columns=None if columns is None else list(columns)
-        )
+        chosen = None if columns is None else list(columns)
+        try:
+            return self.handle().read_row_group(piece, columns=chosen)
+        except (OSError, ValueError) as error:  # pyarrow's own are kinds of these
+            raise FormatError(f"from_parquet: {self.handle.path}: row group {piece} cannot be "
+                              f"read: {error}") from error  # fmt: skip
+
+    def names(self) -> list[str]:
+        """The columns."""
+        found: list[str] = self.handle().schema_arrow.names
+        return found
 
 
 class ArrowFile:
@@ -132,8 +140,17 @@ class ArrowFile:
 
     def read(self, piece: int, columns: Sequence[str] | None) -> Any:
         """A piece, of these columns only."""
-        batch = self.handle().get_batch(piece)
+        try:
+            batch = self.handle().get_batch(piece)
+        except (OSError, ValueError) as error:  # as above
+            raise FormatError(f"from_arrow: {self.handle.path}: batch {piece} cannot be read: "
+                              f"{error}") from error  # fmt: skip
         return batch if columns is None else batch.select(list(columns))
+
+    def names(self) -> list[str]:
+        """The columns."""
+        found: list[str] = self.handle().schema.names
+        return found
 
 
 def _open_parquet(path: str) -> Any:
@@ -174,7 +191,7 @@ class CSV(Stage):
     def length(self) -> int | None:
         return None
 
-    def _blocks(self) -> Iterator[Any]:
+    def _blocks(self) -> Iterator[tuple[Columns, int]]:
         reader = library("from_csv", "pyarrow.csv", "pyarrow")
         arrow = library("from_csv", "pyarrow")
         facts = dict(self.facts)
@@ -184,13 +201,29 @@ class CSV(Stage):
         convert = reader.ConvertOptions(include_columns=list(self.columns or ()), **facts)
         for path in self.paths:
             try:
-                yield from reader.open_csv(path, read, parse, convert)
-            except (arrow.ArrowInvalid, arrow.ArrowKeyError) as error:
+                for block in reader.open_csv(path, read, parse, convert):
+                    yield as_columns(block), block.num_rows
+            except (arrow.ArrowInvalid, arrow.ArrowKeyError, UnicodeDecodeError) as error:
                 raise FormatError(f"from_csv: {path}: {error}") from error
 
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
-        blocks = ((as_columns(block), block.num_rows) for block in self._blocks())
+        blocks = self._blocks()
         return selection.of(row_of(table, n) for table, count in blocks for n in range(count))
+
+
+def pieces(op: str, files: list[Any], columns: Sequence[str] | None) -> Pieces:
+    """The rows of files with the same columns.
+
+    Errors: ArgumentError.
+    """
+    known = files[0].names()
+    for file in files[1:]:
+        if columns is None and set(file.names()) != set(known):
+            raise ArgumentError(
+                f"{op}: {file.handle.path} has the columns {', '.join(file.names())}; "
+                f"{files[0].handle.path} {', '.join(known)}; need the same: choose by columns="
+            )
+    return Pieces(files, columns)
 
 
 @checked
@@ -207,7 +240,7 @@ def from_parquet(path: Any, columns: Sequence[str] | None = None) -> Dataset:
         {'x': np.int64(2), 'name': 'b'}
     """
     found = paths_of("from_parquet", path)
-    return Pieces([ParquetFile(one, columns) for one in found], columns)
+    return pieces("from_parquet", [ParquetFile(one, columns) for one in found], columns)
 
 
 @checked
@@ -217,7 +250,7 @@ def from_arrow(path: Any, columns: Sequence[str] | None = None) -> Dataset:
     Errors: ArgumentError for a missing file or column, FormatError for another kind of file.
     """
     found = paths_of("from_arrow", path)
-    return Pieces([ArrowFile(one, columns) for one in found], columns)
+    return pieces("from_arrow", [ArrowFile(one, columns) for one in found], columns)
 
 
 @checked

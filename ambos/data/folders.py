@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,8 +27,10 @@ def picture(source: Any, name: str = "", mode: str = "RGB") -> Any:
     try:
         with pillow.open(source) as image:
             return image.convert(mode)
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-        raise FormatError(f"image: {name or source} cannot be read: {error}; need an image that "
+    # What Pillow raises for damaged files, and for images of more pixels than it trusts.
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+        said = re.sub(rf":? {re.escape(repr(source))}", "", str(error))
+        raise FormatError(f"image: {name or source} cannot be read: {said}; need an image that "
                           "Pillow opens") from error  # fmt: skip
 
 

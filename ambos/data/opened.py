@@ -39,6 +39,8 @@ def paths_of(op: str, given: Any) -> list[str]:
                                     "paths") from None  # fmt: skip
         if not os.path.exists(found[-1]):
             raise ArgumentError(f"{op}: there is no {found[-1]!r}; need a file that exists")
+        if os.path.isdir(found[-1]):
+            raise ArgumentError(f"{op}: {found[-1]!r} is a folder; need files: sorted(glob(...))")
     if not found:
         raise ArgumentError(f"{op}: got no paths; need at least one")
     return found

@@ -26,13 +26,15 @@ def frame(data: bytes) -> bytes:
                      FOOT.pack(masked_crc32c(data))))  # fmt: skip
 
 
-def frames(file: BinaryIO, verify: bool = True) -> Iterator[bytes]:
-    """The records of an open file, from where it stands.
+def frames(
+    file: BinaryIO, verify: bool = True, number: int = 0, place: int | None = None
+) -> Iterator[bytes]:
+    """The records of an open file, from where it stands: record `number` at byte `place`.
 
     Errors: FormatError, with the number of the record and its place, where the file is cut off or
         damaged; what came before has been given.
     """
-    number, place = 0, file.tell()
+    place = file.tell() if place is None else place
     while head := file.read(HEAD.size):
         where = f"record {number} at byte {place}"
         if len(head) < HEAD.size:

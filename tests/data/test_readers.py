@@ -171,15 +171,25 @@ def test_tfrecords(folder):
     raw = data.from_tfrecord([folder / "t.tfrecord"] * 2, decode=len)
     assert list(raw) == [81, 90, 81, 90]
     for change, message in (
-        (lambda c: c[:-5], "record 0 at byte 97 is cut off|is cut off"),
-        (lambda c: c[:40] + bytes([c[40] ^ 1]) + c[41:], "record at byte 0: .* is damaged"),
-        (lambda c: c[:9] + bytes([c[9] ^ 1]) + c[10:], "the length of .* is damaged"),
-        (lambda c: frame(b"\xff\xff"), "no tf.train.Example"),
+        (lambda c: c[:-5], "record 1 at byte 97 is cut off"),
+        (lambda c: c + b"\x01", "record 2 at byte 203 is cut off"),
+        (lambda c: c[:140] + bytes([c[140] ^ 1]) + c[141:], "the data of record 1 at byte 97 is d"),
+        (lambda c: c[:9] + bytes([c[9] ^ 1]) + c[10:], "the length of record 0 at .* is damaged"),
+        (lambda c: c + frame(b"\xff\xff"), "record 2 at byte 203 is no tf.train.Example"),
     ):
         path = folder / "bad.tfrecord"
         path.write_bytes(change(TFRECORD))
-        with pytest.raises(FormatError, match=message):
-            list(data.from_tfrecord(path))
+        with pytest.raises(FormatError, match=rf"bad\.tfrecord: {message}"):
+            list(data.from_tfrecord([folder / "t.tfrecord", path]))
+    with pytest.raises(ValueError, match="mine") as caught:
+        data.from_tfrecord(folder / "t.tfrecord", decode=strange)[1]
+    assert caught.value.__notes__ == [f"from_tfrecord: {folder}/t.tfrecord: record 1 at byte 97"]
+    with pytest.raises(ArgumentError, match="is a folder; need files"):
+        data.from_tfrecord(folder)
+
+
+def strange(record):
+    raise ValueError("mine")
 
 
 def test_tars(folder):
@@ -199,6 +209,74 @@ def test_tars(folder):
     (folder / "bad.tar").write_bytes(b"no tar")
     with pytest.raises(FormatError, match=r"bad\.tar is no tar"):
         len(data.from_webdataset(folder / "bad.tar"))
+    whole = (folder / "t.tar").read_bytes()
+    with tarfile.open(folder / "t.tar") as tar:
+        member = tar.getmembers()[7]
+    for cut in (member.offset, member.offset + 100, member.offset_data, member.offset_data + 9):
+        (folder / "bad.tar").write_bytes(whole[:cut])  # of which Python's reader hides some
+        with pytest.raises(FormatError, match=r"bad\.tar is (cut off after 7 members|no tar)"):
+            len(data.from_webdataset(folder / "bad.tar"))
+    for ending, content in (("json", b"{"), ("cls", b"one"), ("png", b"no image"), ("npy", b"")):
+        with tarfile.open(folder / "bad.tar", "w") as tar:
+            member = tarfile.TarInfo(f"a.{ending}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        with pytest.raises(FormatError, match=rf"bad\.tar: a\.{ending} (does not|cannot)") as found:
+            data.from_webdataset(folder / "bad.tar")[0]
+        assert "BytesIO object" not in str(found.value)
+
+
+def test_damage_inside_of_files_is_named(folder):
+    """Files that open, and then cannot be read."""
+    whole = bytearray((folder / "t.parquet").read_bytes())
+    whole[4:60] = b"\xff" * 56
+    (folder / "bad.parquet").write_bytes(whole)
+    with pytest.raises(FormatError, match=r"bad\.parquet: row group 0 cannot be read"):
+        data.from_parquet(folder / "bad.parquet")[1]
+    pa.parquet.write_table(TABLE.select(["x"]), folder / "x.parquet")
+    with pytest.raises(
+        ArgumentError, match=r"x\.parquet has the columns x; .*t\.parquet x, n, name"
+    ):
+        data.from_parquet([folder / "t.parquet", folder / "x.parquet"])
+    with h5py.File(folder / "bad.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(100.0), chunks=(50,), fletcher32=True)
+        offset = file["x"].id.get_chunk_info(1).byte_offset
+    whole = bytearray((folder / "bad.h5").read_bytes())
+    whole[offset + 3] ^= 1
+    (folder / "bad.h5").write_bytes(whole)
+    rows = data.from_hdf5(folder / "bad.h5")
+    assert rows[49] == {"x": 49}
+    for read in (lambda: rows[60], lambda: list(data.DataLoader(rows, batch_size=40))):
+        with pytest.raises(FormatError, match=r"bad\.h5: 'x' cannot be read"):
+            read()
+    whole = (folder / "t.npz").read_bytes()
+    for content in (whole[:-30], whole[:100] + b"x" + whole[101:]):
+        (folder / "bad.npz").write_bytes(content)
+        with pytest.raises(FormatError, match=r"bad\.npz is no \.npz file"):
+            data.from_npz(folder / "bad.npz")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"a,b\n1,2\n3\n", "Row #3: Expected 2 columns, got 1"),
+        (b"a,b\n1,2\n3,4,5\n", "Row #3: Expected 2 columns, got 3"),
+        (b"a,b\n" + b"1,2\n" * 300_000 + b"x,3\n", "column #0: Row #300002: .* invalid value 'x'"),
+        (b"\xff\xfe,b\n1,2\n", "can't decode"),
+        (b"", "Empty CSV"),
+    ],
+    ids=range(5),
+)
+def test_lines_that_do_not_fit_are_named(tmp_path, content, told):
+    (tmp_path / "bad.csv").write_bytes(content)
+    with pytest.raises(FormatError, match=rf"bad\.csv: .*{told}"):
+        sum(1 for _ in data.from_csv(tmp_path / "bad.csv"))
+
+
+def test_images_that_are_too_large_are_named(folder, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
+    with pytest.raises(FormatError, match=r"cat/9\.PNG cannot be read: .* exceeds limit"):
+        data.folders.picture(str(folder / "images" / "cat" / "9.PNG"))
 
 
 def test_folders_of_images(folder):
