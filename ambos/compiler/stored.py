@@ -27,6 +27,7 @@ LONG = 512  # additions an element may take in one kernel, so that kernels compi
 DEEP = 96  # operations on top of each other in one kernel
 KINDS = {"reduce": "a reduction", "contract": "a contraction"}  # reasons for a buffer
 MANY_PARTS = 3  # so many joined parts are worth a buffer; fewer are chosen by masks
+MOST_MASKS = 24  # of joins within joins, which double a level, in one kernel
 
 
 class Stored:
@@ -43,6 +44,7 @@ class Stored:
         self.woven: set[Node] = set()  # nodes computed from an interleave that is not stored
         self.woven_into: dict[Node, Node] = {}  # parts of a stored interleave
         self.cost: dict[Node, int] = {}
+        self.masks: dict[Node, int] = {}  # parts of the joins between a node and the stored ones
         self.depth: dict[Node, int] = {}  # operations between a node and the stored ones
         self.choose()
 
@@ -129,10 +131,15 @@ class Stored:
         self.cost[node] = cost
         below = [self.depth[s] for s in node.inputs if s not in self.nodes]
         self.depth[node] = 1 + max(below, default=0)
+        masks = [self.masks[s] for s in node.inputs if s not in self.nodes]
+        joins = op.name == "concat"
+        self.masks[node] = len(node.inputs) + sum(masks) if joins else max(masks, default=0)
         uses = len(set(self.users[node]))
         shared = uses > 1 and cost > CHEAP and kind_of(node) != "random"
         if node.inputs and shared:
             self.keep(node, f"needed by {uses} consumers and dear (worth {cost} additions)")
+        elif joins and self.masks[node] > MOST_MASKS:
+            self.keep(node, "enough joined parts for one kernel")
         elif node.inputs and (cost > LONG or self.depth[node] > DEEP):
             self.keep(node, "enough operations for one kernel")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -44,3 +47,16 @@ def test_large_parts(width: int) -> None:
     arrays = [np.full((1100, width), n, np.float32) for n in range(4)]
     joined = am.cat([am.tensor(a) for a in arrays], 1)
     np.testing.assert_array_equal(joined.numpy(), np.concatenate(arrays, 1))
+
+
+@pytest.mark.parametrize("turn", [lambda x: x, lambda x: x[::-1]])
+def test_joins_within_joins_end_in_kernels_of_few_parts(turn: Callable[[Any], Any]) -> None:
+    """All in one kernel, of 1,024 masks, took 10 s to compile."""
+    array = np.arange(3, dtype=np.float32)
+    joined = am.tensor(array)
+    for _ in range(9):
+        joined = am.concat([joined, turn(joined)])
+        array = np.concatenate([array, turn(array)])
+    program, _ = compiled([joined._node])
+    assert len(program.launches) == 3
+    np.testing.assert_array_equal(joined.numpy(), array)
