@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ambos.autodiff.shares import total_of
 from ambos.autodiff.together import control_of, given_parts, parts_together
@@ -14,12 +14,16 @@ from ambos.ops.kinds import Grads, Op, constant_like
 
 
 def gradients(
-    outputs: Sequence[Node], seeds: Sequence[Node], wanted: Sequence[Node]
+    outputs: Sequence[Node],
+    seeds: Sequence[Node],
+    wanted: Sequence[Node],
+    turn: Callable[[Node, Node], Node] = lambda node, total: total,
 ) -> list[Node | None]:
     """For each of `wanted` the sum over outputs of seed * d output / d wanted, or None where no
     tracked path leads there.
 
-    Only nodes on a path from a wanted node to an output are visited; untracked nodes block.
+    Only nodes on a path from a wanted node to an output are visited; untracked nodes block. `turn`
+    makes of the gradient of a node the one to go on with.
     """
     for output, seed in zip(outputs, seeds, strict=True):
         if output.shape != seed.shape or output.dtype is not seed.dtype:
@@ -40,7 +44,7 @@ def gradients(
     try:
         for node in reversed(order):
             if node in shares:
-                total[node] = total_of(shares.pop(node))
+                total[node] = turn(node, total_of(shares.pop(node)))
             elif node not in whole:
                 continue
             if node not in leads or not node.inputs:

@@ -9,6 +9,7 @@ from ambos.autodiff.reverse import gradients, ones_like
 from ambos.core.errors import GradientError
 from ambos.graph.node import Node, toposort
 from ambos.ops.arithmetic import add
+from ambos.tensor.gradient_hooks import accumulated, turned
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.live import leaf_handle
 from ambos.tensor.modes import set_grad_enabled
@@ -35,9 +36,11 @@ def backward(
         handles = {h._node: h for h in ([inputs] if isinstance(inputs, Tensor) else inputs)}
     nodes = list(handles)
     with set_grad_enabled(create_graph):
-        for node, found in zip(nodes, gradients([x._node], [seed], nodes), strict=True):
+        results = gradients([x._node], [seed], nodes, turned(handles))
+        for node, found in zip(nodes, results, strict=True):
             if found is not None:
                 _accumulate(handles[node], found)
+                accumulated(handles[node])
 
 
 def _seed(op: str, x: Tensor, gradient: Any) -> Node:
@@ -101,7 +104,8 @@ def grad(
     weights = list(given) if given is not None else [None] * len(results)
     seeds = [_seed("grad", x, w) for x, w in zip(results, weights, strict=True)]
     with set_grad_enabled(create_graph):
-        found = gradients([x._node for x in results], seeds, [x._node for x in wanted])
+        turn = turned({x._node: x for x in wanted})
+        found = gradients([x._node for x in results], seeds, [x._node for x in wanted], turn)
     for number, node in enumerate(found):
         if node is None and not allow_unused:
             raise GradientError(f"grad: the outputs do not depend on input {number}; need inputs "

@@ -1,0 +1,110 @@
+"""Hooks on tensors, beside PyTorch's."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+import torch
+
+import ambos as am
+from ambos import nn, optim
+from ambos.core.errors import GradientError
+from ambos.tensor import gradient_hooks
+
+
+def test_gradients_are_those_that_hooks_make_of_them() -> None:
+    def play(lib: Any) -> list[Any]:
+        x = lib.tensor([1.0, 2.0], requires_grad=True)
+        w = lib.tensor([3.0, -1.0], requires_grad=True)
+        y = x * w
+        z = y.exp() + y  # y is used before it is hooked
+        seen: list[Any] = []
+        handles = [
+            y.register_hook(lambda g: seen.append(("y", g.tolist()))),
+            y.register_hook(lambda g: g.clamp(max=2.0)),
+            x.register_hook(lambda g: g * 10),
+            x.register_hook(lambda g: seen.append(("x", g.tolist()))),
+            w.register_post_accumulate_grad_hook(lambda p: seen.append(("w", p.grad.tolist()))),
+        ]
+        z.sum().backward(retain_graph=True)
+        found = [x.grad.tolist(), w.grad.tolist()]
+        found += [g.tolist() for g in lib.autograd.grad(z.sum(), [x, w], retain_graph=True)]
+        for handle in handles[1:]:
+            handle.remove()
+        z.sum().backward()
+        return [found, x.grad.tolist(), w.grad.tolist(), seen]
+
+    ours, theirs = play(am), play(torch)
+    for mine, its in zip(_numbers(ours), _numbers(theirs), strict=True):
+        assert mine == pytest.approx(its, rel=1e-6)
+
+
+def _numbers(value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        return [number for item in value for number in _numbers(item)]
+    return [] if isinstance(value, str) else [value]
+
+
+def test_a_parameter_keeps_its_hooks_from_step_to_step() -> None:
+    def play(lib: Any, rules: Any) -> list[float]:
+        w = lib.tensor([1.0, 1.0], requires_grad=True)
+        w.register_hook(lambda g: g * lib.tensor([1.0, 0.0]))  # the second is frozen
+        optimizer = rules.SGD([w], lr=0.1, momentum=0.9)
+        for _ in range(4):
+            optimizer.zero_grad()
+            (w * w).sum().backward()
+            optimizer.step()
+        return w.tolist()
+
+    assert play(am, optim) == pytest.approx(play(torch, torch.optim))
+
+
+def test_a_jitted_step_sees_hooks_come_and_go() -> None:
+    layer = nn.Linear(2, 1, bias=False)
+
+    @am.jit
+    def gradient() -> am.Tensor:
+        layer.zero_grad()
+        layer(am.ones(1, 2)).sum().backward()
+        return layer.weight.grad * 1
+
+    assert gradient().tolist() == [[1.0, 1.0]]
+    with layer.weight.register_hook(lambda g: g * 3):
+        assert gradient().tolist() == [[3.0, 3.0]]
+    assert gradient().tolist() == [[1.0, 1.0]]
+
+
+def test_a_step_may_be_taken_as_soon_as_a_gradient_is_there() -> None:
+    layer = nn.Linear(2, 2)
+    rules = {p: optim.SGD([p], lr=0.5) for p in layer.parameters()}
+
+    def step(p: am.Tensor) -> None:
+        rules[p].step()
+        rules[p].zero_grad()
+
+    for p in layer.parameters():
+        p.register_post_accumulate_grad_hook(step)
+    before = layer.bias.tolist()
+    layer(am.ones(1, 2)).sum().backward()
+    assert layer.bias.tolist() == [b - 0.5 for b in before]
+    assert layer.weight.grad is None
+
+
+def test_what_is_refused_and_let_go() -> None:
+    with pytest.raises(GradientError, match="does not require grad; need one that does"):
+        am.ones(2).register_hook(print)
+    x = am.ones(2, requires_grad=True)
+    with pytest.raises(GradientError, match="result of an operation; need a leaf"):
+        (x * 2).register_post_accumulate_grad_hook(print)
+    handle = x.register_hook(lambda g: g.sum())
+    with pytest.raises(GradientError, match=r"returned \(\) for the gradient float32\[2\]"):
+        (x * 2).sum().backward()
+    assert x.grad is None
+    number = id(x)
+    assert number in gradient_hooks._of_leaves
+    del x
+    gc.collect()
+    assert number not in gradient_hooks._of_leaves
+    handle.remove()
