@@ -31,11 +31,12 @@ if TYPE_CHECKING:  # the function, which hides the room of the same name
 # Rooms and names that are imported when they are first used.
 ROOMS = ("autograd", "nn", "optim", "data", "distributed", "export", "serve", "hub", "viz",
          "testing", "train", "metrics", "callbacks", "models", "random", "special", "tree",
-         "errors", "masked", "linalg", "fft", "signal", "func")  # fmt: skip
+         "errors", "masked", "linalg", "fft", "signal", "func", "amp", "cuda")  # fmt: skip
 PLACES = {
     "autograd": "ambos.tensor.autograd", "random": "ambos.tensor.random",
     "special": "ambos.tensor.special", "fft": "ambos.tensor.fft", "linalg": "ambos.tensor.linalg",
     "tree": "ambos.core.tree", "errors": "ambos.core.errors", "masked": "ambos.tensor.masked",
+    "amp": "ambos.optim.amp", "cuda": "ambos.tensor.cuda",
     "signal": "ambos.tensor.signal", "metrics": "ambos.train.metrics", "func": "ambos.nn.func",
     "optim.swa_utils": "ambos.train.swa_utils", "callbacks": "ambos.viz.callbacks",
 }  # fmt: skip
@@ -50,7 +51,7 @@ NAMES = {
     "Callback": "ambos.train", "EarlyStopping": "ambos.train", "ModelCheckpoint": "ambos.train",
     "History": "ambos.train", "loop": "ambos.train", "Input": "ambos.nn.symbolic",
     "autocast": "ambos.tensor.autocast", "GradScaler": "ambos.optim.grad_scaler",
-    "profile": "ambos.tensor.profile",
+    "profile": "ambos.tensor.profile", "device": "ambos.tensor.devices",
     "explain": "ambos.tensor.explain", "forecast": "ambos.tensor.forecast",
     "debug": "ambos.tensor.debugging", "compilations": "ambos.tensor.ledger",
     "ShapeDtype": "ambos.tensor.dry", "ShapeDtypeStruct": "ambos.tensor.dry",

@@ -12,6 +12,7 @@ from ambos.core.dtype import DType, bfloat16
 from ambos.core.errors import ArgumentError, DTypeError, ScalarError, ShapeError
 from ambos.core.shape import Shape, normalize_axis
 from ambos.graph.node import Node
+from ambos.tensor import devices
 from ambos.tensor.array import Array
 from ambos.tensor.capsules import CPU, capsule_of
 from ambos.tensor.live import evaluate
@@ -64,9 +65,14 @@ class Looking:
         return len(self._node.shape)
 
     @property
-    def device(self) -> str:
+    def device(self) -> devices.device:
         """Where the data lives: "cpu"."""
-        return "cpu"
+        return devices.CPU
+
+    @property
+    def is_cuda(self) -> bool:
+        """Never: everything lives on the CPU."""
+        return False
 
     @property
     def size(self) -> Count:

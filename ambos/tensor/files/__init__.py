@@ -13,6 +13,7 @@ from ambos.core.errors import ArgumentError, FormatError
 from ambos.tensor.files import nested, pickled, safe, torch
 from ambos.tensor.files.nested import NESTED, RESERVED, TIED
 from ambos.tensor.handle import Tensor
+from ambos.tensor.names import check_device
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")  # what torch.load takes for pickles
 FOREIGN = {
@@ -110,15 +111,23 @@ def _is_flat(value: Any) -> bool:
 
 
 @checked
-def load(path: str | os.PathLike[str]) -> Any:
+def load(
+    path: str | os.PathLike[str],
+    map_location: object = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+) -> Any:
     """What a file holds, by its content: tensors by name, or what else `save` or `torch.save`
     wrote, with tensors of ours.
 
     Nothing in a file is ever executed: a pickle that names anything but tensors and plain data is
-    refused. Elements are read from the file once, without a copy of the file in memory.
+    refused. Elements are read from the file once, without a copy of the file in memory. What
+    PyTorch's users say besides changes nothing: `map_location` has to be the CPU, `weights_only`
+    and `mmap` are as they are.
 
-    Errors: FormatError where the file is missing, damaged, of another kind, or wants to run
-        something.
+    Errors: DeviceError for another `map_location`; FormatError where the file is missing, damaged,
+        of another kind, or wants to run something.
 
     Example:
         >>> import ambos as am, tempfile, os
@@ -127,6 +136,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         >>> am.load(path)
         {'a': tensor([1., 1.])}
     """
+    if map_location is None or isinstance(map_location, (str, int)):
+        check_device("load", map_location)
     return _read(_place("load", path))
 
 
