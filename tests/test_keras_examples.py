@@ -15,14 +15,19 @@ NAMES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
 
 # What it is run with, and what must hold afterwards. Chance, or doing nothing, is far from each.
 RUNS = {
-    "image_classification": ("--epochs 8", lambda found: found["score"]["accuracy"] > 0.85),
+    "image_classification": ("--epochs 6", lambda found: found["score"]["accuracy"] > 0.8),
     "text_classification": ("--epochs 5", lambda found: (
         found["model"].history.history["val_accuracy"][-1] > 0.75
         and found["score"]["accuracy"] > 0.5)),
     "imbalanced_classes": ("--epochs 20", lambda found: (
         found["score"]["recall"] > 0.8 and found["score"]["precision"] > 0.95)),
     "timeseries": ("--epochs 2", lambda found: found["error"] < 0.6 * found["no_change"]),
-    "autoencoder": ("--epochs 6", lambda found: found["after"] < 0.6 * found["before"]),
+    "autoencoder": ("--epochs 3", lambda found: found["after"] < 0.6 * found["before"]),
+    "gan": ("--epochs 6", lambda found: found["after"] < 0.9 * found["before"]),
+    "multi_input": ("--epochs 3", lambda found: (
+        found["departments"] > 0.8 and found["priorities"] > 0.8)),
+    "transfer_learning": ("--epochs 6", lambda found: (
+        found["frozen"] > 0.7 and found["tuned"] > 0.7)),
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from ambos.core.arguments import Checked
+from ambos.core.arguments import Checked, flag
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.core.misuse import misfit
 from ambos.graph.lines import enter, leave
@@ -14,6 +14,7 @@ from ambos.nn.attributes import Attributed
 from ambos.nn.conversion import Convertible
 from ambos.nn.html import html_of
 from ambos.nn.making import made, making, settle, waiting
+from ambos.nn.modes import in_mode, takes_training
 from ambos.nn.parameter import Parameter
 from ambos.nn.paths import blame
 from ambos.nn.symbolic import are_symbolic, described, symbols
@@ -105,6 +106,9 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
             self._guard_recording()
         if symbols.exist and are_symbolic(args, kwargs):
             return described(self, args, kwargs)
+        if kwargs and "training" in kwargs and not takes_training(type(self)):
+            with in_mode(self, flag("training", kwargs["training"])):
+                return self(*args, **{key: kwargs[key] for key in kwargs if key != "training"})
         enter(self)
         try:
             if self._hooks or hooks.EVERYWHERE:
@@ -261,10 +265,28 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Let gradients flow to every parameter, or freeze them; returns self."""
+        """Let gradients flow to every parameter, or stop them; returns the module."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
+        for module in self.modules():
+            module.__dict__.pop("_trainable", None)
         return self
+
+    @property
+    def trainable(self) -> bool:
+        """Are the parameters trained? Keras's word: to set it is `requires_grad_`, for all below.
+
+        A frozen module that should not change its running statistics either is called with
+        `training=False`.
+        """
+        known = self.__dict__.get("_trainable")  # as it was set, also where no parameters are yet
+        if known is not None:
+            return bool(known)
+        return all(parameter.requires_grad for parameter in self.parameters())
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.requires_grad_(flag("trainable", value)).__dict__["_trainable"] = bool(value)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of every parameter."""
