@@ -23,9 +23,10 @@ RUNS = {
         found["score"]["recall"] > 0.8 and found["score"]["precision"] > 0.95)),
     "timeseries": ("--epochs 2", lambda found: found["error"] < 0.6 * found["no_change"]),
     "autoencoder": ("--epochs 3", lambda found: found["after"] < 0.6 * found["before"]),
-    "gan": ("--epochs 6", lambda found: found["after"] < 0.9 * found["before"]),
-    "multi_input": ("--epochs 3", lambda found: (
-        found["departments"] > 0.8 and found["priorities"] > 0.8)),
+    "gan": ("--epochs 10", lambda found: found["after"] < 0.9 * found["before"]),
+    "multi_input": ("", lambda found: (
+        found["model"].history.history["val_department_accuracy"][-1] > 0.9
+        and found["model"].history.history["val_priority_accuracy"][-1] > 0.75)),
     "transfer_learning": ("--epochs 6", lambda found: (
         found["frozen"] > 0.7 and found["tuned"] > 0.7)),
 }  # fmt: skip
