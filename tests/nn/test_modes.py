@@ -50,7 +50,7 @@ def test_a_call_in_another_mode_is_recorded_once():
 
     @am.jit
     def step(x):
-        recorded.append(x)
+        recorded.append(x.shape)
         return net(x, training=False) + net(x).sum()
 
     mean = net[1].running_mean.numpy()
