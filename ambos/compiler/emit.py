@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ambos.compiler.column_values import keep_column_values
 from ambos.compiler.emit_fold import FoldLoops
 from ambos.compiler.emit_tile import TileLoops
 from ambos.compiler.loops import BLOCK, LANES, PANEL, Columns, Fold, LoopKernel, Map
@@ -317,6 +318,8 @@ class LoopEmitter:
         for part in passes(self.kernel):
             with self.b.scope():
                 self.tape.floor = self.b.depth
+                if self.in_panels:
+                    keep_column_values(self, part)
                 if not part.folds:
                     assert part.map is not None
                     self.map(part.map)

@@ -20,7 +20,7 @@ from ambos.compiler.group import (
     same_attention,
     same_call,
 )
-from ambos.compiler.reasons import AFRESH, ROW_LAYOUT, WOVEN, Reasons, space_reason
+from ambos.compiler.reasons import AFRESH, ROW_LAYOUT, TAPPED, WOVEN, Reasons, space_reason
 from ambos.compiler.space import Space
 from ambos.compiler.stored import DEEP, LONG, Stored
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder, build
@@ -172,7 +172,7 @@ class Fusion:
             return False
         if (a.kind, a.shape, a.reduced) != (b.kind, b.shape, b.reduced) or a.kind != "loop":
             return False
-        if a in b.before or b in a.before:
+        if a in b.before or b in a.before or self.mixes_taps(a, b):
             return False
         return a.weight + b.weight <= LONG and len(a.members) + len(b.members) <= MEMBERS
 
@@ -265,6 +265,8 @@ class Fusion:
             return "enough operations for one kernel"
         if space[1] and not self.kept.woven.isdisjoint((node, *group.members)):
             return WOVEN
+        if space[1] and self.kept.is_tapped((node, *group.members)):
+            return TAPPED
         trial = Group(group.kind, *space, [])
         # Where `node` spans only the kept axes it cannot reach back to single elements.
         outer_only = kind_of(node) != "reduce" and node.shape != trial.shape
@@ -346,12 +348,17 @@ class Fusion:
         """May these, which share something large, be one kernel?"""
         if a in b.before or b in a.before or (a.reduced and b.reduced and a.reduced != b.reduced):
             return False
-        if not self.meet(a.members, b.members):
+        if not self.meet(a.members, b.members) or self.mixes_taps(a, b):
             return False
         if a.weight + b.weight > LONG or len(a.members) + len(b.members) > MEMBERS:
             return False
         reduced = a if a.reduced else b
         return not reduced.reduced or fits(reduced) or self.one_stage(a, b)
+
+    def mixes_taps(self, a: Group, b: Group) -> bool:
+        """Would a kernel of both reduce and read many taps?"""
+        reduces = bool(a.reduced or b.reduced)
+        return reduces and self.kept.is_tapped((*a.members, *b.members))
 
     def one_stage(self, a: Group, b: Group) -> bool:
         """Is one pass enough: does no element of the full space come after a reduction?"""

@@ -9,6 +9,7 @@ from ambos.graph.node import Node
 
 AFRESH = "one of the two is computed again, later, to save memory"
 WOVEN = "a sum needs its axes whole, and phases are woven together here"
+TAPPED = "many taps are read here, fastest by a kernel that does not reduce"
 ROW_LAYOUT = "it is laid out row by row for a reader that needs that"
 
 

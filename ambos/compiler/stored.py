@@ -16,7 +16,7 @@ from ambos.compiler.group import (
     within_unit_axes,
 )
 from ambos.compiler.layout import Memory
-from ambos.compiler.reasons import ROW_LAYOUT, WOVEN, Reasons
+from ambos.compiler.reasons import ROW_LAYOUT, TAPPED, WOVEN, Reasons
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import Read, TapeBuilder, build
 from ambos.graph.node import Node, consumers
@@ -26,6 +26,7 @@ CHEAP = 3  # recomputing up to so many additions costs less than a store and a l
 LONG = 512  # additions an element may take in one kernel, so that kernels compile fast
 DEEP = 96  # operations on top of each other in one kernel
 KINDS = {"reduce": "a reduction", "contract": "a contraction"}  # reasons for a buffer
+MANY_TAPS = 4  # so many shifted reads of one operand want a kernel that walks strips of pixels
 MANY_PARTS = 3  # so many joined parts are worth a buffer; fewer are chosen by masks
 MOST_MASKS = 24  # of joins within joins, which double a level, in one kernel
 
@@ -43,6 +44,7 @@ class Stored:
         self.wholes: set[Node] = set()  # stored nodes whose parts are computed in place
         self.woven: set[Node] = set()  # nodes computed from an interleave that is not stored
         self.woven_into: dict[Node, Node] = {}  # parts of a stored interleave
+        self.taps: dict[Node, int] = {}  # steps of fma between a node and the stored ones
         self.cost: dict[Node, int] = {}
         self.masks: dict[Node, int] = {}  # parts of the joins between a node and the stored ones
         self.depth: dict[Node, int] = {}  # operations between a node and the stored ones
@@ -96,6 +98,10 @@ class Stored:
             if view_base(part) is part and part.op.name not in ("input", "constant", "iota"):
                 self.keep(part, f"computed within the {whole.op.name} around it")
 
+    def is_tapped(self, nodes: Iterable[Node]) -> bool:
+        """Does computing one of `nodes` read many taps?"""
+        return any(self.taps[node] >= MANY_TAPS for node in nodes)
+
     def woven_from(self, nodes: Iterable[Node]) -> set[Node]:
         """What `nodes` are written into, side by side with others."""
         return {self.woven_into[node] for node in nodes if node in self.woven_into}
@@ -118,6 +124,10 @@ class Stored:
             self.woven.add(node)
             if kind_of(node) == "reduce":
                 self.keep(node.inputs[0], WOVEN)
+        taps = max((self.taps[s] for s in node.inputs if s not in self.nodes), default=0)
+        self.taps[node] = taps + (op.name == "fma")
+        if taps >= MANY_TAPS and kind_of(node) == "reduce":
+            self.keep(node.inputs[0], TAPPED)
         cost = op.cost if isinstance(op, Pointwise) and op.kind == "pointwise" else 0
         for source in node.inputs:
             inlined = 0 if source in self.nodes else self.cost[source]

@@ -62,7 +62,8 @@ class TapeEmitter:
     `lower(op)` gives the scalar rule `rule(b, *values)` of an op. `written` are the buffers that
     the kernel stores to: they are read no further out than depth `floor`, where a stage begins.
     `lane` is the kernel's lane axis, if it has one (scratch then holds whole panels, whose first
-    column is `origin`). `columns` are the results of folds of columns, read where they are used.
+    column is `origin`). `columns` are the results of folds of columns, read where they are used, and
+    `kept` other instructions that were computed for all columns.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class TapeEmitter:
         self.floor = 0
         self.origin: Value | None = None
         self.columns: dict[int, Callable[[Value], Value]] = {}
+        self.kept: dict[int, Callable[[Value], Value]] = {}
 
     # --- bindings --------------------------------------------------------------------------------
 
@@ -139,7 +141,11 @@ class TapeEmitter:
             found = scopes[level].memo.get(number)
             if found is not None:
                 return found, level
-        value, level = self._evaluate(self.tape[number])
+        if number in self.kept:
+            local, level = self._column()
+            value = self.kept[number](local)
+        else:
+            value, level = self._evaluate(self.tape[number])
         scopes[level].memo[number] = value
         return value, level
 

@@ -202,6 +202,22 @@ class Relu(Pointwise):
         return (where(greater(node, zero), g, zero),)
 
 
+class Relu6(Pointwise):
+    """min(max(x, 0), 6); NaN stays NaN; flat at 0 and at 6. The gradient looks at the result, which
+    the next layer reads anyway, so that nobody has to keep what came in."""
+
+    accepts, smooth = "iuf", False
+    lower = lambda b, x: b.select(
+        x < 0, b.const(0, x.dtype), b.select(x > 6, b.const(6, x.dtype), x)
+    )
+    ref = lambda np, x: np.where(x < 0, np.zeros_like(x), np.where(x > 6, np.full_like(x, 6), x))
+
+    def vjp(self, node: Node, g: Node) -> Grads:
+        zero = constant_like(node, 0)
+        slopes = bitwise_and(greater(node, zero), less(node, constant_like(node, 6)))
+        return (where(slopes, g, zero),)
+
+
 def _half_at_ties(x: Node, y: Node, chosen: Predicate) -> Node:
     one, half, zero = (constant_like(x, v) for v in (1, 0.5, 0))
     return where(chosen(x, y), one, where(equal(x, y), half, zero))
@@ -434,7 +450,8 @@ less: Less
 
 add, subtract, multiply, divide, fma = Add(), Subtract(), Multiply(), Divide(), Fma()
 floor_divide, remainder, negative = FloorDivide(), Remainder(), Negative()
-absolute, sign, relu, maximum, minimum = Absolute(), Sign(), Relu(), Maximum(), Minimum()
+absolute, sign, relu, relu6 = Absolute(), Sign(), Relu(), Relu6()
+maximum, minimum = Maximum(), Minimum()
 less, less_equal, greater, greater_equal = Less(), LessEqual(), Greater(), GreaterEqual()
 equal, not_equal = Equal(), NotEqual()
 isnan, isinf, isfinite, logical_not = Isnan(), Isinf(), Isfinite(), LogicalNot()

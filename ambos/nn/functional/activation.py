@@ -10,11 +10,10 @@ from ambos.core.errors import ArgumentError
 from ambos.nn.functional.shared import floating, in_dtype, inexact, nodes
 from ambos.ops.arithmetic import (
     add,
-    greater_equal,
     multiply,
-    where,
 )
 from ambos.ops.arithmetic import relu as relu_op
+from ambos.ops.arithmetic import relu6 as relu6_op
 from ambos.ops.functions import erf
 from ambos.ops.functions import tanh as tanh_op
 from ambos.ops.kinds import constant_like
@@ -44,9 +43,7 @@ def relu6(input: Any, inplace: bool = False) -> Tensor:
         >>> relu6(am.tensor([-1.0, 2.0, 8.0]))
         tensor([0., 2., 6.])
     """
-    (x,) = nodes(input)
-    six = constant_like(x, 6)
-    return wrap(where(greater_equal(x, six), six, relu_op(x)))  # flat at 0 and at 6, as PyTorch's
+    return wrap(relu6_op(nodes(input)[0]))  # flat at 0 and at 6, as PyTorch's
 
 
 def tanh(input: Any) -> Tensor:
