@@ -6,6 +6,8 @@ that the register allocator sees nothing but this loop.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ambos.compiler.contract_errands import UNROLL, pace
 from ambos.compiler.contract_text import Code
 from ambos.compiler.loops import LANES, UNIT, ContractKernel
@@ -38,7 +40,8 @@ class Product:
         self.code = Code()
         self.pace = pace(kernel) if asks else 0
         self.edge = edge
-        self.rows, self.vectors = kernel.tile
+        self.together = 2 if kernel.pairs else 1  # rows that share a vector of sums
+        self.rows, self.vectors = kernel.tile[0] // self.together, kernel.tile[1]
         self.kind = kernel.accumulator.llvm
         self.vector = vector_type(self.kind)
         self.a_type, self.b_type = memory_type(kernel.a.dtype), memory_type(kernel.b.dtype)
@@ -53,7 +56,7 @@ class Product:
         self.a_rows = ["%a"]
         if kernel.a_form != "rows":
             self.a_rows = [
-                code.element("%a", self.a_type, code.read("%offsets", str(row)))
+                code.element("%a", self.a_type, code.read("%offsets", str(row * self.together)))
                 for row in range(self.rows)
             ]
         self.masks = [
@@ -61,7 +64,7 @@ class Product:
             for vector in range(self.vectors)
         ]
         if not kernel.split:
-            for number in range(self.rows * self.vectors):  # read again when k is done
+            for number in range(kernel.tile[0] * self.vectors):  # read again when k is done
                 code.prefetch(self.slot(number))
         zeros = [(self.vector, "zeroinitializer")] * (self.rows * self.vectors)
         tables = code.pointer(kernel.a_runs), code.pointer(kernel.b_runs)
@@ -162,6 +165,9 @@ class Product:
     def a_factors(self, address: str) -> list[str]:
         """A's factor for each vector: one element broadcast, or (depthwise) its neighbours."""
         code, source = self.code, self.kernel.a.dtype
+        if self.kernel.pairs:  # one row's in the even lanes, the other's in the odd ones
+            two = code.here(f"load <2 x {self.a_type}>, ptr {address}, align {source.itemsize}")
+            return [self.shuffled(two, f"<2 x {self.a_type}>", [0, 1] * (LANES // 2))]
         if self.kernel.a_vector:
             return [self.lanes(address, vector, source) for vector in range(self.vectors)]
         one = code.here(f"load {self.a_type}, ptr {address}, align {source.itemsize}")
@@ -172,6 +178,8 @@ class Product:
         """The operand's elements for vector number `vector`, widened."""
         address = self.code.element(base, memory_type(source), str(vector * LANES))
         value = self.code.load_lanes(address, source, self.masks[vector])
+        if self.kernel.pairs:
+            value = self.shuffled(value, self.vector, [n // 2 for n in range(LANES)])
         return self.code.operand_of(value, source, self.kernel.accumulator, vector=True)
 
     def multiply_add(self, a: str, b: str, c: str) -> str:
@@ -182,9 +190,22 @@ class Product:
         code.declare(f"declare {vector} {name}({vector}, {vector}, {vector})")
         return code.here(f"call {vector} {name}({vector} {a}, {vector} {b}, {vector} {c})")
 
+    def shuffled(self, value: str, kind: str, lanes: Sequence[int]) -> str:
+        """The elements of `value` with these numbers."""
+        numbers = ", ".join(f"i32 {lane}" for lane in lanes)
+        text = f"shufflevector {kind} {value}, {kind} poison, <{len(lanes)} x i32> <{numbers}>"
+        return self.code.here(text)
+
+    def apart(self, sums: Sequence[str]) -> list[str]:
+        """The sums row by row."""
+        if not self.kernel.pairs:
+            return list(sums)
+        ways = [[(2 * n + row) % LANES for n in range(LANES)] for row in range(2)]
+        return [self.shuffled(both, self.vector, lanes) for both in sums for lanes in ways]
+
     def finish(self, sums: list[str]) -> None:
         """The first block's chain is the total, each later one is added onto it."""
-        code = self.code
+        code, sums = self.code, self.apart(sums)
         if self.kernel.split:
             return self.store(sums)
         begins = code.here("icmp eq i64 %first.k, 0")

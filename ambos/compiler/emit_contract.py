@@ -56,7 +56,7 @@ def row_table(kernel: ContractKernel, name: str) -> tuple[str, Code]:
     code = Code()
     axes = kernel.extents[kernel.num_batch : -1]
     extents = [code.word(axis) for axis in axes]
-    last = code.sub("%count", "1")
+    last = code.sub("%count", "2" if kernel.pairs else "1")  # of a pair the first row is looked up
     carried = [("i64", index) for index in code.decode("%row", extents)]
     with code.loop("0", "%padded", 1, carried) as loop:
         if kernel.a_form == "k":  # the step may be that of a copy, which begins at row 0

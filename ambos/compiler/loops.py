@@ -326,6 +326,9 @@ class ContractKernel:
     to scratch first, or, if word `b_in_place` is not 0 and the panel is full, read where it lies.
     "turn": k are neighbours (b_k is UNIT); they are transposed on their way to scratch.
 
+    `pairs`: rows 2i and 2i + 1 lie side by side in A (form "place", an even number of rows), and
+    columns are at most half the LANES: one vector of sums serves both rows.
+
     `split`: batch axis 0 numbers the blocks of k, and each block's chain is a result of its own.
     Another kernel adds them onto each other in order.
 
@@ -370,6 +373,7 @@ class ContractKernel:
     stores: tuple[Store, ...]
     num_words: int
     split: bool = False
+    pairs: bool = False
 
 
 def block_length(extent: int) -> int:

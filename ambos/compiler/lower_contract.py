@@ -24,6 +24,7 @@ from ambos.compiler.tiles import (
     scratch_of,
 )
 from ambos.core.affine import Affine, Misaligned
+from ambos.core.dtype import float32
 from ambos.core.shape import size_of
 from ambos.graph.node import Node
 from ambos.ops.contraction import Spec, plain
@@ -200,13 +201,14 @@ class Contraction:
         walk = self.walk(roles, targets)
         form = self.b_form(walk.axes, roles)
         accumulator = self.node.dtype.compute
+        pairs = self.in_pairs(walk, roles)
         tile = choose_tile(
             self.context.features, walk.columns, walk.rows, accumulator, form == "turn",
-            self.is_thin,
+            self.is_thin, pairs,
         )  # fmt: skip
         side, packing = self.column_side(walk, roles, tile[1] * loops.LANES, form)
         steps += packing
-        steps.append(self.product(roles, targets, walk, tile, side))
+        steps.append(self.product(roles, targets, walk, tile, side, pairs))
         if self.parts:
             steps.append(add_up(self.group, {self.node: self.leaf}, self.context))
         return steps
@@ -230,7 +232,7 @@ class Contraction:
 
     def product(
         self, roles: Roles, targets: Sequence[Target], walk: Walk, tile: tuple[int, int],
-        side: ColumnSide,
+        side: ColumnSide, pairs: bool,
     ) -> Step:  # fmt: skip
         """The step of the ContractKernel."""
         context, words, axes = self.context, Words(), walk.axes
@@ -294,12 +296,28 @@ class Contraction:
             stores=stores,
             num_words=len(words.values),
             split=self.parts > 0,
+            pairs=pairs,
         )
         items = walk.batches * -(-walk.rows // block) * -(-panels // group)
         more = f"+{len(self.group.members) - 1}" if len(stores) > 1 else ""
         label = f"contract{more} {walk.rows}x{walk.columns}x{k}"
         is_small = walk.batches * walk.rows * walk.columns * depth < SMALL
         return Step(kernel, words.values, items, scratch.size, is_small, label)
+
+    def in_pairs(self, walk: Walk, roles: Roles) -> bool:
+        """Are there so few columns that a vector has room for two rows, and do these lie side by
+        side? (Pixels of images whose channels are not innermost; one row more or less does not
+        change that, but an odd width does.)"""
+        row = walk.num_batch + walk.num_rows - 1
+        return (
+            walk.num_rows > 1
+            and not roles.a_vector
+            and walk.columns <= loops.LANES // 2
+            and walk.axes.coefficient(self.a.address, row) == 1
+            and walk.axes.extent(row) % 2 == 0
+            and self.node.dtype.compute is float32
+            and self.a.memory.dtype is float32
+        )
 
     def store(self, finisher: Finisher, target: Target) -> loops.Store:
         buffer, index = finisher.place(target.memory, target.address)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ambos.compiler.group import moved_base, view_base
+from ambos.compiler.loops import LANES
 from ambos.compiler.trim import trim
 from ambos.compiler.unite import unite
 from ambos.core.shape import size_of
@@ -96,9 +98,19 @@ EXPLICIT: Table = {
 }
 
 
+def few_columns(spec: Spec) -> bool:
+    """Is there room for two pixels in a vector of a convolution's results, and are pixels even?"""
+    sizes = spec.sizes()
+    columns = [sizes[x] for x in spec.out if x in spec.b and x not in spec.a_labels]
+    (last, step), *taps = spec.a[-1]
+    pairs = step == 1 and bool(taps) and last in spec.out and sizes[last] % 2 == 0
+    return pairs and bool(columns) and math.prod(columns) <= LANES // 2
+
+
 def layout_requests(roots: Sequence[Node]) -> dict[Node, list[int]]:
     """Dimension orders that convolutions want of their input: channels innermost, so that the sum
-    over a window's row and its channels walks memory straight."""
+    over a window's row and its channels walks memory straight. But pixels innermost of a padded
+    image, which is a copy, where they would make pairs (`loops.ContractKernel`)."""
     wanted: dict[Node, list[int]] = {}
     for node in toposort(roots):
         if node.op.name == "detach":  # a copy, made for its order
@@ -114,7 +126,9 @@ def layout_requests(roots: Sequence[Node]) -> dict[Node, list[int]]:
         source = view_base(node.inputs[0])
         spatial = sum(1 for dim in spec.a if len(dim) > 1 or dim[0][1] != 1)
         rest = list(range(1, source.rank - spatial))
-        if rest:
+        if source.op.name == "pad" and few_columns(spec):
+            wanted.setdefault(source, list(range(source.rank)))
+        elif rest:
             last = range(source.rank - spatial, source.rank)
             wanted.setdefault(source, [0, *last, *rest])
     return wanted

@@ -62,8 +62,8 @@ class TapeEmitter:
     `lower(op)` gives the scalar rule `rule(b, *values)` of an op. `written` are the buffers that
     the kernel stores to: they are read no further out than depth `floor`, where a stage begins.
     `lane` is the kernel's lane axis, if it has one (scratch then holds whole panels, whose first
-    column is `origin`). `columns` are the results of folds of columns, read where they are used, and
-    `kept` other instructions that were computed for all columns.
+    column is `origin`). `columns` are the results of folds of columns, read where they are used,
+    and `kept` other instructions that were computed for all columns.
     """
 
     def __init__(

@@ -15,6 +15,7 @@ from ambos.core.features import Features
 
 MAX_ROW_BLOCK = 1023  # rows; the table of their addresses lies on the stack
 MAX_TILE_ROWS = 11  # more would not find address registers on x86; 3 x 11 wastes one row in 33
+MAX_PAIRS = 8  # keep two units busy; more need address registers that a stride of A's takes
 FEW_ROWS = 48
 WAY_BYTES = 4096  # memory this far apart shares a line of the first cache, everywhere today
 MOVING_PANELS = 8
@@ -25,11 +26,12 @@ EVEN_ITEMS_PER_THREAD = 8  # so many even out by themselves
 
 def choose_tile(
     features: Features, columns: int, rows: int, accumulator: DType, turned: bool = False,
-    is_thin: bool = False,
+    is_thin: bool = False, pairs: bool = False,
 ) -> tuple[int, int]:  # fmt: skip
     """Rows, and vectors of LANES columns, of the tile whose sums stay in registers. `turned`: a
     block of B's panel is transposed to scratch first, and should fit the first cache. `is_thin`:
-    the columns are a batch, of any size, for there are fewer rows still: one tile for all.
+    the columns are a batch, of any size, for there are fewer rows still: one tile for all. `pairs`:
+    a vector holds the sums of two rows.
 
     Example:
         >>> from ambos.core import features, dtype
@@ -39,6 +41,8 @@ def choose_tile(
         (11, 2)
         >>> choose_tile(features.AVX512, 10, 512, dtype.float32)
         (11, 1)
+        >>> choose_tile(features.AVX512, 6, 512, dtype.float32, pairs=True)
+        (16, 1)
         >>> choose_tile(features.AVX2, 512, 1, dtype.float32)
         (1, 4)
         >>> choose_tile(features.AVX512, 512, 1, dtype.float32, turned=True)
@@ -51,7 +55,8 @@ def choose_tile(
         return 1, 1 if narrow else min(2, wide) if turned else wide
     vectors = 2 if registers == 1 and not narrow else 1
     free = features.registers - 1 - vectors * registers  # one of A, a row of B
-    return max(2, min(MAX_TILE_ROWS, free // (vectors * registers))), vectors
+    height = max(2, min(MAX_PAIRS if pairs else MAX_TILE_ROWS, free // (vectors * registers)))
+    return height * (2 if pairs else 1), vectors
 
 
 def choose_item(
