@@ -88,6 +88,7 @@ class Case:
     a_form: str = "place"
     a_move: bool = False
     split: bool = False
+    pairs: bool = False
     tape: Callable[[Case], tuple[Instr, ...]] | None = None
     words: list[int] = field(default_factory=list)
     arrays: list[np.ndarray] = field(default_factory=list)
@@ -155,6 +156,7 @@ class Case:
             stores=(target,),
             num_words=len(self.words),
             split=self.split,
+            pairs=self.pairs,
         )
 
     def scratch_of(self) -> Scratch:

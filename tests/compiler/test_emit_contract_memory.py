@@ -8,7 +8,18 @@ import mmap
 import numpy as np
 import pytest
 
-from .test_emit_contract import CPUS, TILES, canonical, matmul, numbers
+from .test_emit_contract import (
+    CPUS,
+    TILES,
+    Case,
+    Operand,
+    canonical,
+    in_elements,
+    matmul,
+    numbers,
+    pack,
+    patches,
+)
 
 
 def guarded(array: np.ndarray) -> np.ndarray:
@@ -31,6 +42,26 @@ def test_nothing_is_touched_outside_the_operands(cpu: str, tile: tuple[int, int]
         out = guarded(np.full((rows, columns), 77, np.float32))
         case = matmul(a, b, tile, out=out, row_block=2 * tile[0])
         np.testing.assert_array_equal(case.run(cpu), canonical(a, b))
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.parametrize(("tile", "channels", "columns"), [((16, 1), 40, 6), ((12, 1), 3, 8)])
+def test_neighbouring_pixels_share_a_vector_and_nothing_else(
+    cpu: str, tile: tuple[int, int], channels: int, columns: int
+) -> None:
+    n, h, w, r, s = 2, 7, 8, 3, 3
+    x, weight = numbers(n, channels, h, w), numbers(r * s * channels, columns, seed=1)
+    right = pack(weight, 16)
+    right.runs = np.arange(r * s) * channels * 16
+    taps = [row * w + column for row in range(r) for column in range(s)]
+    n_stride, c_stride, h_stride, _ = in_elements(x)
+    left = Operand(guarded(x), rows=(n_stride, h_stride, 1), k=c_stride, runs=taps)
+    out = guarded(np.full((n, h - 2, w - 2, columns), 77, np.float32))
+    case = Case(
+        left, right, out, in_elements(out), out.shape[:3], columns, channels, tile=tile, pairs=True
+    )
+    expected = canonical(patches(np.ascontiguousarray(x.transpose(0, 2, 3, 1)), r, s), weight)
+    np.testing.assert_array_equal(case.run(cpu, chunk=2).reshape(-1, columns), expected)
 
 
 def test_only_existing_elements_are_written() -> None:

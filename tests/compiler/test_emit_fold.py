@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ambos.compiler.column_values import column_values
 from ambos.compiler.loops import (
     BLOCK,
     PANEL,
@@ -22,6 +23,7 @@ from ambos.compiler.loops import (
     Size,
     Store,
 )
+from ambos.compiler.stages import passes
 from ambos.core import dtype as dt
 from ambos.core.dtype import bfloat16, bool_, float32, float64, int64
 from tests.compiler.harness import RULES, along, at, check, f32, items, numbers, storage
@@ -167,6 +169,35 @@ def test_folds_share_a_pass_and_later_ones_wait() -> None:
     np.testing.assert_allclose(out[3], wide.mean(1), rtol=1e-5)
     np.testing.assert_allclose(out[4], (wide**2).sum(1), rtol=1e-5)
     np.testing.assert_allclose(out[5], wide.var(1) * size, rtol=1e-5)
+
+
+def test_what_the_column_decides_is_computed_once_a_column() -> None:
+    """The mean of each column, then the spread around it; both are kept while rows go by."""
+    rows, columns = 23, PANEL + 37
+    x = np.random.default_rng(2).standard_normal((rows, columns)).astype("f4")
+    place = at((1, 0), (0, UNIT))
+    tape = (
+        Load(f32(2), place),
+        Result(0, float32),
+        Const(5, float32),
+        Apply("div", (1, 2), float32),
+        Apply("sub", (0, 3), float32),
+        Apply("mul", (4, 4), float32),
+        Result(1, float32),
+        Apply("sqrt", (6,), float32),
+        Apply("div", (4, 7), float32),
+        Apply("div", (8, 2), float32),
+    )
+    folds = Fold((1,), "add", 0), Fold((1,), "add", 5)
+    stages = (*folds, Map((1,), (Store(f32(3), place, 9),)), Map((), (Store(f32(4), along(0), 3),)))
+    kernel = LoopKernel((0, 1), (0,), (), 0, 16, tape, stages, 6)
+    kept = [list(column_values(tape, part, 0)) for part in passes(kernel)]
+    assert kept == [[], [3], [3, 7], []]
+    words = [columns, rows, x, np.zeros_like(x), np.zeros(columns, "f4"), float(rows)]
+    out = check(kernel, words, LOWER, items(columns, 16))
+    away = x.astype("f8") - x.astype("f8").mean(0)
+    np.testing.assert_allclose(out[3], away / np.sqrt((away**2).sum(0)) / rows, atol=1e-6)
+    np.testing.assert_allclose(out[4], x.astype("f8").mean(0), atol=1e-6)
 
 
 def test_lane_scratch_holds_panels() -> None:

@@ -61,3 +61,16 @@ def test_what_is_computed_afresh_waits_until_it_is_needed() -> None:
     np.testing.assert_array_equal((long + again).numpy(), plain.numpy())
     # Three blocks at a time: what the long chain hands on, and what is computed again at its end.
     assert program.arena_bytes <= 3 * 64 * 64 * 4 + 64 * 64 * 4
+
+
+def test_taps_are_read_by_a_kernel_that_does_not_reduce() -> None:
+    """Sums over the pixels of a depthwise convolution would walk these in another order."""
+    x, w = am.rand(2, 16, 6, 6), am.rand(16, 1, 3, 3)
+    am.evaluate(x, w)
+    y = F.conv2d(x, w, padding=1, groups=16)
+    program, _ = compiled([F.batch_norm(y, None, None, training=True)._node])
+    labels = [launch.kernel.label for launch in program.launches]
+    assert [label for label in labels if "fma" in label] == ["fma [2, 16, 6, 6]"]
+    masked = am.where(x > 0.5, y, 0)
+    program, _ = compiled([masked.sum((0, 2, 3))._node])
+    assert not any("sum" in x.kernel.label for x in program.launches if "where" in x.kernel.label)
