@@ -10,7 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ambos.compiler.loops import Apply, Instr, Load, Position, Result, closure, operands, roots
+from ambos.compiler.loops import (
+    Apply,
+    Fold,
+    Instr,
+    Load,
+    Map,
+    Position,
+    Result,
+    closure,
+    operands,
+    roots,
+)
 from ambos.compiler.loops_around import Loops
 from ambos.compiler.panel import Cells
 from ambos.compiler.stages import Pass
@@ -38,7 +49,7 @@ def keep_column_values(loops: Loops, part: Pass) -> None:
 def column_values(tape: Sequence[Instr], part: Pass, lane: int | None) -> dict[int, DType]:
     """What is computed from the column alone, fits a cell, and is read in `part` by what the row
     decides as well: instructions with their types."""
-    stages = [*part.folds, *([part.map] if part.map else [])]
+    stages: list[Fold | Map] = [*part.folds, *([part.map] if part.map else [])]
     rows = set(stages[0].axes)
     by_row: set[int] = set()  # what the row decides
     by_column: set[int] = set()  # what the column decides alone

@@ -21,6 +21,7 @@ from ambos.ops.inner import inner_product
 from ambos.ops.kinds import constant, registry
 from ambos.ops.movement import reshape
 from ambos.ops.simplify import SIMPLIFICATIONS
+from ambos.ops.small_windows import few_compared
 
 
 def prepare(roots: Sequence[Node], trail: Trail | None = None) -> list[Node]:
@@ -84,8 +85,10 @@ def _wide_attention(node: Node) -> Node | None:
     return result if result.dtype is node.dtype else cast(result, attrs=(node.dtype,))
 
 
+EXTREMES = ("max", "min", "amax", "amin", "argmax", "argmin")
 EXPLICIT: Table = {
     **{name: (_reduce_of_nothing,) for name, op in registry.items() if op.kind == "reduce"},
+    **dict.fromkeys(("max", "min", "argmax", "argmin"), (_reduce_of_nothing, few_compared)),
     "contract": (_empty_sum, inner_product, depthwise, _padding),
     "blend": (gathered,),
     "pad": SIMPLIFICATIONS["pad"],

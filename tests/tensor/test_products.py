@@ -107,3 +107,20 @@ def test_large_results_written_past_the_caches_have_the_bits_of_small_ones(colum
     for rows in (slice(0, 7), slice(2100, 2200)):
         small = am.relu(am.tensor(a[rows].copy()) @ am.tensor(b) - am.tensor(shift)).numpy()
         assert small.tobytes() == large[rows].tobytes()
+
+
+def test_images_of_even_width_have_the_bits_of_odd_ones() -> None:
+    """Few filters: two pixels of a row share a vector, where the row has an even number of them."""
+    x, w = am.randn(2, 1, 9, 10), am.randn(6, 1, 3, 3)
+    g = am.randn(2, 8, 7, 8)
+    v = am.randn(8, 6, 3, 3)
+    am.evaluate(x, w, g, v)
+    even, odd = am.nn.functional.conv2d(x, w), am.nn.functional.conv2d(x[..., :9], w)
+    assert even.numpy()[..., :7].tobytes() == odd.numpy().tobytes()
+    gradients = []
+    for width in (8, 7):  # of the last pixel of the wider result the others' gradients see zeros
+        image = am.zeros(2, 6, 9, width + 2, requires_grad=True)
+        cut = am.where(am.arange(width) < 7, g[..., :width], 0)
+        (gradient,) = am.autograd.grad((am.nn.functional.conv2d(image, v) * cut).sum(), [image])
+        gradients.append(gradient.numpy()[..., :7])
+    assert gradients[0].tobytes() == gradients[1].tobytes()

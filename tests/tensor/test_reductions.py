@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import ambos as am
+import ambos.nn.functional as F
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 
 X = np.random.default_rng(1).normal(size=(2, 3, 4)).astype(np.float32)
@@ -212,3 +213,21 @@ def test_gradients_of_equal_extremes(call):
     call(am, x).sum().backward()
     call(torch, t).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_extremes_of_windows_have_the_bits_of_those_of_rows(dtype: str) -> None:
+    """Four elements of two axes are compared in a chain, those of one axis by a fold."""
+    values = [0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, 1.0, -1.0, 2.0]
+    chosen = np.random.default_rng(0).integers(0, len(values), (11, 6, 2, 5, 2))
+    x = am.tensor(np.array(values, dtype)[chosen])
+    rows = x.permute(0, 1, 3, 2, 4).reshape(11, 6, 5, 4)
+    for windows, row in ((x.amax((2, 4)), rows.amax(3)), (x.amin((2, 4)), rows.amin(3))):
+        assert windows.numpy().tobytes() == row.numpy().tobytes()
+    x, rows = (t.detach().requires_grad_() for t in (x, rows))
+    pooled = F.max_pool2d(x.reshape(11, 1, 12, 10), 2)
+    (slope,) = am.autograd.grad(pooled.sum(), [x])
+    (other,) = am.autograd.grad(rows.max(3).values.sum(), [rows])
+    moved = slope.permute(0, 1, 3, 2, 4).reshape(11, 6, 5, 4)
+    assert moved.numpy().tobytes() == other.numpy().tobytes()
+    assert pooled.numpy().tobytes() == rows.max(3).values.numpy().tobytes()
