@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +19,70 @@ UNSATISFIABLE = 416
 
 
 def fetched(
-    name: str, path: Path, addresses: Sequence[str], md5: str, allowed: bool = True
-) -> Path:
-    """The file at `path`, from the first of `addresses` that gives it with this checksum.
+    name: str, path: Path, addresses: Sequence[str], md5: str, allowed: bool = True,
+    together: Sequence[str] = (),
+) -> Path:  # fmt: skip
+    """The file at `path`, from the first of `addresses` that gives it with this checksum; files
+    of the same folder that will be wanted `together` with it are told of.
 
     What arrived before a connection broke stays beside it as `.part`, and the next call goes on
-    from there. The file itself appears when it is complete and checked.
+    from there. The file itself appears when it is complete and checked. Of several callers at a
+    time one downloads and the others wait.
 
     Errors: DownloadError, which says where to put the file by hand, if no address gives it or
         `allowed` is false.
     """
     if path.exists():
-        if digest(path) == md5:
-            return path
-        raise DownloadError(f"{name}: {path} is damaged: its MD5 is {digest(path)}; need {md5}; "
-                            "remove it to download it again")  # fmt: skip
+        return _checked(name, path, md5)
     import http.client  # like urllib below: half of the import, and most need it once in a life
 
     problems = []
     if allowed:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for address in addresses:
-            try:
-                return _from(address, path, md5)
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                problems.append(f"{address}: {error}")
+        _make(name, path.parent)
+        with _alone(path.parent):
+            if path.exists():
+                return _checked(name, path, md5)
+            for address in addresses:
+                try:
+                    return _from(address, path, md5)
+                except (OSError, http.client.HTTPException, ValueError) as error:
+                    problems.append(f"{address}: {error}")
     why = "; ".join(problems) if allowed else "download=False"
+    others = ", ".join(one for one in together if not (path.parent / one).exists())
+    more = f"; the same for {others}" if others else ""
     raise DownloadError(
         f"{name}: {path.name} is not there and could not be downloaded ({why}); without a network "
-        f"put the file from {addresses[0]} at {path} (MD5 {md5})"
+        f"put the file from {addresses[0]} at {path} (MD5 {md5}){more}"
     )
+
+
+def _checked(name: str, path: Path, md5: str) -> Path:
+    found = digest(path)
+    if found != md5:
+        raise DownloadError(f"{name}: {path} is damaged: its MD5 is {found}; need {md5}; "
+                            "remove it to download it again")  # fmt: skip
+    return path
+
+
+def _make(name: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DownloadError(f"{name}: {folder} cannot be made: {error.strerror}; need another "
+                            "root=, or AMBOS_CACHE") from error  # fmt: skip
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process, and one thread, at a time; nothing is left in the folder."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def digest(path: Path) -> str:

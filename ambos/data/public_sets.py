@@ -110,13 +110,17 @@ def cifar100(root: Any = None, download: bool = True) -> Sets:
     return _records(archive, parts[0], 2), _records(archive, parts[1], 2)
 
 
-def _file(name: str, file: str, place: int, root: Any, download: bool) -> Path:
+def _file(
+    name: str, file: str, place: int, root: Any, download: bool, later: Sequence[str] = ()
+) -> Path:
     addresses = [mirror + file for mirror in MIRRORS[name]]
-    return fetched(name, folder(name, root) / file, addresses, MD5[name][place], download)
+    return fetched(name, folder(name, root) / file, addresses, MD5[name][place], download, later)
 
 
 def _idx(name: str, root: Any, download: bool) -> Sets:
-    arrays = [read_idx(_file(name, file, place, root, download)) for place, file in enumerate(IDX)]
+    files = [_file(name, file, place, root, download, IDX[place + 1 :])
+             for place, file in enumerate(IDX)]  # fmt: skip
+    arrays = [read_idx(file) for file in files]
     x, y, x_test, y_test = arrays
     labels, test_labels = y.astype(np.int64), y_test.astype(np.int64)
     return (x[:, None], labels), (x_test[:, None], test_labels)

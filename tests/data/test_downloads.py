@@ -103,6 +103,37 @@ def test_mirrors_and_errors(server, tmp_path):
         data.mnist(tmp_path, download=False)
 
 
+def test_two_callers_download_once(server, tmp_path):
+    """As workers of a distributed training do that start at the same time."""
+    path, found = tmp_path / "file", []
+    begin = threading.Barrier(3)
+
+    def call():
+        begin.wait()
+        found.append(downloads.fetched("set", path, [f"{server}/whole"], MD5).read_bytes())
+
+    callers = [threading.Thread(target=call) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert found == [CONTENT] * 3
+    assert Handler.asked == [("/whole", None)]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DownloadError, match=r"mnist: .*file/mnist cannot be made.*another root="):
+        data.mnist(tmp_path / "file")
+
+
+def test_all_that_is_missing_is_told_at_once(tmp_path):
+    with pytest.raises(DownloadError) as found:
+        data.mnist(tmp_path, download=False)
+    assert [name for name in public_sets.IDX if name not in str(found.value)] == []
+
+
 def idx(array):
     head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
     return gzip.compress(head + array.tobytes())
