@@ -12,7 +12,7 @@ import pytest
 
 import ambos as am
 from ambos import cli
-from ambos.cli import inputs
+from ambos.cli import inputs, train
 from ambos.cli.lines import lines_of
 from ambos.cli.runs import Run, fresh
 
@@ -392,7 +392,8 @@ def test_a_folder_without_a_run(command, tmp_path, capsys):
 def test_the_examples_of_all_help_texts_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    found = []
+    found = [["train", "first.toml", "--epochs", "1"]]
+    Path("first.toml").write_text(train.MORE.partition("\n")[2])  # what `ambos train --help` shows
     for command in ("train", "resume", "evaluate", "predict", "bench", "info"):
         with pytest.raises(SystemExit) as left:
             cli.main([command, "--help"])

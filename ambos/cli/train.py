@@ -28,8 +28,7 @@ a file to begin with:
   hidden_channels = [16, 3]
 
   [data]
-  csv = "flowers.csv" # with a column for each of 4 numbers, and one for the class
-  target = "species"
+  name = "iris" # or csv = "flowers.csv" and target = "species", with a column for each number
   test_fraction = 0.2
 
   [optimizer]
@@ -83,7 +82,8 @@ def trained(run: Any, quiet: bool) -> int:
             print(f"interrupted; `ambos resume {run.folder}` goes on", file=sys.stderr)
         raise
     last = {name: values[-1] for name, values in history.history.items() if values}
-    print(f"{run.folder}: {len(history.epoch)} epochs  {shown(last)}")
+    if last:
+        print(f"{run.folder}: {len(history.epoch)} epochs  {shown(last)}")
     if history.interrupted:
         print(f"interrupted; `ambos resume {run.folder}` goes on")
         return INTERRUPTED
