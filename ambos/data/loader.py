@@ -119,6 +119,10 @@ class DataLoader(metaclass=Checked):
         if sampler is not None and self.shuffle:
             raise ArgumentError("DataLoader: got sampler and shuffle=True; the sampler decides the "
                                 "order: leave shuffle out")  # fmt: skip
+        for name, given in (("sampler", sampler), ("batch_sampler", batch_sampler)):
+            if given is not None and not hasattr(given, "__iter__"):
+                raise ArgumentError(f"DataLoader: {name} is {given!r:.60}; need indices, or what "
+                                    "gives them in a `for` loop")  # fmt: skip
         if batch_sampler is not None:
             if self.batch_size != 1 or self.shuffle or sampler is not None or self.drop_last:
                 raise ArgumentError("DataLoader: got batch_sampler and one of batch_size, shuffle, "
@@ -186,7 +190,7 @@ class DataLoader(metaclass=Checked):
         source = self.sampler if self.batch_size is None else self.batch_sampler
         if hasattr(source, "set_epoch"):
             source.set_epoch(epoch)
-        return iter(source)
+        return iter(source) if self.batch_size is None else map(_some, itertools.count(), source)
 
     # Passes
 
@@ -314,6 +318,18 @@ class DataLoader(metaclass=Checked):
             self._crew.close()
             self._crew = None
         self._position = self._resumed = position
+
+
+def _some(number: int, indices: Any) -> Any:
+    """A batch of a sampler, which has to have indices."""
+    try:
+        found = indices if hasattr(indices, "__len__") else list(indices)
+        if len(found):
+            return found
+    except TypeError:
+        pass
+    raise ArgumentError(f"DataLoader: batch {number} of batch_sampler is {indices!r:.60}; need a "
+                        "list of at least one index")  # fmt: skip
 
 
 def as_dataset(given: Any) -> tuple[Any, bool]:

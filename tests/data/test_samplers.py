@@ -265,6 +265,15 @@ def test_samplers_of_others():
         (lambda: ours.DataLoader([1], batch_size=2, batch_sampler=[[0]]), "one of batch_size"),
         (lambda: ours.DataLoader([1], batch_size=None, drop_last=True), "drop_last needs batches"),
         (lambda: ours.DataLoader(iter("a"), sampler=[0]), "an iterable dataset and sampler"),
+        (lambda: ours.DataLoader([1], sampler=3), "sampler is 3; need indices"),
+        (
+            lambda: list(ours.DataLoader([1], batch_sampler=[[0], 3])),
+            "batch 1 of batch_sampler is 3",
+        ),
+        (
+            lambda: list(ours.DataLoader([1], batch_sampler=[[]])),
+            r"is \[\]; need a list of at least",
+        ),
         (lambda: ours.DataLoader([1], collate_fn=3), "collate_fn is 3"),
         (lambda: ours.DataLoader([1], timeout=-1), "timeout is -1"),
         (lambda: ours.DataLoader([1], num_workers=-1), "num_workers is -1"),
