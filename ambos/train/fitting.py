@@ -222,11 +222,8 @@ class Fit:
             found = measure(model, self.validation, self.callbacks)
             logs |= {f"val_{name}": value for name, value in found.items()}
         run.epoch, run.batch = epoch + 1, 0
-        try:
-            self.callbacks.tell("on_epoch_end", epoch, logs)
-        finally:  # whatever a callback raised before the History had its turn
-            if self.history.epoch[-1:] != [epoch]:
-                self.history.add(epoch, logs)
+        self.history.add(epoch, logs)
+        self.callbacks.tell("on_epoch_end", epoch, logs)
         interrupt.check()
 
     def _batches(self, epoch: int, interrupt: Interrupt) -> None:

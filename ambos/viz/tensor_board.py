@@ -90,15 +90,15 @@ class TensorBoard(Callback):
         if not self._resumed:
             self.step = 0
         self._broken, self._wants_graph = False, self.write_graph
-        if self._profile is not None:  # an error ended the last training before this could
-            self._profile.__exit__(None, None, None)
-            self._profile = None
         if self.embeddings_freq:
             self._labels()  # whose mistakes are answered before anything is trained
 
-    def on_train_end(self, logs: Logs | None = None) -> None:
+    def close(self) -> None:
         self._end_profile()
         self._close()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self.close()
         self._resumed, self._purge_step = False, None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:

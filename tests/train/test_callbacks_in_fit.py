@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 
@@ -451,3 +452,40 @@ def test_weights_that_were_restored_stay_beside_a_mean(first):
         model, history = fitted(*given, validation_data=held_out, epochs=6)
     found = model.evaluate(*held_out)["loss"]
     assert found == pytest.approx(min(history.history["val_loss"]), rel=1e-6)
+
+
+def test_a_state_taken_at_the_end_of_an_epoch_has_that_epoch():
+    """Callbacks that come before the History, which also takes what they add."""
+    states = []
+
+    class Take(am.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            states.append(self.model.run.state_dict())
+            logs["more"] = epoch + 0.5
+
+    model, history = fitted(Take(), epochs=3)
+    assert history.history["more"] == [0.5, 1.5, 2.5]
+    again = compiled()
+    found = again.fit(X, Y, batch_size=16, epochs=3, shuffle=False, verbose=0, resume=states[1])
+    assert found.epoch == [0, 1, 2]
+    assert found.history["loss"] == history.history["loss"]
+    np.testing.assert_array_equal(again[0].weight.numpy(), model[0].weight.numpy())
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_what_watches_every_step_is_released_after_an_error(error, tmp_path):
+    from ambos.tensor import watch
+
+    class Fail(am.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                raise error
+
+    board = callbacks.TensorBoard(tmp_path / "runs", profile_batch=(1, 9), write_graph=False)
+    profiler = callbacks.Profiler(tmp_path / "trace.json", start=0, stop=9)
+    with contextlib.suppress(RuntimeError):
+        fitted(board, profiler, Fail())
+    assert not watch.watchers
+    assert not board._writers
+    assert profiler.profile is not None
+    assert (tmp_path / "trace.json").exists()

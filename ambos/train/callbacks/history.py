@@ -30,12 +30,23 @@ class History(Callback):
     epoch: list[int] = field(default_factory=list)
     interrupted: bool = False
     compilations: list[Compilation] = field(default_factory=list, repr=False)
+    latest: set[str] = field(default_factory=set, repr=False)  # names of the last epoch
 
     def add(self, epoch: int, logs: Mapping[str, Any]) -> None:
-        """Append the numbers of an epoch."""
-        self.epoch.append(epoch)
+        """Append the numbers of an epoch; of the last one, what has been added to them or changed.
+
+        So callbacks find the epoch in a state that they take, and still may add to its numbers.
+        """
+        if self.epoch[-1:] != [epoch]:
+            self.epoch.append(epoch)
+            self.latest = set()
         for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+            values = self.history.setdefault(name, [])
+            if name in self.latest:
+                values[-1] = value
+            else:
+                values.append(value)
+        self.latest |= set(logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.add(epoch, logs or {})
@@ -47,6 +58,7 @@ class History(Callback):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.history = {name: list(values) for name, values in state["history"].items()}
         self.epoch = list(state["epoch"])
+        self.latest = set()  # what comes is of another epoch
 
     def plot(self, metrics: Any = None, log: bool = False) -> Any:
         """Draw the metrics by epoch, training and validation together, with matplotlib; returns
