@@ -7,6 +7,7 @@ from typing import Any
 
 from ambos.train.names import LOSSES
 from ambos.train.plan import takes_classes
+from ambos.train.stepping import is_own
 
 INDENT = "    "
 
@@ -19,6 +20,12 @@ class Writer:
         self.weighted = given["class_weight"] is not None or given["sample_weight"]
         self.schedule = self.plan.schedule
         self.is_scaled = given["precision"] == "float16"
+        self.has_own_step = is_own(model, "train_step")
+        self.has_own_loss = is_own(model, "compute_loss") or is_own(model, "losses_of")
+        settings = {name: given[name] for name in ("accumulate", "clip_norm", "precision")}
+        asked = {n: v for n, v in settings.items() if v not in (None, 1, "float32")}
+        # What the usual step heeds, which that of the model may call.
+        self.recipe = ", ".join(f"{n}={v!r}" for n, v in asked.items()) if self.has_own_step else ""
         self.takes_classes = takes_classes(self.plan.losses.spec)
         self.is_single = not isinstance(self.plan.losses.spec, (Mapping, list, tuple))
 
@@ -36,7 +43,9 @@ class Writer:
         yield "import ambos as am"
         yield "import ambos.nn.functional as F"
         yield "from ambos.data import DataLoader"
-        if self.given["clip_norm"] is not None:
+        if self.recipe:
+            yield "from ambos.train.step import Recipe"
+        elif self.given["clip_norm"] is not None:
             yield "from ambos.nn.utils import clip_grad_norm_"
         yield ""
 
@@ -45,7 +54,8 @@ class Writer:
         yield "optimizer = model.optimizer"
         yield "if not optimizer.param_groups:"
         yield INDENT + "optimizer.attach(model.named_parameters())"
-        columns = ["x", "y", *(["sample_weight"] if given["sample_weight"] else [])]
+        columns = ["x", *(["y"] if given["targets"] else []),
+                   *(["sample_weight"] if given["sample_weight"] else [])]  # fmt: skip
         for name in columns:
             yield (f"{name} = np.asarray({name}, None if np.asarray({name}).dtype.kind in 'iub' "
                    "else 'float32')")  # fmt: skip
@@ -55,7 +65,7 @@ class Writer:
                 yield f"{name}_val, {name} = {name}[kept:], {name}[:kept]"
         seed = "" if given["seed"] is None else f", seed={given['seed']}"
         order = f", shuffle=True{seed}" if given["shuffle"] else ""
-        arrays = f"({', '.join(columns)})"
+        arrays = f"({', '.join(columns)},)" if len(columns) == 1 else f"({', '.join(columns)})"
         yield f"loader = DataLoader({arrays}, batch_size={given['batch_size']}{order})"
         if given["initial_epoch"]:
             yield f"loader.set_epoch({given['initial_epoch']})"
@@ -63,7 +73,10 @@ class Writer:
             weights = given["class_weight"]
             table = [weights.get(label, 1.0) for label in range(max(weights) + 2)]
             yield f"class_weight = am.tensor({table})  # by class; the last: of any other"
-        if self.is_scaled:
+        if self.recipe:
+            yield f"recipe = Recipe({self.recipe})"
+            yield "model.engine.prepare(model, recipe)"
+        elif self.is_scaled:
             yield "scaler = am.GradScaler()"
         if self.schedule is not None:
             yield "schedule = model.plan.schedule.given"
@@ -77,6 +90,9 @@ class Writer:
             yield "optimizer.train()"
         if self.schedule is not None and self.schedule.is_function:
             yield "optimizer.lr = schedule(updates)"
+        if self.has_own_step:
+            yield from self._own_epoch()
+            return
         yield "total, rows = 0.0, 0"
         accumulating = given["accumulate"] > 1
         if accumulating:
@@ -88,13 +104,63 @@ class Writer:
             yield f"for {columns} in loader:"
         yield from (INDENT + line for line in self._step())
         yield INDENT + "total, rows = total + loss.item() * len(targets), rows + len(targets)"
+        yield from self._after_batches()
+        yield 'print(f"epoch {epoch + 1}: loss {total / rows:.4f}")'
+        if given["validation_split"] or given["validation"]:
+            yield from self._validation()
+
+    def _after_batches(self) -> Iterator[str]:
         if self.schedule is not None and self.schedule.each == "epoch":
             yield "schedule.step()"
         if hasattr(self.plan.optimizer, "eval"):
             yield "optimizer.eval()"
-        yield 'print(f"epoch {epoch + 1}: loss {total / rows:.4f}")'
+
+    # A model with a train_step of its own, which is called
+
+    def _own_epoch(self) -> Iterator[str]:
+        given = self.given
+        yield "totals, rows = {}, 0"
+        yield "for number, batch in enumerate(loader, 1):"
+        if given["class_weight"] is not None:
+            known = f"batch[1].clip(-1, {max(given['class_weight']) + 1})"
+            weight = f"class_weight[{known}]{' * batch[2]' * bool(given['sample_weight'])}"
+            yield INDENT + f"batch = (*batch[:2], {weight})"
+        if self.recipe:
+            if given["accumulate"] > 1:
+                yield INDENT + (
+                    f"due = number % {given['accumulate']} == 0 or number == len(loader)"
+                )
+            due = "recipe if due else recipe.collecting()" if given["accumulate"] > 1 else "recipe"
+            yield INDENT + f"with model.engine.following({due}):"
+        yield INDENT * (2 if self.recipe else 1) + "logs = model.train_step(tuple(batch))"
+        yield from (INDENT + line for line in self._added())
+        yield from (INDENT + line for line in self._turned())
+        yield from self._after_batches()
+        yield 'shown = "  ".join(f"{name} {value / rows:.4f}" for name, value in totals.items())'
+        yield 'print(f"epoch {epoch + 1}: {shown}")'
         if given["validation_split"] or given["validation"]:
-            yield from self._validation()
+            yield from self._own_validation()
+
+    def _added(self) -> Iterator[str]:
+        yield "rows += len(batch[0])"
+        yield "for name, value in logs.items():"
+        yield INDENT + "if isinstance(value, am.Tensor):"
+        yield INDENT * 2 + ("totals[name] = totals.get(name, 0.0) + value.item() * len(batch[0])")
+
+    def _own_validation(self) -> Iterator[str]:
+        columns = ["x_val"] + ["y_val"] * self.given["targets"]
+        if self.given["validation_split"] and self.given["sample_weight"]:
+            columns.append("sample_weight_val")
+        yield "model.eval()"
+        yield "totals, rows = {}, 0"
+        yield "with am.no_grad():"
+        size = max(self.given["batch_size"], 128)
+        arrays = ", ".join(columns) + "," * (len(columns) == 1)
+        yield INDENT + f"for batch in DataLoader(({arrays}), batch_size={size}):"
+        yield INDENT * 2 + "logs = model.test_step(tuple(batch))"
+        yield from (INDENT * 2 + line for line in self._added())
+        yield 'shown = "  ".join(f"{name} {value / rows:.4f}" for name, value in totals.items())'
+        yield 'print(f"  held out: {shown}")'
 
     def _step(self) -> Iterator[str]:
         given = self.given
@@ -137,6 +203,10 @@ class Writer:
             else ["optimizer.step()"]
         )
         yield "optimizer.zero_grad()"
+        yield from self._turned()
+
+    def _turned(self) -> Iterator[str]:
+        """A schedule that goes on at every update."""
         if self.schedule is not None and self.schedule.is_function:
             yield "updates += 1"
             yield "optimizer.lr = schedule(updates)"
@@ -145,7 +215,7 @@ class Writer:
 
     def _loss(self, weighted: bool) -> str:
         function = next((f for f in LOSSES.values() if f is self.plan.losses.spec), None)
-        if function is None:
+        if function is None or self.has_own_loss:
             weight = "weight" if weighted else "None"
             return f"model.compute_loss(inputs, targets, output, {weight})"
         name = f"F.{function.__name__}"

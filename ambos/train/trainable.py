@@ -20,7 +20,7 @@ from ambos.train.progress import check_verbose
 from ambos.train.source import Writer
 from ambos.train.sources import inputs_of, source_of, training_data, validation_of
 from ambos.train.step import Recipe
-from ambos.train.stepping import Stepping, is_own
+from ambos.train.stepping import Stepping
 from ambos.train.totals import Totals
 
 USUAL: dict[str, Any] = {
@@ -36,6 +36,7 @@ USUAL: dict[str, Any] = {
     "validation_split": 0.0,
     "validation": False,
     "sample_weight": False,
+    "targets": True,
 }  # what `loop_source` writes where nothing is said
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -131,7 +132,7 @@ class Trainable(Stepping):
             "accumulate": accumulate, "clip_norm": clip_norm, "precision": precision,
             "class_weight": dict(recipe.class_weight) or None, "initial_epoch": initial_epoch,
             "validation_split": validation_split, "validation": validation_data is not None,
-            "sample_weight": sample_weight is not None,
+            "sample_weight": sample_weight is not None, "targets": y is not None,
         }  # fmt: skip
         if resume is not None:
             run.resume(resume)
@@ -142,8 +143,9 @@ class Trainable(Stepping):
         """The text of a plain Python loop which, executed with `model`, `x` and `y`, gives the
         weights that `fit` gives, bit by bit. `arguments` are those of `fit`; without any, those of
         the last call of it. Validation data is called `x_val` and `y_val` there.
+        A `train_step` of the model's own is called there, as `fit` calls it.
 
-        Errors: ArgumentError for a model with a `train_step` of its own.
+        Errors: UnknownNameError for what is no argument of `fit`.
 
         Example:
             >>> import ambos as am
@@ -152,10 +154,6 @@ class Trainable(Stepping):
             >>> "loss = F.mse_loss(output, targets)" in model.loop_source(epochs=3)
             True
         """
-        if is_own(self, "train_step"):
-            raise ArgumentError(
-                f"loop_source: {type(self).__name__} has a train_step of its own; need to read that"
-            )
         known = USUAL if arguments else USUAL | self.plan.sources.get("fit", {})
         strange = [name for name in arguments if name not in known]
         if strange:

@@ -97,3 +97,78 @@ def test_a_source_for_arguments_that_are_given():
         model.loop_source(clipnorm=1.0)
     with pytest.raises(ValueError, match=r"need a compiled model: am.Model\(module\)"):
         am.loop(nn.Linear(1, 1), X, Y)
+
+
+class Noisy(am.Model):
+    """A step of one's own: two losses, noise, and no targets."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 4))
+
+    def forward(self, x):
+        return self.body(x)
+
+    def train_step(self, data):
+        x = data[0]
+        self.optimizer.zero_grad()
+        loss = ((self(x + 0.1 * am.randn_like(x)) - x) ** 2).mean() + self(x).abs().mean()
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss, "twice": 2 * loss, "label": "text"}
+
+    def test_step(self, data):
+        return {"loss": (self(data[0]) - data[0]).abs().mean()}
+
+
+class Extended(am.Model):
+    """The usual step, and a number more."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.body(x)
+
+    def train_step(self, data):
+        return {**super().train_step(data), "more": am.tensor(1.0)}
+
+
+class Weighed(Extended):
+    """A loss of one's own beside a known name."""
+
+    train_step = am.Model.train_step
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+        return super().compute_loss(x, y, y_pred, sample_weight) + y_pred.square().mean()
+
+
+OWN = {
+    "noisy": (Noisy, None, {"seed": 1, "validation_split": 0.2}),
+    "extended": (Extended, Y, {"accumulate": 2, "clip_norm": 0.1, "class_weight": {1: 3.0}}),
+    "half": (Extended, Y, {"precision": "float16", "sample_weight": W}),
+    "loss": (Weighed, Y, {"validation_split": 0.2}),
+}
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_a_printed_loop_calls_steps_of_ones_own(case, capsys):
+    kind, y, arguments = OWN[case]
+
+    def made():
+        am.manual_seed(2)
+        model = kind()
+        model.compile("adam", "cross_entropy")
+        return model
+
+    fitted = made()
+    history = fitted.fit(X, y, batch_size=8, epochs=2, verbose=0, **arguments).history
+    written = made()  # and the random numbers as they were before
+    exec(fitted.loop_source(), {"model": written, "x": X, "y": y, "sample_weight": W})
+    shown = capsys.readouterr().out
+    assert f"loss {history['loss'][-1]:.4f}" in shown
+    if "val_loss" in history:
+        assert f"held out: loss {history['val_loss'][-1]:.4f}" in shown
+    for name, value in tensors(written).items():
+        np.testing.assert_array_equal(value, tensors(fitted)[name], err_msg=name)
