@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -79,7 +80,8 @@ class Loading:
         self.title, self.assigned = title, assigned
         self.misfits: list[str] = []  # shapes that differ
         self.values: list[tuple[Tensor, Tensor]] = []
-        self.extras: list[tuple[Any, Any]] = []  # modules, and what they take besides tensors
+        # Modules, what they take besides tensors, and whether they can say what they have of it.
+        self.extras: list[tuple[Any, Any, bool]] = []
 
     def take(self, key: str, target: Tensor, given: Any) -> None:
         """Note that `target` becomes `given`, if it fits."""
@@ -106,17 +108,27 @@ class Loading:
 
     @contextmanager
     def assign(self) -> Iterator[None]:
-        """Assign everything; an error meanwhile or inside gives every tensor its numbers back."""
+        """Assign everything; an error meanwhile or inside gives every tensor its numbers back, and
+        every module what it had besides, where it can say that."""
         former = [(t, t.detach()) for t, _ in self.values if not isinstance(t, Unsized)]
+        extras: list[tuple[Any, Any]] = []
         try:
             for target, value in self.values:
                 assign(target, value)
-            for module, value in self.extras:
+            for module, value, says in self.extras:
+                if says:
+                    extras.append((module, copy.deepcopy(module.get_extra_state())))
                 module.set_extra_state(value)
             yield
-        except BaseException:
+        except BaseException as error:
             for target, value in former:
                 assign(target, value)
+            for module, value in reversed(extras):
+                try:
+                    module.set_extra_state(value)
+                except Exception as other:
+                    error.add_note(f"{type(module).__name__}.set_extra_state, which was to undo "
+                                   f"this: {type(other).__name__}: {other}")  # fmt: skip
             raise
 
 

@@ -35,7 +35,8 @@ class Stateful(Hookable):
 
     def set_extra_state(self, state: Any) -> None:
         """Take over what `get_extra_state` gave. It is called once all tensors of a state were
-        checked and assigned; an error gives these their numbers back."""
+        checked and assigned; an error gives these their numbers back, and hands
+        modules that have taken theirs what they had before."""
         raise ArgumentError(
             f"{type(self).__name__}: has no extra state; need `def set_extra_state(self, state)`"
         )
@@ -108,7 +109,8 @@ class Stateful(Hookable):
                 elif strict and name not in self.may_lack:
                     missing_keys.append(prefix + name)
             if takes_more and prefix + EXTRA in state_dict:
-                plan.extras.append((self, state_dict[prefix + EXTRA]))
+                says = type(self).get_extra_state is not Stateful.get_extra_state
+                plan.extras.append((self, state_dict[prefix + EXTRA], says))
             elif takes_more and strict:
                 missing_keys.append(prefix + EXTRA)
         if strict:

@@ -183,3 +183,31 @@ def test_a_number_in_a_row_and_a_pickled_state() -> None:
     norm.load_state_dict(state)
     assert norm.num_batches_tracked.shape == ()
     assert norm.num_batches_tracked.item() == 5
+
+
+class Counted(nn.Linear):
+    """Has a number besides its tensors, and does not take all numbers."""
+
+    count = 0
+
+    def get_extra_state(self) -> Any:
+        return {"count": self.count}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.count = state["count"]
+        if self.count > 8:
+            raise ValueError("too many")
+
+
+def test_what_a_module_has_besides_tensors_is_given_back_as_well() -> None:
+    net = nn.Sequential(Counted(2, 2), Counted(2, 2))
+    net[0].count, net[1].count = 1, 2
+    state = net.state_dict()
+    before = {name: np.array(state[name]) for name in state if "extra" not in name}
+    wrong = {name: value + 1 for name, value in before.items()}
+    wrong |= {"0._extra_state": {"count": 7}, "1._extra_state": {"count": 9}}
+    with pytest.raises(ValueError, match="too many"):
+        net.load_state_dict(wrong)
+    assert (net[0].count, net[1].count) == (1, 2)
+    for name, value in before.items():
+        np.testing.assert_array_equal(net.state_dict()[name].numpy(), value)
