@@ -28,7 +28,9 @@ def place(path: object) -> Path:
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise ArgumentError(f"path is {path!r}; need a file's name, such as 'model.safetensors'")
     found = Path(path)
-    return found if found.suffix else found.with_suffix(SUFFIX)
+    if any(letter.isalpha() for letter in found.suffix):
+        return found
+    return found.with_name(found.name + SUFFIX)  # the end of "03-0.25" is no suffix
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:

@@ -9,13 +9,34 @@ from typing import Any, Self
 
 from ambos import nn
 from ambos.core.arguments import checked
-from ambos.core.errors import ArgumentError, IndexingError, UnknownNameError, suggest
+from ambos.core.errors import (
+    ArgumentError,
+    IndexingError,
+    UnknownNameError,
+    suggest,
+    user_line,
+)
 from ambos.nn.parameter import UninitializedParameter
 from ambos.train import saving
 from ambos.train.architecture import name_of
 from ambos.train.functional import Graph
 from ambos.train.summary import known_inputs, summarize
 from ambos.train.trainable import Trainable
+
+IN_KERAS = {
+    "save_weights": "am.save(model.state_dict(), path)",
+    "load_weights": "model.load_state_dict(am.load(path))",
+    "get_weights": "model.state_dict()",
+    "set_weights": "model.load_state_dict(state)",
+    "weights": "model.state_dict()",
+    "trainable_weights": "model.parameters()",
+    "trainable_variables": "model.parameters()",
+    "layers": "list(model.children())",
+    "count_params": "sum(p.numel() for p in model.parameters())",
+    "metrics_names": "list(model.evaluate(x, y))",
+    "to_json": "model.save(path)",
+    "get_config": "model.save(path)",
+}
 
 
 class Model(Trainable):
@@ -76,7 +97,13 @@ class Model(Trainable):
         if name in ("inputs", "outputs") and "graph" in self.__dict__:
             graph = self.__dict__["graph"]
             return graph.given if name == "inputs" else graph.made
-        return super().__getattr__(name)
+        try:
+            return super().__getattr__(name)
+        except UnknownNameError as error:
+            if name in IN_KERAS:
+                error.message += f"; what Keras does so is {IN_KERAS[name]} here"
+                error.at(user_line())
+            raise
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> nn.Module:
         """A layer by its name, as `named_children` has it, or by its number.

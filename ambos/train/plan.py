@@ -183,8 +183,11 @@ class Metrics:
                 weight = part_of(weights, name, place, outputs, "sample_weight")
                 for metric in self._of(spec, name, place, outputs):
                     title = f"{name}_{metric.name}" if len(outputs) > 1 else metric.name
-                    if title in found:
+                    if title in found and is_weighted:
                         title = f"weighted_{title}"
+                    number, base = 1, title
+                    while title in found:
+                        title, number = f"{base}_{number}", number + 1
                     fitting = aligned(output, target, isinstance(metric, Classification))
                     statistics = metric.measure(output, fitting, weight if is_weighted else None)
                     found[title] = Measured(metric, statistics)

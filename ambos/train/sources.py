@@ -84,7 +84,8 @@ def source_of(
         x, check = in_batches(op, name, x, batch_size, usual)
         return Stream(x, model.float_dtype, op, steps, name, model.takes_nan, check=check)
     if y is None and not is_own(model, "test_step"):
-        raise ArgumentError(f"{op}: got x without y; need both, or an iterable of pairs (x, y)")
+        what = "x without y" if name == "x" else f"{name} without targets"
+        raise ArgumentError(f"{op}: got {what}; need both, or an iterable of pairs (x, y)")
     inner = ("x", "y", "sample_weight") if name == "x" else tuple(f"{name}[{n}]" for n in "012")
     given = dict(zip(inner, (x, y, weight), strict=True))
     parts = arrays_of(given, model.float_dtype, op, model.takes_nan)

@@ -185,7 +185,7 @@ def test_a_number_in_a_row_and_a_pickled_state() -> None:
     assert norm.num_batches_tracked.item() == 5
 
 
-class Counted(nn.Linear):
+class Counted(am.nn.Linear):
     """Has a number besides its tensors, and does not take all numbers."""
 
     count = 0
@@ -200,7 +200,7 @@ class Counted(nn.Linear):
 
 
 def test_what_a_module_has_besides_tensors_is_given_back_as_well() -> None:
-    net = nn.Sequential(Counted(2, 2), Counted(2, 2))
+    net = am.nn.Sequential(Counted(2, 2), Counted(2, 2))
     net[0].count, net[1].count = 1, 2
     state = net.state_dict()
     before = {name: np.array(state[name]) for name in state if "extra" not in name}

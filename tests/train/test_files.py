@@ -345,3 +345,9 @@ def test_losses_and_metrics_come_back_with_their_settings(tmp_path):
     model.compile(optim.SGD(lr=0.1), nn.MSELoss, schedule=lambda update: 0.1)
     with pytest.warns(UserWarning, match="^save: the schedule of the learning rate cannot be"):
         model.save(tmp_path / "m")
+
+
+def test_a_number_at_the_end_of_a_name_is_no_suffix(tmp_path):
+    model = am.Sequential([nn.Linear(2, 2)])
+    assert model.save(tmp_path / "03-0.25").endswith("03-0.25.safetensors")
+    assert repr(am.Model.load(tmp_path / "03-0.25")) == repr(model)

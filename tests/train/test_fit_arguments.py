@@ -280,3 +280,15 @@ def test_a_training_goes_on_from_any_step_with_the_same_bits(accumulate):
         found = model.fit(X, Y, resume=states[number], **options())
         same(model, whole)
         assert found.history == wanted.history
+
+
+def test_metrics_of_one_name_and_what_keras_calls_otherwise():
+    model = network(metrics=["accuracy", "accuracy"], weighted_metrics=["accuracy"] * 2)
+    logs = model.fit(X, Y, sample_weight=W, **PLAIN).history
+    assert len(logs) == 5
+    assert logs["accuracy"] == logs["accuracy_1"] != logs["weighted_accuracy"]
+    with pytest.raises(AttributeError, match=r"save_weights.*am\.save\(model\.state_dict\(\)"):
+        model.save_weights("m")
+    assert not hasattr(model, "count_params")
+    with pytest.raises(ValueError, match="got validation_data without targets"):
+        model.fit(X, Y, validation_data=X, verbose=0)
