@@ -197,6 +197,15 @@ def test_a_training_from_beginning_to_end(tmp_path, monkeypatch, capsys):
         expected = np.maximum(first, 0) @ last[0].T + last[1]
         np.testing.assert_allclose(loaded(output), expected, rtol=1e-4, atol=1e-5)
     assert f"accuracy {(expected.argmax(1) == y).mean():.4g}" in shown
+    for wrong, told in (
+        (x[:, :3], "x.npy: rows of float32 and shape (3,) do not fit the model: Linear"),
+        (x[0], "it gives 3 outputs for 4 of them"),
+        (x[:0], "need rows"),
+        (x.astype("U1"), "rows of <U1 and shape (4,) do not fit"),
+    ):
+        np.save(tmp_path / "x.npy", wrong)
+        assert cli.main(arguments[:-1]) == 1
+        assert told in capsys.readouterr().err
     assert "(test data)" in shown
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import AmbosError, ArgumentError
 
 HELP = "outputs of a run's model for the rows of a file, or for images"
 EXAMPLES = (
@@ -49,14 +49,30 @@ def run(options: argparse.Namespace) -> int:
     model, names = found.trained(), found.facts.get("classes")
     with written(output) as write:
         for piece in pieces:
-            scores = model.predict(piece.x)
-            if not isinstance(scores, np.ndarray):
-                raise ArgumentError(f"the model gives {type(scores).__name__}; need one output, or "
-                                    "a program of your own")  # fmt: skip
+            scores = outputs_of(model, piece.x, options.input)
             write(classes_of(scores, names) if options.classes else scores, piece.names)
     if output is not None:
         print(f"{output}: {write.count} rows", file=sys.stderr)
     return 0
+
+
+def outputs_of(model: Any, x: Any, path: Path) -> Any:
+    """A row for each row.
+
+    Errors: ArgumentError for inputs that do not fit the model, and for a model of several outputs.
+    """
+    facts = f"{path}: rows of {x.dtype} and shape {x.shape[1:]}"
+    try:
+        scores = model.predict(x)
+    except AmbosError as error:
+        raise ArgumentError(f"{facts} do not fit the model: {error.message}") from error
+    if not isinstance(scores, np.ndarray):
+        raise ArgumentError(f"the model gives {type(scores).__name__}; need one output, or a "
+                            "program of your own")  # fmt: skip
+    if len(scores) != len(x):
+        raise ArgumentError(f"{facts} do not fit the model: it gives {len(scores)} outputs for "
+                            f"{len(x)} of them; need one each")  # fmt: skip
+    return scores
 
 
 def classes_of(scores: Any, names: list[str] | None) -> Any:

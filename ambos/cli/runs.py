@@ -40,7 +40,8 @@ class Run:
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
             base = Path(facts["base"])
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise FormatError(f"{folder / FACTS} is damaged: {error}") from error
+            raise FormatError(f"{folder / FACTS} is damaged: {error}; need the one that "
+                              "`ambos train` wrote") from error  # fmt: skip
         config = Config(folder / CONFIG, base if base.is_dir() else Path.cwd())
         return cls(folder, config, facts)
 

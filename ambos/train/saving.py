@@ -180,8 +180,10 @@ def _restore(model: Any, place: Any, tensors: Mapping[str, Tensor], config: dict
                 model.__dict__.pop(key, None)
             else:
                 model.__dict__[key] = value
+        said = getattr(error, "message", str(error))
+        problem = said.removesuffix(". Nothing was changed")
         raise FormatError(
-            f"load: {place} does not fit {type(model).__name__}: {error}; nothing was changed"
+            f"load: {place} does not fit {type(model).__name__}: {problem}; nothing was changed"
         ) from error
 
 
