@@ -46,7 +46,7 @@ _place = _Place()
 
 def fresh_seed() -> int:
     """A seed from the global stream, which `am.manual_seed` sets."""
-    return int(default_generator.next_key().numpy()[0])
+    return default_generator.next_seed()
 
 
 class Late:

@@ -49,20 +49,25 @@ class Looking:
 
     # --- facts ------------------------------------------------------------------------------
 
+    def _held(self) -> Array | Node:
+        """What tells shape and dtype; a handle at rest need not wake for that."""
+        kept = self._kept
+        return kept if isinstance(kept, (Node, Array)) else self._node
+
     @property
     def shape(self) -> Shape:
         """Sizes of the axes, a tuple."""
-        return self._node.shape
+        return self._held().shape
 
     @property
     def dtype(self) -> DType:
         """Element type."""
-        return self._node.dtype
+        return self._held().dtype
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return len(self._node.shape)
+        return len(self._held().shape)
 
     @property
     def device(self) -> devices.device:
@@ -88,26 +93,25 @@ class Looking:
 
     def dim(self) -> int:
         """Number of axes."""
-        return len(self._node.shape)
+        return len(self._held().shape)
 
     def numel(self) -> int:
         """Number of elements."""
-        kept = self._kept  # it needs no look at the node to tell
-        return math.prod(kept.shape if isinstance(kept, (Array, Node)) else self._node.shape)
+        return math.prod(self._held().shape)
 
     @property
     def itemsize(self) -> int:
         """Bytes of one element."""
-        return self._node.dtype.itemsize
+        return self._held().dtype.itemsize
 
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return self.numel() * self._node.dtype.itemsize
+        return self.numel() * self._held().dtype.itemsize
 
     def is_floating_point(self) -> bool:
         """Is the dtype floating?"""
-        return self._node.dtype.is_floating
+        return self._held().dtype.is_floating
 
     # --- looking ----------------------------------------------------------------------------
 
@@ -185,7 +189,7 @@ class Looking:
 
     def _number(self, name: str, kinds: str) -> Any:
         """The one element, where Python wants a number."""
-        if self._node.dtype.kind not in kinds:
+        if self._held().dtype.kind not in kinds:
             need = "a real number: use x.real, x.imag or am.abs(x)"
             need = "an integer tensor: use .long()" if name == "index" else need
             raise DTypeError(f"{name}: got {self.dtype.name}; need {need}")
@@ -195,9 +199,9 @@ class Looking:
         return self.item()
 
     def __len__(self) -> int:
-        if not self._node.shape:
+        if not self._held().shape:
             raise ScalarError("len: a scalar has no length; need at least one dimension")
-        return self._node.shape[0]
+        return self._held().shape[0]
 
     def __repr__(self) -> str:
         notes = []

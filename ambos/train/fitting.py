@@ -260,6 +260,7 @@ class Fit:
                 if engine.stop_training:
                     return
                 number += 1
+                del batch  # the next one may lie where this did, in memory that is in the caches
         except Exception as error:
             raise located(error, f"batch {number} of epoch {epoch}") from error.__cause__
 
@@ -269,6 +270,7 @@ class Fit:
         if recipe.accumulate == 1:
             for batch in batches:
                 yield batch, True
+                del batch  # as the loop does
             return
         count = self.source.count()
         told = self._ahead(batches) if count is None else ((b, False) for b in batches)

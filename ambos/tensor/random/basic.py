@@ -93,6 +93,12 @@ class Generator:
         trace.undos.append(undo)
         return wrap(key)
 
+    def next_seed(self) -> int:
+        """32 bits of the next key as a number, for what draws elsewhere."""
+        if current.trace is not None:
+            return int(self.next_key().numpy()[0])
+        return self._next_word() & 0xFFFF_FFFF
+
     def _next_word(self) -> int:
         with self._lock:
             count, self.count = self.count, self.count + 1
