@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ambos.autodiff.reverse import gradients, ones_like
-from ambos.core.errors import GradientError
+from ambos.core.arguments import checked
+from ambos.core.errors import ArgumentError, GradientError
 from ambos.graph.node import Node, toposort
 from ambos.ops.arithmetic import add
+from ambos.tensor.creation import zeros_like
 from ambos.tensor.gradient_hooks import accumulated, turned
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.live import leaf_handle
@@ -85,19 +87,28 @@ def _accumulate(handle: Tensor, gradient: Node) -> None:
     likenesses[gradient] = handle._node
 
 
+@checked
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    *,
+    materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of (a sum of) outputs with respect to inputs; `.grad` fields stay as they are.
 
     With `create_graph` the results can be differentiated again. Inputs that outputs do not depend
-    on are an error unless `allow_unused`, which gives None for them.
+    on are an error unless `allow_unused`, which gives None for them, or `materialize_grads`, which
+    gives zeros. `only_inputs` has nothing to do, as in PyTorch.
+
+    Errors: GradientError for such inputs; ArgumentError for `only_inputs=False`.
     """
+    if not only_inputs:
+        raise ArgumentError("grad: only_inputs=False; need backward(), which fills .grad of all")
     results = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     given = [grad_outputs] if isinstance(grad_outputs, Tensor) else grad_outputs
@@ -107,7 +118,10 @@ def grad(
         turn = turned({x._node: x for x in wanted})
         found = gradients([x._node for x in results], seeds, [x._node for x in wanted], turn)
     for number, node in enumerate(found):
-        if node is None and not allow_unused:
+        if node is None and not (allow_unused or materialize_grads):
             raise GradientError(f"grad: the outputs do not depend on input {number}; need inputs "
                                 "that they use, or allow_unused=True")  # fmt: skip
+    if materialize_grads:
+        given_or_zeros = zip(found, wanted, strict=True)
+        return tuple(zeros_like(x) if node is None else wrap(node) for node, x in given_or_zeros)
     return tuple(None if node is None else wrap(node) for node in found)

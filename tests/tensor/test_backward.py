@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import ambos as am
-from ambos.core.errors import GradientError
+from ambos.core.errors import ArgumentError, GradientError, UnknownNameError
 
 
 def test_gradients_accumulate():
@@ -237,3 +237,21 @@ def test_graphs_are_let_go():
     del loss
     gc.collect()
     assert old() is None
+
+
+def test_what_gradient_penalties_say_to_grad() -> None:
+    def play(lib):
+        x = lib.tensor([1.0, 2.0], requires_grad=True)
+        y = lib.tensor([[3.0]], requires_grad=True)
+        (g,) = lib.autograd.grad(
+            outputs=(x**3).sum(), inputs=x, create_graph=True, retain_graph=True, only_inputs=True
+        )
+        found = lib.autograd.grad((g**2).sum(), [x, y], materialize_grads=True)
+        return [tensor.tolist() for tensor in found]
+
+    assert play(am) == play(torch)
+    x = am.ones(2, requires_grad=True)
+    with pytest.raises(ArgumentError, match="only_inputs=False; need backward"):
+        am.autograd.grad(x.sum(), x, only_inputs=False)
+    with pytest.raises(UnknownNameError, match="Did you mean 'retain_graph'"):
+        am.autograd.grad(x.sum(), x, retain=True)
