@@ -207,6 +207,7 @@ class Stream(Source):
                 f"{self.op}: batch {number} of {self.name} is {type(batch).__name__}"
                 + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
                 + "; need pairs (x, y), or (x, y, sample_weight)"
+                + _mapped(batch)
             )
         parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
         if not self.whole:
@@ -250,6 +251,14 @@ class Stream(Source):
         if "source" in state:
             self.source.load_state_dict(state["source"])
             self.is_placed = True
+
+
+def _mapped(batch: Any) -> str:
+    """How rows of a table become pairs."""
+    if not isinstance(batch, Mapping) or len(batch) < 2:
+        return ""
+    first, *_, last = batch
+    return f": dataset.map(lambda row: (row[{first!r}], row[{last!r}]))"
 
 
 def _grouped(part: Any) -> Any:

@@ -98,7 +98,7 @@ def _check_batch(what: str, first: Any, is_dataset: bool) -> None:
     flat = [shape for part in shapes for shape in part]
     if all(flat) and (not is_dataset or len({shape[0] for shape in flat}) == 1):
         return
-    fix = "batch_size=32, or dataset.batch(32)" if is_dataset else (
+    fix = "batch_size=32, or .batch(32) of a Dataset" if is_dataset else (
         "a DataLoader with a batch_size, or a generator of whole batches")  # fmt: skip
     raise ArgumentError(f"{what} gave one example where a batch is needed: {_said(shapes)}; need "
                         f"{fix}")  # fmt: skip

@@ -83,6 +83,8 @@ def test_batches_are_taken_as_they_are_and_streams_of_examples_are_batched():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        (lambda: am.data.Dataset.from_tensor_slices({"size": X, "kind": Y}),
+         r"is dict; need pairs.*map\(lambda row: \(row\['size'\], row\['kind'\]\)"),
         (lambda: am.data.Dataset.from_generator(lambda: zip(X, Y, strict=True)),
          r"one example.*x \(4,\), y \(\).*batch_size=32.*\.batch\(32\)"),
         (lambda: am.data.Dataset.from_generator(lambda: ((x, x[:1]) for x in X)),
