@@ -18,7 +18,6 @@ from ambos.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 from ambos.tensor.handle import Tensor
 from ambos.train import metrics as known_metrics
 from ambos.train.alignment import aligned, changes
-from ambos.train.metrics.reading import Classification
 from ambos.train.names import Score, find_loss
 from ambos.train.totals import Measured
 
@@ -188,7 +187,7 @@ class Metrics:
                     number, base = 1, title
                     while title in found:
                         title, number = f"{base}_{number}", number + 1
-                    fitting = aligned(output, target, isinstance(metric, Classification))
+                    fitting = aligned(output, target, getattr(metric, "takes_classes", False))
                     statistics = metric.measure(output, fitting, weight if is_weighted else None)
                     found[title] = Measured(metric, statistics)
         return found

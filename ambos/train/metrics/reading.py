@@ -69,6 +69,11 @@ class Classification(Metric):
         self.class_axis = class_axis
 
     @property
+    def takes_classes(self) -> bool:
+        """Are targets one class of several, as far as is known?"""
+        return self.task in (None, "multiclass")
+
+    @property
     def columns(self) -> int:
         """How many classes are counted: one for yes or no."""
         if self.task == "binary":
@@ -122,7 +127,8 @@ class Classification(Metric):
         if target is None:
             raise ArgumentError(f"{self.name}: no target; need update(output, target)")
         output, target = tensor_of(output), tensor_of(target)
-        target = aligned(output, target, are_classes=True)
+        if self.takes_classes and output.ndim > 1 and output.shape[1] > 1:
+            target = aligned(output, target, are_classes=True)
         self.settle(output, target)
         if self.task == "multiclass":
             return self._classes(output, target, weight)
