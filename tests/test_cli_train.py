@@ -371,6 +371,16 @@ def test_arrays_and_folders_of_images(tmp_path, monkeypatch, capsys):
     sys.modules.pop("mine")
 
 
+def test_what_callbacks_write_is_in_the_folder_of_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    more = "[[callbacks]]\nname = 'ModelCheckpoint'\nfilepath = 'best'\n"
+    Path("t.toml").write_text(f"{SMALL}\n[[callbacks]]\nname = 'TensorBoard'\n{more}")
+    run = fresh(Path("t.toml"), None, None)
+    logs, best = run.callbacks()[-3:-1]
+    assert logs.log_dir == Path("runs/t/logs")
+    assert Path(best.filepath) == Path("runs/t/best")
+
+
 def test_files_and_folders_that_are_not_there(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("flowers.toml").write_text(SMALL)

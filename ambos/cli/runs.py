@@ -8,7 +8,7 @@ from typing import Any
 
 from ambos.cli.config import Config
 from ambos.cli.lines import Place
-from ambos.cli.making import at_fault, chosen, imported, made
+from ambos.cli.making import at_fault, chosen, imported, made, parameters_of
 from ambos.cli.sources import Examples, examples_of
 from ambos.core.errors import ArgumentError, FormatError, suggest
 from ambos.core.version import __version__
@@ -159,15 +159,19 @@ class Run:
         begun = LambdaCallback(on_epoch_begin=lambda epoch, logs: self.epochs_begun.append(epoch))
         found: list[Any] = [begun]
         for place, (name, settings) in self._named_callbacks().items():
-            for key in PLACES:
-                if isinstance(settings.get(key), str):
-                    settings[key] = str(self.folder / settings[key])
             known = [one for one in callbacks.__all__ if one not in ("Callback", "CallbackList")]
             make = chosen(
                 self.config, place, "callback", name, known, lambda one: getattr(callbacks, one)
             )
-            found.append(made(self.config, place, make, settings))
+            found.append(made(self.config, place, make, settings | self._inside(make, settings)))
         return [*found, CSVLogger(self.folder / "history.csv")]
+
+    def _inside(self, make: Any, settings: dict[str, Any]) -> dict[str, str]:
+        """What a callback writes to, also where the file does not say so."""
+        usual = {one.name: one.default for one in parameters_of(make)} if callable(make) else {}
+        given = {key: settings.get(key, usual[key]) for key in PLACES if key in usual}
+        return {key: str(self.folder / place) for key, place in given.items()
+                if isinstance(place, str)}  # fmt: skip
 
     def examples(self) -> Examples:
         """The data."""
