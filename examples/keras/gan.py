@@ -26,7 +26,7 @@ if options.mnist:
     images = np.concatenate([x_train, x_test]).astype("float32") / 255
 else:
     images, _ = am.data.digits()
-start, width, latent_dim = images.shape[-1] // 4, 128 if options.mnist else 16, 32
+start, width, latent_dim = images.shape[-1] // 4, 128 if options.mnist else 32, 32
 
 discriminator = nn.Sequential(
     nn.Conv2d(1, width // 2, 3, stride=2, padding=1),
