@@ -109,15 +109,17 @@ def failures(nodes: list[Node], evaluate: Evaluate) -> list[str]:
 
 
 def calls(op: Op, name: str) -> list[Node]:
-    """Every sample of `op` in typical dtypes. The others share what is said of these but for the
-    way into and out of registers, so they take turns with the samples. So do all but float32 on
-    another processor: but for contractions and attention, its text is the same.
+    """Every sample of `op` in float32, a half precision and integers. The other dtypes share what
+    is said of these but for the way into and out of registers, so they take turns with the samples;
+    kernels of contractions and attention are made for their dtypes. On another processor, for which
+    most texts are the same, all but float32 take turns.
     """
     many, found = list(samples(op)), []
     for turn, dtype in enumerate(accepted(op)):
         if dtype not in TYPICAL and (name != "compiled" or op.kind == "contract"):
             continue
-        whole = dtype is float32 or op.kind == "contract" or (dtype in TYPICAL and name != "narrow")
+        own = dtype in (float32, float16, int32) or op.kind in OWN_TEXT
+        whole = dtype is float32 or (own and dtype in TYPICAL and name != "narrow")
         taken = many if whole else many[turn % min(TURNS, len(many)) :: TURNS]
         found += [sample.build(sample.leaves(dtype)) for sample in taken]
     return found
