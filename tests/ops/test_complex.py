@@ -76,8 +76,9 @@ def test_nothing_else_has_a_rule() -> None:
 @pytest.mark.parametrize("dtype", COMPLEX, ids=lambda d: d.name)
 @pytest.mark.parametrize("op", SAMPLED, ids=lambda op: op.name)
 def test_every_sample_however_it_runs(op: Op, dtype: DType) -> None:
-    """NumPy's numbers, and the same bits fused, unfused and, in turns, on another processor."""
-    nodes = calls(op, dtype)
+    """NumPy's numbers, and the same bits fused, unfused and, in turns, on another processor. Every
+    other sample is enough for complex64, which takes the same steps."""
+    nodes = calls(op, dtype)[:: 1 if dtype is complex128 else 2]
     first = EVALUATORS["compiled"](nodes)
     tolerance = 1e-12 if dtype is complex128 else 3e-6
     for node, a, b in zip(nodes, first, EVALUATORS["reference"](nodes), strict=True):
