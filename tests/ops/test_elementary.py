@@ -41,7 +41,7 @@ UNARY: dict[str, tuple[Callable[..., Any], float, float]] = {
     "sinh": (np.sinh, 0.6, 1.9),
     "cosh": (np.cosh, 0.6, 1.6),
     "tanh": (np.tanh, 1.5, 2.7),
-    "sigmoid": (scipy.special.expit, 1.4, 1.4),
+    "sigmoid": (scipy.special.expit, 1.5, 1.4),
 }
 BINARY = {"pow_": (np.power, 0.6, 1.5), "atan2": (np.arctan2, 0.6, 2.0)}
 RULES: dict[str, Callable[..., Any]] = {
