@@ -273,8 +273,9 @@ def test_regression_with_mae():
     model.compile(optim.SGD(lr=0.1), "mse", ["mae"])
     history = model.fit(x, y, epochs=40, verbose=0)
     assert history.history["mae"][-1] < 0.02
+    assert model.evaluate(x, y[:, 0]) == model.evaluate(x, y)
     with pytest.raises(ValueError, match="never broadcast"):
-        model.fit(x, y[:, 0], verbose=0)
+        model.fit(x, np.repeat(y, 2, 1), verbose=0)
 
 
 @pytest.mark.parametrize(
