@@ -434,9 +434,21 @@ def is_tensor(x: Any) -> bool:
     return isinstance(x, Tensor)
 
 
+@public
+def numel(input: Any) -> int:
+    """Number of elements, as `input.numel()`.
+
+    Example:
+        >>> import ambos as am
+        >>> am.numel(am.zeros(2, 3))
+        6
+    """
+    return math.prod(node_of(input).shape)
+
+
 __all__ = [
     "arange", "as_tensor", "asarray", "astype", "clone", "empty", "empty_like", "empty_permuted",
     "empty_strided", "eye", "from_dlpack", "from_numpy", "full", "full_like", "is_tensor",
-    "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "tril", "triu", "zeros",
-    "zeros_like",
+    "linspace", "logspace", "numel", "ones", "ones_like", "scalar_tensor", "tensor", "tril", "triu",
+    "zeros", "zeros_like",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 from collections import OrderedDict
@@ -89,6 +90,66 @@ def test_checkpoints_go_there_and_back(tmp_path: Path, suffix: str) -> None:
         first = theirs.state[theirs.param_groups[0]["params"][0]]
         equal(found["rule"]["state"][0]["exp_avg"], first["exp_avg"])
         assert theirs.param_groups[0]["lr"] == 0.1
+
+
+def test_open_files_are_written_and_read_where_they_stand(tmp_path: Path) -> None:
+    shared, state = am.tensor([[1.0, -2.0]]), {"n": 3, "w": am.arange(6).reshape(2, 3).T}
+    ours, theirs = io.BytesIO(b"before"), io.BytesIO(b"before")
+    ours.seek(6)
+    theirs.seek(6)
+    am.save(state, ours)
+    torch.save({"n": 3, "w": torch.arange(6).reshape(2, 3).T}, theirs)
+    for file, load in ((ours, torch.load), (ours, am.load), (theirs, am.load)):
+        assert file.getvalue().startswith(b"beforePK")
+        file.seek(6)
+        found = load(file)
+        assert found["n"] == 3
+        assert found["w"].tolist() == state["w"].tolist()
+    old = io.BytesIO()
+    torch.save([torch.ones(2), 5], old, _use_new_zipfile_serialization=False)
+    assert am.load(io.BytesIO(old.getvalue()))[0].tolist() == [1.0, 1.0]
+
+    path, odd = tmp_path / "a.safetensors", tmp_path / "odd"
+    with path.open("wb", buffering=0) as file:
+        am.save({"b": shared, "a": shared, "c": am.ones(2, dtype="bfloat16")}, file)
+    with odd.open("wb") as file:
+        am.save({"a": shared}, file)
+    assert torch.load(odd)["a"].tolist() == [[1.0, -2.0]]
+    assert safetensors.torch.load_file(path)["b"].tolist() == [[1.0, -2.0]]
+    by_name = am.load(path)
+    with path.open("rb") as file:
+        found = am.load(file)
+    assert [*found] == [*by_name] == ["b", "c", "a"]
+    assert found["a"] is found["b"]
+    assert found["c"].dtype is am.bfloat16
+    assert found["c"].tolist() == [1.0, 1.0]
+    nested = io.BytesIO()
+    nested.name = "x.safetensors"  # type: ignore[attr-defined]  # as many wrappers have one
+    am.save([shared, {"n": 3}], nested)
+    nested.seek(0)
+    assert am.load(nested)[1] == {"n": 3}
+
+
+def test_open_files_that_cannot_be_used_are_named_and_stay(tmp_path: Path) -> None:
+    whole, kept = io.BytesIO(), io.BytesIO()
+    am.save({"a": am.ones(2)}, whole)
+    safe = safetensors.torch.save({"a": torch.ones(2)})
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    with path.open("rb") as reading, path.open() as text, path.open("ab") as adding:
+        for call, message in (
+            (lambda: am.save({"a": am.ones(2)}, reading), r"not open to write bytes; .*'wb'"),
+            (lambda: am.load(text), r"not open to read bytes; .*'rb'"),
+            (lambda: am.load(adding), r"not open to read bytes"),
+            (lambda: am.save({"a": [print]}, kept), r"'a\[0\]' is builtin"),
+            (lambda: am.load(io.BytesIO()), "BytesIO is damaged or no safetensors file"),
+            (lambda: am.load(io.BytesIO(whole.getvalue()[:-9])), "BytesIO is no whole archive"),
+            (lambda: am.load(io.BytesIO(safe[:-1])), "BytesIO is damaged"),
+            (lambda: am.load(io.BytesIO(safe.replace(b"F32", b"F99"))), "BytesIO is damaged"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
+    assert (kept.getvalue(), path.read_bytes()) == (b"", b"old")
 
 
 def test_safetensors_go_both_ways(tmp_path: Path) -> None:

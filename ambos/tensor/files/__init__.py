@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError, FormatError
 from ambos.tensor.files import nested, pickled, safe, torch
+from ambos.tensor.files.held import Held, name_of
 from ambos.tensor.files.nested import NESTED, RESERVED, TIED
 from ambos.tensor.handle import Tensor
 from ambos.tensor.names import check_device
@@ -41,16 +43,24 @@ def check_name(op: str, path: Path, are_models: bool = False) -> None:
         )
 
 
-def _place(name: str, path: Any) -> Path:
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise ArgumentError(f"{name}: path is {path!r}; need a file's name: 'model.safetensors'")
-    return Path(path)
+def _place(op: str, path: Any) -> Any:
+    """A path, or a file that is open for bytes."""
+    if isinstance(path, (str, os.PathLike)) and os.fspath(path):
+        return Path(path)
+    verb, able, mode = ("read", "readable", "rb") if op == "load" else ("write", "writable", "wb")
+    if isinstance(path, (str, os.PathLike)) or not callable(getattr(path, verb, None)):
+        raise ArgumentError(f"{op}: path is {path!r}; need a file's name: 'model.safetensors', or "
+                            "an open file")  # fmt: skip
+    if isinstance(path, io.TextIOBase) or not getattr(path, able, lambda: True)():
+        raise ArgumentError(f"{op}: {path!r} is not open to {verb} bytes; need "
+                            f"open(path, {mode!r})")  # fmt: skip
+    return path
 
 
 @checked
 def save(
     tensors: Any,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | BinaryIO,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write tensors by name, such as a `state_dict`, or dictionaries and lists of tensors, numbers
@@ -60,7 +70,8 @@ def save(
     other one safetensors, which Hugging Face's libraries read as well. There `metadata` is text by
     name; {"format": "pt"} is added, as those libraries expect. A tensor that has several names
     (tied weights) is written once; the other names stand in the metadata, as
-    `safetensors.torch.save_model` writes them.
+    `safetensors.torch.save_model` writes them. An open file, such as `io.BytesIO()`, is written to
+    from where it stands, in one piece: PyTorch's format, unless its name ends in ".safetensors".
 
     Dtypes: all, complex128 in a file of PyTorch's only.
     Errors: ArgumentError for what is neither tensor nor plain data, and for metadata that is no
@@ -74,8 +85,10 @@ def save(
         tensor([1., 2.])
     """
     place = _place("save", path)
-    check_name("save", place)
-    if place.suffix.lower() in PICKLES:
+    name = place if isinstance(place, Path) else Path(name_of(place) or "file.pt")
+    check_name("save", name)
+    suffix = name.suffix.lower()
+    if suffix in PICKLES or (place is not name and suffix != ".safetensors"):
         if metadata is not None:
             raise ArgumentError("save: metadata for a file of PyTorch's; need it among what is "
                                 'saved: {"model": state, "note": ...}')  # fmt: skip
@@ -112,7 +125,7 @@ def _is_flat(value: Any) -> bool:
 
 @checked
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | BinaryIO,
     map_location: object = None,
     *,
     weights_only: bool | None = None,
@@ -122,7 +135,8 @@ def load(
     wrote, with tensors of ours.
 
     Nothing in a file is ever executed: a pickle that names anything but tensors and plain data is
-    refused. Elements are read from the file once, without a copy of the file in memory. What
+    refused. Elements are read from the file once, without a copy of the file in memory; an open
+    file, such as `io.BytesIO`, is taken into memory, from where it stands to its end. What
     PyTorch's users say besides changes nothing: `map_location` has to be the CPU, `weights_only`
     and `mmap` are as they are.
 
@@ -138,17 +152,23 @@ def load(
     """
     if map_location is None or isinstance(map_location, (str, int)):
         check_device("load", map_location)
-    return _read(_place("load", path))
+    return _read(_source(path))
 
 
 def weights(path: Any) -> Any:
     """As `load`, for whoever wants the weights alone: what is of an unknown class stands there as
     `Unknown`, which holds a name and does nothing, instead of the whole file being refused."""
-    found = _read(_place("load", path), weights=True)
-    return found if isinstance(found, dict) else load(path)
+    place = _source(path)
+    found = _read(place, weights=True)
+    return found if isinstance(found, dict) else _read(place)
 
 
-def _read(place: Path, weights: bool = False) -> Any:
+def _source(path: Any) -> Path | Held:
+    place = _place("load", path)
+    return place if isinstance(place, Path) else Held(place)
+
+
+def _read(place: Path | Held, weights: bool = False) -> Any:
     try:
         with place.open("rb") as file:
             start = file.read(16)

@@ -11,6 +11,7 @@ import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +21,7 @@ from ambos.core.dtype import DType
 from ambos.core.errors import ArgumentError
 from ambos.core.shape import row_major
 from ambos.tensor.files.elements import bits_of
+from ambos.tensor.files.held import put
 from ambos.tensor.files.nested import DEEPEST, plain
 from ambos.tensor.files.placed import placed
 from ambos.tensor.files.torch import STORAGES
@@ -29,21 +31,28 @@ CLASSES = {dtype: name for name, dtype in STORAGES.items() if name != "Untyped"}
 LINE = 64  # storages begin at multiples of it, so that they can be mapped
 
 
-def write(path: Path, value: Any) -> None:
-    """Write a file in one step: whoever reads `path` sees the old file or the new one.
+def write(place: Path | BinaryIO, value: Any) -> None:
+    """Write a file in one step: whoever reads the path sees the old file or the new one. To an open
+    file nothing is written before all is there.
 
     Errors: OSError where the place cannot be written; ArgumentError for what is not plain data.
     """
     pickler = Pickler()
     pickled = b"\x80\x02" + pickler.value(value, "", 0) + b"."
-    with (
-        placed(path) as new,
-        new.open("wb") as file,
-        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
-    ):
+    if isinstance(place, Path):
+        with placed(place) as new, new.open("wb") as file:
+            _write(file, pickled, pickler.storages)
+    else:  # it may be anywhere in its file, and the archive counts from its own start
+        whole = BytesIO()
+        _write(whole, pickled, pickler.storages)
+        put(place, whole.getbuffer())
+
+
+def _write(file: BinaryIO, pickled: bytes, storages: list[Tensor]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         _add(archive, file, "data.pkl", pickled)
         _add(archive, file, "byteorder", b"little")
-        for number, tensor in enumerate(pickler.storages):
+        for number, tensor in enumerate(storages):
             data = bits_of(tensor).reshape(-1).view(np.uint8).data
             _add(archive, file, f"data/{number}", data)
         _add(archive, file, "version", b"3\n")

@@ -8,17 +8,20 @@ file is on the disk, with the permissions of any new file, before it takes the p
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
 from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import ArgumentError, FormatError
 from ambos.runtime.memory import Storage
 from ambos.tensor.files.elements import bits_of, bounded, tensor_in
+from ambos.tensor.files.held import Held, put
 from ambos.tensor.files.placed import placed
 from ambos.tensor.handle import Tensor
 
@@ -29,8 +32,11 @@ NAMES = {
 }  # fmt: skip
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a file in one step: whoever reads `path` sees the old file or the new one.
+def write(
+    place: Path | BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write a file in one step: whoever reads the path sees the old file or the new one. To an open
+    file nothing is written before all is there.
 
     Errors: OSError where the place cannot be written; ArgumentError for what the format lacks.
     """
@@ -51,23 +57,28 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         )
         for name, array in arrays.items()
     }
-    with placed(path) as new:
-        try:
-            safetensors.serialize_file(specs, new, dict(metadata))
-        except safetensors.SafetensorError as error:
-            code = re.search(r"\(os error (\d+)\)", str(error))
-            if code is None:
-                raise ArgumentError(f"save: {error}; {path} is as it was") from error
-            said = f"save: {os.strerror(int(code[1]))}; {path} is as it was"
-            raise OSError(int(code[1]), said, str(path)) from error
+    try:
+        if isinstance(place, Path):
+            with placed(place) as new:
+                safetensors.serialize_file(specs, new, dict(metadata))
+        else:
+            put(place, safetensors.serialize(specs, dict(metadata)))
+    except safetensors.SafetensorError as error:
+        code = re.search(r"\(os error (\d+)\)", str(error))
+        if code is None:
+            raise ArgumentError(f"save: {error}; {place} is as it was") from error
+        said = f"save: {os.strerror(int(code[1]))}; {place} is as it was"
+        raise OSError(int(code[1]), said, str(place)) from error
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read(path: Path | Held) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a file; elements are read once, to where they stay.
 
     Errors: FormatError where the file is missing or damaged.
     """
     title = f"load: {path} is damaged or no safetensors file"
+    if isinstance(path, Held):
+        return _parsed(path.data, title)
     try:
         with path.open("rb") as file:
             places, metadata = _described(file, path, title)
@@ -93,6 +104,12 @@ def _described(
             metadata = opened.metadata() or {}
     except safetensors.SafetensorError as error:
         raise FormatError(f"{title}: {error}; nothing was changed") from error
+    return _places(found, title), metadata
+
+
+def _places(
+    found: Mapping[str, tuple[Any, str]], title: str
+) -> dict[str, tuple[tuple[int, ...], DType]]:
     for name, (_, code) in found.items():
         if code not in NAMES:
             raise FormatError(f"{title}: {name} has elements of {code}, which tensors here cannot "
@@ -100,7 +117,26 @@ def _described(
     return {
         name: (bounded(shape, f"{title}: {name}"), as_dtype(NAMES[code]))
         for name, (shape, code) in found.items()
-    }, metadata
+    }
+
+
+def _parsed(data: bytes, title: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """As `_described` and `_read`, of what is in memory; in the order of the elements."""
+    import safetensors
+
+    try:
+        parts = dict(safetensors.deserialize(data))
+    except safetensors.SafetensorError as error:
+        raise FormatError(f"{title}: {error}; nothing was changed") from error
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    names = sorted(parts, key=lambda name: header[name]["data_offsets"])
+    places = _places({name: (parts[name]["shape"], parts[name]["dtype"]) for name in names}, title)
+    found = {}
+    for name, (shape, dtype) in places.items():
+        storage = Storage(_size(shape, dtype))
+        storage.memoryview()[:] = parts[name]["data"]
+        found[name] = tensor_in(storage, shape, dtype)
+    return found, header.get("__metadata__") or {}
 
 
 def _size(shape: tuple[int, ...], dtype: DType) -> int:

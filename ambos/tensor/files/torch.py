@@ -15,6 +15,7 @@ import numpy as np
 from ambos.core.dtype import DType
 from ambos.core.errors import FormatError
 from ambos.tensor.files.elements import dtype_named, kind_of, strided, tensor_of
+from ambos.tensor.files.held import Held, mapped
 from ambos.tensor.files.unpickle import Machine, Name, Names, Unknown, plain_key
 from ambos.tensor.handle import Tensor
 
@@ -239,10 +240,10 @@ def _whole(value: Any) -> tuple[int, ...]:
 class Zip:
     """A file of PyTorch 1.6 or newer: an archive of a pickle and, uncompressed, storages."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | Held) -> None:
         self.path = path
         try:
-            self.archive = zipfile.ZipFile(path)
+            self.archive = zipfile.ZipFile(path if isinstance(path, Path) else path.open())
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             raise FormatError(f"load: {path} is no whole archive: {error}") from error
         self.entries = {entry.filename: entry for entry in self.archive.infolist()}
@@ -253,7 +254,7 @@ class Zip:
         self.folder = found[0].removesuffix("data.pkl")
         order = self._bytes("byteorder", 16) if f"{self.folder}byteorder" in self.entries else b""
         self.order: Literal["<", ">"] = ">" if order == b"big" else "<"
-        self.bytes = np.memmap(path, np.uint8, "r")
+        self.bytes = mapped(path)
 
     def read(self, weights: bool) -> Any:
         """What was saved."""
@@ -316,9 +317,9 @@ def _typed(raw: np.ndarray, dtype: DType, order: Literal["<", ">"]) -> np.ndarra
 class Legacy:
     """A file of before PyTorch 1.6: five pickles, then the storages one after another."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | Held) -> None:
         self.path = path
-        self.bytes = np.memmap(path, np.uint8, "r")
+        self.bytes = mapped(path)
         self.places: dict[str, tuple[int, int]] = {}  # key -> where it starts, how many elements
         self.kinds: dict[str, Stored] = {}
 
@@ -363,7 +364,7 @@ class Legacy:
         return _typed(self.bytes[start : start + size], dtype, "<")
 
 
-def read(path: Path, weights: bool = False) -> Any:
+def read(path: Path | Held, weights: bool = False) -> Any:
     """What `torch.save` wrote: containers, numbers, text, and tensors.
 
     Errors: FormatError where the file is damaged, or wants to run something.
