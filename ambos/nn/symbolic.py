@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from ambos.tensor.resting import peek
 
 BATCH = 2_147_483_629
 HALF = BATCH // 2
+FEW = 1 << 20
 
 
 @dataclass(eq=False)
@@ -181,9 +183,8 @@ def sized(value: Any, count: int) -> Any:
             return value
         times, rest = divmod(value + HALF, BATCH)
         return times * count + rest - HALF
-    if isinstance(value, float):  # what a mean over the examples divides by
-        is_batch = abs(value) < BATCH << 20 and value and not value % BATCH
-        return value / BATCH * count if is_batch else value
+    if isinstance(value, float):
+        return sized_number(value, count)
     if isinstance(value, tuple):
         parts = [sized(part, count) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
@@ -193,3 +194,34 @@ def sized(value: Any, count: int) -> Any:
         if any(changed[name] is not fields[name] for name in fields):
             return dataclasses.replace(value, **changed)
     return value
+
+
+def sized_number(value: Any, count: int) -> Any:
+    """A number that is computed with, where it was made of the number of examples: `2 * n`,
+    `n - 1`, `1 / (n - 1)`. Others of that size, such as 1e10 and 2**31, are what they are.
+
+    Example:
+        >>> sized_number(BATCH - 1.0, 4), sized_number(1 / BATCH, 4), sized_number(2.0**31, 4)
+        (3.0, 0.25, 2147483648.0)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value:
+        return value
+    if _is_of_count(value):
+        return type(value)(sized(int(value), count))
+    whole = 1 / value if abs(value) * HALF < 1 else 0.0
+    if not HALF < abs(whole) < BATCH * FEW:
+        return value
+    near = round(whole)
+    if abs(whole - near) > 4e-16 * abs(whole) or not _is_of_count(near):
+        return value
+    divisor = sized(near, count)
+    return 1 / divisor if divisor else math.inf
+
+
+def _is_of_count(value: float) -> bool:
+    """Is it a few times BATCH, a little more or less, and no power of two, nor one before?"""
+    if not HALF < abs(value) < BATCH * FEW or value != int(value):
+        return False
+    whole = abs(int(value))
+    rest = (whole + HALF) % BATCH - HALF
+    return abs(rest) < FEW and bool(whole & (whole - 1)) and bool(whole & (whole + 1))

@@ -10,8 +10,9 @@ from ambos import nn
 from ambos.core import tree
 from ambos.core.errors import ArgumentError, ShapeError, suggest
 from ambos.graph.node import Node, make, toposort
-from ambos.nn.symbolic import SymbolicCall, inputs, is_symbolic, names, origins, sized
+from ambos.nn.symbolic import SymbolicCall, inputs, is_symbolic, names, origins, sized, sized_number
 from ambos.ops.random import Random
+from ambos.ops.sources import constant_op
 from ambos.tensor.handle import Tensor, wrap
 from ambos.train.graphs import Undescribed, described, symbolic
 from ambos.train.metrics.base import snake
@@ -141,7 +142,7 @@ class Graph:
         count = next(iter(known.values())).shape[0]
         for call in self.calls:
             values = [
-                wrap(_on(known, part, count)) if isinstance(part, Node) else part
+                wrap(_on(known, part, count)) if isinstance(part, Node) else sized(part, count)
                 for part in call.arguments
             ]
             args, kwargs = call.structure.build(iter(values))
@@ -201,7 +202,9 @@ def _on(known: dict[Node, Node], node: Node, count: int) -> Node:
 def _again(node: Node, known: Mapping[Node, Node], count: int) -> Node:
     if not node.inputs and node.value is not None:
         return node
-    attrs = sized(node.attrs, count)
+    # A constant is a number, not a size: not every large one stands for the number of examples.
+    change = sized_number if node.op is constant_op else sized
+    attrs = tuple(change(each, count) for each in node.attrs)
     taken = tuple(known[source] for source in node.inputs)
     if attrs == node.attrs and taken == node.inputs:
         return node

@@ -128,6 +128,33 @@ def test_statistics_over_the_examples_are_those_of_the_data():
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
+class Shared(nn.Module):
+    def forward(self, x, rows):
+        return x.reshape(rows, -1) * rows
+
+
+NUMBERS = {
+    "z-score": lambda x: (x - x.mean(0)) / (x.std(0) + 1e-6),
+    "variance": lambda x: x.var() + x - x.var(0, correction=2),
+    "covariance": lambda x: am.cov(x.T),
+    "less one": lambda x: x * (x.shape[0] - 1) + x.sum(0) / (x.shape[0] - 1),
+    "one of them": lambda x: x * (1 / x.shape[0]) - x * (-0.25 / x.shape[0]),
+    "linspace": lambda x: x + am.linspace(0, 1, x.shape[0])[:, None],
+    "an argument": lambda x: Shared()(x, x.shape[0]),
+    "large ones": lambda x: x / 2**31 + x * 1e10 - x / 1e-10 + x * 2.0**-31,
+    "int32": lambda x: (x * 3).long().clamp(max=2**31 - 1) + 2**32,
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_numbers_made_of_the_number_of_examples(case):
+    x = am.Input((3,))
+    model = am.Model(x, NUMBERS[case](x))
+    for rows in (6, 4):
+        wanted = NUMBERS[case](am.tensor(SIZES[:rows])).numpy()
+        np.testing.assert_allclose(model.predict(SIZES[:rows]), wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_sizes_of_the_batch():
     assert sized((2.0 * BATCH, 1e10, -3.0), 4) == (8.0, 1e10, -3.0)
     assert sized((BATCH - 1, 2 * BATCH + 3, -BATCH, 7, True), 4) == (3, 11, -4, 7, True)
