@@ -28,8 +28,9 @@ def in_batches(
     """
     kind = _batched(x)
     what = f"{op}: {name} ({type(x).__name__})"
-    if kind and batch_size is not None:
-        raise ArgumentError(f"{what} gives batches already; need no batch_size beside it")
+    if batch_size is not None and (kind or not _is_dataset(x)):
+        argument = "batch_size" if name == "x" else "validation_batch_size"
+        raise ArgumentError(f"{what} gives batches already; need no {argument} beside it")
     if kind is False or (batch_size is not None and _is_dataset(x)):
         size = usual if batch_size is None else batch_size
         check = None if batch_size is not None else lambda first: _check_examples(what, first)

@@ -11,7 +11,7 @@ from ambos.tensor.live import evaluate
 from ambos.train.fitting import Fit, averages, located, note_shapes
 from ambos.train.sources import training_data
 from ambos.train.step import Recipe, Step
-from ambos.train.trainable import Trainable, class_weights_of, precision_of
+from ambos.train.trainable import Trainable, class_weights_of, classes_of, precision_of
 
 
 @checked
@@ -57,7 +57,10 @@ def loop(
         )
     positive("loop: epochs", epochs)
     model.plan  # noqa: B018  # raises before anything is read
-    recipe = Recipe(accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight))
+    recipe = Recipe(
+        accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight),
+        classes_of(class_weight),
+    )  # fmt: skip
     source, _ = training_data(
         model, x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, 0.0
     )

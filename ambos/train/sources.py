@@ -52,17 +52,19 @@ def training_data(
 
 
 def validation_of(
-    model: Any, data: Any, held_out: Batch | None, size: int, steps: int | None
+    model: Any, data: Any, held_out: Batch | None, given: int | None, usual: int, steps: int | None
 ) -> Source | None:
-    """Validation batches, from `data` or from what was set aside."""
+    """Validation batches, from `data` or from what was set aside, of the `given` size or as many
+    rows as are `usual`."""
+    size = given or usual
     if data is None:
         if held_out is None:
             return None
         return Arrays(held_out, size, False, None, "fit", steps)
     if is_pair(data):
         return source_of(model, "fit", *data, batch_size=size, steps=steps, name="validation_data")
-    return source_of(model, "fit", data, batch_size=None, steps=steps, name="validation_data",
-                     usual=size)  # fmt: skip
+    return source_of(model, "fit", data, batch_size=given, steps=steps, name="validation_data",
+                     usual=usual)  # fmt: skip
 
 
 def is_pair(data: Any) -> bool:

@@ -29,6 +29,7 @@ class Recipe:
     clip_norm: float | None = None
     precision: str | None = None
     class_weight: tuple[tuple[int, float], ...] = ()
+    classes: int | None = None  # how many a list of class weights has
     due: bool = True  # is this the batch whose gradients complete an update?
 
     def collecting(self) -> Recipe:
@@ -88,6 +89,8 @@ class Step:
                 with autocast(self.recipe.precision):
                     found = call(self.model, self.x)
                 self._output = tree.map(_widened, found)
+            if self.recipe.classes is not None:
+                check_classes(self.recipe.classes, self._output)
         return self._output
 
     @property
@@ -231,6 +234,23 @@ def prepared(model: Any, batch: Batch, recipe: Recipe) -> Batch:
     if len(batch) > 2:
         weight = weight * batch[2]
     return (batch[0], batch[1], weight)
+
+
+def check_classes(listed: int, output: Any) -> None:
+    """Refuse a list of class weights that is for more or fewer classes than there are scores for.
+
+    Errors: ArgumentError.
+    """
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        return
+    classes = max(2, output.shape[1])  # one score tells two
+    if listed != classes:
+        odd = min(listed, classes)
+        said = f"class {odd} has no weight" if listed < classes else f"there is no class {odd}"
+        raise ArgumentError(
+            f"fit: class_weight lists {listed} weights and the model tells {classes} classes, so "
+            f"{said}; need {classes} of them, or {{class: weight}}, where others weigh 1"
+        )
 
 
 def class_weights(target: Tensor, weights: tuple[tuple[int, float], ...]) -> Tensor:

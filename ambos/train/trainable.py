@@ -112,16 +112,19 @@ class Trainable(Stepping):
         if clip_norm is not None and not number("fit: clip_norm", clip_norm) > 0:
             raise ArgumentError(f"fit: clip_norm is {clip_norm!r}; need a number > 0, or None")
         recipe = Recipe(
-            accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight)
-        )
+            accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight),
+            classes_of(class_weight),
+        )  # fmt: skip
         share("fit: validation_split", validation_split)
         if validation_data is not None:
             validation_split = 0.0  # as in Keras: all rows are trained on
         source, held_out = training_data(
             self, x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, validation_split
         )
-        size = validation_batch_size or max(batch_size or 0, 128)
-        validation = validation_of(self, validation_data, held_out, size, validation_steps)
+        validation = validation_of(
+            self, validation_data, held_out, validation_batch_size, max(batch_size or 0, 128),
+            validation_steps,
+        )  # fmt: skip
         if isinstance(resume, (str, PathLike)):
             keeper = BackupAndRestore(resume, delete_checkpoint=False)
             callbacks, resume = [*listed(callbacks, "fit"), keeper], None
@@ -269,7 +272,8 @@ class Trainable(Stepping):
             >>> model.compile("sgd", "mse")
             >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
         """
-        recipe, plan = Recipe(class_weight=class_weights_of(class_weight)), self.plan
+        weights = class_weights_of(class_weight)
+        recipe, plan = Recipe(class_weight=weights, classes=classes_of(class_weight)), self.plan
         batch = self._batch("train_on_batch", x, y, sample_weight)
         note_shapes(self, batch)
         if not plan.optimizer.param_groups:
@@ -352,3 +356,8 @@ def class_weights_of(given: Any) -> tuple[tuple[int, float], ...]:
     if not found or any(label < 0 or not 0 <= weight < float("inf") for label, weight in found):
         raise ArgumentError(f"fit: class_weight is {given!r}; need classes >= 0, weights >= 0")
     return found
+
+
+def classes_of(given: Any) -> int | None:
+    """How many classes a list of weights is for; a mapping may leave classes out."""
+    return None if given is None or isinstance(given, Mapping) else len(given)

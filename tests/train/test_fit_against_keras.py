@@ -77,6 +77,10 @@ def test_histories(case):
         np.testing.assert_allclose(found[place].weight.numpy(), kernel.T, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(found[place].bias.numpy(), bias, rtol=1e-4, atol=1e-6)
     assert found.history.params.items() >= wanted.history.params.items()
+    quiet = {"sample_weight": np.zeros(50), "verbose": 0}
+    if case == "samples":
+        measured = wanted.evaluate(X, labels, return_dict=True, **quiet)
+        assert found.evaluate(X, labels, **quiet) == pytest.approx(measured, rel=2e-5)
 
 
 def test_numbers_in_a_column_and_numbers_alone_are_the_same():

@@ -70,9 +70,12 @@ def test_batches_are_taken_as_they_are_and_streams_of_examples_are_batched():
         model = network()
         model.fit(data, verbose=0)
         same(model, arrays)
-        if isinstance(data, am.data.Dataset) and data.batched:
-            with pytest.raises(ValueError, match=r"batches already; need no batch_size"):
-                model.fit(data, batch_size=8, verbose=0)
+        if not isinstance(data, am.data.Dataset) or data.batched:
+            for act in (model.fit, model.evaluate, model.predict):
+                with pytest.raises(ValueError, match=r"batches already; need no batch_size"):
+                    act(data, batch_size=8)
+            with pytest.raises(ValueError, match=r"need no validation_batch_size beside it"):
+                model.fit(X, Y, validation_data=data, validation_batch_size=8, verbose=0)
     stream = network()
     stream.fit(pipeline(len(X)).filter(lambda x, y: True), verbose=0)
     arrays = network()

@@ -8,7 +8,7 @@ from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError
 from ambos.tensor.creation import arange
 from ambos.tensor.pointwise import where
-from ambos.train.metrics.base import Numbers, Statistics
+from ambos.train.metrics.base import Numbers, Statistics, ratio
 from ambos.train.metrics.reading import Classification, Read
 
 
@@ -41,7 +41,7 @@ class Accuracy(Classification):
         return read.predicted == read.target
 
     def value(self, sums: Numbers) -> Any:
-        return sums["right"] / sums["total"]
+        return ratio(sums["right"], sums["total"])
 
 
 class BinaryAccuracy(Accuracy):

@@ -243,6 +243,16 @@ def plain(value: Any) -> Any:
     return value.item() if is_number else value
 
 
+def ratio(total: Any, weight: Any) -> Any:
+    """A weighted mean of its sums, 0 where nothing had any weight, as Keras's is.
+
+    Example:
+        >>> ratio(np.array([6.0, 0.0]), np.array([3.0, 0.0])).tolist()
+        [2.0, 0.0]
+    """
+    return np.where(weight > 0, total / np.where(weight > 0, weight, 1.0), 0.0)
+
+
 def doubled(value: Tensor) -> Tensor:
     """In float64, in which sums lose nothing."""
     return value if value.dtype is float64 else value.to(float64)

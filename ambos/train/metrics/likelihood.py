@@ -11,7 +11,7 @@ from ambos.core.errors import ArgumentError
 from ambos.nn import functional as F
 from ambos.tensor.handle import Tensor
 from ambos.tensor.pointwise import where
-from ambos.train.metrics.base import Numbers, Statistics, doubled
+from ambos.train.metrics.base import Numbers, Statistics, doubled, ratio
 from ambos.train.metrics.reading import Read, SoftClassification
 
 TINY = float(np.finfo(np.float64).eps)  # the least probability, as in scikit-learn
@@ -55,7 +55,7 @@ class LogLoss(SoftClassification):
         return -F.logsigmoid(where(read.target, scores, -scores))
 
     def value(self, sums: Numbers) -> Any:
-        return sums["sum"] / sums["weight"]
+        return ratio(sums["sum"], sums["weight"])
 
 
 class Perplexity(LogLoss):
@@ -83,4 +83,4 @@ class Perplexity(LogLoss):
         super().__init__("multiclass", num_classes, from_logits, ignore_index, class_axis, name)
 
     def value(self, sums: Numbers) -> Any:
-        return np.exp(super().value(sums))
+        return np.where(sums["weight"] > 0, np.exp(super().value(sums)), 0.0)

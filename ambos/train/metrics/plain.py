@@ -12,7 +12,7 @@ from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.tree import leaves
 from ambos.tensor.creation import full
 from ambos.tensor.handle import Tensor
-from ambos.train.metrics.base import Metric, Numbers, Statistics, doubled, tensor_of
+from ambos.train.metrics.base import Metric, Numbers, Statistics, doubled, ratio, tensor_of
 from ambos.train.metrics.faults import nans, none
 from ambos.train.metrics.reading import spread
 
@@ -65,7 +65,7 @@ class Mean(Sum):
     """
 
     def value(self, sums: Numbers) -> Any:
-        return sums["sum"] / sums["weight"]
+        return ratio(sums["sum"], sums["weight"])
 
 
 class Averaged(Metric):
@@ -107,4 +107,4 @@ class Averaged(Metric):
         return {**sums, "nan": nans(values), "negative": wrong}
 
     def value(self, sums: Numbers) -> Any:
-        return sums["sum"] / sums["weight"]
+        return ratio(sums["sum"], sums["weight"])

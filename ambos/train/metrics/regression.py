@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.tensor.handle import Tensor
-from ambos.train.metrics.base import Metric, Numbers, Statistics, doubled, tensor_of
+from ambos.train.metrics.base import Metric, Numbers, Statistics, doubled, ratio, tensor_of
 from ambos.train.metrics.faults import nans
 from ambos.train.metrics.reading import one_of, spread
 
@@ -102,7 +102,7 @@ class MeanOf(Regression):
         return {"sum": far.sum(axis), "weight": weights.sum(axis), **faults}
 
     def value(self, sums: Numbers) -> Any:
-        return sums["sum"] / sums["weight"]
+        return ratio(sums["sum"], sums["weight"])
 
 
 class MeanAbsoluteError(MeanOf):
@@ -333,4 +333,4 @@ class CosineSimilarity(Metric):
         return {"sum": (cosines * weights).sum(), "weight": weights.sum(), **faults}
 
     def value(self, sums: Numbers) -> Any:
-        return sums["sum"] / sums["weight"]
+        return ratio(sums["sum"], sums["weight"])

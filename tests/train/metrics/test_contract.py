@@ -62,6 +62,18 @@ def test_zero_measure_and_result_inside_a_step_are_update_and_compute(name):
     same(again.merge(CLASSES[name]()).compute(), first)
 
 
+@pytest.mark.parametrize("name", [
+    "Accuracy", "BinaryAccuracy", "TopKAccuracy", "MeanAbsoluteError", "MeanSquaredError",
+    "RootMeanSquaredError", "MeanAbsolutePercentageError", "CosineSimilarity", "LogLoss",
+    "Perplexity", "Mean", "Precision", "Recall", "F1Score",
+])  # fmt: skip
+def test_of_rows_that_all_weigh_nothing_a_mean_is_zero(name):  # as with Keras 3
+    metric, batch = CLASSES[name](), example(name)
+    assert metric(*batch, np.zeros(12)) == metric.compute() == 0.0
+    metric.update(*batch)
+    assert metric.compute() == CLASSES[name]()(*batch)
+
+
 @pytest.mark.parametrize("name", ["Accuracy", "AUROC", "LogLoss", "R2Score", "Mean"])
 def test_nan_is_refused_with_the_fix_and_shown_as_nan_in_logs(name):
     metric, (output, target) = CLASSES[name](), example(name)
