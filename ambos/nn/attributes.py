@@ -64,7 +64,7 @@ class Attributed(Stateful):
             found: dict[str, Any] = self.__dict__.get(table, {})
             if name in found:
                 if waiting and table != "_modules":
-                    settle()
+                    settle(self)
                 return found[name]
         if name.startswith("__"):
             raise AttributeError(name)

@@ -10,7 +10,7 @@ from weakref import ref
 from ambos.nn.parameter import Unsized
 from ambos.tensor.live import evaluate
 from ambos.tensor.resting import peek
-from ambos.tensor.tracing import paused
+from ambos.tensor.tracing import current, paused
 
 
 class Network(Protocol):
@@ -26,38 +26,47 @@ class Making(threading.local):
 
 
 making = Making()
-waiting: list[ref[Any]] = []  # networks whose initial numbers nobody has asked for
+# Networks whose initial numbers nobody has asked for, by id, and the threads that made them.
+waiting: dict[int, tuple[ref[Any], int]] = {}
 
 
 def made(network: Network) -> None:
-    """The constructor of `network` has run, and so have all around it."""
-    waiting.append(ref(network))
+    """The constructor of `network` has run, and so have all around it. What a traced function makes
+    is part of it: there is nothing to compute."""
+    if current.trace is None:
+        waiting[id(network)] = ref(network), threading.get_ident()
 
 
-def settle() -> None:
+def settle(asked: Network) -> None:
     """Compute the initial numbers that are pending, those of a network in one go: they would become
     part of the first step, and give that a graph of its own. Numbers that were replaced by now, by
-    a network for its layers or by those of a file, are never computed."""
+    a network for its layers or by those of a file, are never computed.
+
+    They are those of networks that this thread made, and of `asked`: another thread may be about to
+    give its networks other numbers, or trace a function that does."""
     if making.depth:
         return
-    while waiting:
-        try:
-            network = waiting.pop()()
-        except IndexError:  # another thread was faster
-            return
-        if network is None:
+    thread = threading.get_ident()
+    for number, (network, maker) in list(waiting.items()):
+        found = network()
+        if found is not None and found is not asked and maker != thread:
             continue
-        every = [
+        if waiting.pop(number, None) is not None and found is not None:
+            _compute(found)
+
+
+def _compute(network: Network) -> None:
+    every = [
+        tensor
+        for module in network.modules()
+        for tensor in (*module._parameters.values(), *module._buffers.values())
+    ]
+    with paused():
+        evaluate(
             tensor
-            for module in network.modules()
-            for tensor in (*module._parameters.values(), *module._buffers.values())
-        ]
-        with paused():
-            evaluate(
-                tensor
-                for tensor in every
-                if tensor is not None and not isinstance(tensor, Unsized) and _is_pending(tensor)
-            )
+            for tensor in every
+            if tensor is not None and not isinstance(tensor, Unsized) and _is_pending(tensor)
+        )
 
 
 def _is_pending(tensor: Any) -> bool:

@@ -88,7 +88,7 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
         pass
 
     def __getstate__(self) -> object:
-        settle()  # whole: each tensor is copied or pickled by itself
+        settle(self)  # whole: each tensor is copied or pickled by itself
         return super().__getstate__()
 
     # Calling
@@ -101,7 +101,7 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if waiting:
-            settle()
+            settle(self)
         if current.trace is not None:
             self._guard_recording()
         if symbols.exist and are_symbolic(args, kwargs):
@@ -195,7 +195,7 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
     def _named(
         self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
     ) -> Iterator[tuple[str, Any]]:
-        settle()
+        settle(self)
         seen: set[int] = set()
         below = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
         for path, module in below if recurse else [(prefix, self)]:

@@ -47,7 +47,7 @@ class Stateful(Hookable):
         """Parameters and persistent buffers under PyTorch's names, put into `destination`, if there
         is one; the tensors are detached, unless `keep_vars`. Changed in place they change the
         module; else each is a snapshot."""
-        settle()
+        settle(self)
         found: Any = destination
         if found is None:
             found = OrderedDict()

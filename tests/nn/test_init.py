@@ -189,3 +189,32 @@ def test_initial_numbers_are_computed_in_the_thread_that_asks() -> None:
     thread.start()
     thread.join()
     assert found == [kept(am.ones(1, 2)).tolist()]
+
+
+def test_a_network_made_inside_a_recorded_function() -> None:
+    def play(x: am.Tensor) -> am.Tensor:
+        net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+        net[0].bias.data = am.ones(3)
+        return net(x)
+
+    def same_seed(play: Callable[[am.Tensor], am.Tensor]) -> list[Any]:
+        am.manual_seed(5)
+        return [play(am.ones(1, 4)).tolist() for _ in range(3)]  # each with numbers of its own
+
+    assert same_seed(am.jit(play)) == same_seed(play)
+
+
+def test_a_network_waits_for_its_own_thread_or_for_who_asks_for_it() -> None:
+    mine, shared = nn.Linear(2, 2), nn.Linear(2, 2)
+    known: list[list[bool]] = []
+
+    def look() -> None:
+        nn.Linear(3, 3).weight.tolist()
+        known.append([peek(net._parameters["weight"]).value is not None for net in (mine, shared)])
+        shared(am.ones(1, 2)).tolist()
+        known.append([peek(net._parameters["weight"]).value is not None for net in (mine, shared)])
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert known == [[False, False], [False, True]]
