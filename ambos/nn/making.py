@@ -34,10 +34,11 @@ def made(network: Network) -> None:
     """The constructor of `network` has run, and so have all around it. What a traced function makes
     is part of it: there is nothing to compute."""
     if current.trace is None:
+        waiting.pop(id(network), None)  # one that is gone had this id
         waiting[id(network)] = ref(network), threading.get_ident()
 
 
-def settle(asked: Network) -> None:
+def settle(asked: object) -> None:
     """Compute the initial numbers that are pending, those of a network in one go: they would become
     part of the first step, and give that a graph of its own. Numbers that were replaced by now, by
     a network for its layers or by those of a file, are never computed.
@@ -47,7 +48,7 @@ def settle(asked: Network) -> None:
     if making.depth:
         return
     thread = threading.get_ident()
-    for number, (network, maker) in list(waiting.items()):
+    for number, (network, maker) in reversed(list(waiting.items())):  # those around others first
         found = network()
         if found is not None and found is not asked and maker != thread:
             continue
