@@ -10,8 +10,8 @@ from ambos.core.errors import ArgumentError
 from ambos.tensor.live import evaluate
 from ambos.train.fitting import Fit, averages, located, note_shapes
 from ambos.train.sources import training_data
-from ambos.train.step import Recipe, Step
-from ambos.train.trainable import Trainable, class_weights_of, classes_of, precision_of
+from ambos.train.step import Step
+from ambos.train.trainable import Trainable, recipe_of
 
 
 @checked
@@ -56,11 +56,8 @@ def loop(
             f"loop: got {type(model).__name__}; need a compiled model: am.Model(module)"
         )
     positive("loop: epochs", epochs)
-    model.plan  # noqa: B018  # raises before anything is read
-    recipe = Recipe(
-        accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight),
-        classes_of(class_weight),
-    )  # fmt: skip
+    optimizer = model.plan.optimizer
+    recipe = recipe_of("loop", optimizer, accumulate, clip_norm, precision, class_weight)
     source, _ = training_data(
         model, x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, 0.0
     )

@@ -11,6 +11,7 @@ import numpy as np
 from ambos.core import tree
 from ambos.core.arguments import checked, number, positive, share
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
+from ambos.optim import LBFGS, Optimizer
 from ambos.tensor.handle import Tensor
 from ambos.train.batches import Batch, arrays_of, size_of
 from ambos.train.callbacks import BackupAndRestore, CallbackList, History
@@ -105,16 +106,10 @@ class Trainable(Stepping):
             validation_freq = [positive("fit: validation_freq", each) for each in epochs_of]
         else:
             positive("fit: validation_freq", validation_freq)
-        positive("fit: accumulate", accumulate)
         check_verbose("fit", verbose)
         check_sizes("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
                     validation_batch_size=validation_batch_size)  # fmt: skip
-        if clip_norm is not None and not number("fit: clip_norm", clip_norm) > 0:
-            raise ArgumentError(f"fit: clip_norm is {clip_norm!r}; need a number > 0, or None")
-        recipe = Recipe(
-            accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight),
-            classes_of(class_weight),
-        )  # fmt: skip
+        recipe = recipe_of("fit", plan.optimizer, accumulate, clip_norm, precision, class_weight)
         share("fit: validation_split", validation_split)
         if validation_data is not None:
             validation_split = 0.0  # as in Keras: all rows are trained on
@@ -320,6 +315,34 @@ def check_sizes(op: str, **sizes: int | None) -> None:
     for name, size in sizes.items():
         if size is not None:
             positive(f"{op}: {name}", size)
+
+
+def recipe_of(
+    op: str, optimizer: Optimizer, accumulate: Any, clip_norm: Any, precision: Any,
+    class_weight: Any,
+) -> Recipe:  # fmt: skip
+    """What changes a step, where all of it fits together.
+
+    Errors: ArgumentError.
+    """
+    positive(f"{op}: accumulate", accumulate)
+    if clip_norm is not None and not number(f"{op}: clip_norm", clip_norm) > 0:
+        raise ArgumentError(f"{op}: clip_norm is {clip_norm!r}; need a number > 0, or None")
+    recipe = Recipe(
+        accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight),
+        classes_of(class_weight),
+    )  # fmt: skip
+    if isinstance(optimizer, LBFGS):
+        asked = {"accumulate": accumulate > 1, "clip_norm": clip_norm is not None,
+                 "precision='float16'": recipe.precision == "float16"}  # fmt: skip
+        strange = [name for name, is_asked in asked.items() if is_asked]
+        if strange:
+            raise ArgumentError(
+                f"{op}: {', '.join(strange)} with LBFGS, which searches along the gradients of one "
+                "whole batch as they are; need a larger batch_size and none of these, or another "
+                "optimizer"
+            )
+    return recipe
 
 
 def precision_of(given: Any) -> str | None:

@@ -144,6 +144,24 @@ def test_lbfgs_gets_its_closure_and_step_hooks_are_called():
     same(plain, model)
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({"accumulate": 2}, "accumulate"), ({"clip_norm": 1.0}, "clip_norm"),
+     ({"precision": "float16"}, "precision='float16'")],
+)  # fmt: skip
+def test_what_does_not_go_with_lbfgs_is_refused(given, named):
+    model = network(optim.LBFGS(lr=0.1, max_iter=3))
+    before = [value.copy() for value in weights(model)]
+    with pytest.raises(ValueError, match=f"fit: {named} with LBFGS.* need a larger batch_size"):
+        model.fit(X, Y, verbose=0, **given)
+    with pytest.raises(ValueError, match=f"loop: {named} with LBFGS"):
+        list(am.loop(model, X, Y, **given))
+    for one, other in zip(weights(model), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="loop: clip_norm is -1; need a number > 0"):
+        list(am.loop(network(), X, Y, clip_norm=-1))
+
+
 def test_a_step_that_looks_at_values_runs_operation_by_operation_and_says_so_once():
     class Looks(am.Sequential):
         def train_step(self, data):
