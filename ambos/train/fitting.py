@@ -72,6 +72,7 @@ class Run:
             "random": default_generator.get_state(),
             "source": self.before or self.source.state_dict(),
             "callbacks": self.callbacks.state_dict(), "facts": self.facts(),
+            "stopped": model.engine.stop_training,
         }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -109,6 +110,7 @@ class Run:
         self.callbacks.load_state_dict(state["callbacks"])
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.updates = state["updates"]
+        engine.stop_training = state.get("stopped", False)
 
 
 class Fit:
@@ -141,7 +143,8 @@ class Fit:
             )
         self.begin()
         engine = model.engine
-        engine.stop_training, engine.history, engine.run = False, self.history, self.run
+        engine.stop_training = self.run.is_resumed and engine.stop_training
+        engine.history, engine.run = self.history, self.run
         params = {
             "epochs": self.epochs, "steps": self.source.count(), "verbose": self.verbose,
             "validation_freq": self.validation_freq,
@@ -156,9 +159,9 @@ class Fit:
             with interrupt, engine.training.passing():
                 self.callbacks.tell("on_train_begin", None)
                 for epoch in range(self.run.epoch, self.epochs):
-                    self._epoch(epoch, interrupt)
-                    if model.stop_training:
+                    if model.stop_training and not self.run.batch:  # else the epoch has an end yet
                         break
+                    self._epoch(epoch, interrupt)
         except KeyboardInterrupt:
             self.history.interrupted = True
             self.run.is_interrupted = not interrupt.pending  # a second one may cut a batch
@@ -236,6 +239,8 @@ class Fit:
         update = engine.train(model, self.recipe)
         collect = engine.train(model, self.recipe.collecting())
         number, is_first = run.batch, engine.example is None
+        if engine.stop_training:  # before it was written down
+            return
         try:
             for batch, is_update in self.turns(epoch, number):
                 if is_first:

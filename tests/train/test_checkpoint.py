@@ -225,3 +225,74 @@ def test_files_of_all_versions_load(path, tmp_path):
 
 def test_the_vault_has_every_format():
     assert {path.stem for path in VAULT.glob("*.safetensors")} >= {"checkpoint-1", "model-1"}
+
+
+def test_a_rate_of_the_last_one_is_set_once_an_epoch(tmp_path):
+    """Also in the epoch that is begun a second time."""
+
+    def run(*more):
+        model, arguments = crash.prepared("arrays")
+        halved = am.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
+        arguments["callbacks"] = [halved, *more]
+        return model, lambda: model.fit(**arguments).history
+
+    model, fit = run()
+    numbers = fit()
+    for after in (4, 6):  # batches, of epochs of four
+        backup = am.callbacks.BackupAndRestore(tmp_path, save_freq=1)
+        with pytest.raises(ConnectionError):
+            run(backup, Stop(after))[1]()
+        again, fit = run(backup)
+        assert fit() == numbers
+        assert_same(everything(again), everything(model))
+    assert fit()["learning_rate"][0] == numbers["learning_rate"][-1] / 2  # a new training
+
+
+def test_what_was_stopped_is_not_gone_on_with(tmp_path):
+    def run(patience=0, **more):
+        model, arguments = crash.prepared("arrays")
+        early = am.callbacks.EarlyStopping("loss", min_delta=9.0, patience=patience)
+        arguments |= {"epochs": 6, "resume": tmp_path, "callbacks": [early], **more}
+        return model, model.fit(**arguments).history
+
+    model, numbers = run()
+    for _ in range(2):
+        again, same = run()
+        assert same == numbers
+        assert_same(everything(again), everything(model))
+    held, _ = run(resume=again.run.state_dict())
+    assert_same(everything(held), everything(model))
+    assert len(run(patience=3)[1]["loss"]) == 4  # unless there is more patience now
+    assert len(again.fit(**crash.prepared("arrays")[1]).history["loss"]) == crash.EPOCHS
+
+
+def test_an_epoch_that_was_stopped_still_has_its_end(tmp_path):
+    """Killed after the batch that ended training, before validation: that is done then."""
+
+    class Ends(am.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 2
+
+    def run(*more, **settings):
+        model, arguments = crash.prepared("arrays")
+        arguments |= {"validation_split": 0.25, "callbacks": [Ends(), *more], **settings}
+        return model, lambda: model.fit(**arguments).history
+
+    model, fit = run()
+    numbers = fit()
+    backup = am.callbacks.BackupAndRestore(tmp_path, save_freq=1)
+    with pytest.raises(ConnectionError):
+        run(backup, Stop(3))[1]()
+    again, fit = run(backup)
+    assert fit() == numbers
+    assert_same(everything(again), everything(model))
+
+
+def test_more_time_goes_on(tmp_path):
+    def run(duration):
+        model, arguments = crash.prepared("arrays")
+        timer = am.callbacks.Timer(duration, verbose=0)
+        return model.fit(**arguments | {"callbacks": [timer], "resume": tmp_path}).epoch
+
+    assert run(1e-9) == run(1e-9) == [0]
+    assert run(1e9) == [0, 1, 2]

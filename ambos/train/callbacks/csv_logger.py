@@ -53,10 +53,10 @@ class CSVLogger(Remembering):
         self.keys, self.end = None, 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        goes_on = self._goes_on and self.filename.exists()
         super().on_train_begin(logs)
         check_writable("CSVLogger: filename", self.filename)
         self.close()
-        goes_on = self._goes_on and self.filename.exists()
         mode = "a" if self.append or goes_on else "w"
         file = self.file = self.filename.open(mode, newline="", encoding="utf-8")
         size = os.fstat(file.fileno()).st_size

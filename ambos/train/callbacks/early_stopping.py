@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ambos.core.arguments import number, positive
@@ -14,7 +15,8 @@ class EarlyStopping(Monitor):
 
     An improvement is one by more than `min_delta`, and over `baseline` where there is one; epochs
     before `start_from_epoch` do not count. `restore_best_weights` ends with the weights of the best
-    epoch. Afterwards `stopped_epoch` and `best_epoch` say which these were, counted from 0.
+    epoch. A training that was stopped and is resumed goes on only with more `patience` than it had.
+    Afterwards `stopped_epoch` and `best_epoch` say which these were, counted from 0.
 
     Errors: ArgumentError where training has no such number, for another `mode`, and where "auto"
         cannot tell.
@@ -47,7 +49,20 @@ class EarlyStopping(Monitor):
     def fresh(self) -> None:
         super().fresh()
         self.wait = self.stopped_epoch = self.best_epoch = 0
+        self._patience_then = self.patience  # of the training that is gone on with
         self.best_weights: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "patience": self.patience}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._patience_then = state.get("patience", self.patience)  # older checkpoints have none
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        super().on_train_begin(logs)
+        if self.stopped_epoch and self.patience > self._patience_then:
+            self.stopped_epoch, self.model.stop_training = 0, False
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         current = self.current(logs, epoch)

@@ -21,9 +21,7 @@ class Remembering(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         if not self._goes_on:
             self.fresh()
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        self._goes_on = False
+        self._goes_on = False  # and if this one breaks off, the next is a new one
 
     def state_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.remembered}

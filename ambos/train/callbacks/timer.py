@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from ambos.core.errors import ArgumentError
 from ambos.train.callbacks.base import Logs
@@ -17,7 +19,7 @@ PARTS = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 class Timer(Remembering):
     """How long training and validation take, and an end to it: `duration` (seconds, a timedelta or
     "days:hours:minutes:seconds") stops after the batch in which it is over. The time of an epoch
-    joins its logs as "time". A resumed training goes on counting.
+    joins its logs as "time". A resumed training goes on counting, and goes on where there is time.
 
     Units: seconds.
     Errors: ArgumentError for another `duration`.
@@ -27,7 +29,7 @@ class Timer(Remembering):
         9000.0
     """
 
-    remembered = ("before", "validation")
+    remembered = ("before", "validation", "is_over")
 
     def __init__(self, duration: float | str | timedelta | None = None, verbose: int = 1) -> None:
         self.duration, self.verbose = seconds(duration), verbose
@@ -36,6 +38,7 @@ class Timer(Remembering):
 
     def fresh(self) -> None:
         self.before = self.validation = 0.0
+        self.is_over = False
 
     @property
     def elapsed(self) -> float:
@@ -48,11 +51,16 @@ class Timer(Remembering):
         """Seconds that are left; None without a duration."""
         return None if self.duration is None else max(0.0, self.duration - self.elapsed)
 
-    def state_dict(self) -> dict[str, float]:
-        return {"before": self.elapsed, "validation": self.validation}
+    def state_dict(self) -> dict[str, Any]:
+        return {"before": self.elapsed, "validation": self.validation, "is_over": self.is_over}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict({"is_over": False, **state})  # older checkpoints have none
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin(logs)
+        if self.is_over and (self.duration is None or self.before < self.duration):
+            self.is_over = self.model.stop_training = False  # there is more time than then
         self.start = time.perf_counter()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -62,7 +70,7 @@ class Timer(Remembering):
         if self.duration is not None and self.elapsed >= self.duration:
             if not self.model.stop_training:
                 say(self.verbose, f"Timer: {self.elapsed:.0f} s are over: training ends")
-            self.model.stop_training = True
+            self.is_over = self.model.stop_training = True
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         self.test_start = time.perf_counter()
