@@ -172,22 +172,27 @@ def _guide(draft: Draft) -> Affine:
 def _lane_axis(draft: Draft, outer: Sequence[int]) -> int | None:
     """The kept axis along which memory is contiguous, if the reduced one is not. What depends on
     fewer axes than another operand, such as a mean per row, has no say; among equals those have it
-    that lie as the result does."""
+    that lie as the result does, and those along the reduced axis, unless they stay the same along
+    the kept one: an element for all lanes is one load, where a column is one for each lane."""
     space = draft.space
     last = [a for a in space.axes_of(draft.group.reduced[-1]) if space.extents[a] > 1]
     written = {a for address in draft.stores.values() for a in outer if address.coefficient(a) == 1}
-    best, most, along = None, (0, False), 0
+    best, most, along, rows = None, (0, False), 0, set[int]()
     for read in draft.reads:
         address, wandering = draft.address(read), draft.wandering(read)
         weight = len(wandering.union(axis for axis, _ in address.terms))
         if last and abs(address.coefficient(last[-1])) == 1 and last[-1] not in wandering:
             along = max(along, weight)
+            rows |= wandering.union(axis for axis, _ in address.terms)
         else:
             units = [a for a in outer if address.coefficient(a) == 1 and space.extents[a] > 1
                      and a not in wandering]  # fmt: skip
             if units and (weight, units[-1] in written) > most:
                 best, most = units[-1], (weight, units[-1] in written)
-    return best if most[0] > along else None
+    if best is None or most[0] > along:
+        return best
+    is_same = best not in rows and space.extents[best] >= SHORT
+    return best if most[0] == along and is_same else None
 
 
 def _row_axis(draft: Draft, nest: Nest) -> int | None:

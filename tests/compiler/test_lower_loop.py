@@ -52,6 +52,17 @@ def test_looked_up_rows_are_read_as_neighbours() -> None:
     assert not gathers.called
 
 
+def test_rows_weighed_by_rows_are_read_as_neighbours() -> None:
+    """`weights` lie along the axis that is reduced, and are one number for all of a row."""
+    stream = np.random.RandomState(3)
+    rows, weights = (stream.randint(-9, 9, size).astype("f") for size in ((37, 24), (19, 37)))
+    a, w = am.tensor(rows), am.tensor(weights)
+    with mock.patch.object(memory, "_load_lanes", wraps=memory._load_lanes) as apart:
+        found = ((a - 1) * w[:, :, None]).sum(1)
+        np.testing.assert_array_equal(found.numpy(), weights @ (rows - 1))
+    assert not apart.called
+
+
 Made = Callable[[am.Tensor, am.Tensor], am.Tensor]
 PRODUCERS: dict[str, Made] = {
     "outer products": lambda a, b: (a[:, :, None] * b[:, None, :]) ** 2,
