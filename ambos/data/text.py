@@ -6,6 +6,8 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,7 +56,7 @@ class TextVectorization(metaclass=Checked):
         split: str | Callable[[str], Sequence[str]] | None = "whitespace",
         ngrams: int | tuple[int, ...] | None = None, output_mode: str = "int",
         output_sequence_length: int | None = None, pad_to_max_tokens: bool = False,
-        vocabulary: Iterable[str] | None = None, idf_weights: Any = None,
+        vocabulary: Iterable[str] | PathLike[str] | None = None, idf_weights: Any = None,
     ) -> None:  # fmt: skip
         for name, value, known in (
             ("standardize", standardize, STANDARDIZE),
@@ -73,8 +75,8 @@ class TextVectorization(metaclass=Checked):
                                     "output_mode='int' only")  # fmt: skip
         if pad_to_max_tokens and max_tokens is None:
             raise ArgumentError("TextVectorization: pad_to_max_tokens needs max_tokens")
+        self.lengths = None if ngrams is None else _lengths(ngrams)
         self.max_tokens, self.standardize, self.split = max_tokens, standardize, split
-        self.lengths = tuple(range(1, ngrams + 1)) if isinstance(ngrams, int) else ngrams
         self.output_mode, self.output_sequence_length = output_mode, output_sequence_length
         self.pad_to_max_tokens = pad_to_max_tokens
         self.special = [PADDING, UNKNOWN] if output_mode == "int" else [UNKNOWN]
@@ -87,7 +89,7 @@ class TextVectorization(metaclass=Checked):
     # Learning words
 
     def adapt(self, data: Any, steps: int | None = None) -> None:
-        """Learn the vocabulary of texts: a list of them, or an iterable of batches, of which
+        """Learn the vocabulary of texts: one, a list of them, or an iterable of batches, of which
         `steps` are read. What was known before is forgotten."""
         batches: Iterable[Any] = [data] if _is_texts(data) else data
         counts: Counter[str] = Counter()
@@ -109,13 +111,20 @@ class TextVectorization(metaclass=Checked):
         # Of words that are equally frequent Keras takes the last of the alphabet first.
         ranked = sorted(counts.items(), key=lambda entry: (entry[1], entry[0]), reverse=True)
         words = [word for word, _ in ranked[:room]]
+        if self.output_mode != "tf_idf":
+            return self.set_vocabulary(words)
         idf = np.log(1 + total / (1 + np.array([documents[word] for word in words], np.float64)))
         self.set_vocabulary(words, idf)
 
-    def set_vocabulary(self, vocabulary: Iterable[str], idf_weights: Any = None) -> None:
+    def set_vocabulary(
+        self, vocabulary: Iterable[str] | PathLike[str], idf_weights: Any = None
+    ) -> None:
         """Take these words, the most frequent first, with or without those for padding and unknown
-        words; `idf_weights` has the weight of each for "tf_idf"."""
-        given = list(vocabulary)
+        words; `idf_weights` has the weight of each for "tf_idf". A file has a word on each line."""
+        if idf_weights is not None and self.output_mode != "tf_idf":
+            raise ArgumentError("set_vocabulary: idf_weights go with output_mode='tf_idf' only; "
+                                f"this is {self.output_mode!r}")  # fmt: skip
+        given = _words(vocabulary)
         weights = None if idf_weights is None else np.asarray(idf_weights, np.float64)
         unknown = None
         if given[: len(self.special)] == self.special:
@@ -212,9 +221,39 @@ def _is_own(way: Any) -> bool:
 
 
 def _is_texts(data: Any) -> bool:
-    if isinstance(data, np.ndarray):
+    if isinstance(data, (np.ndarray, str, bytes)):
         return True
-    return isinstance(data, (list, tuple)) and all(isinstance(text, (str, bytes)) for text in data)
+    return isinstance(data, (list, tuple)) and any(isinstance(text, (str, bytes)) for text in data)
+
+
+def _words(vocabulary: Any) -> list[str]:
+    """The words of a list, or of the lines of a file.
+
+    Errors: ArgumentError.
+    """
+    if isinstance(vocabulary, (str, PathLike)):
+        try:
+            text = Path(vocabulary).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ArgumentError(
+                f"set_vocabulary: {str(vocabulary)!r} cannot be read ({error}); need words in a "
+                "list, or the name of a UTF-8 file with a word on each line"
+            ) from error
+        return text.removesuffix("\n").split("\n")
+    given = list(vocabulary)
+    strange = next((word for word in given if not isinstance(word, str)), None)
+    if strange is not None:
+        raise ArgumentError(f"set_vocabulary: got {strange!r} among the words; need strings")
+    return given
+
+
+def _lengths(ngrams: Any) -> tuple[int, ...]:
+    """How many words the groups have."""
+    if not isinstance(ngrams, (tuple, list)):
+        return tuple(range(1, positive("TextVectorization: ngrams", ngrams) + 1))
+    if not ngrams:
+        raise ArgumentError("TextVectorization: ngrams is empty; need a number of words, or some")
+    return tuple(positive("TextVectorization: ngrams", length) for length in ngrams)
 
 
 def _texts(op: str, batch: Any) -> Iterator[str]:
@@ -223,9 +262,15 @@ def _texts(op: str, batch: Any) -> Iterator[str]:
         batch = [batch]
     if isinstance(batch, np.ndarray) and batch.ndim == 2 and batch.shape[1] == 1:
         batch = batch[:, 0]
-    for text in batch:
+    if not isinstance(batch, Iterable):
+        raise ArgumentError(f"{op}: got {type(batch).__name__}; need texts, or batches of them")
+    for place, text in enumerate(batch):
         if isinstance(text, bytes):
-            yield text.decode()
+            try:
+                yield text.decode()
+            except UnicodeDecodeError as error:
+                raise ArgumentError(f"{op}: text {place} has bytes that are no UTF-8 ({error}); "
+                                    "need text.decode(encoding) of them")  from error  # fmt: skip
         elif isinstance(text, str):
             yield str(text)
         else:

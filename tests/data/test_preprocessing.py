@@ -49,13 +49,33 @@ def test_words_of_ones_own():
     assert "5 words" in repr(layer)
 
 
+def test_one_text_is_not_its_letters_and_a_file_has_a_word_a_line(tmp_path):
+    layer = TextVectorization(ngrams=[1])
+    layer.adapt("one text here, one")
+    assert layer.get_vocabulary() == ["", "[UNK]", "one", "text", "here"]
+    layer.adapt(b"two")
+    assert layer.get_vocabulary() == ["", "[UNK]", "two"]
+    file = tmp_path / "words.txt"
+    file.write_bytes("caf\u00e9\r\nbar\n".encode())
+    for path in (file, str(file)):
+        assert TextVectorization(vocabulary=path)("bar caf\u00e9").tolist() == [3, 2]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: TextVectorization()(["a"]), "no vocabulary yet"),
         (lambda: TextVectorization().adapt([]), "no texts"),
         (lambda: TextVectorization().adapt([("a", 1)]), "got int"),
-        (lambda: TextVectorization().adapt([1, 2]), "int"),
+        (lambda: TextVectorization().adapt([1, 2]), "adapt: got int; need texts"),
+        (lambda: TextVectorization().adapt(["a", None]), "got NoneType among the texts"),
+        (lambda: TextVectorization().adapt(["a", b"\xff"]), "text 1 has bytes that are no UTF-8"),
+        (lambda: TextVectorization(ngrams=0), "ngrams"),
+        (lambda: TextVectorization(ngrams=(2, -1)), "ngrams"),
+        (lambda: TextVectorization(ngrams=()), "ngrams is empty"),
+        (lambda: TextVectorization(vocabulary="abc"), "'abc' cannot be read .* words in a list"),
+        (lambda: TextVectorization(vocabulary=["a", b"b"]), "got b'b' among the words"),
+        (lambda: TextVectorization(vocabulary=["a"], idf_weights=[1.0]), "with output_mode='tf_id"),
         (lambda: TextVectorization(split="whitespaces"), "Did you mean 'whitespace'"),
         (lambda: TextVectorization(output_mode="counts"), "Did you mean 'count'"),
         (lambda: TextVectorization(output_mode="count", output_sequence_length=3), "goes with"),
