@@ -19,14 +19,15 @@ def _parameter(owner: str, name: object, given: Any) -> Parameter:
     raise ArgumentError(f"{owner}: {name!r}: got {type(given).__name__}; need a tensor")
 
 
-def _shown(named: Iterable[tuple[str, Any]]) -> str:
+def _shown(owner: str, named: Iterable[tuple[str, Any]]) -> str:
     """Kind, dtype and shape of each, as PyTorch shows them."""
-    return "\n".join(
+    lines = "\n".join(
         f"  ({name}): Parameter containing: [{found.dtype.name} of size "
         f"{'x'.join(map(str, found.shape))}]"
         for name, found in named
         if found is not None
     )
+    return f"{owner}(\n{lines}\n)" if lines else f"{owner}()"
 
 
 class ParameterList(Module):
@@ -86,7 +87,7 @@ class ParameterList(Module):
         return str(index % count)
 
     def __repr__(self) -> str:
-        return f"ParameterList(\n{_shown(self._parameters.items())}\n)"
+        return _shown("ParameterList", self._parameters.items())
 
 
 class ParameterDict(Module):
@@ -163,4 +164,4 @@ class ParameterDict(Module):
         return key in self._parameters
 
     def __repr__(self) -> str:
-        return f"ParameterDict(\n{_shown(self._parameters.items())}\n)"
+        return _shown("ParameterDict", self._parameters.items())
