@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ambos.autodiff.reverse import gradients, ones_like
@@ -96,19 +97,31 @@ def grad(
     create_graph: bool = False,
     only_inputs: bool = True,
     allow_unused: bool | None = None,
-    *,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of (a sum of) outputs with respect to inputs; `.grad` fields stay as they are.
 
     With `create_graph` the results can be differentiated again. Inputs that outputs do not depend
     on are an error unless `allow_unused`, which gives None for them, or `materialize_grads`, which
-    gives zeros. `only_inputs` has nothing to do, as in PyTorch.
+    gives zeros. `only_inputs` has nothing to do, as in PyTorch. With `is_grads_batched` each of
+    `grad_outputs` has a further first axis, and so have the results: with an identity matrix, they
+    are a Jacobian.
 
     Errors: GradientError for such inputs; ArgumentError for `only_inputs=False`.
     """
     if not only_inputs:
         raise ArgumentError("grad: only_inputs=False; need backward(), which fills .grad of all")
+    if is_grads_batched:
+        from ambos.tensor.vmap import vmap
+
+        if grad_outputs is None:
+            raise ArgumentError("grad: is_grads_batched without grad_outputs; need them, with a "
+                                "first axis: am.eye(n) for n outputs")  # fmt: skip
+        one = partial(grad, outputs, inputs, create_graph=create_graph, allow_unused=allow_unused,
+                      materialize_grads=materialize_grads)  # fmt: skip
+        several: tuple[Tensor | None, ...] = vmap(one)(grad_outputs)
+        return several
     results = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     given = [grad_outputs] if isinstance(grad_outputs, Tensor) else grad_outputs

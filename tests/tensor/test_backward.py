@@ -255,3 +255,19 @@ def test_what_gradient_penalties_say_to_grad() -> None:
         am.autograd.grad(x.sum(), x, only_inputs=False)
     with pytest.raises(UnknownNameError, match="Did you mean 'retain_graph'"):
         am.autograd.grad(x.sum(), x, retain=True)
+
+
+def test_batched_gradients_are_rows_of_jacobians_as_in_torch():
+    found = {}
+    for lib in (torch, am):
+        x, w = (lib.tensor(v, requires_grad=True) for v in ([1.0, 2.0, 3.0], [1.0, 2.0]))
+        y, z, eye = x**2, (x * x * x).sum(), lib.eye(3)
+        both = [eye, lib.ones(3)]
+        grad = lib.autograd.grad
+        rows, none = grad(y, [x, w], eye, True, allow_unused=True, is_grads_batched=True)
+        (sums,) = grad([y, z], [x], both, is_grads_batched=True, create_graph=True)
+        (again,) = grad(sums.sum(), x)
+        found[lib] = [rows.tolist(), none, sums.tolist(), again.tolist()]
+    assert found[am] == found[torch]
+    with pytest.raises(ArgumentError, match="is_grads_batched without grad_outputs"):
+        am.autograd.grad(y, x, is_grads_batched=True)
