@@ -63,6 +63,19 @@ class Lowering:
     def role(node: Node) -> str:
         return str(node.attrs[2]) if len(node.attrs) > 2 else node.op.name
 
+    def operands(self, *wanted: tuple[Node, bool]) -> list[View]:
+        """Each as `operand` finds it. All that do not lie well are asked for together: planning
+        starts again for each time that something is missing."""
+        found, missing = [], []
+        for node, unit in wanted:
+            try:
+                found.append(self.operand(node, unit))
+            except NeedsBuffer as problem:
+                missing += problem.nodes
+        if missing:
+            raise NeedsBuffer(*missing)
+        return found
+
     def operand(self, node: Node, unit: bool) -> View:
         """`node` (rank 4) where it lies; with `unit` its columns must be neighbours."""
         space = Space(node.shape)
@@ -113,9 +126,12 @@ class Forward(Lowering):
         scale, causal = self.attrs
         masked = self.mask is not None
         single = queries == 1
-        query, key = self.operand(q, unit=True), self.operand(k, unit=single)
-        value = None if v is None else self.operand(v, unit=single)
-        mask = None if self.mask is None else self.operand(self.mask, unit=True)
+        wanted = [(q, True), (k, single)]
+        wanted += [] if v is None else [(v, single)]
+        wanted += [] if self.mask is None else [(self.mask, True)]
+        query, key, *rest = self.operands(*wanted)
+        value = None if v is None else rest[0]
+        mask = None if self.mask is None else rest[-1]
         statistics = self.members.get("attention_statistics")
         found = None
         if statistics is not None:
@@ -158,7 +174,9 @@ class Backward(Lowering):
         batch, heads, queries, width = q.shape
         shared, keys, value_width = v.shape[1:]
         scale, causal = self.attrs[:2]
-        mask = None if self.mask is None else self.operand(self.mask, unit=True)
+        wanted = [(q, True), (k, False), (v, False), (statistics, False), (g, True), (delta, False)]
+        masks = [] if self.mask is None else [(self.mask, True)]
+        query, key, value, totals, gradient, products, *mask = self.operands(*wanted, *masks)
         span = min(GRADIENT_SPAN, -(-max(queries, 1) // ROW_BLOCK) * ROW_BLOCK)
         factor = LOG2_E if self.mask is not None else float(scale) * LOG2_E
         sizes = self.sizes(
@@ -170,13 +188,13 @@ class Backward(Lowering):
             dtype=q.dtype,
             causal=causal,
             sizes=sizes,
-            query=self.operand(q, unit=True),
-            key=self.operand(k, unit=False),
-            value=self.operand(v, unit=False),
-            statistics=self.operand(statistics, unit=False),
-            gradient=self.operand(g, unit=True),
-            delta=self.operand(delta, unit=False),
-            mask=mask,
+            query=query,
+            key=key,
+            value=value,
+            statistics=totals,
+            gradient=gradient,
+            delta=products,
+            mask=mask[0] if mask else None,
             query_gradient=self.result("query"),
             key_gradient=self.result("key"),
             value_gradient=self.result("value"),
