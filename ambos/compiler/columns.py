@@ -85,7 +85,8 @@ def apart(group: Group) -> tuple[Group, Group, set[Node]]:
     """Rows and columns as groups of their own, and what the columns read of the rows."""
     rows = [m for m in group.members if m not in group.columns]
     around = tuple(d for d in range(len(group.shape)) if d not in group.reduced)
-    below = toposort(group.columns, stop=lambda n: n in rows)
+    known = {*rows, *group.inputs}
+    below = toposort(group.columns, stop=known.__contains__)
     columns = replace(group, reduced=around, members=list(group.columns), columns=[])
     return replace(group, members=rows, columns=[]), columns, set(rows).intersection(below)
 

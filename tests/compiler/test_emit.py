@@ -8,12 +8,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ambos.compiler.emit import emit_loop
 from ambos.compiler.loops import (
     UNIT,
     Apply,
     Buffer,
     Const,
     Index,
+    Instr,
     Literal,
     Load,
     LoopKernel,
@@ -139,6 +141,19 @@ def test_masked_rows_and_uniform_masks(strided: bool) -> None:
     out = check(kernel, words, LOWER, rows)[5]
     np.testing.assert_array_equal(out[:2], x + x[:, :1])
     assert not out[2:].any()
+
+
+def test_strided_taps_under_masks_are_little_text() -> None:
+    """LLVM's time for a kernel is that of its text: 49 taps were 9950 lines and 0.7 s."""
+    taps = 49
+    tape: list[Instr] = [Position(0), Size(1), Apply("less", (0, 1), bool_), Literal(0.0, float32)]
+    for tap in range(taps):
+        load = Load(f32(2), Index(6 + tap, ((0, 3), (1, 4))), mask=2)
+        tape += [load, Apply("add", (len(tape) - 1, len(tape)), float32)]
+    stores = (Store(f32(5), at((0, 1), (1, UNIT)), len(tape) - 1),)
+    stages = (Map((1,), stores),)
+    kernel = LoopKernel((0, 1), (0,), (), None, None, tuple(tape), stages, 6 + taps)
+    assert len(emit_loop(kernel, "taps", LOWER).splitlines()) < 65 * taps
 
 
 @pytest.mark.parametrize("dtype", [bool_, dt.int16, float32, float64], ids=lambda d: d.name)

@@ -8,6 +8,7 @@ import numpy as np
 
 import ambos as am
 import ambos.nn.functional as F
+from ambos.compiler import pipeline
 from ambos.compiler.fuse import Fusion
 from ambos.ops.movement import afresh
 from ambos.tensor.handle import wrap
@@ -74,3 +75,14 @@ def test_taps_are_read_by_a_kernel_that_does_not_reduce() -> None:
     masked = am.where(x > 0.5, y, 0)
     program, _ = compiled([masked.sum((0, 2, 3))._node])
     assert not any("sum" in x.kernel.label for x in program.launches if "where" in x.kernel.label)
+
+
+def test_attention_asks_for_all_its_operands_at_once() -> None:
+    """Each time that something is missing the graph is planned again: once for Q, for K, for V and
+    for the mask, a first step of windowed attention was planned five times."""
+    x, mask = am.rand(2, 3, 8, 40), am.rand(40, 40)
+    am.evaluate(x, mask)
+    out = F.scaled_dot_product_attention(x.mT, x.mT, x.mT, mask.T)
+    with mock.patch.object(pipeline, "schedule", wraps=pipeline.schedule) as planned:
+        compiled([out._node])
+    assert planned.call_count == 2
