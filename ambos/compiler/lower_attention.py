@@ -66,7 +66,8 @@ class Lowering:
     def operands(self, *wanted: tuple[Node, bool]) -> list[View]:
         """Each as `operand` finds it. All that do not lie well are asked for together: planning
         starts again for each time that something is missing."""
-        found, missing = [], []
+        found: list[View] = []
+        missing: list[Node] = []
         for node, unit in wanted:
             try:
                 found.append(self.operand(node, unit))
