@@ -19,6 +19,7 @@ from ambos.tensor.modes import no_grad
 from ambos.train.batches import Batch, size_of
 from ambos.train.step import Recipe, prepared
 from ambos.train.totals import Totals
+from ambos.train.turns import Turns
 
 Runner = Callable[..., Any]
 Probe = Callable[[Any], dict[str, Tensor]]  # of the model, to numbers by name
@@ -31,6 +32,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.training, self.testing = Totals(), Totals()
+        self.turns = Turns()  # of threads that use the model
         self.rows = Tensor(np.zeros((), np.float32))  # of gradients that wait for an update
         self.runners: dict[Any, Runner] = {}
         self.scaler: Any = None
@@ -78,7 +80,9 @@ class Engine:
         found = self.runners.get(key)
         if found is None:
             function = lambda *batch: body(*args, batch)
-            found = self.runners[key] = step_of(model, key, function)
+            trains = key[0] == "train"
+            call = step_of(model, key, function)
+            found = self.runners[key] = self.turns.taking(model, trains, call)
         return found
 
     def _recorded_train(self, model: Any, recipe: Recipe, batch: Batch) -> Any:

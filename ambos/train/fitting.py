@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from sys import getrefcount
 from typing import Any
 
@@ -135,7 +134,8 @@ class Fit:
         self.run.load_state_dict(state)
 
     def __call__(self) -> History:
-        model, training, start = self.model, self.model.training, ledger.count
+        model, start = self.model, ledger.count
+        training = model.engine.turns.mode(model)
         if model.engine.training.is_under_way:
             raise ArgumentError(
                 "fit: this model is being trained already; need to wait for the end of that, or "
@@ -171,7 +171,7 @@ class Fit:
             raise
         finally:
             self._close()
-            model.train(training)
+            model.engine.turns.train(model, training)
             self.history.compilations = ledger.since(start)
         self.callbacks.tell("on_train_end", None)
         return self.history
@@ -212,7 +212,7 @@ class Fit:
             totals.zero()
         run.is_resumed = False
         self.callbacks.tell("on_epoch_begin", epoch, None)
-        model.train()
+        model.engine.turns.train(model)
         averages(optimizer, False)
         if schedule is not None:
             schedule.begin(optimizer, run.updates)
@@ -302,7 +302,7 @@ def measure(
     step, totals, number = engine.test(model, recipe or Recipe()), engine.testing, 0
     callbacks.tell("on_test_begin", None)
     before, after = hooks["on_test_batch_begin"], hooks["on_test_batch_end"]
-    with evaluating(model), totals.passing():
+    with engine.turns.sums, engine.turns.evaluating(model), totals.passing():
         totals.zero()
         try:
             for number, batch in enumerate(source.batches(0)):
@@ -318,19 +318,6 @@ def measure(
         logs = totals.results(checked=True)
     callbacks.tell("on_test_end", logs)
     return logs
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """The model in eval mode; modules that were in it stay so, the others train again."""
-    training = [module for module in model.modules() if module.training]
-    if training:
-        model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def averages(optimizer: Optimizer, shown: bool) -> None:

@@ -67,14 +67,15 @@ def loop(
 
 
 def _steps(model: Any, fit: Fit) -> Iterator[Step]:
-    run, training, schedule = fit.run, model.training, model.plan.schedule
+    run, schedule = fit.run, model.plan.schedule
+    training = model.engine.turns.mode(model)
     optimizer = model.plan.optimizer
     fit.begin()
     model.engine.run = run
     try:
         for epoch in range(run.epoch, fit.epochs):
             run.epoch, number = epoch, 0
-            model.train()
+            model.engine.turns.train(model)
             averages(optimizer, False)
             if schedule is not None:
                 schedule.begin(optimizer, run.updates)
@@ -97,4 +98,4 @@ def _steps(model: Any, fit: Fit) -> Iterator[Step]:
                 schedule.step(optimizer, epoch + 1)
     finally:
         averages(optimizer, True)
-        model.train(training)
+        model.engine.turns.train(model, training)

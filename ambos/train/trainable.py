@@ -16,7 +16,7 @@ from ambos.tensor.handle import Tensor
 from ambos.train.batches import Batch, arrays_of, size_of
 from ambos.train.callbacks import BackupAndRestore, CallbackList, History
 from ambos.train.callbacks.dispatch import listed
-from ambos.train.fitting import Fit, averages, evaluating, measure, note_shapes
+from ambos.train.fitting import Fit, averages, measure, note_shapes
 from ambos.train.progress import check_verbose
 from ambos.train.source import Writer
 from ambos.train.sources import inputs_of, source_of, training_data, validation_of
@@ -234,7 +234,7 @@ class Trainable(Stepping):
         listeners = CallbackList(callbacks, "predict")
         listeners.bind(self, {"verbose": verbose})
         listeners.tell("on_predict_begin", None)
-        with evaluating(self):
+        with self.engine.turns.evaluating(self):
             for number, batch in enumerate(inputs_of(self, x, batch_size, steps)):
                 listeners.tell("on_predict_batch_begin", number, {})
                 output = step(*batch)
@@ -273,7 +273,7 @@ class Trainable(Stepping):
         note_shapes(self, batch)
         if not plan.optimizer.param_groups:
             plan.optimizer.attach(self.named_parameters())
-        self.train()
+        self.engine.turns.train(self)
         averages(plan.optimizer, False)
         plan.optimizer.zero_grad()
         engine = self.engine
@@ -286,7 +286,7 @@ class Trainable(Stepping):
         """Loss and metrics of one batch, as `train_on_batch` returns them, without training."""
         batch = self._batch("test_on_batch", x, y, sample_weight)
         engine, _ = self.engine, self.plan
-        with evaluating(self):
+        with engine.turns.sums, engine.turns.evaluating(self):
             return self._on_batch(engine.test(self, Recipe()), engine.testing, batch, return_dict)
 
     test_on_batch.__test__ = False  # type: ignore[attr-defined]
