@@ -328,6 +328,58 @@ def test_tables_with_named_classes(tmp_path, monkeypatch, capsys):
         assert told in capsys.readouterr().err
 
 
+def test_classes_are_of_losses_that_tell_what_a_score_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(
+        "from ambos import nn\nfrom ambos.nn import functional as F\n\n\n"
+        "def net(outputs, probabilities=False):\n"
+        "    last = [nn.Sigmoid()] * probabilities\n"
+        "    return nn.Sequential(nn.Linear(2, outputs), *last)\n\n\n"
+        "def loss(output, target):\n"
+        "    return F.binary_cross_entropy(output, target.float())\n"
+    )
+    Path("t.csv").write_text("a,b,kind\n" + "1,2,no\n-1,2,yes\n" * 4)
+    text = "loss = 'own:loss'\n[model]\nname = 'own:net'\noutputs = 1\nprobabilities = true\n"
+    Path("s.toml").write_text(text + "[data]\ncsv = 't.csv'\ntarget = 'kind'\n")
+    assert cli.main(["train", "s.toml", "--quiet"]) == 0
+    capsys.readouterr()
+
+    def classes(rows, weight, *changes):
+        Path("p.csv").write_text("\n".join(["a,b", *rows]))
+        config = Path("s.toml").read_text()
+        for old, new in changes:
+            config = config.replace(old, new)
+        Path("runs/s/config.toml").write_text(config)
+        weight = am.tensor(weight, dtype="float32")
+        model = Run.opened(Path("runs/s")).model()
+        model.load_state_dict({"0.weight": weight, "0.bias": 0 * weight[:, 0]})
+        model.save("runs/s/model.safetensors")
+        code = cli.main(["predict", "runs/s", "--input", "p.csv", "--classes"])
+        said = capsys.readouterr()
+        return said.out.split() if code == 0 else said.err
+
+    rows, one, logits = ["-9,0", "9,0"], [[1, 0]], ("probabilities = true", "")
+    for weight, change, told in (
+        (one, ("", ""), "the loss own:loss does not say"),  # a probability is always above 0
+        (one, ("own:loss", "mse"), "the loss mse is not of classes"),
+        (one, ("own:loss", "cross_entropy"), "gives 1 score a row"),
+    ):
+        assert told in classes(rows, weight, change)
+    for binary in ("bce_with_logits", "ambos.nn:BCEWithLogitsLoss"):
+        assert classes(rows, one, ("own:loss", binary), logits) == ["no", "yes"]
+    two = [[1, 0], [0, 1]]
+    for several in ("cross_entropy", "ambos.nn.functional:nll_loss", "own:loss"):
+        changes = ("own:loss", several), ("outputs = 1", "outputs = 2")
+        assert classes(["3,-3", "-2,2"], two, *changes) == ["no", "yes"]
+    for bad in ("1,nan", "inf,1"):
+        assert "p.csv: row 1: scores are" in classes(["1,2", bad], two, *changes)
+    changes = ("own:loss", "cross_entropy"), ("outputs = 1", "outputs = 3")
+    assert "p.csv: row 1 is of class 2, of the 2" in classes(
+        ["5,0", "0,9"], [*two, [0, 2]], *changes
+    )
+    sys.modules.pop("own")
+
+
 def test_arrays_and_folders_of_images(tmp_path, monkeypatch, capsys):
     from PIL import Image
 

@@ -38,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write them, or print them."""
+    from ambos.cli.classes import Classes
     from ambos.cli.inputs import pieces_of
     from ambos.cli.runs import Run
 
@@ -46,11 +47,15 @@ def run(options: argparse.Namespace) -> int:
         raise ArgumentError(f"--output is {str(output)!r}; need a name with {' or '.join(WRITTEN)}")
     found = Run.opened(options.run)
     pieces = pieces_of(options.input, found)
-    model, names = found.trained(), found.facts.get("classes")
+    model = found.trained()
+    classes = Classes(found, model.plan.losses.spec) if options.classes else None
     with written(output) as write:
         for piece in pieces:
             scores = outputs_of(model, piece.x, options.input)
-            write(classes_of(scores, names) if options.classes else scores, piece.names)
+            if classes is not None:
+                called = write.count if piece.names is None else piece.names
+                scores = classes(scores, options.input, called)
+            write(scores, piece.names)
     if output is not None:
         print(f"{output}: {write.count} rows", file=sys.stderr)
     return 0
@@ -73,16 +78,6 @@ def outputs_of(model: Any, x: Any, path: Path) -> Any:
         raise ArgumentError(f"{facts} do not fit the model: it gives {len(scores)} outputs for "
                             f"{len(x)} of them; need one each")  # fmt: skip
     return scores
-
-
-def classes_of(scores: Any, names: list[str] | None) -> Any:
-    """The likeliest class of each row, by name where classes have names; of one logit, whether it
-    is positive."""
-    if scores.ndim == 1 or scores.shape[1] == 1:
-        numbers = (scores.reshape(-1) > 0).astype(np.int64)
-    else:
-        numbers = scores.argmax(1)
-    return np.asarray(names)[numbers] if names else numbers
 
 
 class Lines:
