@@ -170,3 +170,16 @@ def is_dense(shape: Shape, strides: Shape) -> bool:
                 return False
             step *= extent
     return True
+
+
+def lie_alike(shape: Shape, strides: Shape, others: Shape) -> bool:
+    """Do both strides lead to the same places? Those of an axis of extent 1 lead nowhere.
+
+    Example:
+        >>> lie_alike((1, 3), (3, 1), (7, 1)), lie_alike((2, 3), (3, 1), (1, 2))
+        (True, False)
+    """
+    return strides == others or all(
+        extent == 1 or stride == other
+        for extent, stride, other in zip(shape, strides, others, strict=True)
+    )

@@ -25,7 +25,7 @@ from ambos.graph.node import Node
 from ambos.ops.sources import data
 from ambos.runtime.memory import Storage
 from ambos.tensor import live, watch
-from ambos.tensor.array import Array
+from ambos.tensor.array import Array, lie_alike
 from ambos.tensor.captured import Captured, Found, Target, pick
 from ambos.tensor.donations import Donations
 from ambos.tensor.failures import HostFailure, located
@@ -428,7 +428,7 @@ class Recording:
                 if isinstance(handle, Lent):
                     handle.give_back()
             # In another order of memory it is no input of this Program: `holds` will say so.
-            if captured is not None and captured.strides == array.strides:
+            if captured is not None and lie_alike(array.shape, captured.strides, array.strides):
                 captured.hold(node)
         if moved:
             self.connect()
