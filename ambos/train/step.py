@@ -97,6 +97,8 @@ class Step:
     def loss(self) -> Tensor:
         """The loss of this batch, one number."""
         if self._losses is None:
+            if self.recipe.class_weight:
+                check_labels(self.y, self.output)
             self._losses = self.model.losses_of(self.x, self.y, self.output, self.sample_weight)
         return self._losses["loss"]
 
@@ -250,6 +252,22 @@ def check_classes(listed: int, output: Any) -> None:
         raise ArgumentError(
             f"fit: class_weight lists {listed} weights and the model tells {classes} classes, so "
             f"{said}; need {classes} of them, or {{class: weight}}, where others weigh 1"
+        )
+
+
+def check_labels(target: Any, output: Any) -> None:
+    """Refuse targets with several classes in a row, as pictures and texts have them: a row has one
+    weight.
+
+    Errors: ArgumentError.
+    """
+    if not isinstance(target, Tensor) or all(n == 1 for n in target.shape[1:]):
+        return
+    if target.ndim > 2 or (isinstance(output, Tensor) and output.shape != target.shape):
+        raise ArgumentError(
+            f"fit: class_weight with targets {target.shape}, which have several classes in a row; "
+            "need one class a row, or sample_weight of the targets' shape: "
+            "sample_weight=weights[y], weights an array by class"
         )
 
 
