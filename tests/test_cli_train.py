@@ -319,6 +319,9 @@ def test_tables_with_named_classes(tmp_path, monkeypatch, capsys):
     Path("new.csv").write_text("wide,lng\n1,2\n")
     assert cli.main(["predict", "runs/t", "--input", "new.csv"]) == 1
     assert "no column 'long'" in capsys.readouterr().err
+    Path("new.csv").write_text("wide,long,wide\n1,2,3\n")
+    assert cli.main(["predict", "runs/t", "--input", "new.csv"]) == 1
+    assert "new.csv: 2 columns are called 'wide'" in capsys.readouterr().err
     Path("table.csv").write_text("\n".join([*rows, "1,2,"]))
     assert cli.main(["train", "t.toml", "--quiet", "--output", "new"]) == 1
     assert "the column 'kind' is empty in row 24" in capsys.readouterr().err

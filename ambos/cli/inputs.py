@@ -12,6 +12,7 @@ import numpy as np
 
 from ambos.cli.sources import Pixels, matrix
 from ambos.core.errors import ArgumentError, FormatError, suggest
+from ambos.data.columns import check_names
 from ambos.data.folders import EXTENSIONS
 
 ROWS, IMAGES = 1024, 64  # of which a piece is made
@@ -86,6 +87,7 @@ def _places(path: Path, header: list[str], features: list[str] | None) -> list[i
         if name not in header:
             raise ArgumentError(f"{path} has no column {name!r}; need one of {', '.join(header)}"
                                 f"{suggest(name, header)}")  # fmt: skip
+    check_names(str(path), header, features or header)
     return [header.index(name) for name in features or header]
 
 

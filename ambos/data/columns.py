@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ class ParquetFile:
 
     def __init__(self, path: str, columns: Sequence[str] | None) -> None:
         self.handle = Handle(path, _open_parquet)
-        _check_columns("from_parquet", path, columns, self.handle().schema_arrow.names)
+        _check_columns("from_parquet", path, columns, self.names())
 
     def sizes(self) -> list[int]:
         """Rows in each piece."""
@@ -131,7 +131,7 @@ class ArrowFile:
 
     def __init__(self, path: str, columns: Sequence[str] | None) -> None:
         self.handle = Handle(path, _open_arrow)
-        _check_columns("from_arrow", path, columns, self.handle().schema.names)
+        _check_columns("from_arrow", path, columns, self.names())
 
     def sizes(self) -> list[int]:
         """Rows in each piece."""
@@ -174,6 +174,31 @@ def _check_columns(op: str, path: str, columns: Sequence[str] | None, known: Seq
         if name not in known:
             raise ArgumentError(f"{op}: {path} has no column {name!r}; need some of "
                                 f"{', '.join(known)}{suggest(str(name), known)}")  # fmt: skip
+    check_names(f"{op}: {path}", known, columns or known)
+
+
+def check_names(where: str, known: Sequence[str], wanted: Sequence[str]) -> None:
+    """Which column is meant has to be clear.
+
+    Errors: FormatError for a wanted one that several are called.
+    """
+    for name in wanted:
+        if (count := list(known).count(name)) > 1:
+            raise FormatError(f"{where}: {count} columns are called {name!r}; need names of their "
+                              "own")  # fmt: skip
+
+
+def _check_texts(path: str, block: Any, given: Mapping[str, Any]) -> None:
+    """Refuse what pyarrow takes for bytes because it is no UTF-8, but not what was asked for."""
+    for field, column in zip(block.schema, block.columns, strict=True):
+        if str(field.type) == "binary" and field.name not in given:
+            for number, value in enumerate(column.to_pylist()):
+                try:
+                    (value or b"").decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise FormatError(f"from_csv: {path}: column {field.name!r}, row {number}: "
+                                      f"{value!r} is no text ({error.reason}); need UTF-8: write "
+                                      "the file again in that encoding") from error  # fmt: skip
 
 
 class CSV(Stage):
@@ -201,7 +226,11 @@ class CSV(Stage):
         convert = reader.ConvertOptions(include_columns=list(self.columns or ()), **facts)
         for path in self.paths:
             try:
-                for block in reader.open_csv(path, read, parse, convert):
+                opened = reader.open_csv(path, read, parse, convert)
+                whole = reader.open_csv(path, read, parse) if self.columns else opened
+                check_names(f"from_csv: {path}", whole.schema.names, opened.schema.names)
+                for block in opened:
+                    _check_texts(path, block, convert.column_types)
                     yield as_columns(block), block.num_rows
             except (arrow.ArrowInvalid, arrow.ArrowKeyError, UnicodeDecodeError) as error:
                 raise FormatError(f"from_csv: {path}: {error}") from error

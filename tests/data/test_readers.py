@@ -264,13 +264,34 @@ def test_damage_inside_of_files_is_named(folder):
         (b"a,b\n" + b"1,2\n" * 300_000 + b"x,3\n", "column #0: Row #300002: .* invalid value 'x'"),
         (b"\xff\xfe,b\n1,2\n", "can't decode"),
         (b"", "Empty CSV"),
+        (b"a,t\n1,caf\xe9\n2,x\n", "column 't', row 0: b'caf.{4}' is no text.*need UTF-8"),
+        (b"a,t\n1,x\n" + b"2,x\n" * 300_000 + b"3,caf\xe9\n", "invalid UTF8"),
+        (b"a,b,a\n1,2,3\n", "2 columns are called 'a'"),
     ],
-    ids=range(5),
+    ids=range(8),
 )
 def test_lines_that_do_not_fit_are_named(tmp_path, content, told):
     (tmp_path / "bad.csv").write_bytes(content)
     with pytest.raises(FormatError, match=rf"bad\.csv: .*{told}"):
         sum(1 for _ in data.from_csv(tmp_path / "bad.csv"))
+
+
+def test_columns_have_names_of_their_own(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"a,b,a\n1,caf\xe9,5\n")
+    with pytest.raises(FormatError, match="2 columns are called 'a'"):
+        list(data.from_csv(tmp_path / "t.csv", columns=["a"]))
+    asked = data.from_csv(tmp_path / "t.csv", ["b"], column_types=pa.schema({"b": pa.binary()}))
+    assert list(asked) == [{"b": b"caf\xe9"}]
+    twice = pa.table([[1, 2], [3, 4], [5, 6]], ["a", "b", "a"])
+    pa.parquet.write_table(twice, tmp_path / "t.parquet")
+    with pa.ipc.new_file(tmp_path / "t.arrow", twice.schema) as writer:
+        writer.write_table(twice)
+    for kind in ("parquet", "arrow"):
+        read, path = getattr(data, f"from_{kind}"), tmp_path / f"t.{kind}"
+        for columns in (None, ["a"]):
+            with pytest.raises(FormatError, match=rf"from_{kind}: .*t.{kind}: 2 columns .* 'a'"):
+                read(path, columns=columns)
+        same_rows(read(path, columns=["b"]), [{"b": 3}, {"b": 4}])
 
 
 def test_images_that_are_too_large_are_named(folder, monkeypatch):
