@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from ambos.core import tree
 from ambos.core.arguments import checked
 from ambos.core.dtype import as_dtype
@@ -216,6 +218,14 @@ def sized_number(value: Any, count: int) -> Any:
         return value
     divisor = sized(near, count)
     return 1 / divisor if divisor else math.inf
+
+
+def stands_for_count(value: Any) -> bool:
+    """Was a number in a tensor made of BATCH, as far as can be told? A narrow one is rounded."""
+    if value != value:  # NaN
+        return False
+    rounded = isinstance(value, float) and value == np.float32(BATCH)
+    return bool(rounded or sized_number(value, 1) != value)
 
 
 def _is_of_count(value: float) -> bool:

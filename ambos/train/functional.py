@@ -10,7 +10,16 @@ from ambos import nn
 from ambos.core import tree
 from ambos.core.errors import ArgumentError, ShapeError, suggest
 from ambos.graph.node import Node, make, toposort
-from ambos.nn.symbolic import SymbolicCall, inputs, is_symbolic, names, origins, sized, sized_number
+from ambos.nn.symbolic import (
+    SymbolicCall,
+    inputs,
+    is_symbolic,
+    names,
+    origins,
+    sized,
+    sized_number,
+    stands_for_count,
+)
 from ambos.ops.random import Random
 from ambos.ops.sources import constant_op
 from ambos.tensor.handle import Tensor, wrap
@@ -90,7 +99,14 @@ class Graph:
         """Data between the calls, in hand: a recording asks who holds what it reads."""
         ends = [part for call in self.calls for part in call.arguments if isinstance(part, Node)]
         below = toposort([*self.outputs, *ends])
-        return [wrap(node) for node in below if node.value is not None]
+        found = [wrap(node) for node in below if node.value is not None]
+        for tensor in found:
+            if tensor.numel() == 1 and stands_for_count(tensor.item()):
+                raise ArgumentError(
+                    "Model: a tensor of the number of examples, x.shape[0], would keep one that "
+                    "stands for it; need the number itself: x * x.shape[0]"
+                )
+        return found
 
     def _name(self, module: nn.Module) -> None:
         if id(module) in self.names:

@@ -142,6 +142,7 @@ NUMBERS = {
     "linspace": lambda x: x + am.linspace(0, 1, x.shape[0])[:, None],
     "an argument": lambda x: Shared()(x, x.shape[0]),
     "large ones": lambda x: x / 2**31 + x * 1e10 - x / 1e-10 + x * 2.0**-31,
+    "tensors": lambda x: x.long() * am.tensor(2**31) + x * am.tensor(1e10) + am.tensor(np.nan),
     "int32": lambda x: (x * 3).long().clamp(max=2**31 - 1) + 2**32,
 }
 
@@ -167,6 +168,8 @@ def test_sizes_of_the_batch():
         (lambda x: print(x), "an am.Input and has no value"),
         (lambda x: am.Model(x, x @ nn.Parameter(am.ones(3, 2))), "used outside of a module"),
         (lambda x: am.Model(x, F.dropout(x)), "the same numbers in every call"),
+        (lambda x: am.Model(x, x * am.tensor(x.shape[0])), "need the number itself"),
+        (lambda x: am.Model(x, x / am.tensor(float(x.shape[0]))), "need the number itself"),
         (lambda x: am.Model(inputs=x), "only one of inputs and outputs"),
         (lambda x: am.Model(am.ones(2, 3), x * 2), "an input is not an am.Input"),
         (lambda x: am.Model(am.Input((2,)), x * 2), "the outputs need 'another am.Input'"),
