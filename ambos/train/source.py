@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ambos.core.errors import ArgumentError
+from ambos.optim import LBFGS
 from ambos.train.names import LOSSES
 from ambos.train.plan import takes_classes
 from ambos.train.stepping import is_own
@@ -26,6 +28,14 @@ class Writer:
         asked = {n: v for n, v in settings.items() if v not in (None, 1, "float32")}
         # What the usual step heeds, which that of the model may call.
         self.recipe = ", ".join(f"{n}={v!r}" for n, v in asked.items()) if self.has_own_step else ""
+        if isinstance(self.plan.optimizer, LBFGS) and not self.has_own_step:
+            raise ArgumentError(
+                "loop_source: LBFGS asks for the loss at several weights in an update, which the "
+                "plain loop does not; need another optimizer, or am.loop(model, x, y)"
+            )
+        limited = given["steps_per_epoch"] is not None
+        self.batches, self.count = ("islice(loader, steps)", "steps") if limited else (
+            "loader", "len(loader)")  # fmt: skip
         self.takes_classes = takes_classes(self.plan.losses.spec)
         self.is_single = not isinstance(self.plan.losses.spec, (Mapping, list, tuple))
 
@@ -38,6 +48,9 @@ class Writer:
 
     def _head(self) -> Iterator[str]:
         yield "# What model.fit does, written out: `model`, `x` and `y` are yours."
+        if self.given["steps_per_epoch"] is not None:
+            yield "from itertools import islice"
+            yield ""
         yield "import numpy as np"
         yield ""
         yield "import ambos as am"
@@ -67,6 +80,8 @@ class Writer:
         order = f", shuffle=True{seed}" if given["shuffle"] else ""
         arrays = f"({', '.join(columns)},)" if len(columns) == 1 else f"({', '.join(columns)})"
         yield f"loader = DataLoader({arrays}, batch_size={given['batch_size']}{order})"
+        if given["steps_per_epoch"] is not None:
+            yield f"steps = min({given['steps_per_epoch']}, len(loader))"
         if given["initial_epoch"]:
             yield f"loader.set_epoch({given['initial_epoch']})"
         if given["class_weight"] is not None:
@@ -99,9 +114,9 @@ class Writer:
             yield "waiting = 0  # rows whose gradients are not used yet"
         columns = "inputs, targets" + (", weight" if given["sample_weight"] else "")
         if accumulating:
-            yield f"for number, ({columns}) in enumerate(loader, 1):"
+            yield f"for number, ({columns}) in enumerate({self.batches}, 1):"
         else:
-            yield f"for {columns} in loader:"
+            yield f"for {columns} in {self.batches}:"
         yield from (INDENT + line for line in self._step())
         yield INDENT + "total, rows = total + loss.item() * len(targets), rows + len(targets)"
         yield from self._after_batches()
@@ -120,7 +135,7 @@ class Writer:
     def _own_epoch(self) -> Iterator[str]:
         given = self.given
         yield "totals, rows = {}, 0"
-        yield "for number, batch in enumerate(loader, 1):"
+        yield f"for number, batch in enumerate({self.batches}, 1):"
         if given["class_weight"] is not None:
             known = f"batch[1].clip(-1, {max(given['class_weight']) + 1})"
             weight = f"class_weight[{known}]{' * batch[2]' * bool(given['sample_weight'])}"
@@ -128,7 +143,7 @@ class Writer:
         if self.recipe:
             if given["accumulate"] > 1:
                 yield INDENT + (
-                    f"due = number % {given['accumulate']} == 0 or number == len(loader)"
+                    f"due = number % {given['accumulate']} == 0 or number == {self.count}"
                 )
             due = "recipe if due else recipe.collecting()" if given["accumulate"] > 1 else "recipe"
             yield INDENT + f"with model.engine.following({due}):"
@@ -189,7 +204,7 @@ class Writer:
         yield INDENT * 2 + "parameter.grad = parameter.grad * (before / waiting)"
         shared = "loss * (len(targets) / waiting)"
         yield f"scaler.scale({shared}).backward()" if self.is_scaled else f"({shared}).backward()"
-        yield f"if number % {given['accumulate']} == 0 or number == len(loader):"
+        yield f"if number % {given['accumulate']} == 0 or number == {self.count}:"
         yield INDENT + "waiting = 0"
         yield from (INDENT + line for line in unscale)
         yield from (INDENT + line for line in self._update())

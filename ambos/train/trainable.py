@@ -34,6 +34,7 @@ USUAL: dict[str, Any] = {
     "precision": None,
     "class_weight": None,
     "initial_epoch": 0,
+    "steps_per_epoch": None,
     "validation_split": 0.0,
     "validation": False,
     "sample_weight": False,
@@ -129,6 +130,7 @@ class Trainable(Stepping):
             "batch_size": batch_size or 32, "epochs": epochs, "shuffle": shuffle, "seed": seed,
             "accumulate": accumulate, "clip_norm": clip_norm, "precision": precision,
             "class_weight": dict(recipe.class_weight) or None, "initial_epoch": initial_epoch,
+            "steps_per_epoch": steps_per_epoch,
             "validation_split": validation_split, "validation": validation_data is not None,
             "sample_weight": sample_weight is not None, "targets": y is not None,
         }  # fmt: skip
@@ -143,7 +145,7 @@ class Trainable(Stepping):
         the last call of it. Validation data is called `x_val` and `y_val` there.
         A `train_step` of the model's own is called there, as `fit` calls it.
 
-        Errors: UnknownNameError for what is no argument of `fit`.
+        Errors: UnknownNameError for what is no argument of `fit`; ArgumentError with LBFGS.
 
         Example:
             >>> import ambos as am
@@ -371,7 +373,7 @@ def class_weights_of(given: Any) -> tuple[tuple[int, float], ...]:
         return ()
     pairs = given.items() if isinstance(given, Mapping) else enumerate(np.asarray(given).tolist())
     try:
-        found = tuple(sorted((int(label), float(weight)) for label, weight in pairs))
+        found = tuple(sorted((_label(label), float(weight)) for label, weight in pairs))
     except (TypeError, ValueError):
         raise ArgumentError(
             f"fit: class_weight is {given!r}; need weights by class: {{0: 1.0, 1: 5.0}}"
@@ -379,6 +381,17 @@ def class_weights_of(given: Any) -> tuple[tuple[int, float], ...]:
     if not found or any(label < 0 or not 0 <= weight < float("inf") for label, weight in found):
         raise ArgumentError(f"fit: class_weight is {given!r}; need classes >= 0, weights >= 0")
     return found
+
+
+def _label(given: Any) -> int:
+    """A class as an integer, which a 1.0 or a "1" of a file may be.
+
+    Errors: ValueError for 1.5.
+    """
+    label = int(given)
+    if not isinstance(given, str) and label != given:
+        raise ValueError(given)
+    return label
 
 
 def classes_of(given: Any) -> int | None:

@@ -89,6 +89,7 @@ def test_a_generator_that_raises_or_ends_early():
         ([[1.0, 2.0, 3.0], [1.0]], [0, 1], {}, "x.*one shape"),
         (X, Y, {"class_weight": {0: -1.0}}, "class_weight is"),
         (X, np.zeros((len(X), 3), int), {"class_weight": {0: 2.0}}, "several classes in a row"),
+        (X, Y, {"class_weight": {1.5: 2.0}}, "class_weight is"),
         (X, Y, {"class_weight": "balanced"}, "class_weight is"),
         (X, Y, {"class_weight": [2.0]}, "lists 1 weights and the .* 2 classes, so class 1 has no"),
         (X, Y, {"class_weight": np.ones(3)}, "lists 3 weights .* there is no class 2; need 2 of"),

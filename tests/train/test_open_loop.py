@@ -5,6 +5,7 @@ import pytest
 
 import ambos as am
 from ambos import nn, optim
+from ambos.core.errors import ArgumentError
 
 STREAM = np.random.RandomState(0)
 X = STREAM.randn(30, 4)
@@ -38,6 +39,7 @@ CASES = {
     "weighted": (
         {"class_weight": {0: 2.5}, "sample_weight": W, "initial_epoch": 1}, {"schedule": "epoch"},
     ),
+    "a part": ({"batch_size": 4, "steps_per_epoch": 3, "accumulate": 2, "seed": 3}, {}),
     "column": (
         {"class_weight": {0: 2.5}, "sample_weight": W},
         {"loss": "bce_with_logits", "out": 1},
@@ -86,6 +88,13 @@ def test_a_step_has_its_pieces_and_does_nothing_unasked():
         assert set(step.logs) == {"loss", "accuracy"}
     assert seen == [(0, 0, (16, 4)), (0, 1, (14, 4)), (1, 0, (16, 4)), (1, 1, (14, 4))]
     np.testing.assert_array_equal(tensors(model)["0.weight"], before)
+
+
+def test_a_source_for_a_search_along_gradients_is_refused():
+    model = network()
+    model.compile(optim.LBFGS(lr=0.1), "cross_entropy")
+    with pytest.raises(ArgumentError, match="LBFGS"):
+        model.loop_source()
 
 
 def test_a_source_for_arguments_that_are_given():
