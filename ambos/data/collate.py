@@ -168,6 +168,19 @@ def stack(
     raise ArgumentTypeError(_unfit(first, path))
 
 
+def _are_sequences(samples: Sequence[Any]) -> bool:
+    """Are all of them lists of Python's or NumPy's numbers?"""
+    return all(type(sample) is list and all(isinstance(one, NUMBERS) for one in sample)
+               for sample in samples)  # fmt: skip
+
+
+def _sequences(samples: Sequence[list[Any]]) -> list[NDArray[Any]]:
+    """Lists of numbers as arrays of one dtype, the one that `stack` gives their numbers."""
+    numbers = [one for sample in samples for one in sample]
+    kind = np.float32 if _is_python(numbers) or not numbers else np.asarray(numbers).dtype
+    return [np.asarray(sample, kind) for sample in samples]
+
+
 def _unfit(value: Any, path: str) -> str:
     kind = type(value).__name__
     where = f"sample{path} is" if path else "a sample is"
@@ -185,19 +198,24 @@ def _number(place: int, indices: Sequence[int] | None) -> str:
 
 def _check_alike(
     samples: Sequence[Any], indices: Sequence[int] | None, path: str,
-    fact: Callable[[Any], Any], what: str,
+    fact: Callable[[Any], Any], what: str, op: str = "default_collate",
 ) -> None:  # fmt: skip
+    """Refuse samples of several structures, or of which `fact` tells several things.
+
+    Errors: ShapeError.
+    """
     first = samples[0]
+    fix = ": np.array(...) of what is a sequence" if what == "entries" else ""
     for place, sample in enumerate(samples):
         if not isinstance(sample, (Mapping if isinstance(first, Mapping) else (tuple, list))):
             raise ShapeError(
-                f"default_collate: {_number(place, indices)}{path} is {type(sample).__name__}, "
+                f"{op}: {_number(place, indices)}{path} is {type(sample).__name__}, "
                 f"{_number(0, indices)}{path} {type(first).__name__}; need one structure"
             )
         if fact(sample) != fact(first):
             raise ShapeError(
-                f"default_collate: {_number(place, indices)}{path} has {what} {fact(sample)}, "
-                f"{_number(0, indices)}{path} {fact(first)}; need the same in all samples"
+                f"{op}: {_number(place, indices)}{path} has {what} {fact(sample)}, "
+                f"{_number(0, indices)}{path} {fact(first)}; need the same in all samples{fix}"
             )
 
 
@@ -253,6 +271,50 @@ def _is_python(samples: Sequence[Any]) -> bool:
     return any(type(sample) is float for sample in samples) and all(
         type(sample) in (float, int, bool) for sample in samples
     )
+
+
+def padded(
+    samples: Sequence[Any], padding: float = 0, indices: Sequence[int] | None = None, path: str = ""
+) -> Any:
+    """Samples stacked, with arrays and lists of numbers padded at their ends to the largest of each
+    axis. `indices`, their numbers, serve messages.
+
+    Errors: ShapeError where arrays differ in the number of axes, or samples in structure.
+
+    Example:
+        >>> padded([[1, 2], [3]]).tolist()
+        [[1, 2], [3, 0]]
+    """
+    first = samples[0]
+
+    def alike(fact: Callable[[Any], Any], what: str) -> None:
+        _check_alike(samples, indices, path, fact, what, "padded_batch")
+
+    if isinstance(first, dict):
+        alike(set, "keys")
+        return {
+            key: padded([sample[key] for sample in samples], padding, indices, f"{path}[{key!r}]")
+            for key in first
+        }
+    if _are_sequences(samples):
+        samples = _sequences(samples)
+    elif isinstance(first, (tuple, list)):
+        alike(len, "entries")
+        return rebuilt(first, [
+            padded(column, padding, indices, f"{path}[{place}]")
+            for place, column in enumerate(zip(*samples, strict=True))
+        ])  # fmt: skip
+    arrays = [as_array(sample) for sample in samples]
+    if any(array is None or not array.ndim for array in arrays):
+        return stack(samples, indices, path=path)
+    found: list[Any] = arrays
+    if len({array.ndim for array in found}) > 1:
+        return stack(found, indices, path=path)  # which says what is wrong
+    shape = [max(sizes) for sizes in zip(*(array.shape for array in found), strict=True)]
+    batch = np.full((len(found), *shape), padding, np.result_type(*found))
+    for row, array in zip(batch, found, strict=True):
+        row[tuple(slice(0, size) for size in array.shape)] = array
+    return batch
 
 
 @checked

@@ -74,7 +74,11 @@ class Fluent:
 
     @checked
     def padded_batch(self, batch_size: int, padding: float = 0, drop_last: bool = False) -> Fluent:
-        """Batches of arrays of several sizes, each padded at its ends to the batch's largest."""
+        """Batches of arrays of several sizes, each padded at its ends to the batch's largest; lists
+        of numbers are arrays here, tuples keep their structure.
+
+        Errors: ShapeError where elements differ in structure.
+        """
         return STAGES["padded_batch"](self, batch_size, padding, drop_last)
 
     @checked

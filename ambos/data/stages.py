@@ -12,7 +12,7 @@ import numpy as np
 
 from ambos.core.arguments import flag, integer, positive
 from ambos.core.errors import ArgumentError, ArgumentTypeError, IndexingError
-from ambos.data.collate import as_array, rebuilt, stack
+from ambos.data.collate import padded, stack
 from ambos.data.dataset import ArrayDataset, Dataset, Slices, rows_of
 from ambos.data.fluent import stage
 from ambos.data.randomness import Seed, begin, end
@@ -197,35 +197,7 @@ class PaddedBatched(Batched):
         self.padding = padding
 
     def together(self, samples: Sequence[Any], indices: Sequence[int]) -> Any:
-        return padded(samples, self.padding)
-
-
-def padded(samples: Sequence[Any], padding: float = 0) -> Any:
-    """Samples stacked, with arrays padded at their ends to the largest of each axis.
-
-    Errors: ShapeError where arrays differ in the number of axes.
-
-    Example:
-        >>> padded([np.array([1, 2]), np.array([3])]).tolist()
-        [[1, 2], [3, 0]]
-    """
-    first = samples[0]
-    if isinstance(first, dict):
-        return {key: padded([sample[key] for sample in samples], padding) for key in first}
-    if isinstance(first, (tuple, list)) and not np.isscalar(first):
-        columns = zip(*samples, strict=True)
-        return rebuilt(first, [padded(column, padding) for column in columns])
-    arrays = [as_array(sample) for sample in samples]
-    if any(array is None or not array.ndim for array in arrays):
-        return stack(samples)
-    found: list[Any] = arrays
-    if len({array.ndim for array in found}) > 1:
-        return stack(found)  # which says what is wrong
-    shape = [max(sizes) for sizes in zip(*(array.shape for array in found), strict=True)]
-    batch = np.full((len(found), *shape), padding, np.result_type(*found))
-    for row, array in zip(batch, found, strict=True):
-        row[tuple(slice(0, size) for size in array.shape)] = array
-    return batch
+        return padded(samples, self.padding, indices)
 
 
 class Permuted(Stage):

@@ -252,6 +252,32 @@ def test_padded_batches():
         flat(ragged.batch(3))
 
 
+def test_lists_of_numbers_are_padded_as_sequences():
+    def padded(*samples, padding=0):
+        (batch,) = Dataset.from_generator(lambda: samples).padded_batch(9, padding=padding)
+        return batch
+
+    for samples in (([1], [2, 3], []), ([1, 2], [3, 4], [5, 6])):  # whether of one length or not
+        found = padded(*samples, padding=-1)
+        expected = np.full((3, 2), -1)
+        for row, sample in zip(expected, samples, strict=True):
+            row[: len(sample)] = sample
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == np.int64
+    mixed = padded(([1], 0.5, "a"), ([2.5, 3], 1.5, "b"))
+    np.testing.assert_array_equal(mixed[0], np.float32([[1, 0], [2.5, 3]]))
+    assert (mixed[0].dtype, mixed[1].tolist(), mixed[2]) == (np.float32, [0.5, 1.5], ["a", "b"])
+    assert padded({"x": []}, {"x": []})["x"].shape == (2, 0)
+    for wrong, told in (
+        ([(1,), (1, 2)], r"padded_batch: sample 1 has entries 2, sample 0 1.*np.array"),
+        ([{"a": [[1]]}, {"a": [[1], [2]]}], r"sample 1\['a'\] has entries 2, sample 0\['a'\] 1"),
+        ([{"a": 1}, {"b": 1}], r"padded_batch: sample 1 has keys"),
+        ([[1], 2], r"padded_batch: sample 1 is int, sample 0 list"),
+    ):
+        with pytest.raises(ShapeError, match=told):
+            padded(*wrong)
+
+
 def test_threads_end_with_their_reader():
     before = threading.active_count()
     endless = numbers(5).repeat().map(double, workers=2).prefetch(3)
