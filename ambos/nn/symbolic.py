@@ -73,7 +73,9 @@ def Input(
     """A tensor that stands for a batch of inputs, each of `shape`: layers, functions and operators
     on it describe a model, `am.Model(inputs=..., outputs=...)`.
 
-    Shapes: (N, *shape), where N is any number of examples; its `shape[0]` stands for it.
+    Shapes: (N, *shape), where N is any number of examples; its `shape[0]` stands for it. Numbers
+        such as `2 * n`, `n - 1` and `1 / n` are made anew for each batch; others, such as `n // 2`,
+        `n ** 0.5` and `min(n, 100)`, need a module's forward: here they would be of the stand-in.
     Errors: ArgumentError for a shape that is none; looking at a value, which it has not, is a
         TracingError.
     Source: Keras's functional API.
