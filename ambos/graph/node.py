@@ -37,11 +37,11 @@ class Node:
     subexpressions exist once and a value computed for one holder serves all of them. `value` is
     the only field that changes: the realised data, kept while the node lives. `tracked` says that
     gradients flow through (PyTorch's requires_grad); it is part of the identity. `line` is set
-    only while somebody wants to know (`lines.py`).
+    only while somebody wants to know (`lines.py`), `met` once the expression was written again.
     """
 
     __slots__ = (
-        "__weakref__", "attrs", "dtype", "inputs", "line", "op", "shape", "tracked", "value",
+        "__weakref__", "attrs", "dtype", "inputs", "line", "met", "op", "shape", "tracked", "value",
     )  # fmt: skip
 
     op: OpLike
@@ -52,6 +52,7 @@ class Node:
     tracked: bool
     value: Any
     line: Line
+    met: bool
 
     @property
     def rank(self) -> int:
@@ -140,6 +141,8 @@ def make(
         if found is not None:
             if noting.wanted:
                 note(found)
+            if tracked:
+                found.met = True
             return found
     shape, dtype = op.infer(inputs, attrs)
     node = _build(op, inputs, attrs, shape, dtype, tracked and dtype.is_inexact)
@@ -148,6 +151,19 @@ def make(
     if noting.wanted:
         note(node)
     return node
+
+
+def part(node: Node) -> bool:
+    """From now on `node` has an identity of its own: no equal expression is it. May some that was
+    written before be it, too?"""
+    bits = exact(node.attrs)
+    for scope in {tracking.scope, None}:
+        key = (node.op, node.inputs, node.attrs, node.tracked, bits, scope)
+        entry = _known.get(key)
+        if entry is not None and entry() is node:
+            _known.pop(key, None)
+            return hasattr(node, "met")
+    return False
 
 
 def forget_computed() -> None:
@@ -170,6 +186,11 @@ def apart(op: OpLike, attrs: Attrs, source: Node, tracked: bool) -> Node:
     if noting.wanted:
         note(node)
     return node
+
+
+def twin(node: Node) -> Node:
+    """The same operation on the same inputs, as a node of its own identity."""
+    return _build(node.op, node.inputs, node.attrs, node.shape, node.dtype, node.tracked)
 
 
 def _build(

@@ -11,6 +11,7 @@ from ambos.core.errors import GradientError
 from ambos.graph.node import Node
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.hooks import Removable, enroll
+from ambos.tensor.identity import set_apart
 from ambos.tensor.tracing import current, guard
 
 Hook = Callable[[Tensor], Any]
@@ -20,6 +21,7 @@ _of_nodes: WeakKeyDictionary[Node, Table] = WeakKeyDictionary()
 # Leaves by id: an update gives them other nodes, and comparing tensors compares their elements.
 _of_leaves: dict[int, Table] = {}
 _after: dict[int, Table] = {}
+NONE: Mapping[Node, Tensor] = {}
 
 
 def register_hook(self: Tensor, hook: Hook) -> Removable:
@@ -40,6 +42,7 @@ def register_hook(self: Tensor, hook: Hook) -> Removable:
     _need("register_hook", self, self.requires_grad, "one that does")
     if self.is_leaf:
         return enroll(_table(_of_leaves, self), hook)
+    set_apart(self)
     return enroll(_of_nodes.setdefault(self._node, {}), hook)
 
 
@@ -73,7 +76,7 @@ def _table(tables: dict[int, Table], x: Tensor) -> Table:
     return tables.setdefault(number, {})
 
 
-def turned(leaves: Mapping[Node, Tensor]) -> Callable[[Node, Node], Node]:
+def turned(leaves: Mapping[Node, Tensor] = NONE) -> Callable[[Node, Node], Node]:
     """What hooks make of the gradient of a node, of a leaf among `leaves` or of another."""
     if current.trace is not None:
         _guard(leaves.values())

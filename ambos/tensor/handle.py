@@ -27,6 +27,7 @@ from ambos.ops.movement import permute, reshape
 from ambos.tensor.casting import recast
 from ambos.tensor.given import data_of
 from ambos.tensor.gradients import check_gradient
+from ambos.tensor.identity import set_apart
 from ambos.tensor.live import hold, leaf_handle, leaf_node, register, register_leaf
 from ambos.tensor.looking import Looking
 from ambos.tensor.names import check_device
@@ -213,6 +214,7 @@ class Tensor(Looking):
             raise GradientError("retain_grad: the tensor does not require grad; need one that does")
         self._retains_grad = not self.is_leaf
         if self._retains_grad:
+            set_apart(self)
             register_leaf(self)
 
     @property

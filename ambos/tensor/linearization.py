@@ -11,6 +11,7 @@ from ambos.core.errors import ArgumentTypeError, GradientError
 from ambos.graph.node import Node
 from ambos.graph.rewrite import substitute
 from ambos.ops.sources import argument
+from ambos.tensor.gradient_hooks import turned
 from ambos.tensor.handle import wrap
 from ambos.tensor.live import leaf_node
 from ambos.tensor.modes import enable_grad, set_grad_enabled
@@ -85,7 +86,7 @@ def pulled(op: str, fn: Callable[..., Any], primals: Mapping[str, Any], has_aux:
         def build(cotangents: Sequence[Node]) -> list[Node | None]:
             seeds = [c for c, node in zip(cotangents, results.nodes, strict=True) if node.tracked]
             with set_grad_enabled(keep):
-                return gradients(ends, seeds, variables.nodes)
+                return gradients(ends, seeds, variables.nodes, turned())
 
         return Linear(results.nodes, build, cut)
 

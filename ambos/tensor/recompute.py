@@ -16,11 +16,12 @@ from ambos.ops.custom import Rule
 from ambos.ops.kinds import Grads
 from ambos.ops.movement import afresh
 from ambos.ops.sources import argument
+from ambos.tensor.identity import alias
 from ambos.tensor.modes import enable_grad
 from ambos.tensor.names import public
 from ambos.tensor.own_rules import ForExamples, attach, taken_apart
 from ambos.tensor.signature import argument_name
-from ambos.tensor.variables import alias, constants_of, require_function
+from ambos.tensor.variables import constants_of, require_function
 
 
 @public

@@ -14,6 +14,7 @@ from ambos.autodiff.reverse import gradients, ones_like
 from ambos.core import tree
 from ambos.core.errors import ArgumentError, GradientError
 from ambos.graph.node import Node
+from ambos.tensor.gradient_hooks import turned
 from ambos.tensor.handle import Tensor
 from ambos.tensor.modes import enable_grad, set_grad_enabled
 from ambos.tensor.names import public
@@ -152,7 +153,7 @@ def _derive(node: Node, wanted: list[Node], keep: bool) -> list[Node | None]:
     if not node.tracked:
         return [None] * len(wanted)
     with set_grad_enabled(keep):
-        return gradients([node], [ones_like(node)], wanted)
+        return gradients([node], [ones_like(node)], wanted, turned())
 
 
 __all__ = ["grad", "stop_gradient", "value_and_grad"]

@@ -13,25 +13,15 @@ import numpy as np
 from ambos.core import tree
 from ambos.core.errors import ArgumentError, ArgumentTypeError, GradientError
 from ambos.graph.constants import is_constant
-from ambos.graph.node import Node, apart, toposort, tracking
+from ambos.graph.node import Node, toposort, tracking
 from ambos.ops.control import Control, with_insides
 from ambos.ops.custom import CustomSpec, custom, without_rules
-from ambos.ops.movement import reshape
 from ambos.tensor.handle import Tensor, node_of, wrap
+from ambos.tensor.identity import alias
 from ambos.tensor.modes import enable_grad
 from ambos.tensor.operands import SCALARS, convert, scalar
 
 VALUES = (Tensor, np.ndarray, np.generic, *SCALARS)
-
-
-def alias(node: Node, tracked: bool = True) -> Node:
-    """A node of its own identity with the value of `node`, through which gradients flow on (if it
-    is `tracked`).
-
-    Differentiating by the alias leaves out what reaches `node` by other ways (a closure, another
-    argument that is the same tensor), and an outer transform sees through it.
-    """
-    return apart(reshape, (node.shape,), node, tracked)
 
 
 def constants_of(results: Sequence[Node], arguments: Sequence[Node]) -> list[Node]:

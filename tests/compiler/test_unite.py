@@ -12,7 +12,7 @@ from ambos.graph import toposort
 from ambos.graph.node import Node
 from ambos.ops.control import same_parts
 from ambos.tensor.handle import wrap
-from ambos.tensor.variables import alias
+from ambos.tensor.identity import alias
 from ambos.testing.reference import evaluate
 
 X = am.tensor(np.random.default_rng(0).standard_normal((6, 2, 4)).astype(np.float32))

@@ -109,3 +109,75 @@ def test_what_is_refused_and_let_go() -> None:
     gc.collect()
     assert number not in gradient_hooks._of_leaves
     handle.remove()
+
+
+def test_a_hook_is_for_one_tensor_and_not_for_equal_ones() -> None:
+    def play(lib: Any) -> list[Any]:
+        x = lib.tensor([1.0, 2.0], requires_grad=True)
+        found: list[Any] = []
+
+        def look(*results: Any) -> None:
+            sum(y.sum() * n for n, y in enumerate(results, 1)).backward(retain_graph=True)
+            found.append(x.grad.tolist())
+            x.grad = None
+
+        for _ in range(3):  # hooks of earlier rounds are those of earlier tensors
+            y = x * 2
+            y.register_hook(lambda g: g * 3)
+            look(y)
+        y = x * 2
+        look(y)
+        y, z = x * 2, x * 2
+        y.register_hook(lambda g: g * 3)
+        look(y, z, x * 2)
+        z.register_hook(lambda g: g * 5)
+        y.register_hook(lambda g: g * 7)
+        look(y, z, x * 2)
+        y = x * 4
+        z = y.reshape(2)  # a view that changes nothing
+        y.register_hook(lambda g: g * 11)
+        look(y, z)
+        z.register_hook(lambda g: g * 13)
+        look(y, z)
+        z = x.reshape(2)
+        z.register_hook(lambda g: g * 17)
+        look(x, z)
+        y, z = x * 2, x * 2
+        y.retain_grad()
+        look(y, z)
+        found.append(y.grad.tolist())
+        z = x.reshape(2)
+        z.retain_grad()
+        look(x, z)
+        found.append(z.grad.tolist())
+        y = x * 6
+        y.tolist()  # computed before it is hooked
+        z = x * 6
+        z.register_hook(lambda g: g * 19)
+        look(y, z)
+        return found
+
+    assert play(am) == play(torch)
+
+
+def test_transforms_and_recorded_functions_see_hooks_on_results() -> None:
+    def f(x: Any) -> Any:
+        y, z = x * 2, x * 2
+        y.register_hook(lambda g: g * 3)
+        return (y * y + z).sum()
+
+    x = np.array([1.0, -2.0], np.float32)
+    expected = torch.func.grad(f)(torch.tensor(x)).tolist()
+    ours = am.tensor(x)
+    assert am.grad(f)(ours).tolist() == expected
+    assert am.jit(am.grad(f))(ours).tolist() == expected
+    value, pull = am.vjp(f, ours)
+    assert [pull(value * 0 + 1)[0].tolist() for _ in range(2)] == [expected] * 2
+
+    @am.jit
+    def step(x: am.Tensor) -> am.Tensor:
+        x = x.detach().requires_grad_()
+        f(x).backward()
+        return x.grad * 1
+
+    assert [step(ours).tolist() for _ in range(2)] == [expected] * 2
