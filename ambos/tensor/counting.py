@@ -93,3 +93,8 @@ def are_alone(handles: Sequence[Any], arrays: Sequence[Array]) -> bool:
 def has_gradient_alone(owner: Any) -> bool:
     """Does only `owner` hold the tensor in its `.grad`?"""
     return getrefcount(owner._grad) == _GRADIENT
+
+
+def has_node_alone(handle: Any) -> bool:
+    """Does only `handle` hold its node, and no node read it?"""
+    return getrefcount(handle._node) == _GRADIENT  # held in the same way

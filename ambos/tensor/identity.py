@@ -9,6 +9,7 @@ from ambos.graph.node import Node, apart, part, twin
 from ambos.ops.control import Control
 from ambos.ops.movement import reshape
 from ambos.tensor.array import Array
+from ambos.tensor.counting import has_node_alone
 from ambos.tensor.live import handles, leaf_handle, register_leaf
 from ambos.tensor.resting import peek
 from ambos.tensor.tracing import current
@@ -27,6 +28,9 @@ def alias(node: Node, tracked: bool = True) -> Node:
 def set_apart(handle: Any) -> None:
     """Let `handle`, where gradients pass, hold a node that stands for it and for nothing that was
     not computed from it."""
+    if has_node_alone(handle):  # it was made just now: nobody has to be asked
+        part(handle._node)
+        return
     node = handle._node
     new = _own(handle, node)
     if new is node:
