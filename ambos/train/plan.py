@@ -196,10 +196,11 @@ class Metrics:
         self, spec: Any, name: str, place: int, outputs: Mapping[str, Any]
     ) -> Sequence[Any]:  # fmt: skip
         nested = isinstance(spec, list) and any(isinstance(one, list) for one in spec)
-        if isinstance(spec, Mapping) or nested:
+        by_output = len(outputs) > 1 and len(spec) > 1  # one alone is for all
+        if isinstance(spec, Mapping) or nested or by_output:
             found = part_of(spec, name, place, outputs, "metrics")
             return found if isinstance(found, list) else [] if found is None else [found]
-        return spec  # a list, for every output
+        return spec  # of the only output, or one for every output
 
     def each(self) -> list[Any]:
         """All metrics, in the order in which they were given."""
@@ -215,7 +216,7 @@ def _listed(what: str, metrics: Any) -> Any:
     if isinstance(metrics, Mapping):
         return {name: _several(one) for name, one in metrics.items()}
     items = list(metrics)
-    if any(isinstance(one, (list, tuple)) for one in items):
+    if any(one is None or isinstance(one, (list, tuple)) for one in items):
         return [_several(one) for one in items]
     return [known_metrics.find(one) for one in items]
 

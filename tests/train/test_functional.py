@@ -9,7 +9,7 @@ import pytest
 import ambos as am
 import ambos.nn.functional as F
 from ambos import nn, optim
-from ambos.core.errors import FormatError
+from ambos.core.errors import ArgumentError, FormatError
 from ambos.nn.symbolic import BATCH, sized
 from ambos.train import files
 
@@ -45,6 +45,27 @@ class Written(nn.Module):
         joined = am.concatenate([flat * self.scale(size), size / 2.0], 1)
         one, two = self.shared(joined), self.shared(joined**2)[:, :2]
         return {"kind": self.head(self.drop(one)), "two": two}
+
+
+def test_a_list_of_metrics_goes_to_the_outputs_by_position():
+    """As Keras: one for each, or one that all have."""
+    given = am.Input((4,))
+    heads = [nn.Linear(4, 3)(given), nn.Linear(4, 1)(given)]
+    model = am.Model(inputs=given, outputs=heads)
+    x, y = np.ones((6, 4), np.float32), [np.arange(6) % 3, np.ones((6, 1), np.float32)]
+    names = list(model.output_names)
+    for metrics, wanted in [
+        (["accuracy", "mae"], {f"{names[0]}_accuracy", f"{names[1]}_mae"}),
+        ([None, "mae"], {f"{names[1]}_mae"}),
+        (["accuracy", ["mae", "mse"]], {f"{names[0]}_accuracy", f"{names[1]}_mae",
+                                        f"{names[1]}_mse"}),
+    ]:  # fmt: skip
+        model.compile("sgd", ["cross_entropy", "mse"], metrics=metrics)
+        logs = model.evaluate(x, y)
+        assert {n for n in logs if not n.endswith("loss")} == wanted
+    model.compile("sgd", ["cross_entropy", "mse"], metrics=["accuracy", "mae", "mse"])
+    with pytest.raises(ArgumentError, match="metrics has 3 parts and the model 2 outputs"):
+        model.evaluate(x, y)
 
 
 def test_a_graph_computes_what_a_forward_does_for_any_number_of_rows():
