@@ -445,7 +445,7 @@ def test_files_and_folders_that_are_not_there(tmp_path, monkeypatch, capsys):
     for arguments, told in (
         ("train flower.toml", "Did you mean 'flowers.toml'"),
         ("train .", "'.' is a folder; need a TOML file, such as flowers.toml"),
-        ("evaluate runs/flower", "Did you mean 'flowers'"),
+        ("evaluate runs/flower", "Did you mean 'runs/flowers'"),
         ("evaluate runs", "Did you mean one of runs/flowers"),
         ("evaluate runs/flowers/model.safetensors", "Did you mean 'runs/flowers'"),
         ("evaluate runs/flowers", "run.json is damaged"),

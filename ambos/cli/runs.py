@@ -248,4 +248,8 @@ def _near(folder: Path) -> str:
     inside = sorted(str(found.parent) for found in folder.glob(f"*/{CONFIG}"))
     if inside:
         return f". Did you mean one of {', '.join(inside)}?"
-    return suggest(folder.name, (one.parent.name for one in folder.parent.glob(f"*/{CONFIG}")))
+    beside = (found.parent for found in folder.parent.glob(f"*/{CONFIG}"))
+    alike = sorted(str(one) for one in beside if suggest(folder.name, [one.name]))
+    if len(alike) > 1:
+        return f". Did you mean one of {', '.join(alike)}?"
+    return f". Did you mean {alike[0]!r}?" if alike else ""

@@ -26,12 +26,27 @@ def picture(source: Any, name: str = "", mode: str = "RGB") -> Any:
     pillow = library("ImageFolder", "PIL.Image", "pillow")
     try:
         with pillow.open(source) as image:
-            return image.convert(mode)
+            return _of_bytes(image, pillow).convert(mode)
     # What Pillow raises for damaged files, and for images of more pixels than it trusts.
     except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
         said = re.sub(rf":? {re.escape(repr(source))}", "", str(error))
         raise FormatError(f"image: {name or source} cannot be read: {said}; need an image that "
                           "Pillow opens") from error  # fmt: skip
+
+
+def _of_bytes(image: Any, pillow: Any) -> Any:
+    """An image of 16 bits as the higher 8 of them, which Pillow would clip; of others that are no
+    bytes only the numbers that bytes can hold."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    rows = np.asarray(image)
+    if image.mode != "F" and (image.mode != "I" or image.format in ("PNG", "PPM")):
+        return pillow.fromarray((rows >> 8).astype(np.uint8))
+    kept = rows.clip(0, 255).astype(np.uint8)
+    if (kept != rows).any():
+        raise ValueError(f"its pixels are {rows.dtype} from {rows.min()} to {rows.max()}, which "
+                         "8 bits cannot hold")  # fmt: skip
+    return pillow.fromarray(kept)
 
 
 def pixels(image: Any) -> NDArray[np.uint8]:

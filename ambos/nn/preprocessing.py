@@ -80,20 +80,24 @@ class Normalization(Module):
         if (mean is None) != (variance is None):
             raise ArgumentError("Normalization: got only one of mean and variance; need both")
         sizes = (None,) * len(self.axis)
-        for name, given in (("mean", mean), ("variance", variance)):
-            empty = given is None
-            value = UninitializedBuffer("float32", sizes) if empty else Tensor(given).to(float32)
-            self.register_buffer(name, value)
+        given = (None, None) if mean is None else _moments(mean, variance)
+        for name, value in zip(("mean", "variance"), given, strict=True):
+            empty = value is None
+            self.register_buffer(name, UninitializedBuffer("float32", sizes) if empty else value)
 
     def adapt(self, data: Any) -> None:
         """Find mean and variance of an array, or of an iterable of batches, inputs or pairs of
         inputs and targets. What was known before is forgotten.
 
-        Errors: ArgumentError for no data.
+        Errors: ArgumentError for no data, and for data that are no numbers.
         """
         count, mean, squares = 0, np.zeros(()), np.zeros(())
         for batch in _batches(data):
-            rows = np.asarray(batch, np.float64)
+            try:
+                rows = np.asarray(batch, np.float64)
+            except (TypeError, ValueError) as error:
+                raise ArgumentError(f"adapt: got what is no array of numbers ({error}); need "
+                                    "numbers, in rows of one shape") from error  # fmt: skip
             kept = sorted(normalize_axis("adapt", axis, rows.ndim) for axis in self.axis)
             others = tuple(axis for axis in range(rows.ndim) if axis not in kept)
             many = int(np.prod([rows.shape[axis] for axis in others]))
@@ -190,12 +194,13 @@ class RandomRotation(Module):
     def __post_init__(self) -> None:
         one_of("RandomRotation: fill_mode", self.fill_mode, FILLS)
         one_of("RandomRotation: interpolation", self.interpolation, ("bilinear", "nearest"))
-        pair = self.factor if isinstance(self.factor, tuple) else (-self.factor, self.factor)
-        least, most = (number("RandomRotation: factor", each) for each in pair)
-        if not -1 <= least <= most <= 1:
+        factor: Any = self.factor
+        pair = factor if isinstance(factor, (tuple, list)) else (-factor, factor)
+        bounds = [number("RandomRotation: factor", each) for each in pair]
+        if len(bounds) != 2 or not -1 <= bounds[0] <= bounds[1] <= 1:
             raise ArgumentError(f"RandomRotation: factor is {self.factor!r}; need a part of a turn "
                                 "from 0 to 1, or two, the lesser first")  # fmt: skip
-        self.bounds = least, most
+        self.bounds = bounds[0], bounds[1]
 
     def forward(self, input: Tensor) -> Tensor:
         x = floating(input)
@@ -214,6 +219,19 @@ class RandomRotation(Module):
         filled = self.fill_value if self.fill_mode == "constant" else 0.0
         turned = F.grid_sample(x - filled, grid, self.interpolation, FILLS[self.fill_mode], False)
         return turned + filled
+
+
+def _moments(*given: Any) -> tuple[Tensor, Tensor]:
+    """Mean and variance in one shape; either may be a single number for all places."""
+    mean, variance = (Tensor(each).to(float32).numpy() for each in given)
+    if mean.ndim and variance.ndim and mean.shape != variance.shape:
+        raise ShapeError(f"Normalization: mean is {mean.shape} and variance "
+                         f"{variance.shape}; need equal shapes, or one number")  # fmt: skip
+    if not (variance >= 0).all():
+        raise ArgumentError("Normalization: variance has numbers below 0 or NaN; need variances "
+                            "from 0 on")  # fmt: skip
+    shape = mean.shape if mean.ndim else variance.shape
+    return Tensor(np.broadcast_to(mean, shape)), Tensor(np.broadcast_to(variance, shape))
 
 
 def floating(input: Any) -> Tensor:

@@ -300,6 +300,20 @@ def test_images_that_are_too_large_are_named(folder, monkeypatch):
         data.folders.picture(str(folder / "images" / "cat" / "9.PNG"))
 
 
+@pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
+def test_images_of_more_bits_keep_the_highest(tmp_path, ending):
+    sixteen = np.array([[0, 255, 256, 32768, 65535]], np.uint16)
+    path = str(tmp_path / f"x.{ending}")
+    Image.fromarray(sixteen).save(path)
+    assert np.asarray(data.folders.picture(path))[0, :, 1].tolist() == [0, 0, 1, 128, 255]
+    if ending == "tif":
+        Image.fromarray(np.float32([[0.0, 7.0]])).save(path)
+        assert np.asarray(data.folders.picture(path, mode="L")).tolist() == [[0, 7]]
+        Image.fromarray(np.float32([[0.0, 0.5]])).save(path)
+        with pytest.raises(FormatError, match=r"x\.tif cannot be read: .* 8 bits cannot hold"):
+            data.folders.picture(path)
+
+
 def test_folders_of_images(folder):
     """In the order that torchvision's ImageFolder documents: sorted classes, sorted paths."""
     images = data.ImageFolder(folder / "images")

@@ -88,13 +88,21 @@ def test_settings_that_do_not_fit():
         (lambda: nn.RandomRotation((0.2, 0.1)), "the lesser first"),
         (lambda: nn.RandomRotation(0.1, fill_mode="wrap"), "need one of reflect"),
         (lambda: nn.RandomRotation(0.1, interpolation="cubic"), "interpolation"),
+        (lambda: nn.RandomRotation([0.1]), "or two, the lesser first"),
         (lambda: nn.Normalization(mean=1.0), "need both"),
+        (lambda: nn.Normalization(mean=0.0, variance=[1.0, -1.0]), "need variances from 0 on"),
+        (lambda: nn.Normalization().adapt([["a"]]), "adapt: .*need numbers"),
         (lambda: nn.Normalization().adapt(np.zeros((0, 3))), "no data"),
     ):
         with pytest.raises(ArgumentError, match=message):
             call()
     with pytest.raises(ShapeError, match="need \\(N, C, H, W\\)"):
         nn.RandomRotation(0.1)(am.zeros(2, 3))
+    with pytest.raises(ShapeError, match="mean is \\(2,\\) and variance \\(3,\\)"):
+        nn.Normalization(mean=[1.0, 2.0], variance=[1.0, 2.0, 3.0])
+    assert nn.RandomRotation([0.1, 0.2]).bounds == (0.1, 0.2)
+    one = nn.Normalization(mean=[1.0, 2.0], variance=4.0)  # of all, as Keras takes it
+    np.testing.assert_allclose(one(am.tensor([[3.0, 6.0]])).numpy(), [[1.0, 2.0]])
     known = nn.Normalization(mean=[1.0, 2.0], variance=[1.0, 1.0])
     with pytest.raises(ShapeError, match="mean and variance are"):
         known(am.zeros(4, 3))
