@@ -131,7 +131,8 @@ class Recorded:
         except TracingError as error:
             if not isinstance(self.call, Runner_of_jit):
                 raise
-            _say(self.model, self.kind, error.message)
+            again = "; this batch is run again: what it appended or printed is there once more"
+            _say(self.model, self.kind, error.message + again)
         self.call = computed(self.model, self.function)
         return self.call(*batch)
 

@@ -354,3 +354,16 @@ def test_callbacks_are_at_hand():
         Callback, EarlyStopping, ModelCheckpoint,
     )  # fmt: skip
     assert am.History is am.train.History
+
+
+def test_a_step_that_looks_at_values_says_that_its_first_batch_was_met_before():
+    class Looks(am.Sequential):
+        def predict_step(self, data):
+            seen.append(data[0].numpy())
+            return super().predict_step(data)
+
+    seen = []
+    model = Looks([nn.Linear(2, 1)])
+    with pytest.warns(UserWarning, match="run again: what it appended .* once more"):
+        model.predict(np.ones((1, 2), np.float32))
+    assert all(np.array_equal(rows, np.ones((1, 2))) for rows in seen)
