@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core.arguments import Checked
-from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError
 from ambos.nn.module import Module
 from ambos.nn.scopes import record
 from ambos.train.summary import given
@@ -258,7 +258,14 @@ class SummaryWriter(metaclass=Checked):
         self, tag: str, text_string: str, global_step: int | None = None,
         walltime: float | None = None,
     ) -> None:  # fmt: skip
-        """Text, as Markdown."""
+        """Text, as Markdown.
+
+        Errors: ArgumentTypeError for what is no text.
+        """
+        if not isinstance(text_string, (str, bytes)):
+            kind = type(text_string).__name__
+            raise ArgumentTypeError(f"add_text: text_string is {kind}; need a text, such as "
+                                    "'\\n'.join(lines)")  # fmt: skip
         content = messages.strings(text_string)
         entry = messages.tensor(f"{tag}/text_summary", content, messages.metadata("text"))
         self._add(entry, global_step, walltime)

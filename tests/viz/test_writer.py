@@ -309,6 +309,8 @@ def test_a_full_disk_leaves_a_file_that_can_be_read(
         patch.setattr(os, "write", full)
         with pytest.raises(OSError, match="No space"):
             writer.add_text("long", "x" * 1000, 1)
+    with pytest.raises(ArgumentError, match="text_string is list; need a text"):
+        writer.add_text("lines", ["a", "b"], 1)
     writer.add_scalar("loss", 1, 1)
     writer.close()
     assert [e.value for e in read(tmp_path).Scalars("loss")] == [0, 1]
