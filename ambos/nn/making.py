@@ -28,6 +28,7 @@ class Making(threading.local):
 making = Making()
 # Networks whose initial numbers nobody has asked for, by id, and the threads that made them.
 waiting: dict[int, tuple[ref[Any], int]] = {}
+MOST_WAITING = 32  # layers made one by one by the hundred would be one large program
 
 
 def made(network: Network) -> None:
@@ -36,6 +37,8 @@ def made(network: Network) -> None:
     if current.trace is None:
         waiting.pop(id(network), None)  # one that is gone had this id
         waiting[id(network)] = ref(network), threading.get_ident()
+        if len(waiting) >= MOST_WAITING:
+            settle(network)
 
 
 def settle(asked: object) -> None:

@@ -20,7 +20,6 @@ from ambos.core.errors import GradientError
 from ambos.runtime import loader
 from ambos.runtime.memory import statistics
 from ambos.tensor.realize import planning
-from tests.tensor.recordings import count_of
 
 Step = Callable[..., Any]
 
@@ -222,29 +221,6 @@ def test_a_loaded_state_is_used() -> None:
                          for k, v in net.state_dict().items()})  # fmt: skip
     np.testing.assert_array_equal(infer(x).numpy(), net(x).numpy())
     assert not np.array_equal(first, infer(x).numpy())
-
-
-def test_strides_of_axes_of_extent_one_are_no_reason_to_record_anew() -> None:
-    # Where there is one index, the stride means nothing, and kernels write different ones.
-    am.manual_seed(0)
-    net = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Upsample(scale_factor=2),
-        nn.Conv2d(8, 1, 3, padding=1),
-    )  # fmt: skip
-    optimizer = optim.Adam(net.parameters())
-
-    @am.jit
-    def step(x: am.Tensor) -> am.Tensor:
-        loss = F.mse_loss(net(x), x)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    images = am.randn(4, 1, 8, 8)
-    for _ in range(12):
-        step(images)
-    assert count_of(step) <= 2  # the first one lays the parameters out
 
 
 def test_train_and_eval_have_recordings_of_their_own() -> None:

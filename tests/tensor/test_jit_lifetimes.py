@@ -120,3 +120,26 @@ def test_other_objects_are_let_go_and_still_warned_of() -> None:
     gc.collect()
     with pytest.raises(TracingError, match="and was a Settings, now gone"):
         strict(Settings(), am.ones(1))
+
+
+def test_strides_of_axes_of_extent_one_are_no_reason_to_record_anew() -> None:
+    # Where there is one index, the stride means nothing, and kernels write different ones.
+    am.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Upsample(scale_factor=2),
+        nn.Conv2d(8, 1, 3, padding=1),
+    )  # fmt: skip
+    optimizer = optim.Adam(net.parameters())
+
+    @am.jit
+    def step(x: am.Tensor) -> am.Tensor:
+        loss = nn.functional.mse_loss(net(x), x)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    images = am.randn(4, 1, 8, 8)
+    for _ in range(12):
+        step(images)
+    assert count_of(step) <= 2  # the first one lays the parameters out
