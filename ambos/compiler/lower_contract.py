@@ -210,7 +210,7 @@ class Contraction:
         steps += packing
         steps.append(self.product(roles, targets, walk, tile, side, pairs))
         if self.parts:
-            steps.append(add_up(self.group, {self.node: self.leaf}, self.context))
+            steps.extend(add_up(self.group, {self.node: self.leaf}, self.context))
         return steps
 
     def walk(self, roles: Roles, targets: Sequence[Target]) -> Walk:

@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 from ambos.compiler import loops
 from ambos.compiler.columns import Apart, ColumnSums, apart, column_sums
-from ambos.compiler.draft import Draft, Written, allocate
+from ambos.compiler.draft import Draft, Written, allocate, main_read
 from ambos.compiler.finish import Finisher, Words
 from ambos.compiler.group import Group, fold_of, kind_of
 from ambos.compiler.launches import Context, Step, assemble
-from ambos.compiler.layout import Memory
-from ambos.compiler.nest import Nest, arrange
+from ambos.compiler.layout import Memory, order_of, strides_in_order
+from ambos.compiler.nest import Nest, arrange, crossing
 from ambos.compiler.share import share_dear_values
 from ambos.compiler.space import Space
 from ambos.compiler.split import Split, split
@@ -22,6 +22,7 @@ from ambos.core.affine import Affine
 from ambos.core.dtype import float32
 from ambos.graph.node import Node
 from ambos.ops.movement import detach
+from ambos.ops.sources import input_
 
 Cut = Split | ColumnSums | None
 NOTHING: Mapping[Node, Node] = MappingProxyType({})
@@ -36,7 +37,7 @@ def lower_loop(group: Group, context: Context) -> list[Step]:
     """The kernel of a group of pointwise, movement and reduction nodes, or two if it is split."""
     cut = column_sums(group) if group.columns else split(group)
     if cut is None:
-        return [_lower(group, context)]
+        return _lower(group, context)
     for leaf in cut.leaves.values():
         context.allocate(leaf, cut.strides(leaf))
     try:
@@ -45,10 +46,10 @@ def lower_loop(group: Group, context: Context) -> list[Step]:
         rows, columns, shared = apart(group)
         context.needed |= shared
         return [*lower_loop(rows, context), *lower_loop(columns, context)]
-    return [first, _lower(cut.second(group), context, sources=cut.leaves, plain=cut.plain)]
+    return [*first, *_lower(cut.second(group), context, sources=cut.leaves, plain=cut.plain)]
 
 
-def add_up(group: Group, leaves: Mapping[Node, Node], context: Context) -> Step:
+def add_up(group: Group, leaves: Mapping[Node, Node], context: Context) -> list[Step]:
     """The kernel of `group`, whose members `leaves` names are the sums of what lies there, along
     its first dimension and in order."""
     leaf = next(iter(leaves.values()))
@@ -59,9 +60,9 @@ def add_up(group: Group, leaves: Mapping[Node, Node], context: Context) -> Step:
 def _lower(
     group: Group, context: Context, first: Cut = None, sources: Mapping[Node, Node] = NOTHING,
     plain: bool = False,
-) -> Step:  # fmt: skip
-    """The one kernel of a group. `first`: partial results go to their leaves; `sources`: the leaves
-    that reductions take in, one by one if `plain`."""
+) -> list[Step]:  # fmt: skip
+    """The kernel of a group, after copies of what lies across its vectors. `first`: partial results
+    go to their leaves; `sources`: the leaves that reductions take in, one by one if `plain`."""
     space = Space(group.shape)
     group = group if first is None else first.first(group)
     reduces = [m for m in group.members if kind_of(m) == "reduce" or m in sources]
@@ -94,13 +95,47 @@ def _lower(
         assert first is not None
         leaf, place = first.leaves[node], first.place(space.dims, group)
         written.append(Written(leaf, number, place, first.steps(leaf), adds=True))
-    reads = [s for s in builder.tape if isinstance(s, Read)]
-    for write in written:
-        if not context.is_stored(write.node):
-            allocate(write, reads, space, context)
     folds = {m: number for m, number in zip(group.members, numbers, strict=False) if m in reduces}
-    draft = Draft(group, space, builder, folds, written, context)
-    return _kernel(draft, first, plain)
+    fresh = [write for write in written if not context.is_stored(write.node)]
+
+    def drafted() -> tuple[Draft, Nest]:
+        reads = [s for s in builder.tape if isinstance(s, Read)]
+        for write in fresh:
+            allocate(write, reads, space, context)
+        draft = Draft(group, space, builder, folds, written, context)
+        return draft, arrange(draft, first)
+
+    draft, nest = drafted()
+    copies = [_straighten(draft, nest, number) for number in crossing(draft, nest)]
+    if copies:  # results lie as these do
+        draft, nest = drafted()
+    return [*copies, _kernel(draft, nest, first, plain)]
+
+
+def _straighten(draft: Draft, nest: Nest, number: int) -> Step:
+    """Let instruction `number` of `draft` read a copy that lies as the main operand along the
+    vectors does, and the kernel that makes it: that transposes tiles in registers, where a vector
+    of neighbours far apart would fetch a line for each."""
+    read, space, context = draft.builder.tape[number], Space(draft.space.extents), draft.context
+    assert isinstance(read, Read)
+    assert nest.vector is not None
+    along = [r for r in draft.reads
+             if nest.axes.coefficient(draft.address(r), nest.vector) == 1]  # fmt: skip
+    main = main_read(along, context)
+    assert main is not None
+    order = order_of([abs(draft.address(main).coefficient(a)) for a in range(len(space.shape))])
+    place, strides = tuple(space.dims), strides_in_order(space.shape, order)
+    leaf = input_.leaf(
+        -1 - len(draft.group.members) - number, strides, space.shape, read.node.dtype
+    )
+    context.allocate(leaf, strides)
+    draft.builder.tape[number] = replace(read, node=leaf, place=place, position=None)
+    builder = TapeBuilder(space, context.is_stored)
+    written = [Written(leaf, builder.emit(read), place)]
+    copy = Draft(Group("loop", space.shape, (), [leaf]), space, builder, {}, written, context)
+    step = _kernel(copy, arrange(copy))
+    step.label = f"copy {list(draft.group.shape)}"
+    return step
 
 
 def _member_value(builder: TapeBuilder, group: Group, node: Node, leaf: Node | None = None) -> int:
@@ -116,10 +151,9 @@ def _member_value(builder: TapeBuilder, group: Group, node: Node, leaf: Node | N
     return number
 
 
-def _kernel(draft: Draft, cut: Cut = None, plain: bool = False) -> Step:
+def _kernel(draft: Draft, nest: Nest, cut: Cut = None, plain: bool = False) -> Step:
     """`cut`: it computes the runs of a split group; `plain`: its folds combine such runs."""
     words, threads = Words(), draft.context.threads
-    nest = arrange(draft, cut)
     shape = nest.outline(words, threads, sum(w.cells for w in draft.written if w.adds))
     finisher = Finisher(nest.axes, words, nest.vector, draft.context.memories, nest.rows)
     stages, scratch = _stages(draft, nest, finisher, plain), 0
@@ -217,7 +251,8 @@ def copy_into(memory: Memory, source: Node, context: Context, label: str) -> Ste
     context.memories[target] = memory
     written = [Written(target, numbers[0], tuple(space.dims))]
     group = Group("loop", source.shape, (), [target])
-    step = _kernel(Draft(group, space, builder, {}, written, context))
+    draft = Draft(group, space, builder, {}, written, context)
+    step = _kernel(draft, arrange(draft))
     step.label = label
     if before is None:
         del context.memories[target]

@@ -9,10 +9,11 @@ from ambos.compiler.columns import Apart, ColumnSums
 from ambos.compiler.draft import Draft, main_read
 from ambos.compiler.finish import STREAM_BYTES, Axes, Words
 from ambos.compiler.group import fold_of
-from ambos.compiler.launches import Outline, outline, outline_columns, outline_tile
+from ambos.compiler.launches import SERIAL, Outline, outline, outline_columns, outline_tile
 from ambos.compiler.split import Split, adjacent
 from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer, Read
 from ambos.core.affine import Affine
+from ambos.core.shape import size_of
 from ambos.graph.node import Node
 
 HELD = 4  # so many operands are worth holding in registers while another axis is walked
@@ -193,6 +194,25 @@ def _lane_axis(draft: Draft, outer: Sequence[int]) -> int | None:
         return best
     is_same = best not in rows and space.extents[best] >= SHORT
     return best if most[0] == along and is_same else None
+
+
+def crossing(draft: Draft, nest: Nest) -> list[int]:
+    """The instructions that read something large whose elements lie far apart along the vectors
+    of the folds: such as a gradient that comes through a flattening, images in planes, where all
+    else of a batch norm has channels innermost."""
+    vector, extents = nest.vector, draft.space.extents
+    if not draft.folds or vector is None or nest.axes.extent(vector) < SHORT:
+        return []
+    found = []
+    for number, symbol in enumerate(draft.builder.tape):
+        if not isinstance(symbol, Read) or symbol.gathers or symbol.mask is not None:
+            continue
+        address = draft.address(symbol)
+        is_whole = all(n == 1 or address.coefficient(a) for a, n in enumerate(extents))
+        is_large = symbol.node.size >= size_of(extents) >= SERIAL
+        if is_whole and is_large and abs(nest.axes.coefficient(address, vector)) > 1:
+            found.append(number)
+    return found
 
 
 def _row_axis(draft: Draft, nest: Nest) -> int | None:

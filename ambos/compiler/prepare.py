@@ -85,7 +85,6 @@ def _wide_attention(node: Node) -> Node | None:
     return result if result.dtype is node.dtype else cast(result, attrs=(node.dtype,))
 
 
-EXTREMES = ("max", "min", "amax", "amin", "argmax", "argmin")
 EXPLICIT: Table = {
     **{name: (_reduce_of_nothing,) for name, op in registry.items() if op.kind == "reduce"},
     **dict.fromkeys(("max", "min", "argmax", "argmin"), (_reduce_of_nothing, few_compared)),
