@@ -8,11 +8,11 @@ from types import MappingProxyType
 
 from ambos.compiler import loops
 from ambos.compiler.columns import Apart, ColumnSums, apart, column_sums
-from ambos.compiler.draft import Draft, Written, allocate, main_read
+from ambos.compiler.draft import Draft, Written, allocate
 from ambos.compiler.finish import Finisher, Words
 from ambos.compiler.group import Group, fold_of, kind_of
 from ambos.compiler.launches import Context, Step, assemble
-from ambos.compiler.layout import Memory, order_of, strides_in_order
+from ambos.compiler.layout import Memory, strides_in_order
 from ambos.compiler.nest import Nest, arrange, crossing
 from ambos.compiler.share import share_dear_values
 from ambos.compiler.space import Space
@@ -106,24 +106,19 @@ def _lower(
         return draft, arrange(draft, first)
 
     draft, nest = drafted()
-    copies = [_straighten(draft, nest, number) for number in crossing(draft, nest)]
+    across, order = crossing(draft, nest)
+    copies = [_straighten(draft, number, order) for number in across]
     if copies:  # results lie as these do
         draft, nest = drafted()
     return [*copies, _kernel(draft, nest, first, plain)]
 
 
-def _straighten(draft: Draft, nest: Nest, number: int) -> Step:
-    """Let instruction `number` of `draft` read a copy that lies as the main operand along the
-    vectors does, and the kernel that makes it: that transposes tiles in registers, where a vector
-    of neighbours far apart would fetch a line for each."""
+def _straighten(draft: Draft, number: int, order: Sequence[int]) -> Step:
+    """Let instruction `number` of `draft` read a copy, which has the axes of the space in `order`,
+    and the kernel that makes it: that transposes tiles in registers, where a vector of elements
+    far apart would fetch a line for each."""
     read, space, context = draft.builder.tape[number], Space(draft.space.extents), draft.context
     assert isinstance(read, Read)
-    assert nest.vector is not None
-    along = [r for r in draft.reads
-             if nest.axes.coefficient(draft.address(r), nest.vector) == 1]  # fmt: skip
-    main = main_read(along, context)
-    assert main is not None
-    order = order_of([abs(draft.address(main).coefficient(a)) for a in range(len(space.shape))])
     place, strides = tuple(space.dims), strides_in_order(space.shape, order)
     leaf = input_.leaf(
         -1 - len(draft.group.members) - number, strides, space.shape, read.node.dtype

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from ambos.compiler.draft import Draft, main_read
 from ambos.compiler.finish import STREAM_BYTES, Axes, Words
 from ambos.compiler.group import fold_of
 from ambos.compiler.launches import SERIAL, Outline, outline, outline_columns, outline_tile
+from ambos.compiler.layout import order_of
+from ambos.compiler.loops import LANES
 from ambos.compiler.split import Split, adjacent
 from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer, Read
 from ambos.core.affine import Affine
@@ -173,46 +176,59 @@ def _guide(draft: Draft) -> Affine:
 def _lane_axis(draft: Draft, outer: Sequence[int]) -> int | None:
     """The kept axis along which memory is contiguous, if the reduced one is not. What depends on
     fewer axes than another operand, such as a mean per row, has no say; among equals those have it
-    that lie as the result does, and those along the reduced axis, unless they stay the same along
-    the kept one: an element for all lanes is one load, where a column is one for each lane."""
+    that lie as the result does, and those along the reduced axis, unless they are fewer or stay the
+    same along the kept one: an element for all lanes is one load, where a column is one for each
+    lane."""
     space = draft.space
     last = [a for a in space.axes_of(draft.group.reduced[-1]) if space.extents[a] > 1]
     written = {a for address in draft.stores.values() for a in outer if address.coefficient(a) == 1}
     best, most, along, rows = None, (0, False), 0, set[int]()
+    votes: Counter[int | None] = Counter()  # of the operands that depend on every axis
     for read in draft.reads:
         address, wandering = draft.address(read), draft.wandering(read)
         weight = len(wandering.union(axis for axis, _ in address.terms))
         if last and abs(address.coefficient(last[-1])) == 1 and last[-1] not in wandering:
             along = max(along, weight)
+            votes[None] += weight == len(space.extents)
             rows |= wandering.union(axis for axis, _ in address.terms)
         else:
             units = [a for a in outer if address.coefficient(a) == 1 and space.extents[a] > 1
                      and a not in wandering]  # fmt: skip
+            if units:
+                votes[units[-1]] += weight == len(space.extents)
             if units and (weight, units[-1] in written) > most:
                 best, most = units[-1], (weight, units[-1] in written)
     if best is None or most[0] > along:
         return best
-    is_same = best not in rows and space.extents[best] >= SHORT
-    return best if most[0] == along and is_same else None
+    is_wide = space.extents[best] >= SHORT
+    is_better = best not in rows or votes[best] > votes[None]
+    return best if most[0] == along and is_wide and is_better else None
 
 
-def crossing(draft: Draft, nest: Nest) -> list[int]:
-    """The instructions that read something large whose elements lie far apart along the vectors
-    of the folds: such as a gradient that comes through a flattening, images in planes, where all
-    else of a batch norm has channels innermost."""
+def crossing(draft: Draft, nest: Nest) -> tuple[list[int], list[int]]:
+    """The instructions that read something large of which each element along the vectors of folds
+    lies in a line of its own, such as a gradient that comes through a flattening (images in planes)
+    where batch norm has channels innermost; and the order of the space's axes in which the first
+    large operand that lies along the vectors has them."""
     vector, extents = nest.vector, draft.space.extents
     if not draft.folds or vector is None or nest.axes.extent(vector) < SHORT:
-        return []
-    found = []
+        return [], []
+    found, straight = [], []
     for number, symbol in enumerate(draft.builder.tape):
         if not isinstance(symbol, Read) or symbol.gathers or symbol.mask is not None:
             continue
         address = draft.address(symbol)
-        is_whole = all(n == 1 or address.coefficient(a) for a, n in enumerate(extents))
-        is_large = symbol.node.size >= size_of(extents) >= SERIAL
-        if is_whole and is_large and abs(nest.axes.coefficient(address, vector)) > 1:
+        steps = [abs(address.coefficient(axis)) for axis in range(len(extents))]
+        if not symbol.node.size >= size_of(extents) >= SERIAL or not all(
+            step or n == 1 for step, n in zip(steps, extents, strict=True)
+        ):
+            continue
+        step = abs(nest.axes.coefficient(address, vector))
+        if step == 1:
+            straight.append(steps)
+        elif step >= LANES and any(0 < other < step for other in steps):
             found.append(number)
-    return found
+    return (found, order_of(straight[0])) if straight else ([], [])
 
 
 def _row_axis(draft: Draft, nest: Nest) -> int | None:

@@ -135,3 +135,42 @@ def test_a_result_that_is_a_product_permuted_is_no_copy() -> None:
     np.testing.assert_array_equal(
         (turned * 2).sum(1).numpy(), (am.tensor(wanted) * 2).sum(1).numpy()
     )
+
+
+def lying(values: np.ndarray, order: tuple[int, ...]) -> am.Tensor:
+    """`values` with the axes in `order` in memory, outermost first."""
+    turned = values.transpose(order)
+    flat = am.tensor(turned.ravel().astype("f4"))
+    am.evaluate(flat)
+    return flat.reshape(turned.shape).permute(*np.argsort(order).tolist())
+
+
+Sums = Callable[[am.Tensor, am.Tensor, am.Tensor], tuple[am.Tensor, ...]]
+IMAGES, MATRIX = ((8, 24, 10, 11), (0, 2, 3, 1)), ((132, 160), (0, 1))
+CROSSING: dict[str, tuple[tuple[tuple[int, ...], tuple[int, ...]], Sums]] = {
+    "channels": (IMAGES, lambda x, y, g: ((x * g).sum((0, 2, 3)), (y - g).abs().sum((0, 2, 3)))),
+    "beside": (IMAGES, lambda x, y, g: (am.relu(g + x) - y, (g + x - y).abs().sum((0, 2, 3)))),
+    "rows": (MATRIX, lambda x, y, g: ((x * g).sum(1), (y - g).amax(1))),
+}
+
+
+@pytest.mark.parametrize(("operand", "made"), CROSSING.values(), ids=CROSSING)
+def test_what_lies_across_the_vectors_of_sums_is_copied_once(
+    operand: tuple[tuple[int, ...], tuple[int, ...]], made: Sums
+) -> None:
+    """A gradient that comes through a flattening has images in planes, where all else of a batch
+    norm has channels innermost. Behind a copy the sums have the kernel, and the bits, of operands
+    that lie alike; little ones are read where they are."""
+    (shape, order), random = operand, np.random.default_rng(3)
+    other = (1, 0) if len(shape) == 2 else (0, 1, 2, 3)
+    x, y, g = (random.standard_normal(shape) for _ in range(3))
+    ways = order, other
+    alike, across = (made(lying(x, order), lying(y, order), lying(g, way)) for way in ways)
+    (straight,) = compiled([found._node for found in alike])[0].launches
+    copy, sums = compiled([found._node for found in across])[0].launches
+    assert copy.kernel.label == f"copy {list(shape)}"
+    assert sums.kernel.name == straight.kernel.name
+    for found, expected in zip(across, alike, strict=True):
+        assert found.numpy().tobytes() == expected.numpy().tobytes()
+    little = made(*(lying(v[:3], way) for v, way in ((x, order), (y, order), (g, other))))
+    assert len(compiled([found._node for found in little])[0].launches) == 1
