@@ -20,15 +20,16 @@ RUNS = {
         found["model"].history.history["val_accuracy"][-1] > 0.75
         and found["score"]["accuracy"] > 0.5)),
     "imbalanced_classes": ("--epochs 20", lambda found: (
-        found["score"]["recall"] > 0.8 and found["score"]["precision"] > 0.95)),
+        found["score"]["recall"] > 0.8 and found["score"]["precision"] > 0.25)),  # 0.06 by chance
     "timeseries": ("--epochs 2", lambda found: found["error"] < 0.6 * found["no_change"]),
     "autoencoder": ("--epochs 3", lambda found: found["after"] < 0.6 * found["before"]),
-    "gan": ("--epochs 10", lambda found: found["after"] < 0.9 * found["before"]),
+    "gan": ("--epochs 10", lambda found: found["after"] < 0.8 * found["mean"]),
     "multi_input": ("", lambda found: (
         found["model"].history.history["val_department_accuracy"][-1] > 0.9
         and found["model"].history.history["val_priority_accuracy"][-1] > 0.75)),
-    "transfer_learning": ("--epochs 6", lambda found: (
-        found["frozen"] > 0.7 and found["tuned"] > 0.7)),
+    # Features that nothing was learnt on reach 0.36 frozen.
+    "transfer_learning": ("--epochs 8", lambda found: (
+        found["frozen"] > 0.6 and found["tuned"] > found["frozen"] + 0.03)),
 }  # fmt: skip
 
 

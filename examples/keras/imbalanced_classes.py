@@ -3,8 +3,8 @@
 python examples/keras/imbalanced_classes.py [--csv creditcard.csv] [--unweighted] [--epochs 30]
 
 `--csv` is a table with a line of names and the class, 0 or 1, in the last column, such as Kaggle's
-credit card frauds. Without it: the tumours inside ambos, where 16 malignant ones are to be learnt
-among 286 benign ones; the other malignant ones are for validation.
+credit card frauds. Without it: the tumours inside ambos, of which one malignant in eight is kept,
+so that they are as rare in validation as in training.
 """
 
 import argparse
@@ -29,9 +29,10 @@ if options.csv:
     is_train = np.arange(len(table)) < 0.8 * len(table)
 else:
     features, benign = am.data.breast_cancer()
-    targets = (1 - benign[:, None]).astype("float32")
-    place = np.where(benign, np.cumsum(benign), np.cumsum(1 - benign))  # among its class
-    is_train = np.where(benign, place % 5 > 0, place % 13 == 0)
+    kept = (benign == 1) | (np.cumsum(1 - benign) % 8 == 0)
+    features, targets = features[kept], (1 - benign[kept, None]).astype("float32")
+    place = np.where(targets[:, 0], np.cumsum(targets), np.cumsum(1 - targets))  # among its class
+    is_train = place % 3 > 0
 train_features, train_targets = features[is_train], targets[is_train]
 val_features, val_targets = features[~is_train], targets[~is_train]
 

@@ -3,7 +3,7 @@
 python examples/keras/transfer_learning.py [--images FOLDER --weights resnet18.pth] [--epochs 20]
 
 `--images` has `CLASS/NAME.jpg` and `--weights` is torchvision's file for ResNet-18. Without them a
-small network learns the digits 0 to 4, and then tells 5 to 9 apart after 15 examples of each.
+small network learns the digits 0 to 4, and then tells 5 to 9 apart after 10 examples of each.
 """
 
 import argparse
@@ -42,12 +42,15 @@ else:
         nn.BatchNorm2d(64),
         nn.ReLU(),
         nn.MaxPool2d(2),
+        nn.Conv2d(64, 64, 3, padding=1),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
         nn.Flatten(),
     )
     first = am.Sequential([base, nn.Linear(width, 5)])
     first.compile(**settings)
     first.fit(images[is_old], labels[is_old], epochs=10)
-    new = np.concatenate([np.where(labels == digit)[0][:15] for digit in range(5, 10)])
+    new = np.concatenate([np.where(labels == digit)[0][:10] for digit in range(5, 10)])
     rest = np.setdiff1d(np.where(~is_old)[0], new)
     train, validation = (
         am.data.Dataset.from_tensor_slices((images[rows], labels[rows] - 5))
@@ -71,7 +74,7 @@ model.fit(train, epochs=options.epochs, validation_data=validation)
 frozen = model.evaluate(validation)["accuracy"]
 
 base.trainable = True
-model.compile(**settings | {"optimizer": optim.Adam(lr=1e-4)})
+model.compile(**settings | {"optimizer": optim.Adam(lr=1e-5 if options.images else 1e-3)})
 model.fit(train, epochs=options.epochs // 2, validation_data=validation)
 tuned = model.evaluate(validation)["accuracy"]
 print(f"accuracy {frozen:.2%} with frozen features, {tuned:.2%} after fine-tuning")
