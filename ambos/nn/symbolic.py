@@ -5,23 +5,17 @@ like anything else. A module that is called on one runs once, to learn shapes, a
 arguments; what it returns is symbolic again. So a functional model is a list of calls with plain
 graphs between them (`train/functional.py` runs it).
 
-The number of examples is unknown: BATCH, a prime that no other size is made of, stands for it, and
-`sized` puts the true number into shapes and attributes.
+The number of examples is unknown: `tensor/examples.py` has the number that stands for it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import math
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
-
-import numpy as np
 
 from ambos.core import tree
 from ambos.core.arguments import checked
@@ -30,14 +24,10 @@ from ambos.core.errors import AmbosError, ArgumentError
 from ambos.core.structure import Structure
 from ambos.graph.node import Node, leaf
 from ambos.ops.sources import argument
+from ambos.tensor.examples import BATCH, HALF, Drawn, symbols
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.modes import no_grad
 from ambos.tensor.resting import peek
-
-BATCH = 2_147_483_629
-HALF = BATCH // 2
-FEW = 1 << 20
-
 
 @dataclass(eq=False)
 class SymbolicCall:
@@ -52,15 +42,6 @@ class SymbolicCall:
     number: int = field(default_factory=itertools.count().__next__)  # calls made before
 
 
-class Symbols(threading.local):
-    """`exist`: has this thread symbolic tensors at all? `is_open`: a module runs on some, and those
-    inside of it are no calls of their own."""
-
-    exist = False
-    is_open = False
-
-
-symbols = Symbols()
 origins: WeakKeyDictionary[Node, SymbolicCall] = WeakKeyDictionary()
 names: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
 
@@ -75,8 +56,9 @@ def Input(
 
     Shapes: (N, *shape), where N is any number of examples; its `shape[0]` stands for it. Numbers
         such as `2 * n`, `n - 1` and `1 / n` are made anew for each batch; others, such as `n // 2`,
-        `n ** 0.5` and `min(n, 100)`, need a module's forward: here they would be of the stand-in.
-    Errors: ArgumentError for a shape that is none; looking at a value, which it has not, is a
+        `n ** 0.5` and `min(n, 100)`, need a module's forward. What Python asks nobody about is of the
+        stand-in: `math.log(n)`, `range(n)`, `0.5 * n` (not `n * 0.5`), functions of NumPy.
+    Errors: ArgumentError for a shape that is none, and for such numbers; looking at a value, which it has not, is a
         TracingError.
     Source: Keras's functional API.
 
@@ -96,7 +78,7 @@ def Input(
             f"Input: shape is {shape!r}; need the sizes of one example, without the batch: "
             "am.Input((28, 28)); a size that varies belongs into a module of its own"
         )
-    symbols.exist = True
+    symbols.exist = Drawn.any = True
     node = _leaf((batch_size or BATCH, *given), as_dtype(dtype), name or "input")
     if name is not None:
         names[node] = name
@@ -173,67 +155,3 @@ def _opened(module: Any) -> Iterator[None]:
         symbols.is_open = False
         for inner in training:
             inner.training = True
-
-
-def sized(value: Any, count: int) -> Any:
-    """A size or attribute with the number of examples in place of BATCH.
-
-    Example:
-        >>> sized((BATCH, 3 * BATCH, 5), 2)
-        (2, 6, 5)
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        if -HALF < value < HALF:
-            return value
-        times, rest = divmod(value + HALF, BATCH)
-        return times * count + rest - HALF
-    if isinstance(value, float):
-        return sized_number(value, count)
-    if isinstance(value, tuple):
-        parts = [sized(part, count) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
-        changed = {name: sized(part, count) for name, part in fields.items()}
-        if any(changed[name] is not fields[name] for name in fields):
-            return dataclasses.replace(value, **changed)
-    return value
-
-
-def sized_number(value: Any, count: int) -> Any:
-    """A number that is computed with, where it was made of the number of examples: `2 * n`,
-    `n - 1`, `1 / (n - 1)`. Others of that size, such as 1e10 and 2**31, are what they are.
-
-    Example:
-        >>> sized_number(BATCH - 1.0, 4), sized_number(1 / BATCH, 4), sized_number(2.0**31, 4)
-        (3.0, 0.25, 2147483648.0)
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value:
-        return value
-    if _is_of_count(value):
-        return type(value)(sized(int(value), count))
-    whole = 1 / value if abs(value) * HALF < 1 else 0.0
-    if not HALF < abs(whole) < BATCH * FEW:
-        return value
-    near = round(whole)
-    if abs(whole - near) > 4e-16 * abs(whole) or not _is_of_count(near):
-        return value
-    divisor = sized(near, count)
-    return 1 / divisor if divisor else math.inf
-
-
-def stands_for_count(value: Any) -> bool:
-    """Was a number in a tensor made of BATCH, as far as can be told? A narrow one is rounded."""
-    if value != value:  # NaN
-        return False
-    rounded = isinstance(value, float) and value == np.float32(BATCH)
-    return bool(rounded or sized_number(value, 1) != value)
-
-
-def _is_of_count(value: float) -> bool:
-    """Is it a few times BATCH, a little more or less, and no power of two, nor one before?"""
-    if not HALF < abs(value) < BATCH * FEW or value != int(value):
-        return False
-    whole = abs(int(value))
-    rest = (whole + HALF) % BATCH - HALF
-    return abs(rest) < FEW and bool(whole & (whole - 1)) and bool(whole & (whole + 1))

@@ -15,6 +15,7 @@ from ambos.graph.node import Node
 from ambos.tensor import devices
 from ambos.tensor.array import Array
 from ambos.tensor.capsules import CPU, capsule_of
+from ambos.tensor.examples import Drawn, shown
 from ambos.tensor.live import evaluate
 from ambos.tensor.show import describe
 from ambos.tensor.tracing import current, look_outside
@@ -28,7 +29,7 @@ class Count(int):
     def __new__(cls, node: Node) -> Count:
         """The number of elements of `node`."""
         count = super().__new__(cls, node.size)
-        count._shape = node.shape
+        count._shape = shown(node.shape) if Drawn.any else node.shape
         return count
 
     def __call__(self, dim: int | None = None) -> Any:
@@ -57,7 +58,8 @@ class Looking:
     @property
     def shape(self) -> Shape:
         """Sizes of the axes, a tuple."""
-        return self._held().shape
+        shape = self._held().shape
+        return shown(shape) if Drawn.any else shape
 
     @property
     def dtype(self) -> DType:

@@ -16,12 +16,10 @@ from ambos.nn.symbolic import (
     is_symbolic,
     names,
     origins,
-    sized,
-    sized_number,
-    stands_for_count,
 )
 from ambos.ops.random import Random
 from ambos.ops.sources import constant_op
+from ambos.tensor.examples import sized, sized_number, stands_for_count
 from ambos.tensor.handle import Tensor, wrap
 from ambos.train.graphs import Undescribed, described, symbolic
 from ambos.train.metrics.base import snake

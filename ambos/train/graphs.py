@@ -15,9 +15,10 @@ from ambos.core import tree
 from ambos.core.dtype import DType, as_dtype, float32
 from ambos.core.errors import FormatError
 from ambos.graph.node import Node, make, toposort
-from ambos.nn.symbolic import BATCH, Input
+from ambos.nn.symbolic import Input
 from ambos.ops import registry
 from ambos.ops.contraction import Spec
+from ambos.tensor.examples import BATCH, Examples, Share
 from ambos.tensor.handle import Tensor, wrap
 
 Json = Any
@@ -80,6 +81,8 @@ def _operation(node: Node, number: Mapping[Node, int]) -> Json:
 
 def _written(value: Any, number: Mapping[Node, int]) -> Json:
     """A tree of plain values and nodes as JSON."""
+    if isinstance(value, (Examples, Share)):
+        return int(value) if isinstance(value, Examples) else float(value)
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
         return value
     if type(value) is float:
