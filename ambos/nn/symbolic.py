@@ -29,6 +29,7 @@ from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.modes import no_grad
 from ambos.tensor.resting import peek
 
+
 @dataclass(eq=False)
 class SymbolicCall:
     """A module that was called on symbolic tensors: with what, and the leaves that stand for what
@@ -56,10 +57,11 @@ def Input(
 
     Shapes: (N, *shape), where N is any number of examples; its `shape[0]` stands for it. Numbers
         such as `2 * n`, `n - 1` and `1 / n` are made anew for each batch; others, such as `n // 2`,
-        `n ** 0.5` and `min(n, 100)`, need a module's forward. What Python asks nobody about is of the
-        stand-in: `math.log(n)`, `range(n)`, `0.5 * n` (not `n * 0.5`), functions of NumPy.
-    Errors: ArgumentError for a shape that is none, and for such numbers; looking at a value, which it has not, is a
-        TracingError.
+        `n ** 0.5` and `min(n, 100)`, need a module's forward. Python lets no int refuse
+        `math.log(n)`, `range(n)`, a float before it (`0.5 * n`) and NumPy's functions: these are
+        of the stand-in.
+    Errors: ArgumentError for a shape that is none, and for such numbers; looking at a value, which
+        it has not, is a TracingError.
     Source: Keras's functional API.
 
     Example:

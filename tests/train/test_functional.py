@@ -183,9 +183,10 @@ UNKNOWN = {
     "**": lambda n: n**0.5, "square": lambda n: n**2, "product": lambda n: n * n,
     "half": lambda n: n / 2, "part": lambda n: 3 / n * 0.7, "share": lambda n: (1 / n) ** 2,
     "more": lambda n: n + 0.5, "min": lambda n: min(n, 100), "max": lambda n: max(1, n - 1),
-    "<": lambda n: 5 < n, "bool": bool, "float": float, "int": int, "sqrt": math.sqrt,
+    "<": lambda n: n > 5, "bool": bool, "float": float, "int": int, "sqrt": math.sqrt,
     "divmod": lambda n: divmod(n, 2), "&": lambda n: n & 1, "<<": lambda n: 1 << n, "round": round,
-    "less": lambda n: (n - 1) // 2, "minus": lambda n: abs(-n) ** 2, "both": lambda n: (n * 2.0) % 3,
+    "less": lambda n: (n - 1) // 2, "minus": lambda n: abs(-n) ** 2,
+    "both": lambda n: (n * 2.0) % 3,
 }  # fmt: skip
 
 
@@ -193,21 +194,22 @@ UNKNOWN = {
 def test_what_the_number_of_examples_decides_belongs_into_a_forward(case):
     x = am.Input((3,))
     for n in (x.shape[0], x.size(0), nn.Linear(3, 2)(x).shape[0], x.sum(1).size()[0]):
-        with pytest.raises(am.ArgumentError, match="number of examples.*forward") as caught:
+        with pytest.raises(ArgumentError, match=r"number of examples.*forward") as caught:
             UNKNOWN[case](n)
         assert str(BATCH) not in str(caught.value)
     assert UNKNOWN[case](am.Input((3,), batch_size=7).shape[0]) is not None
 
 
-def test_a_forward_and_the_library_compute_with_the_number_of_examples():
-    class Halved(nn.Module):
-        def forward(self, x, rows):
-            return x * (x.shape[0] // 2) + float(rows) ** 0.5 if rows > 1 else x
+class Halved(nn.Module):
+    def forward(self, x, rows):
+        return x * (x.shape[0] // 2) + float(rows) ** 0.5 if rows > 1 else x
 
+
+def test_a_forward_and_the_library_compute_with_the_number_of_examples():
     def made(x):
         n = x.shape[0]
         y = Halved()(x, n) + am.arange(0, n)[:, None]
-        y = y + am.full((n, 1), 2.0) + (n - n) + (n == 1) + n // 1
+        y = y + am.full((n, 1), 2.0) + (n - n) + (n == 1)
         return y.reshape(n, 3, 1).squeeze(-1) / (2 * n - 1) - 0.25 / -n + 1 / (1 - n)
 
     x = am.Input((3,))
