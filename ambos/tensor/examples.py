@@ -45,7 +45,7 @@ class Drawn:
 
 def shown(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape for users: sizes made of BATCH know it."""
-    return tuple(map(_known, shape)) if any(n > HALF for n in shape) else shape
+    return tuple(map(_known, shape)) if shape and max(shape) > HALF else shape
 
 
 def _known(value: Any) -> Any:
