@@ -18,7 +18,7 @@ import ambos as am
 from ambos import optim
 from ambos.train.engine import Recorded
 from bench.models import lenet, mlp
-from bench.models.ambos_lane import F, load, nn, optimizer
+from bench.models.ambos_lane import F, load, nn
 from bench.workload import Data
 from bench.workloads.fit import SLOW, STEPS, Epoch
 
@@ -27,20 +27,7 @@ EPOCHS = 8
 
 def bare(case: Epoch, data: Data, ends: list[float]) -> Callable[[], object]:
     """An epoch of the jitted step on tensors that are there."""
-    net = load(case.model.module(nn, F), data)
-    rule = optimizer(net, "adam", SLOW)
-
-    @am.jit
-    def step(x: Any, y: Any) -> Any:
-        loss = F.cross_entropy(net(x), y)
-        loss.backward()
-        rule.step()
-        rule.zero_grad()
-        return loss
-
-    x, y, size = data["x"], data["y"], case.batch
-    parts = [(am.tensor(x[n : n + size]), am.tensor(y[n : n + size]))
-             for n in range(0, len(x), size)]  # fmt: skip
+    step, parts = case.recorded(data)
 
     def call() -> float:
         losses = []

@@ -49,6 +49,11 @@ class Epoch(Case):
         return lambda: model.fit(data["x"], data["y"], **options).history["loss"][0]
 
     def with_ambos_bare(self, data: Data) -> Call:
+        step, parts = self.recorded(data)
+        return lambda: float(np.mean([loss.item() for loss in [step(*part) for part in parts]]))
+
+    def recorded(self, data: Data) -> tuple[Any, list[tuple[Any, Any]]]:
+        """Our jitted step, and the batches as tensors."""
         import ambos as am
         from bench.models.ambos_lane import F, load, nn, optimizer
 
@@ -63,8 +68,7 @@ class Epoch(Case):
             rule.zero_grad()
             return loss
 
-        parts = [(am.tensor(x), am.tensor(y)) for x, y in self._parts(data)]
-        return lambda: float(np.mean([loss.item() for loss in [step(x, y) for x, y in parts]]))
+        return step, [(am.tensor(x), am.tensor(y)) for x, y in self._parts(data)]
 
     def with_keras(self, data: Data) -> Call:
         os.environ.setdefault("KERAS_BACKEND", "jax")
