@@ -59,7 +59,7 @@ def Input(
         such as `2 * n`, `n - 1` and `1 / n` are made anew for each batch; others, such as `n // 2`,
         `n ** 0.5` and `min(n, 100)`, need a module's forward. Python lets no int refuse
         `math.log(n)`, `range(n)`, a float before it (`0.5 * n`) and NumPy's functions: these are
-        of the stand-in.
+        of the stand-in, as are `len(x)` and `x.size` without a call.
     Errors: ArgumentError for a shape that is none, and for such numbers; looking at a value, which
         it has not, is a TracingError.
     Source: Keras's functional API.

@@ -443,7 +443,7 @@ def numel(input: Any) -> int:
         >>> am.numel(am.zeros(2, 3))
         6
     """
-    return math.prod(node_of(input).shape)
+    return wrap(node_of(input)).numel()
 
 
 __all__ = [

@@ -99,7 +99,8 @@ class Looking:
 
     def numel(self) -> int:
         """Number of elements."""
-        return math.prod(self._held().shape)
+        count = math.prod(self._held().shape)
+        return shown((count,))[0] if Drawn.any else count
 
     @property
     def itemsize(self) -> int:

@@ -193,7 +193,8 @@ UNKNOWN = {
 @pytest.mark.parametrize("case", UNKNOWN)
 def test_what_the_number_of_examples_decides_belongs_into_a_forward(case):
     x = am.Input((3,))
-    for n in (x.shape[0], x.size(0), nn.Linear(3, 2)(x).shape[0], x.sum(1).size()[0]):
+    every = x.shape[0], x.size(0), nn.Linear(3, 2)(x).shape[0], x.sum(1).size()[0], x.numel()
+    for n in (*every, am.numel(x)):
         with pytest.raises(ArgumentError, match=r"number of examples.*forward") as caught:
             UNKNOWN[case](n)
         assert str(BATCH) not in str(caught.value)
