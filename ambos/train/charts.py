@@ -19,7 +19,7 @@ POINTS = 25  # epochs up to which each has a dot
 Curves = dict[str, dict[str, list[float]]]
 
 
-def curves_of(history: Mapping[str, Sequence[Any]], op: str = "plot", names: Any = None) -> Curves:
+def curves_of(history: Mapping[str, Sequence[Any]], names: Any = None) -> Curves:
     """The numbers of each metric, by "training" and "validation"; what is no number (a confusion
     matrix) is left out.
 
@@ -36,8 +36,10 @@ def curves_of(history: Mapping[str, Sequence[Any]], op: str = "plot", names: Any
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in found:
-            raise ArgumentError(f"{op}: no {name!r} in this history; known: "
-                                f"{', '.join(found) or 'none'}{suggest(name, found)}")  # fmt: skip
+            is_file = "." in str(name)
+            fix = f"; a file is plot().savefig({name!r})" if is_file else suggest(name, found)
+            raise ArgumentError(f"plot: no {name!r} in this history; known: "
+                                f"{', '.join(found) or 'none'}{fix}")  # fmt: skip
     return {name: found[name] for name in wanted}
 
 
@@ -126,7 +128,7 @@ def plot(history: Any, metrics: Any = None, log: bool = False) -> Any:
     """matplotlib's figure of some metrics, training and validation, side by side."""
     import matplotlib.pyplot as plt
 
-    found = curves_of(history.history, "plot", metrics)
+    found = curves_of(history.history, metrics)
     if not found:
         raise ArgumentError("plot: the history is empty; need an epoch of training first")
     columns = min(3, len(found))

@@ -47,7 +47,7 @@ class Progress:
         return f"epoch {self.epoch + 1:>{width}}/{self.epochs}"
 
     def _seconds(self) -> str:
-        return f"{time.monotonic() - self.started:6.1f} s"
+        return f"{duration(time.monotonic() - self.started):>7}"
 
     def _write(self, text: str) -> None:
         stream = self.stream or sys.stdout
@@ -149,6 +149,21 @@ class NotebookBar(Bar):
             self.handle = display(shown, display_id=True)
         else:
             self.handle.update(shown)
+
+
+def duration(seconds: float) -> str:
+    """A time as people read it.
+
+    Example:
+        >>> [duration(seconds) for seconds in (0.0423, 7.25, 83.4, 5025)]
+        ['42 ms', '7.2 s', '1:23 min', '1:24 h']
+    """
+    if seconds < 0.9995:
+        return f"{1e3 * seconds:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole, unit = (seconds, "min") if seconds < 3599.5 else (seconds / 60, "h")
+    return f"{round(whole) // 60}:{round(whole) % 60:02} {unit}"
 
 
 def numbers(logs: Mapping[str, float]) -> str:

@@ -129,7 +129,9 @@ def summarize(model: Any, example: Any = None, depth: int | None = None) -> Summ
             recording, batch = recorded("summary", model, example)
         except TracingError as error:
             notes.append(f"shapes and FLOPs unknown, since the model looks at values: {error}")
-    title = type(model.__dict__.get("network") or model).__name__
+    kind = type(model.__dict__.get("network") or model).__name__
+    name = model.__dict__.get("name")
+    title = f"{name} ({kind})" if name else kind
     layers = [*_layers(model, depth, recording, batch)]
     found = Summary(title, layers, batch, notes=notes)
     for tensor in (*model.parameters(), *model.buffers()):

@@ -52,7 +52,7 @@ def test_an_unknown_number_of_batches_and_an_early_end():
     assert "7 batches" in stream.getvalue()
     bar.close()
     bar.close()
-    assert stream.getvalue().endswith("s  \n")
+    assert stream.getvalue().endswith("ms  \n")
 
 
 def test_the_display_follows_the_output(monkeypatch):

@@ -114,6 +114,9 @@ def test_a_functional_model_knows_its_inputs(capsys: pytest.CaptureFixture[str])
     model = am.Model(inputs=[left, right], outputs=nn.Linear(3, 4)(left) + nn.Linear(5, 4)(right))
     model.summary()
     assert f"an example {2 * 4 * (3 + 5)} FLOPs" in capsys.readouterr().out
+    named = am.Model(left, nn.Linear(3, 4)(left), name="prices")
+    named.summary()
+    assert capsys.readouterr().out.startswith("prices (Model)\n")
     assert [*recorded("x", model, known_inputs(model))[0].arguments.values()] == ["left", "right"]
 
 

@@ -146,6 +146,8 @@ def test_plot_returns_matplotlibs_figure() -> None:
     assert history().plot("loss", log=True).axes[0].get_yscale() == "log"
     with pytest.raises(ArgumentError, match=r"no 'los' in this history.*Did you mean 'loss'"):
         history().plot(["los"])
+    with pytest.raises(ArgumentError, match=r"a file is plot\(\)\.savefig\('curves.svg'\)"):
+        history().plot("curves.svg")
     with pytest.raises(ArgumentError, match="empty"):
         History().plot()
     pyplot.close("all")
