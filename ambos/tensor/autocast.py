@@ -40,6 +40,7 @@ WIDE = _words("""
     hinge_embedding_loss margin_ranking_loss multi_margin_loss multilabel_margin_loss
     multilabel_soft_margin_loss soft_margin_loss triplet_margin_loss
     triplet_margin_with_distance_loss cosine_embedding_loss ctc_loss gumbel_softmax
+    absolute_percentage_loss squared_logarithmic_loss log_cosh_loss hinge_loss squared_hinge_loss
 """)
 WIDEST = _words("""
     concatenate concat cat stack hstack vstack where addcmul addcdiv cross dot inner outer

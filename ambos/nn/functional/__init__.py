@@ -62,6 +62,13 @@ from ambos.nn.functional.interpolation import (
     upsample_bilinear,
     upsample_nearest,
 )
+from ambos.nn.functional.keras import (
+    absolute_percentage_loss,
+    hinge_loss,
+    log_cosh_loss,
+    squared_hinge_loss,
+    squared_logarithmic_loss,
+)
 from ambos.nn.functional.linear import bilinear, linear, one_hot
 from ambos.nn.functional.losses import (
     binary_cross_entropy_with_logits,
@@ -145,6 +152,7 @@ from ambos.tensor.autocast import castable
 from ambos.tensor.distances import cosine_similarity, pairwise_distance, pdist
 
 __all__ = [
+    "absolute_percentage_loss",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
@@ -197,6 +205,7 @@ __all__ = [
     "hardtanh",
     "hardtanh_",
     "hinge_embedding_loss",
+    "hinge_loss",
     "huber_loss",
     "instance_norm",
     "interpolate",
@@ -208,6 +217,7 @@ __all__ = [
     "linear",
     "linear_cross_entropy",
     "local_response_norm",
+    "log_cosh_loss",
     "log_softmax",
     "logsigmoid",
     "lp_pool1d",
@@ -255,6 +265,8 @@ __all__ = [
     "softplus",
     "softshrink",
     "softsign",
+    "squared_hinge_loss",
+    "squared_logarithmic_loss",
     "tanh",
     "tanhshrink",
     "threshold",

@@ -13,6 +13,7 @@ from ambos.core.errors import ArgumentError, suggest
 from ambos.nn import functional as F
 from ambos.train.metrics import accuracy, confusion, counts, curves, likelihood, plain, regression
 from ambos.train.metrics.base import Metric, snake
+from ambos.train.order import output_first
 
 ROOMS = (accuracy, confusion, counts, curves, likelihood, plain, regression)
 BASES = {
@@ -111,7 +112,7 @@ def maker(name: Any) -> Maker:
 
 def find(metric: Any) -> Metric:
     """The metric of what `compile(metrics=[...])` got: a name, a metric, its class, or a function
-    `f(output, target)`.
+    `f(output, target)` (of `(y_true, y_pred)` where its first parameter is called so).
 
     Errors: ArgumentError for anything else.
 
@@ -124,7 +125,7 @@ def find(metric: Any) -> Metric:
     if isinstance(metric, type) and issubclass(metric, Metric):
         return metric()
     if callable(metric):
-        return plain.Averaged(metric)
+        return plain.Averaged(output_first(metric))
     return by_name(metric)
 
 
