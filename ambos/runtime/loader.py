@@ -36,6 +36,7 @@ from ambos.core.config import config
 from ambos.core.errors import CompilerError
 from ambos.core.features import Features
 from ambos.core.program import Kernel
+from ambos.runtime import halves
 from ambos.runtime.cache import Cache
 
 
@@ -93,7 +94,7 @@ def _load_missing(missing: list[Kernel], features: Features) -> dict[str, int]:
     addresses: dict[str, int] = {}
     if stored:
         try:
-            addresses = _link(stored)
+            addresses = _link(stored, features)
         except RuntimeError:  # intact files that do not link: compile afresh and replace them
             addresses = {}
         statistics.loaded_from_cache += len(addresses)
@@ -101,7 +102,7 @@ def _load_missing(missing: list[Kernel], features: Features) -> dict[str, int]:
     if rest:
         objects = _compile_all(rest, features)
         try:
-            addresses.update(_link(objects))
+            addresses.update(_link(objects, features))
         except RuntimeError as error:
             labels = ", ".join(kernel.label or kernel.name for kernel in rest)
             raise CompilerError(f"load: LLVM cannot link {labels}: {error}") from error
@@ -203,9 +204,10 @@ def _emit_object(machine: Any, module: Any) -> bytes:
         return code
 
 
-def _link(objects: dict[str, bytes]) -> dict[str, int]:
+def _link(objects: dict[str, bytes], features: Features) -> dict[str, int]:
     """Link objects into this process, as one library."""
     global _engine, _num_libraries
+    conversions = _conversions(objects, features)
     llvm = _llvm()
     if _engine is None:
         target = llvm.Target.from_triple(llvm.get_process_triple())
@@ -215,10 +217,27 @@ def _link(objects: dict[str, bytes]) -> dict[str, int]:
     builder = llvm.JITLibraryBuilder().add_current_process()
     for name, code in objects.items():
         builder.add_object_img(code).export_symbol(name)
+    for name, address in conversions.items():
+        builder.import_symbol(name, address)
     _num_libraries += 1
     library = builder.link(_engine, f"ambos{_num_libraries}")
     library.detach()  # keeps the code: only disposing of the tracker would unload it
     return {name: library[name] for name in objects}
+
+
+def _conversions(objects: dict[str, bytes], features: Features) -> dict[str, int]:
+    """Addresses of the conversions of float16 that `objects` call, if any."""
+    called = [
+        name
+        for name in halves.FUNCTIONS
+        if name not in objects and any(name.encode() in code for code in objects.values())
+    ]
+    known = _addresses.setdefault(features.key, {})
+    missing = [Kernel(name, partial(str, halves.FUNCTIONS[name])) for name in called
+               if name not in known]  # fmt: skip
+    if missing:
+        known.update(_link(_compile_all(missing, features), features))
+    return {name: known[name] for name in called}
 
 
 def host() -> tuple[str, str, dict[str, bool]]:
