@@ -311,6 +311,15 @@ def rows_of(dataset: Any) -> Callable[..., Any] | None:
 TensorDataset = ArrayDataset  # PyTorch's name
 
 
+def _other_columns(table: Any) -> str:
+    """Which columns of a table of pandas have no numbers, for a message."""
+    kinds = getattr(table, "dtypes", None)
+    named = kinds.items() if hasattr(kinds, "items") else ()
+    others = ", ".join(repr(name) for name, kind in named if kind.kind not in "biuf")
+    fix = "leave them out, or make numbers of them: pandas.get_dummies does of classes"
+    return f", and these columns have none: {others}; {fix}" if others else ""
+
+
 def as_rows(value: Any) -> Array:
     """`value` as a NumPy array with at least one axis: arrays, tensors (also torch's), lists."""
     if isinstance(value, Tensor):
@@ -323,7 +332,9 @@ def as_rows(value: Any) -> Array:
         if array.dtype == np.float64 and not given:
             array = array.astype(np.float32)  # Python numbers, as in am.tensor
     if array.dtype.kind not in "biuf":
-        raise ArgumentError(f"data: got {type(value).__name__} ({array.dtype}); need numbers")
+        raise ArgumentError(
+            f"data: got {type(value).__name__} ({array.dtype}); need numbers{_other_columns(value)}"
+        )
     if array.ndim == 0:
         raise ShapeError("data: got a single number; need one row for each example")
     # Kernels read numbers as this machine has them.

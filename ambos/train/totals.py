@@ -18,12 +18,22 @@ from ambos.tensor.tracing import paused
 TOTAL, ROWS = "total", "rows"
 
 
-@dataclass
+@dataclass(repr=False)
 class Measured:
-    """What a metric found in a batch: `metric.result` makes a number of sums of it."""
+    """What a metric found in a batch, which adds up over batches; `item` is that of this one."""
 
     metric: Any
     statistics: dict[str, Tensor]
+
+    def item(self) -> Any:
+        """The metric of this batch alone."""
+        return self.metric.result(self.statistics)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __repr__(self) -> str:
+        return repr(self.item())
 
 
 class Totals:

@@ -215,6 +215,16 @@ def test_inputs_of_every_kind_are_the_same():
     np.testing.assert_array_equal(model.predict((a, b)), model.predict({"b": b, "a": a}))
 
 
+def test_a_table_with_texts_says_which_columns_they_are():
+    frame = pd.DataFrame({"age": [1, 2], "job": ["a", "b"], "when": pd.to_datetime(["2026"] * 2)})
+    model = am.Sequential([nn.LazyLinear(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(
+        am.errors.ArgumentError, match=r"have none: 'job', 'when'.*get_dummies.*\(x\)"
+    ):
+        model.fit(frame, np.zeros(2), verbose=0)
+
+
 def test_a_dataset_of_samples_is_batched_and_a_dataset_of_batches_is_not():
     class Samples(am.data.Dataset):
         def __len__(self):
