@@ -6,6 +6,7 @@ from ambos.core.arguments import answering
 from ambos.data import cache, streams  # noqa: F401  (stages of pipelines register themselves)
 from ambos.data.archives import from_tfrecord, from_webdataset
 from ambos.data.arrays import from_hdf5, from_npy, from_npz
+from ambos.data.categories import CategoryEncoding, Discretization, Hashing
 from ambos.data.collate import default_collate, default_convert
 from ambos.data.columns import from_arrow, from_csv, from_parquet
 from ambos.data.combining import (
@@ -22,6 +23,7 @@ from ambos.data.folders import ImageFolder
 from ambos.data.hugging_face import from_huggingface
 from ambos.data.information import WorkerInfo, get_worker_info
 from ambos.data.loader import DataLoader
+from ambos.data.lookup import IntegerLookup, StringLookup
 from ambos.data.public_sets import cifar10, cifar100, fashion_mnist, kmnist, mnist
 from ambos.data.randomness import random
 from ambos.data.samplers import (
@@ -38,9 +40,10 @@ from ambos.data.text import TextVectorization
 from ambos.data.windows import timeseries_dataset_from_array
 
 __all__ = [
-    "ArrayDataset", "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset",
-    "DistributedSampler", "ImageFolder", "IterableDataset", "RandomSampler", "Sampler",
-    "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler", "TensorDataset",
+    "ArrayDataset", "BatchSampler", "CategoryEncoding", "ChainDataset", "ConcatDataset",
+    "DataLoader", "Dataset", "Discretization", "DistributedSampler", "Hashing", "ImageFolder",
+    "IntegerLookup", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler",
+    "StackDataset", "StringLookup", "Subset", "SubsetRandomSampler", "TensorDataset",
     "TextVectorization", "WeightedRandomSampler", "WorkerInfo", "breast_cancer", "cifar10",
     "cifar100", "default_collate", "default_convert", "diabetes", "digits", "fashion_mnist",
     "feature_names", "from_arrow", "from_csv", "from_hdf5", "from_huggingface", "from_npy",

@@ -7,21 +7,19 @@ import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ambos.core.arguments import Checked, positive
 from ambos.core.errors import ArgumentError, suggest
+from ambos.data.vocabulary import Numbers, Vocabulary
 
 MODES = ("int", "multi_hot", "count", "tf_idf")
 STANDARDIZE = ("lower_and_strip_punctuation", "lower", "strip_punctuation")
 SPLIT = ("whitespace", "character")
 PADDING, UNKNOWN = "", "[UNK]"
 PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]")
-Numbers = NDArray[Any]
 
 
 class TextVectorization(metaclass=Checked):
@@ -66,8 +64,6 @@ class TextVectorization(metaclass=Checked):
             if value not in known and (name == "output_mode" or not _is_own(value)):
                 raise ArgumentError(f"TextVectorization: {name} is {value!r}; need one of "
                                     f"{', '.join(known)}{suggest(str(value), known)}")  # fmt: skip
-        if max_tokens is not None:
-            positive("TextVectorization: max_tokens", max_tokens, least=2)
         if output_sequence_length is not None:
             positive("TextVectorization: output_sequence_length", output_sequence_length)
             if output_mode != "int":
@@ -79,10 +75,10 @@ class TextVectorization(metaclass=Checked):
         self.max_tokens, self.standardize, self.split = max_tokens, standardize, split
         self.output_mode, self.output_sequence_length = output_mode, output_sequence_length
         self.pad_to_max_tokens = pad_to_max_tokens
-        self.special = [PADDING, UNKNOWN] if output_mode == "int" else [UNKNOWN]
-        self.words: list[str] | None = None
-        self.number: dict[str, int] = {}
-        self.idf: Numbers | None = None
+        special = [PADDING, UNKNOWN] if output_mode == "int" else [UNKNOWN]
+        self.vocabulary = Vocabulary(
+            "TextVectorization", special, max_tokens, output_mode == "tf_idf"
+        )
         if vocabulary is not None:
             self.set_vocabulary(vocabulary, idf_weights)
 
@@ -105,57 +101,22 @@ class TextVectorization(metaclass=Checked):
                 total += 1
         if not total:
             raise ArgumentError("adapt: got no texts; need at least one")
-        for special in self.special:
-            counts.pop(special, None)
-        room = None if self.max_tokens is None else self.max_tokens - len(self.special)
-        # Of words that are equally frequent Keras takes the last of the alphabet first.
-        ranked = sorted(counts.items(), key=lambda entry: (entry[1], entry[0]), reverse=True)
-        words = [word for word, _ in ranked[:room]]
-        if self.output_mode != "tf_idf":
-            return self.set_vocabulary(words)
-        idf = np.log(1 + total / (1 + np.array([documents[word] for word in words], np.float64)))
-        self.set_vocabulary(words, idf)
+        self.vocabulary.learn(counts, documents, total)
 
     def set_vocabulary(
         self, vocabulary: Iterable[str] | PathLike[str], idf_weights: Any = None
     ) -> None:
         """Take these words, the most frequent first, with or without those for padding and unknown
         words; `idf_weights` has the weight of each for "tf_idf". A file has a word on each line."""
-        if idf_weights is not None and self.output_mode != "tf_idf":
-            raise ArgumentError("set_vocabulary: idf_weights go with output_mode='tf_idf' only; "
-                                f"this is {self.output_mode!r}")  # fmt: skip
-        given = _words(vocabulary)
-        weights = None if idf_weights is None else np.asarray(idf_weights, np.float64)
-        unknown = None
-        if given[: len(self.special)] == self.special:
-            given = given[len(self.special) :]
-            if weights is not None and len(weights) > len(given):
-                unknown, weights = weights[:1], weights[1:]
-        again = [word for word, count in Counter(given).items() if count > 1]
-        if again or set(given) & set(self.special):
-            raise ArgumentError(f"set_vocabulary: {(again or self.special)[0]!r} is there twice or "
-                                "out of place; need each word once")  # fmt: skip
-        size = len(given) + len(self.special)
-        if self.max_tokens is not None and size > self.max_tokens:
-            raise ArgumentError(f"set_vocabulary: {size} words, the special ones counted; "
-                                f"max_tokens is {self.max_tokens}")  # fmt: skip
-        if self.output_mode == "tf_idf":
-            if weights is None or len(weights) != len(given):
-                raise ArgumentError("set_vocabulary: output_mode is 'tf_idf'; need idf_weights, "
-                                    "one for each word")  # fmt: skip
-            if unknown is None:
-                unknown = weights.mean(keepdims=True) if len(weights) else np.zeros(1)
-            self.idf = np.concatenate([unknown, weights]).astype(np.float32)
-        self.words = given
-        self.number = {word: place for place, word in enumerate(given, len(self.special))}
+        self.vocabulary.set(vocabulary, idf_weights)
 
     def get_vocabulary(self, include_special_tokens: bool = True) -> list[str]:
         """The words, each at the place that is its number."""
-        return (self.special if include_special_tokens else []) + self._known()
+        return self.vocabulary.entries(include_special_tokens)
 
     def vocabulary_size(self) -> int:
         """How many numbers there are, padding and unknown words counted."""
-        return len(self.special) + len(self._known())
+        return len(self.vocabulary)
 
     # Using them
 
@@ -176,43 +137,31 @@ class TextVectorization(metaclass=Checked):
 
     def __call__(self, texts: Any) -> Numbers:
         """The numbers of a text, or of a list or array of texts."""
-        self._known()
+        self.vocabulary.known()
         single = isinstance(texts, (str, bytes))
-        unknown = self.number.get
+        number, unknown = self.vocabulary.number.get, len(self.vocabulary.special) - 1
         found = [
-            [unknown(word, self.special.index(UNKNOWN)) for word in self.tokens(text)]
+            [number(word, unknown) for word in self.tokens(text)]
             for text in _texts("TextVectorization", [texts] if single else texts)
         ]
-        rows = self._ordered(found) if self.output_mode == "int" else self._counted(found)
+        if self.output_mode == "int":
+            rows = _filled(found, 0, self.output_sequence_length)
+            is_one = self.split is None and self.lengths is None
+            rows = rows[:, 0] if is_one and self.output_sequence_length is None else rows
+        else:
+            pad = self.pad_to_max_tokens
+            rows = self.vocabulary.encoded(_filled(found, -1), self.output_mode, pad)
         return rows[0] if single else rows
 
-    def _ordered(self, found: list[list[int]]) -> Numbers:
-        length = self.output_sequence_length or max(map(len, found), default=0)
-        rows = np.zeros((len(found), length), np.int64)
-        for row, numbers in zip(rows, found, strict=True):
-            kept = numbers[:length]
-            row[: len(kept)] = kept
-        is_one = self.split is None and self.lengths is None
-        return rows[:, 0] if is_one and self.output_sequence_length is None else rows
-
-    def _counted(self, found: list[list[int]]) -> Numbers:
-        size = self.max_tokens if self.pad_to_max_tokens and self.max_tokens else None
-        rows = np.zeros((len(found), size or self.vocabulary_size()), np.float32)
-        for row, numbers in zip(rows, found, strict=True):
-            np.add.at(row, numbers, 1)
-        if self.output_mode == "multi_hot":
-            return np.minimum(rows, 1)
-        if self.idf is not None:
-            rows[:, : len(self.idf)] *= self.idf
-        return rows
-
-    def _known(self) -> list[str]:
-        if self.words is None:
-            raise ArgumentError("TextVectorization: has no vocabulary yet; need adapt(texts) first")
-        return self.words
+    @property
+    def idf(self) -> Numbers | None:
+        """The weight of each word for "tf_idf"."""
+        return self.vocabulary.weights
 
     def __repr__(self) -> str:
-        size = "not adapted" if self.words is None else f"{self.vocabulary_size()} words"
+        size = (
+            "not adapted" if self.vocabulary.tokens is None else f"{self.vocabulary_size()} words"
+        )
         return f"TextVectorization({size}, output_mode={self.output_mode!r})"
 
 
@@ -224,27 +173,6 @@ def _is_texts(data: Any) -> bool:
     if isinstance(data, (np.ndarray, str, bytes)):
         return True
     return isinstance(data, (list, tuple)) and any(isinstance(text, (str, bytes)) for text in data)
-
-
-def _words(vocabulary: Any) -> list[str]:
-    """The words of a list, or of the lines of a file.
-
-    Errors: ArgumentError.
-    """
-    if isinstance(vocabulary, (str, PathLike)):
-        try:
-            text = Path(vocabulary).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise ArgumentError(
-                f"set_vocabulary: {str(vocabulary)!r} cannot be read ({error}); need words in a "
-                "list, or the name of a UTF-8 file with a word on each line"
-            ) from error
-        return text.removesuffix("\n").split("\n")
-    given = list(vocabulary)
-    strange = next((word for word in given if not isinstance(word, str)), None)
-    if strange is not None:
-        raise ArgumentError(f"set_vocabulary: got {strange!r} among the words; need strings")
-    return given
 
 
 def _lengths(ngrams: Any) -> tuple[int, ...]:
@@ -278,6 +206,15 @@ def _texts(op: str, batch: Any) -> Iterator[str]:
                 f"{op}: got {type(text).__name__} among the texts; need strings; of a dataset of "
                 "pairs: dataset.map(lambda text, label: text)"
             )
+
+
+def _filled(found: list[list[int]], filler: int, length: int | None = None) -> Numbers:
+    """Lists as rows of one length, or of the longest."""
+    rows = np.full((len(found), length or max(map(len, found), default=0)), filler, np.int64)
+    for row, numbers in zip(rows, found, strict=True):
+        kept = numbers[: len(row)]
+        row[: len(kept)] = kept
+    return rows
 
 
 def _grouped(words: list[str], lengths: tuple[int, ...]) -> Iterator[str]:

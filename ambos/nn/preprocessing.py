@@ -17,6 +17,7 @@ from ambos.nn.functional.shared import as_tensor
 from ambos.nn.layer import layer
 from ambos.nn.module import Module
 from ambos.nn.parameter import UninitializedBuffer, assign
+from ambos.tensor.gaps import without_gaps
 from ambos.tensor.handle import Tensor
 from ambos.tensor.joining import stack
 from ambos.tensor.pointwise import where
@@ -89,15 +90,19 @@ class Normalization(Module):
         """Find mean and variance of an array, or of an iterable of batches, inputs or pairs of
         inputs and targets. What was known before is forgotten.
 
-        Errors: ArgumentError for no data, and for data that are no numbers.
+        Errors: ArgumentError for no data, for data that are no numbers, and for NaN and infinities,
+            with column and row.
         """
         count, mean, squares = 0, np.zeros(()), np.zeros(())
+        first_row = 0
         for batch in _batches(data):
             try:
                 rows = np.asarray(batch, np.float64)
             except (TypeError, ValueError) as error:
                 raise ArgumentError(f"adapt: got what is no array of numbers ({error}); need "
                                     "numbers, in rows of one shape") from error  # fmt: skip
+            without_gaps("adapt", rows, first_row, getattr(batch, "columns", None))
+            first_row += len(rows) if rows.ndim else 1
             kept = sorted(normalize_axis("adapt", axis, rows.ndim) for axis in self.axis)
             others = tuple(axis for axis in range(rows.ndim) if axis not in kept)
             many = int(np.prod([rows.shape[axis] for axis in others]))

@@ -17,6 +17,9 @@ STREAM = np.random.RandomState(0)
 RECORDED = dict(np.load(Path(__file__).with_name("keras_preprocessing.npz")))
 IMAGES, ROWS = RECORDED["images"], RECORDED["rows"]
 
+HOLES = np.where(np.arange(18).reshape(6, 3) % 3 > 0, np.nan, 1.0)
+HOLES[1, 1] = 0
+
 
 @pytest.mark.parametrize(
     ("name", "axis"), [("last", -1), ("two", (1, 2)), ("none", None), ("first", 0)]
@@ -93,6 +96,17 @@ def test_settings_that_do_not_fit():
         (lambda: nn.Normalization(mean=0.0, variance=[1.0, -1.0]), "need variances from 0 on"),
         (lambda: nn.Normalization().adapt([["a"]]), "adapt: .*need numbers"),
         (lambda: nn.Normalization().adapt(np.zeros((0, 3))), "no data"),
+        (lambda: nn.Normalization().adapt([[1.0, 2.0], [np.nan, 1.0]]), "nan in column 0, row 1;"),
+        (
+            lambda: nn.Normalization().adapt(HOLES),
+            "nan in column 1 and 1 more column, rows 0, 2, 3, 4 and 1 more; need finite",
+        ),
+        (
+            lambda: nn.Normalization().adapt(iter([np.ones((3, 2)), np.array([[1.0, -np.inf]])])),
+            "-inf in column 1, row 3",
+        ),
+        (lambda: nn.Normalization(1).adapt(np.full((2, 2, 1, 1), np.nan)), "nan in rows 0, 1;"),
+        (lambda: nn.Normalization(None).adapt([1.0, np.nan]), "nan in row 1;"),
     ):
         with pytest.raises(ArgumentError, match=message):
             call()
