@@ -313,7 +313,7 @@ TensorDataset = ArrayDataset  # PyTorch's name
 
 def _other_columns(table: Any) -> str:
     """Which columns of a table of pandas have no numbers, for a message."""
-    kinds = getattr(table, "dtypes", None)
+    kinds: Any = getattr(table, "dtypes", None)
     named = kinds.items() if hasattr(kinds, "items") else ()
     others = ", ".join(repr(name) for name, kind in named if kind.kind not in "biuf")
     fix = "leave them out, or make numbers of them: pandas.get_dummies does of classes"
