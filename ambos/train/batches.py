@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from sys import getrefcount
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ambos.core import tree
 from ambos.core.dtype import DType, as_dtype
-from ambos.core.errors import AmbosError, ArgumentError, ShapeError, user_line
+from ambos.core.errors import AmbosError, ArgumentError, ShapeError, depth_of_user, user_line
 from ambos.core.shape import row_major
 from ambos.data.dataset import as_rows
 from ambos.data.randomness import fresh_seed
@@ -34,25 +35,102 @@ ENDING = re.compile(r" \[([^\[\]]*:\d+[^\[\]]*)\]$")  # the user's line, which e
 
 
 class Source:
-    """Batches, again for each epoch. `op` and `name` are what messages say of it."""
+    """Batches, again for each epoch. `op` and `name` are what messages say of it.
+
+    A pass over the data is an epoch, unless there is a `limit`: then so many batches are, an epoch
+    goes on where the last one stopped, and one in which a pass comes to its end is short.
+    """
 
     op = "fit"
     name = "x"
+    limit: int | None = None
+    turn: int | None = None  # the pass that epochs of `limit` batches are parts of
+    taken = 0  # batches of it that were handed out
+    begun = 0  # those of epochs before
+    under_way: Iterator[Batch] | None = None  # the rest of it
+
+    def length(self) -> int | None:
+        """The number of batches of a pass, where it is known beforehand."""
+        raise NotImplementedError
+
+    def one_pass(self, turn: int, start: int) -> Iterator[Batch]:
+        """The batches of a pass, from number `start` on."""
+        raise NotImplementedError
+
+    @property
+    def steps(self) -> int | None:
+        """The number of batches of an epoch that is not cut short, where it is known."""
+        return self.length() if self.limit is None else self.limit
 
     def count(self) -> int | None:
-        """The number of batches of an epoch, where it is known beforehand."""
-        raise NotImplementedError
+        """The number of batches of the epoch that was begun last, where it is known."""
+        whole = self.length()
+        if whole is None or self.limit is None:
+            return whole
+        return min(self.limit, whole - self.begun)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from number `start` on."""
-        raise NotImplementedError
+        if self.limit is None:
+            return self.one_pass(epoch, start)
+        if self.turn is None:
+            self.turn, self.taken = epoch, start
+        elif self.taken == self.length() and not start:
+            self._turn()
+        self.begun = self.taken - start
+        return self._part(epoch, start, self.limit)
+
+    def _part(self, epoch: int, start: int, limit: int) -> Iterator[Batch]:
+        """What comes next, up to `limit` batches in this epoch."""
+        for number in range(start, limit):
+            batch = self._next()
+            if batch is None and not number and self.taken:  # so the last epoch ended with the pass
+                self._turn()
+                batch = self._next()
+            if batch is None:
+                self.ran_out(epoch, number, limit)
+                self._turn()
+                return
+            self.taken += 1
+            yield batch
+            del batch
+
+    def _next(self) -> Batch | None:
+        if self.under_way is None:
+            self.under_way = self.one_pass(self.turn or 0, self.taken)
+        return next(self.under_way, None)
+
+    def _turn(self) -> None:
+        """Begin the next pass, this one read to its end, which is where loaders count it."""
+        while self._next() is not None:
+            pass
+        self.turn, self.taken, self.begun = (self.turn or 0) + 1, 0, 0
+        self.under_way = None
+
+    def ran_out(self, epoch: int, number: int, limit: int) -> None:
+        """Say that a pass ended after so many batches of an epoch."""
+        warnings.warn(
+            f"{self.op}: {self.name} ran out of batches in epoch {epoch}, after {number} of "
+            f"{limit}: it has {self.taken} in all; this epoch is short, the next one begins anew",
+            stacklevel=depth_of_user(),
+        )
+
+    def rewind(self) -> None:
+        """The next epoch begins with the first batch."""
+        self.turn, self.taken, self.under_way = None, 0, None
+
+    def close(self) -> None:
+        """Let go of a pass that is under way."""
+        self.under_way = None
 
     def state_dict(self) -> dict[str, Any]:
         """What is needed to see the same batches again."""
-        return {}
+        return {} if self.limit is None else {"turn": self.turn, "taken": self.taken}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with the batches of `state_dict`."""
+        self.turn, self.taken = state.get("turn"), state.get("taken", 0)
+        self.under_way = None
 
 
 class Arrays(Source):
@@ -76,15 +154,14 @@ class Arrays(Source):
         self.shuffle = shuffle
         self.buffers: dict[int, list[Buffers]] = {}
 
-    def count(self) -> int:
-        whole = -(-self.rows // self.batch_size)
-        return whole if self.limit is None else min(whole, self.limit)
+    def length(self) -> int:
+        return -(-self.rows // self.batch_size)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def one_pass(self, turn: int, start: int) -> Iterator[Batch]:
         size, rows, order = self.batch_size, self.rows, None
         if self.shuffle:
-            order = permutation(self.seed or 0, epoch, rows)
-        for first in range(start * size, self.count() * size, size):
+            order = permutation(self.seed or 0, turn, rows)
+        for first in range(start * size, rows, size):
             last = min(first + size, rows)
             where = slice(first, last) if order is None else order[first:last]
             tensors = self._free(last - first).filled(self.columns, where)
@@ -103,9 +180,10 @@ class Arrays(Source):
         return known[-1]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seed": self.seed}
+        return {**super().state_dict(), "seed": self.seed}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
         self.seed = state["seed"]
 
 
@@ -150,10 +228,8 @@ def _memory(column: NDArray[Any], count: int) -> tuple[Tensor, NDArray[Any]]:
 
 
 class Stream(Source):
-    """Batches of an iterable, a Dataset of batches or a loader, as tensors.
-
-    `limit` batches make an epoch; an iterator that can be read once goes on in the next.
-    """
+    """Batches of an iterable, a Dataset of batches or a loader, as tensors. An iterator can be read
+    once: that is its only pass."""
 
     def __init__(
         self, source: Any, dtype: DType, op: str, limit: int | None = None, name: str = "x",
@@ -169,15 +245,13 @@ class Stream(Source):
         self.once = iter(source) if hasattr(source, "__next__") else None
         self.is_placed = False  # is the source itself where a resumed training goes on?
 
-    def count(self) -> int | None:
-        if self.limit is not None:
-            return self.limit
+    def length(self) -> int | None:
         try:
             return len(self.source)
         except TypeError:
             return None
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def one_pass(self, turn: int, start: int) -> Iterator[Batch]:
         number = skipped = start if self.is_placed else 0
         self.is_placed = False
         found = self.source if self.once is None else self.once
@@ -186,20 +260,22 @@ class Stream(Source):
                 self.check(batch)
                 self.check = None
             if number > start:
-                yield self._parts(batch, number - 1)
-            if number == self.limit:
-                return
+                yield self._parts(batch, number - 1 - self.begun)
         if not number:
             fix = "need at least one"
             if self.once is not None:
                 fix = ("a generator can be read once: need a list, a DataLoader, or "
                        "steps_per_epoch with a generator that does not end")  # fmt: skip
             raise ArgumentError(f"{self.op}: {self.name} has no batches; {fix}")
-        if self.limit is not None and self.once is not None:
-            raise ArgumentError(
-                f"{self.op}: {self.name} ended after batch {number - 1} of epoch {epoch}; need "
-                f"{self.limit} batches in every epoch: a source that goes on, or fewer steps"
-            )
+
+    def ran_out(self, epoch: int, number: int, limit: int) -> None:
+        if self.once is None:
+            super().ran_out(epoch, number, limit)
+            return
+        raise ArgumentError(
+            f"{self.op}: {self.name} ended after batch {number - 1} of epoch {epoch}; need "
+            f"{limit} batches in every epoch: a source that goes on, or fewer steps"
+        )
 
     def _parts(self, batch: Any, number: int) -> Batch:
         if self.whole and (not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 3):
@@ -245,9 +321,10 @@ class Stream(Source):
 
     def state_dict(self) -> dict[str, Any]:
         save = getattr(self.source, "state_dict", None)
-        return {} if save is None else {"source": save()}
+        return super().state_dict() | ({} if save is None else {"source": save()})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
         if "source" in state:
             self.source.load_state_dict(state["source"])
             self.is_placed = True

@@ -146,7 +146,7 @@ class Fit:
         engine.stop_training = self.run.is_resumed and engine.stop_training
         engine.history, engine.run = self.history, self.run
         params = {
-            "epochs": self.epochs, "steps": self.source.count(), "verbose": self.verbose,
+            "epochs": self.epochs, "steps": self.source.steps, "verbose": self.verbose,
             "validation_freq": self.validation_freq,
         }  # fmt: skip
         self.callbacks.bind(model, params)
@@ -199,6 +199,7 @@ class Fit:
     def _close(self) -> None:
         averages(self.plan.optimizer, True)
         self.callbacks.close()
+        self.source.close()
 
     # An epoch
 
@@ -305,6 +306,7 @@ def measure(
     with engine.turns.sums, engine.turns.evaluating(model), totals.passing():
         totals.zero()
         try:
+            source.rewind()
             for number, batch in enumerate(source.batches(0)):
                 if before:
                     callbacks.tell("on_test_batch_begin", number, {})

@@ -98,4 +98,5 @@ def _steps(model: Any, fit: Fit) -> Iterator[Step]:
                 schedule.step(optimizer, epoch + 1)
     finally:
         averages(optimizer, True)
+        fit.source.close()
         model.engine.turns.train(model, training)

@@ -33,9 +33,9 @@ class Writer:
                 "loop_source: LBFGS asks for the loss at several weights in an update, which the "
                 "plain loop does not; need another optimizer, or am.loop(model, x, y)"
             )
-        limited = given["steps_per_epoch"] is not None
-        self.batches, self.count = ("islice(loader, steps)", "steps") if limited else (
-            "loader", "len(loader)")  # fmt: skip
+        self.steps = given["steps_per_epoch"]
+        self.batches, self.count = ("loader", "len(loader)") if self.steps is None else (
+            "batches", "count")  # fmt: skip
         self.takes_classes = takes_classes(self.plan.losses.spec)
         self.is_single = not isinstance(self.plan.losses.spec, (Mapping, list, tuple))
 
@@ -48,7 +48,7 @@ class Writer:
 
     def _head(self) -> Iterator[str]:
         yield "# What model.fit does, written out: `model`, `x` and `y` are yours."
-        if self.given["steps_per_epoch"] is not None:
+        if self.steps is not None:
             yield "from itertools import islice"
             yield ""
         yield "import numpy as np"
@@ -80,10 +80,10 @@ class Writer:
         order = f", shuffle=True{seed}" if given["shuffle"] else ""
         arrays = f"({', '.join(columns)},)" if len(columns) == 1 else f"({', '.join(columns)})"
         yield f"loader = DataLoader({arrays}, batch_size={given['batch_size']}{order})"
-        if given["steps_per_epoch"] is not None:
-            yield f"steps = min({given['steps_per_epoch']}, len(loader))"
         if given["initial_epoch"]:
             yield f"loader.set_epoch({given['initial_epoch']})"
+        if self.steps is not None:
+            yield from self._parts()
         if given["class_weight"] is not None:
             weights = given["class_weight"]
             table = [weights.get(label, 1.0) for label in range(max(weights) + 2)]
@@ -98,8 +98,23 @@ class Writer:
             if self.schedule.is_function:
                 yield "updates = 0"
 
+    def _parts(self) -> Iterator[str]:
+        yield ""
+        yield ""
+        yield "def parts():  # each epoch goes on where the last one stopped, to the end of a pass"
+        yield INDENT + "while True:"
+        yield INDENT * 2 + "batches = iter(loader)"
+        yield INDENT * 2 + f"for start in range(0, len(loader), {self.steps}):"
+        count = f"min({self.steps}, len(loader) - start)"
+        yield INDENT * 3 + f"yield islice(batches, {self.steps}), {count}"
+        yield ""
+        yield ""
+        yield "epochs = parts()"
+
     def _epoch(self) -> Iterator[str]:
         given = self.given
+        if self.steps is not None:
+            yield "batches, count = next(epochs)"
         yield "model.train()"
         if hasattr(self.plan.optimizer, "train"):
             yield "optimizer.train()"

@@ -77,6 +77,7 @@ class Trainable(Stepping):
 
         `x` may be a tuple or a dict of arrays for several inputs, tensors, pandas, a loader, or a
         Dataset: of examples, of which `batch_size` make a batch (32), or with `.batch(...)` in it.
+        With `steps_per_epoch` an epoch has so many batches and goes on where the last one stopped.
         `validation_split` sets the last part of the arrays aside, before shuffling, unless there is
         `validation_data`: (x, y), (x, y, sample_weight) or an iterable of batches. It comes
         after every `validation_freq`-th epoch, or after those of a list, counted from 1. Weights of
@@ -199,7 +200,7 @@ class Trainable(Stepping):
             self, "evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps
         )
         listeners = CallbackList(callbacks, "evaluate")
-        listeners.bind(self, {"steps": source.count(), "verbose": verbose})
+        listeners.bind(self, {"steps": source.steps, "verbose": verbose})
         logs = measure(self, source, listeners)
         if verbose:
             print("  ".join(f"{name} {value:.4f}" for name, value in logs.items()))

@@ -64,11 +64,11 @@ class BatchSizeFinder(Callback):
         if self.batch_size is None:
             self.batch_size = self._found(source)
         source.batch_size = self.batch_size
-        self.params["steps"] = source.count()
+        self.params["steps"] = source.steps
         say(self.verbose, f"BatchSizeFinder: batches of {self.batch_size}")
 
     def _found(self, source: Arrays) -> int:
-        model, batch = self.model.train(), next(iter(source.batches(0)))
+        model, batch = self.model.train(), next(source.one_pass(0, 0))
 
         def step(*parts: Any) -> dict[str, Any]:
             logs = model.train_step(prepared(model, parts, Recipe())) or {}
