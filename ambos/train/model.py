@@ -16,10 +16,10 @@ from ambos.core.errors import (
     suggest,
     user_line,
 )
-from ambos.nn.parameter import UninitializedParameter
 from ambos.train import saving
 from ambos.train.architecture import name_of
 from ambos.train.functional import Graph
+from ambos.train.sizes import unsized
 from ambos.train.summary import known_inputs, summarize
 from ambos.train.trainable import Trainable
 
@@ -209,14 +209,9 @@ class Model(Trainable):
             >>> bool((again.predict(np.eye(2)) == model.predict(np.eye(2))).all())
             True
         """
-        unsized = [
-            name
-            for name, parameter in self.named_parameters()
-            if isinstance(parameter, UninitializedParameter)
-        ]
-        if unsized:
+        if lazy := unsized(self):
             raise ArgumentError(
-                f"save: {', '.join(unsized)} have no sizes yet; need a call with one batch first"
+                f"save: {', '.join(lazy)} have no sizes yet; need a call with one batch first"
             )
         return saving.save(self, path, include_optimizer)
 

@@ -12,13 +12,13 @@ from ambos import nn
 from ambos.core.errors import AmbosError, FormatError
 from ambos.core.version import __version__
 from ambos.nn.module import portable
-from ambos.nn.parameter import UninitializedParameter
 from ambos.optim import BY_NAME
 from ambos.tensor.files import check_name
 from ambos.tensor.handle import Tensor
 from ambos.train import files, metrics
 from ambos.train.architecture import LAYERS, build, describe
 from ambos.train.names import LOSSES
+from ambos.train.sizes import unsized
 
 OPTIMIZER = "optimizer/"
 
@@ -158,7 +158,7 @@ def load_into(model: Any, path: str | os.PathLike[str]) -> Any:
     """Weights and training state into an existing model, which is unchanged after an error."""
     place = files.place(path)
     tensors, config = files.read(place)
-    if _unsized(model):  # there is no way back from sizes: try it on a copy
+    if unsized(model):  # there is no way back from sizes: try it on a copy
         _restore(copy.deepcopy(model), place, tensors, config)
     _restore(model, place, tensors, config)
     return model
@@ -166,7 +166,7 @@ def load_into(model: Any, path: str | os.PathLike[str]) -> Any:
 
 def _restore(model: Any, place: Any, tensors: Mapping[str, Tensor], config: dict[str, Any]) -> None:
     weights = {k: v for k, v in tensors.items() if not k.startswith(OPTIMIZER)}
-    before = model.state_dict() if not _unsized(model) else None
+    before = model.state_dict() if not unsized(model) else None
     plan_before = {key: model.__dict__.get(key) for key in ("_plan", "optimizer")}
     try:
         model.load_state_dict(weights)
@@ -185,10 +185,6 @@ def _restore(model: Any, place: Any, tensors: Mapping[str, Tensor], config: dict
         raise FormatError(
             f"load: {place} does not fit {type(model).__name__}: {problem}; nothing was changed"
         ) from error
-
-
-def _unsized(model: Any) -> bool:
-    return any(isinstance(p, UninitializedParameter) for p in model.parameters())
 
 
 def _restore_plan(model: Any, tensors: Mapping[str, Tensor], plan: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from ambos.tensor.forecast import forecast
 from ambos.train.batches import Arrays
 from ambos.train.callbacks.base import Callback, Logs
 from ambos.train.callbacks.monitor import say
+from ambos.train.sizes import settle
 from ambos.train.step import Recipe, prepared
 
 
@@ -19,9 +20,9 @@ class BatchSizeFinder(Callback):
     """The largest batch whose training step fits into memory: `fit` with arrays goes on with it.
 
     A step is planned, not run (`am.forecast`), for `nbytes` or, not said, for the `part` of what is
-    free now; model, optimizer and random state are not touched. Sizes are powers of two unless
-    `powers` is False, at least `min_size` and at most `max_size` and the rows that there are.
-    Afterwards `batch_size` has it.
+    free now; model, optimizer and random state are not touched, but for lazy layers, which get
+    their sizes. Batches are powers of two unless `powers` is False, at least `min_size` and at most
+    `max_size` and the rows that there are. Afterwards `batch_size` has it.
 
     Errors: ArgumentError where not even `min_size` fits, for data that comes in batches, whose size
         is another's to set, and for a `train_step` that cannot be recorded.
@@ -69,6 +70,7 @@ class BatchSizeFinder(Callback):
 
     def _found(self, source: Arrays) -> int:
         model, batch = self.model.train(), next(source.one_pass(0, 0))
+        settle(model, batch[0])
 
         def step(*parts: Any) -> dict[str, Any]:
             logs = model.train_step(prepared(model, parts, Recipe())) or {}

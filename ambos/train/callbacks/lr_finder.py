@@ -13,13 +13,14 @@ from ambos.core.errors import ArgumentError
 from ambos.tensor.random import default_generator
 from ambos.train.callbacks.base import Callback, Logs
 from ambos.train.callbacks.rates import groups_of
+from ambos.train.sizes import settle, unsized
 
 
 class LRFinder(Callback):
     """Which learning rates train: `fit` with it raises the rate from `min_lr` to `max_lr` within
     `num_steps` batches, or until the loss is `stop_at` times the best, and leaves model, optimizer
-    and random state as they were. Afterwards `rates`, `losses` (smoothed by `beta`), `suggestion()`
-    and `plot()`.
+    and random state as they were (lazy layers keep the sizes that they got). Afterwards `rates`,
+    `losses` (smoothed by `beta`), `suggestion()` and `plot()`.
 
     Errors: ArgumentError for settings outside their range, where the model was compiled with a
         schedule, and for a suggestion of too few steps.
@@ -56,19 +57,24 @@ class LRFinder(Callback):
         self._before: tuple[Any, ...] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        model = self.model
         groups_of(self)
         self.rates, self.losses, self._smooth, self._sum = [], [], 0.0, 0.0
-        self._before = (
-            model.state_dict(),
-            copy.deepcopy(model.optimizer.state_dict()),
-            default_generator.get_state(),
-        )
+        self._remember()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._sum = 0.0
 
+    def _remember(self) -> None:
+        self._before = (
+            self.model.state_dict(),
+            copy.deepcopy(self.model.optimizer.state_dict()),
+            default_generator.get_state(),
+        )
+
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        if not self.rates and unsized(self.model):  # there is no way back to no sizes
+            settle(self.model, self.model.engine.example)
+            self._remember()
         part = len(self.rates) / (self.num_steps - 1)
         self.model.optimizer.lr = self.min_lr * (self.max_lr / self.min_lr) ** part
 
