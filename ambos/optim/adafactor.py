@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ambos.core.errors import DTypeError
+from ambos.core.errors import ArgumentError, DTypeError
 from ambos.optim.clock import Clock
 from ambos.optim.optimizer import Optimizer
 from ambos.optim.saved import State
@@ -36,7 +36,7 @@ class Adafactor(Optimizer):
     """
 
     replayed = True
-    dials = ("beta2_decay", "d", "weight_decay")
+    dials = ("beta2_decay", "eps", "d", "weight_decay")
     spreads = False
     limits = {
         "beta2_decay": Limit(-math.inf, 1e-12),
@@ -68,6 +68,12 @@ class Adafactor(Optimizer):
         }
         super().__init__(params, settings)
 
+    def check(self, settings: Group) -> None:
+        super().check(settings)
+        if settings["eps"][1] is None:
+            raise ArgumentError(f"Adafactor: eps is {settings['eps']!r}; need a number as second, "
+                                "the least size of a parameter")  # fmt: skip
+
     def admit(self, params: list[Tensor]) -> None:
         if any(parameter.dtype.is_complex for parameter in params):
             raise DTypeError("Adafactor: a parameter is complex; need real ones: give view_as_real")
@@ -84,24 +90,29 @@ class Adafactor(Optimizer):
         lr = group["lr"]
         fresh = clock.count ** group["beta2_decay"]
         bound = lr.minimum(1.0 / clock.count.sqrt())
-        return fresh, bound, group["d"], 1.0 - lr * group["weight_decay"]
+        least, smallest = group["eps"]
+        square = None if least is None else least * least
+        left = 1.0 - lr * group["weight_decay"]
+        return fresh, bound, group["d"], left, least, square, smallest
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        (fresh, bound, most, left), (least, smallest) = factors, group["eps"]
-        least = finfo(parameter.dtype).eps if least is None else least
+        fresh, bound, most, left, least, square, smallest = factors
+        if least is None:
+            least = finfo(parameter.dtype).eps
+            square = least * least
         size = _root_mean_square(parameter).maximum(smallest) * bound
         if group["weight_decay"]:
             parameter = parameter * left
-        square = grad * grad
+        power = grad * grad
         if grad.ndim > 1:
-            row = state["row_var"] = _towards(state["row_var"], square.mean(-1, True), fresh)
-            column = state["col_var"] = _towards(state["col_var"], square.mean(-2, True), fresh)
+            row = state["row_var"] = _towards(state["row_var"], power.mean(-1, True), fresh)
+            column = state["col_var"] = _towards(state["col_var"], power.mean(-2, True), fresh)
             estimate = row * column / row.mean(-2, True).maximum(least)
         else:
-            estimate = state["variance"] = _towards(state["variance"], square, fresh)
-        step = grad / estimate.maximum(least * least).sqrt()
+            estimate = state["variance"] = _towards(state["variance"], power, fresh)
+        step = grad / estimate.maximum(square).sqrt()
         clipped = (_root_mean_square(step) / most).maximum(1.0)
         return parameter - step * (size / clipped)
 

@@ -33,16 +33,18 @@ class Dialled(Grouped):
         super().__init__(params, defaults)
 
     def in_numbers(self, number: int) -> Group:
-        """The settings of a group, with data in place of the numbers that vary."""
+        """The settings of a group, with data in place of the numbers that vary. What is None in a
+        tuple stays so: a rule has a number of its own for it."""
         group = self.param_groups[number]
         found = {**group, "lr": self._rate(number, group)}
         for key in self.dials:
             value = group[key]
             if isinstance(value, (tuple, list)):
                 parts = [
-                    self._datum((number, key, n), partial(_entry, group, key, n))
-                    for n in range(len(value))
-                ]
+                    None if part is None
+                    else self._datum((number, key, n), partial(_entry, group, key, n))
+                    for n, part in enumerate(value)
+                ]  # fmt: skip
                 found[key] = tuple(parts)
             else:
                 found[key] = self._datum((number, key, 0), partial(_entry, group, key, None))

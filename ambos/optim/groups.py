@@ -172,17 +172,19 @@ class Grouped(metaclass=Checked):
 def settings_of(group: Group, apart: tuple[str, ...]) -> Callable[[], tuple[Any, ...]]:
     """A function that reads the settings of `group` and counts its parameters: in little time,
     since a jitted step asks at every call. Of those `apart`, whose numbers are data, it tells only
-    whether they are zero."""
+    what decides the graph: whether they are zero, or left to the rule."""
     skipped = ("params", "param_names", "lr", "initial_lr", *apart)
     fixed = [key for key in group if key not in skipped]
     read = itemgetter(*fixed) if fixed else len
-    zeros = itemgetter(*apart) if len(apart) > 1 else lambda group: map(group.get, apart)
+    forms = itemgetter(*apart) if len(apart) > 1 else lambda group: map(group.get, apart)
 
     def settings() -> tuple[Any, ...]:
-        return len(group["params"]), len(group), read(group), *map(_is_zero, zeros(group))
+        return len(group["params"]), len(group), read(group), *map(_form, forms(group))
 
     return settings
 
 
-def _is_zero(value: Any) -> bool:
-    return not any(value) if isinstance(value, (tuple, list)) else not value
+def _form(value: Any) -> tuple[bool, bool] | bool:
+    if isinstance(value, (tuple, list)):
+        return not any(value), None in value
+    return not value

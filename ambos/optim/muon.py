@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ambos.core.dtype import bfloat16, float32
@@ -39,7 +39,7 @@ class Muon(Optimizer):
     replayed = True
     spreads = False
     counts_steps = False
-    dials = ("momentum", "weight_decay")
+    dials = ("momentum", "weight_decay", "ns_coefficients", "eps")
 
     def __init__(
         self,
@@ -92,15 +92,17 @@ class Muon(Optimizer):
 
     def factors(self, group: Group, clock: Clock) -> Scalars:
         lr, momentum = group["lr"], group["momentum"]
-        return lr, momentum, 1.0 - momentum, 1.0 - lr * group["weight_decay"]
+        numbers = *group["ns_coefficients"], group["eps"]  # a tuple: in the iteration's precision
+        return lr, momentum, 1.0 - momentum, 1.0 - lr * group["weight_decay"], numbers
 
     def update(
         self, parameter: Tensor, grad: Tensor, state: State, group: Group, factors: Scalars
     ) -> Tensor:
-        lr, momentum, fresh, left = factors
+        lr, momentum, fresh, left, numbers = factors
         held = state["momentum_buffer"] = drawn(state["momentum_buffer"], grad, fresh)
         step = grad + (held - grad) * momentum if group["nesterov"] else held
-        step = orthogonal(step, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        *coefficients, eps = (number.to(float32) for number in numbers)
+        step = orthogonal(step, coefficients, group["ns_steps"], eps)
         adjusted = lr * ADJUSTED[group["adjust_lr_fn"]](*parameter.shape)
         return parameter * left - step.to(parameter.dtype) * adjusted
 
@@ -113,7 +115,7 @@ ADJUSTED: dict[str | None, Callable[[int, int], float]] = {
 
 
 def orthogonal(
-    matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+    matrix: Tensor, coefficients: Sequence[Tensor | float], steps: int, eps: Tensor | float
 ) -> Tensor:
     """About U V^T of a matrix U S V^T: Newton and Schulz's iteration, whose polynomial draws all
     singular values to about one. Rounded to bfloat16 where PyTorch does; sums are float32.

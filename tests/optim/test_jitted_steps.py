@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import ambos as am
 from ambos import nn, optim
+from ambos.core.errors import ArgumentError
 from ambos.tensor.realize import planning
 
 Wrapper = Callable[[Callable[..., Any]], Any]
@@ -208,3 +210,20 @@ def test_settings_of_the_optimizer_are_looked_at() -> None:
         step()
         weights.append(weight.tolist())
     assert weights[0] == weights[1]
+
+
+def test_what_is_left_to_a_rule_is_another_graph() -> None:
+    weight = am.tensor([[1.0, -2.0]], requires_grad=True)
+    rule = optim.Adafactor([weight], lr=0.1, eps=(1e-3, 1e-3))
+    weight.grad = am.tensor([[1e-5, 0.5]])
+    step = am.jit(rule.step)
+    theirs = torch.tensor([[1.0, -2.0]], requires_grad=True)
+    other = torch.optim.Adafactor([theirs], lr=0.1, eps=(1e-3, 1e-3))
+    theirs.grad = torch.tensor([[1e-5, 0.5]])
+    for least in (1e-3, 0.5, None, 0.1):
+        rule.param_groups[0]["eps"] = other.param_groups[0]["eps"] = least, 1e-3
+        step()
+        other.step()
+        np.testing.assert_allclose(weight.detach().numpy(), theirs.detach().numpy(), rtol=1e-5)
+    with pytest.raises(ArgumentError, match="need a number as second"):
+        optim.Adafactor([weight], eps=(None, None))
