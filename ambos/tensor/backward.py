@@ -10,14 +10,12 @@ from ambos.autodiff.reverse import gradients, ones_like
 from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError, GradientError
 from ambos.graph.node import Node, toposort
-from ambos.ops.arithmetic import add
 from ambos.tensor.creation import zeros_like
-from ambos.tensor.gradient_hooks import accumulated, turned
+from ambos.tensor.gradient_hooks import accumulated, add_to_grad, turned
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.live import leaf_handle
 from ambos.tensor.modes import set_grad_enabled
-from ambos.tensor.operands import binary, convert
-from ambos.tensor.tracing import likenesses
+from ambos.tensor.operands import convert
 
 
 def backward(
@@ -42,7 +40,7 @@ def backward(
         results = gradients([x._node], [seed], nodes, turned(handles))
         for node, found in zip(nodes, results, strict=True):
             if found is not None:
-                _accumulate(handles[node], found)
+                add_to_grad(handles[node], found)
                 accumulated(handles[node])
 
 
@@ -78,14 +76,6 @@ def _reached(node: Node) -> dict[Node, Tensor]:
             if handle is not None:
                 found[inner] = handle
     return found
-
-
-def _accumulate(handle: Tensor, gradient: Node) -> None:
-    known = handle.grad
-    if known is not None:
-        gradient = binary(add, known._node, gradient)
-    handle.grad = wrap(gradient)
-    likenesses[gradient] = handle._node
 
 
 @checked

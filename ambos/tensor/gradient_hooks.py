@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from ambos.core.errors import GradientError
 from ambos.graph.node import Node
+from ambos.ops.arithmetic import add
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.hooks import Removable, enroll
 from ambos.tensor.identity import set_apart
-from ambos.tensor.tracing import current, guard
+from ambos.tensor.live import leaf_handle
+from ambos.tensor.operands import binary
+from ambos.tensor.tracing import current, guard, likenesses
 
 Hook = Callable[[Tensor], Any]
 Table = dict[int, Hook]
@@ -87,23 +91,56 @@ def turned(leaves: Mapping[Node, Tensor] = NONE) -> Callable[[Node, Node], Node]
         tables = [_of_nodes.get(node, {})]
         if node in leaves:
             tables.append(_of_leaves.get(id(leaves[node]), {}))
-        for hook in [hook for table in tables for hook in [*table.values()]]:
-            found = hook(wrap(gradient))
-            if found is None:
-                continue
-            if not isinstance(found, Tensor) or (found._node.shape, found._node.dtype) != (
-                gradient.shape,
-                gradient.dtype,
-            ):
-                shown = found.shape if isinstance(found, Tensor) else type(found).__name__
-                raise GradientError(
-                    f"register_hook: a hook returned {shown} for the gradient "
-                    f"{gradient.dtype.name}{list(gradient.shape)}; need a tensor like it, or None"
-                )
-            gradient = found._node
-        return gradient
+        return turned_by(tables, gradient)
 
     return turn
+
+
+def turned_by(tables: Iterable[Table], gradient: Node) -> Node:
+    """What the hooks in `tables` make of a gradient, one after the other."""
+    for hook in [hook for table in tables for hook in [*table.values()]]:
+        found = hook(wrap(gradient))
+        if found is None:
+            continue
+        if not isinstance(found, Tensor) or (found._node.shape, found._node.dtype) != (
+            gradient.shape,
+            gradient.dtype,
+        ):
+            shown = found.shape if isinstance(found, Tensor) else type(found).__name__
+            raise GradientError(
+                f"register_hook: a hook returned {shown} for the gradient "
+                f"{gradient.dtype.name}{list(gradient.shape)}; need a tensor like it, or None"
+            )
+        gradient = found._node
+    return gradient
+
+
+def hooks_within(nodes: Iterable[Node]) -> dict[Node, list[Table]]:
+    """The hooks of those of `nodes` that have any, and what fills the `.grad` that others retain:
+    for whoever computes gradients of copies of them."""
+    found: dict[Node, list[Table]] = {}
+    for node in nodes:
+        if node in _of_nodes:
+            found[node] = [_of_nodes[node]]
+        handle = leaf_handle(node)
+        if handle is not None and handle.retains_grad:
+            found.setdefault(node, []).append({0: partial(_retain, weakref.ref(handle))})
+    return found
+
+
+def _retain(of: weakref.ref[Tensor], gradient: Tensor) -> None:
+    handle = of()
+    if handle is not None:
+        add_to_grad(handle, gradient._node)
+
+
+def add_to_grad(handle: Tensor, gradient: Node) -> None:
+    """Add to `.grad` of a handle, which may be None yet."""
+    known = handle.grad
+    if known is not None:
+        gradient = binary(add, known._node, gradient)
+    handle.grad = wrap(gradient)
+    likenesses[gradient] = handle._node
 
 
 def accumulated(leaf: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -181,3 +182,66 @@ def test_transforms_and_recorded_functions_see_hooks_on_results() -> None:
         return x.grad * 1
 
     assert [step(ours).tolist() for _ in range(2)] == [expected] * 2
+
+
+def hooked(lib: Any, kind: str, depth: int) -> list[Any]:
+    """What hooks inside of a function see, and the gradients; `depth` checkpoints around it."""
+    seen: list[Any] = []
+    x = lib.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    w = lib.tensor([2.0, 0.5, -1.0], requires_grad=True)
+    module = lib.nn.Identity()
+    if kind == "module":
+        module.register_full_backward_hook(lambda m, of_in, of_out: (of_in[0] * of_out[0],))
+
+    def f(x: Any) -> Any:
+        if kind == "argument":
+            x.register_hook(lambda g: seen.append(g.tolist()))
+        y = module(x * w)
+        if kind == "retained":
+            y.retain_grad()
+            seen.append(y)
+        if kind == "removed":
+            y.register_hook(lambda g: g * 3).remove()
+        if kind == "changed":
+            y.register_hook(lambda g: g * 7)
+            y.register_hook(lambda g: seen.append(g.tolist()))
+        z = y * y
+        if kind == "result":
+            z.register_hook(lambda g: g + 1)
+        return z
+
+    g = f
+    for _ in range(depth):
+        g = am.checkpoint(g)
+    (g(x) * 2).sum().backward()
+    if kind == "retained":
+        seen = [y.grad.tolist() for y in seen]
+    return [*seen, x.grad.tolist(), w.grad.tolist()]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize(
+    "kind", ["argument", "retained", "removed", "changed", "result", "module"]
+)  # fmt: skip
+def test_hooks_inside_a_checkpoint(kind: str, depth: int) -> None:
+    """As PyTorch's without one: those are called once."""
+    assert hooked(am, kind, depth) == hooked(torch, kind, 0)
+
+
+def test_a_checkpoint_keeps_no_tensor_for_its_hooks() -> None:
+    x = am.ones(3, requires_grad=True)
+    kept = []
+
+    def f(x: Any) -> Any:
+        y = x * 2
+        y.register_hook(lambda g: g * 7)
+        kept.append(weakref.ref(y._node))
+        return y * y
+
+    z = am.checkpoint(f)(x)
+    am.evaluate(z)
+    gc.collect()
+    node = kept[0]()
+    assert node is None or node.value is None
+    z.sum().backward()
+    assert x.grad.tolist() == [56.0] * 3
