@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.models import other_twins
 from tests.models.cases import FULL as VISION
 from tests.models.oracle import compare, parting, trainings
+from tests.models.sides import compare_sides
 
 FULL = {**VISION, **other_twins.FULL}
 HEAD = ("model", "output", "gradient", "output, training", "gradient, training", "losses",
@@ -51,11 +52,20 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=["*"], help="models, with * and ?")
     parser.add_argument("--steps", type=int, default=100, help="of training")
     parser.add_argument("--rate", type=float, default=1e-3, help="what a step takes off the loss")
+    parser.add_argument("--sides", action="store_true", help="gradients where each ReLU is told "
+                        "where it cut in float32: what is left is rounding")  # fmt: skip
     parser.add_argument("--write", type=Path, default=Path("runs/models.md"), help="the table")
     options = parser.parse_args()
+    names = [name for only in options.only for name in fnmatch.filter(FULL, only)]
+    if options.sides:
+        for name in dict.fromkeys(names):
+            for training in (False, True):
+                ours, theirs, apart = compare_sides(FULL[name], training)
+                print(f"{name}, {'training' if training else 'evaluation'}: {ours:.0e} "
+                      f"({theirs:.0e}), {apart} units on different sides", flush=True)  # fmt: skip
+        return 0
     table = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
     options.write.parent.mkdir(parents=True, exist_ok=True)
-    names = [name for only in options.only for name in fnmatch.filter(FULL, only)]
     for name in dict.fromkeys(names):
         start = time.perf_counter()
         table.append(f"| {' | '.join(row(name, options.steps, options.rate))} |")

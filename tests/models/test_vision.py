@@ -16,6 +16,7 @@ from ambos import models, nn
 from ambos.core.errors import AmbosError, ArgumentError, ShapeError, UnknownNameError
 from tests.models.cases import FULL, SMALL
 from tests.models.oracle import compare, compare_results, keys
+from tests.models.sides import compare_sides
 
 # Compiling a gradient is most of what a test costs: of these `make models` asks it.
 RESULTS_ONLY = ("convnext", "deeplabv3", "efficientnet", "mobilenet_v3", "resnet", "swin",
@@ -107,3 +108,8 @@ def test_densenet_reads_the_keys_of_published_files() -> None:
            for key, value in state.items()}  # fmt: skip
     assert "features.denseblock1.denselayer1.conv.2.weight" in old
     net.load_state_dict(old)
+
+
+def test_sides_of_units_explain_what_gradients_differ_by() -> None:
+    ours, theirs, _ = compare_sides(SMALL["basic block"], training=True)
+    assert max(ours, theirs) < 1e-5
