@@ -19,6 +19,7 @@ from ambos.core.errors import (
 from ambos.data.fluent import Fluent
 from ambos.data.randomness import Late, Seed, begin, end
 from ambos.data.selection import Selection
+from ambos.data.values import strings
 from ambos.tensor.handle import Tensor
 
 Array = NDArray[Any]
@@ -234,7 +235,8 @@ class IterableDataset(Dataset):
 class ArrayDataset(Dataset):
     """Arrays with one row for each example, kept as NumPy arrays.
 
-    Positional arrays make tuples, named ones dictionaries.
+    Positional arrays make tuples, named ones dictionaries. Columns of strings may be among them;
+    those of a batch are a list.
 
     Errors: ShapeError unless all have equally many rows.
 
@@ -250,7 +252,7 @@ class ArrayDataset(Dataset):
             raise ArgumentError(f"ArrayDataset: got {what}; need at least one, all of one kind")
         self.names = tuple(named)
         given = arrays or tuple(named.values())
-        self.arrays: tuple[Array, ...] = tuple(as_rows(array) for array in given)
+        self.arrays: tuple[Array, ...] = tuple(_column(array) for array in given)
         counts = [len(array) for array in self.arrays]
         if len(set(counts)) > 1:
             raise ShapeError(
@@ -269,8 +271,8 @@ class ArrayDataset(Dataset):
 
     @property
     def contiguous(self) -> bool:
-        """Do the rows lie one after the other, in all arrays?"""
-        return all(array.flags.c_contiguous for array in self.arrays)
+        """Are all arrays numbers, with their rows one after the other?"""
+        return all(a.flags.c_contiguous and a.dtype.kind != "O" for a in self.arrays)
 
     def _named(self, values: tuple[Any, ...]) -> Any:
         return dict(zip(self.names, values, strict=True)) if self.names else values
@@ -284,8 +286,11 @@ class ArrayDataset(Dataset):
         if len(indices) and not -count <= indices.min() <= indices.max() < count:
             raise IndexingError(f"ArrayDataset: rows {indices.min()} to {indices.max()} of {count}"
                                 " examples; need rows that exist")  # fmt: skip
-        found = []
+        found: list[Any] = []
         for array in self.arrays:
+            if array.dtype.kind == "O":  # text
+                found.append(array[indices].tolist())
+                continue
             rows = empty((len(indices), *array.shape[1:]), array.dtype)
             if array.flags.c_contiguous:
                 array.take(indices, 0, rows, "wrap")
@@ -322,15 +327,7 @@ def _other_columns(table: Any) -> str:
 
 def as_rows(value: Any) -> Array:
     """`value` as a NumPy array with at least one axis: arrays, tensors (also torch's), lists."""
-    if isinstance(value, Tensor):
-        array = value.numpy()
-    elif type(value).__module__.partition(".")[0] == "torch":
-        array = value.detach().cpu().numpy()
-    else:
-        array = np.asarray(value)
-        given = isinstance(value, np.ndarray) or hasattr(value, "dtype")
-        if array.dtype == np.float64 and not given:
-            array = array.astype(np.float32)  # Python numbers, as in am.tensor
+    array = _as_array(value)
     if array.dtype.kind not in "biuf":
         raise ArgumentError(
             f"data: got {type(value).__name__} ({array.dtype}); need numbers{_other_columns(value)}"
@@ -339,3 +336,28 @@ def as_rows(value: Any) -> Array:
         raise ShapeError("data: got a single number; need one row for each example")
     # Kernels read numbers as this machine has them.
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _column(value: Any) -> Array:
+    """Numbers as `as_rows` has them; strings as an array of objects."""
+    array = _as_array(value)
+    is_table = hasattr(value, "columns")  # of pandas, in which some column has no numbers
+    first = array.reshape(-1)[0] if array.ndim and array.size and not is_table else None
+    if not isinstance(first, (str, bytes)):
+        return as_rows(value)
+    flat, shape = strings("data", value)
+    found = np.empty(shape, object)
+    found.reshape(-1)[:] = flat
+    return found
+
+
+def _as_array(value: Any) -> Array:
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if type(value).__module__.partition(".")[0] == "torch":
+        found: Array = value.detach().cpu().numpy()
+        return found
+    array = np.asarray(value)
+    given = isinstance(value, np.ndarray) or hasattr(value, "dtype")
+    # Python numbers are float32, as in am.tensor.
+    return array if array.dtype != np.float64 or given else array.astype(np.float32)

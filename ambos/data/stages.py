@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core.arguments import flag, integer, positive
-from ambos.core.errors import ArgumentError, ArgumentTypeError, IndexingError
+from ambos.core.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
 from ambos.data.collate import padded, stack
 from ambos.data.dataset import ArrayDataset, Dataset, Slices, rows_of
 from ambos.data.fluent import stage
@@ -456,4 +456,10 @@ def slices(arrays: Any) -> Dataset:
     """Rows of arrays."""
     if isinstance(arrays, dict):
         return ArrayDataset(**arrays)
+    if isinstance(arrays, tuple) and any(isinstance(part, (dict, tuple)) for part in arrays):
+        parts = [slices(part) for part in arrays]  # ({"age": ..., "size": ...}, targets)
+        if len(counts := {len(part) for part in parts}) > 1:
+            raise ShapeError(f"from_tensor_slices: the parts have {sorted(counts)} rows; need "
+                             "equally many")  # fmt: skip
+        return Zipped(*parts)
     return ArrayDataset(*arrays) if isinstance(arrays, tuple) else Slices(arrays)

@@ -178,10 +178,44 @@ def transfer_learning() -> Found:
     return found
 
 
+def structured_data() -> Found:
+    numbers, count = np.random.default_rng(0), 1500
+    table = {
+        "age": numbers.integers(29, 78, count), "trestbps": numbers.normal(131, 17, count),
+        "chol": numbers.normal(246, 51, count), "thalach": numbers.normal(149, 23, count),
+        "oldpeak": numbers.exponential(1, count), "slope": numbers.integers(1, 4, count),
+        "thal": numbers.choice(["normal", "fixed", "reversible"], count, p=[0.55, 0.06, 0.39]),
+    }  # fmt: skip
+    for name, kinds in {"sex": 2, "cp": 5, "fbs": 2, "restecg": 3, "exang": 2, "ca": 4}.items():
+        table[name] = numbers.integers(kinds, size=count)
+    odds = 0.08 * (table["age"] - 54) - 0.06 * (table["thalach"] - 149) + 1.2 * table["oldpeak"]
+    odds += 3 * (table["cp"] == 4) + 1.5 * table["ca"] + 3 * (table["thal"] == "reversible") - 6
+    y = (numbers.random(count) < 1 / (1 + np.exp(-odds))).astype("float32")
+    is_val = np.random.default_rng(1337).random(count) < 0.2
+    columns = []
+    for name, column in table.items():
+        if column.dtype.kind == "f" or name in ("age", "slope"):
+            known = column[~is_val]
+            columns.append((column[:, None] - known.mean()) / known.std())
+        else:  # Keras's lookups need TensorFlow; ours give the same rows
+            kind = am.data.StringLookup if name == "thal" else am.data.IntegerLookup
+            lookup = kind(output_mode="multi_hot")
+            lookup.adapt(column[~is_val])
+            columns.append(lookup(column[:, None]))
+    x = np.concatenate(columns, 1).astype("float32")
+    model = keras.Sequential(
+        [layers.Dense(32, activation="relu"), layers.Dropout(0.5), layers.Dense(1)]
+    )
+    model.compile("adam", YES_NO, metrics=["accuracy"])
+    model.fit(x[~is_val], y[~is_val, None], batch_size=32, epochs=50, verbose=0,
+              validation_data=(x[is_val], y[is_val, None]))  # fmt: skip
+    return {"accuracy": model.evaluate(x[is_val], y[is_val, None], verbose=0)[1]}
+
+
 TWINS: dict[str, Callable[[], Found]] = {
     made.__name__: made
     for made in (image_classification, imbalanced_classes, timeseries, autoencoder, multi_input,
-                 transfer_learning)
+                 structured_data, transfer_learning)
 }  # fmt: skip
 
 

@@ -168,6 +168,27 @@ def test_layers_in_a_pipeline_with_workers_and_fit():
     assert history["accuracy"][-1] == 1.0
 
 
+def test_columns_of_text_beside_numbers():
+    names, sizes = np.array(["a", "bb", "ccc"]), np.arange(3.0)
+    table = {"name": names, "size": sizes}
+    rows = Dataset.from_tensor_slices((table, [1, 2, 3]))
+    assert rows[1] == ({"name": "bb", "size": 1.0}, 2)
+    (first, target), last = rows.batch(2)
+    assert first["name"] == ["a", "bb"]
+    assert target.tolist() == [1, 2]
+    assert last[0]["name"] == ["ccc"]
+    for dataset in (Dataset.from_tensor_slices(table), rows.map(lambda row, target: row)):
+        for workers in (0, 1):
+            context = "fork" if workers else None  # a lambda
+            batches = list(DataLoader(dataset, batch_size=2, num_workers=workers,
+                                      multiprocessing_context=context))  # fmt: skip
+            assert [batch["name"] for batch in batches] == [["a", "bb"], ["ccc"]]
+            assert batches[0]["size"].tolist() == [0, 1]
+    assert next(iter(DataLoader((names, sizes), batch_size=3)))[0] == ["a", "bb", "ccc"]
+    with pytest.raises(ShapeError, match=r"the parts have \[2, 3\] rows"):
+        Dataset.from_tensor_slices((table, [1, 2]))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
