@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache
 
@@ -108,6 +109,7 @@ BY_NAME: dict[str, DType] = {dtype.name: dtype for dtype in ALL + COMPLEX} | {
     "cdouble": complex128,
 }  # fmt: skip
 PYTHON: dict[type, DType] = {bool: bool_, int: int64, float: float32, complex: complex64}
+_known: dict[object, DType] = {}  # what was asked for: NumPy takes microseconds to say a name
 
 
 def as_dtype(spec: object) -> DType:
@@ -116,9 +118,15 @@ def as_dtype(spec: object) -> DType:
         return spec
     if isinstance(spec, type) and spec in PYTHON:
         return PYTHON[spec]
+    try:
+        return _known[spec]
+    except (KeyError, TypeError):  # new, or nothing that could be known
+        pass
     name = spec if isinstance(spec, str) else getattr(spec, "name", getattr(spec, "__name__", ""))
     name = str(name).removeprefix("ambos.").removesuffix("_")
     if name in BY_NAME:
+        if isinstance(spec, Hashable):
+            _known[spec] = BY_NAME[name]
         return BY_NAME[name]
     raise DTypeError(f"dtype: got {spec!r}; need one of "
                      f"{', '.join(d.name for d in ALL + COMPLEX)}"

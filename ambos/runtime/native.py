@@ -28,14 +28,16 @@ import ctypes
 from hashlib import blake2b
 
 from ambos.core.program import Kernel
-from ambos.runtime import denormal, native_control
+from ambos.runtime import denormal, native_control, native_rows
 from ambos.runtime.native_state import Control, Header, Line
 
 CHUNKS_PER_THREAD = 8  # enough to even out threads of unequal speed
 POLLS_PER_YIELD = 256  # a power of two
 
 
-ENTRIES = ("worker", "execute", "wake", "spin", *native_control.ENTRIES)
+ENTRIES = (
+    "worker", "execute", "wake", "spin", *native_control.ENTRIES, *native_rows.ENTRIES
+)  # fmt: skip
 
 
 def engine(triple: str, futex: bool) -> Kernel:
@@ -85,7 +87,8 @@ def _text(triple: str, futex: bool) -> str:
     sleep, wake = (SLEEP_FUTEX, WAKE_FUTEX) if futex else (SLEEP_NAP, WAKE_NOBODY)
     modes = denormal.text(triple, _offset("mode"), _offset("outside"))
     loops = native_control.text(windows)
-    parts = (HEAD, modes, WORKER, sleep, DRAIN, EXECUTE, loops, wake, SPIN, pause, system)
+    parts = (HEAD, modes, WORKER, sleep, DRAIN, EXECUTE, loops, native_rows.TEXT, wake, SPIN, pause,
+             system)  # fmt: skip
     text = "\n".join(parts)
     for key, value in {
         "$PAUSE": call,

@@ -17,6 +17,8 @@ somebody asks for it.
 
 from __future__ import annotations
 
+import ctypes
+import math
 import os
 import threading
 from collections.abc import Iterable, Sequence
@@ -26,7 +28,7 @@ from ambos.core.dtype import DType
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops.sources import data
-from ambos.tensor.array import Array
+from ambos.tensor.array import Array, is_dense
 from ambos.tensor.counting import is_alone
 
 
@@ -133,7 +135,9 @@ def zeroed(handle: Handle) -> bool:
     if not isinstance(kept, Node) or kept.value.storage.readonly:
         return False
     array: Array = kept.value
-    array.raw(readonly=False)[...] = 0
+    if not is_dense(array.shape, array.strides):
+        return False
+    ctypes.memset(array.address, 0, math.prod(array.shape) * array.dtype.itemsize)
     return True
 
 

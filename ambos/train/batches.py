@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from ambos.core import tree
 from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import AmbosError, ArgumentError, ShapeError, depth_of_user, user_line
+from ambos.core.paths import Path, SequenceKey
 from ambos.core.shape import row_major
 from ambos.data.dataset import as_rows
 from ambos.data.randomness import fresh_seed
 from ambos.data.samplers import permutation
 from ambos.runtime.memory import Storage
+from ambos.runtime.rows import Taking, in_pieces, is_finite
 from ambos.tensor.array import Array
 from ambos.tensor.given import leaf_of
 from ambos.tensor.handle import Tensor, wrap
@@ -136,15 +138,17 @@ class Source:
 class Arrays(Source):
     """Rows of arrays, shuffled by a seed: epoch e of seed s has the same order everywhere.
 
-    Rows are copied into memory that is used again as soon as nobody holds the batch.
+    Rows are copied into memory that is used again as soon as nobody holds the batch. Parts that
+    have `names` are looked at for NaN on the way, where that takes no time.
     """
 
     def __init__(
         self, parts: Batch, batch_size: int, shuffle: bool, seed: int | None, op: str,
-        limit: int | None = None,
+        limit: int | None = None, names: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self.op, self.limit, self.batch_size = op, limit, batch_size
-        self.columns, self.structure = tree.flatten(parts)
+        self.op, self.limit, self.batch_size, self.names = op, limit, batch_size, names
+        columns, self.structure = tree.flatten(parts)
+        self.columns = [in_pieces(column) for column in columns]
         self.rows = len(self.columns[0])
         if not self.rows:
             raise ArgumentError(f"{op}: the arrays have no rows; need at least one example")
@@ -158,15 +162,27 @@ class Arrays(Source):
         return -(-self.rows // self.batch_size)
 
     def one_pass(self, turn: int, start: int) -> Iterator[Batch]:
-        size, rows, order = self.batch_size, self.rows, None
+        size, rows, address = self.batch_size, self.rows, None
         if self.shuffle:
             order = permutation(self.seed or 0, turn, rows)
-        for first in range(start * size, rows, size):
-            last = min(first + size, rows)
-            where = slice(first, last) if order is None else order[first:last]
-            tensors = self._free(last - first).filled(self.columns, where)
+            address = order.__array_interface__["data"][0]
+        for number in range(start, self.length()):
+            first = number * size
+            count = min(size, rows - first)
+            buffers = self._free(count)
+            spoiled = buffers.take(first, count, address)
+            if spoiled:
+                raise placed(self._refusal(spoiled - 1), f"batch {number} of {self.name}")
+            tensors = (*buffers.tensors,)  # another tuple, so that holding it shows
             yield tensors if self.is_plain else self.structure.build(iter(tensors))
             del tensors
+
+    def _refusal(self, number: int) -> ArgumentError:
+        """What is said of column `number`, which has NaN somewhere."""
+        part, *inner = [*self.structure.paths()][number]
+        assert isinstance(part, SequenceKey)
+        name = f"{self.names[part.idx]}{Path(inner)}"
+        return found_nan(self.columns[number], name, self.op)
 
     def _free(self, count: int) -> Buffers:
         """Memory for so many rows that nobody holds."""
@@ -176,7 +192,7 @@ class Arrays(Source):
                 return buffers
         if len(known) == KEPT:
             known.pop(0)
-        known.append(Buffers(self.columns, count))
+        known.append(Buffers(self.columns, count, not self.names))
         return known[-1]
 
     def state_dict(self) -> dict[str, Any]:
@@ -188,43 +204,28 @@ class Arrays(Source):
 
 
 class Buffers:
-    """Memory for `count` rows of each column, as tensors and as NumPy sees it."""
+    """Memory for `count` rows of each column, as tensors; `take` copies rows there."""
 
-    def __init__(self, columns: list[NDArray[Any]], count: int) -> None:
-        made = [_memory(column, count) for column in columns]
-        self.tensors, self.views = (tuple(part) for part in zip(*made, strict=True))
-        del made
-        self.nodes = [tensor._node for tensor in self.tensors]
-        self.arrays = [node.value for node in self.nodes]
-        self.alone = self._counts()
-
-    def _counts(self) -> list[int]:
-        storages = [array.storage for array in self.arrays]
+    def __init__(self, columns: list[NDArray[Any]], count: int, takes_nan: bool) -> None:
+        self.tensors = tuple([_memory(column, count) for column in columns])
+        nodes = [tensor._node for tensor in self.tensors]
+        arrays = [node.value for node in nodes]
+        self.take = Taking(columns, [array.address for array in arrays], takes_nan)
         # What waits to be computed, gradients of an open loop for example, holds the nodes.
-        return [*map(getrefcount, self.tensors), *map(getrefcount, self.nodes),
-                *map(getrefcount, self.arrays), *map(getrefcount, storages)]  # fmt: skip
+        self.parts = [*self.tensors, *nodes, *arrays, *(array.storage for array in arrays)]
+        del nodes, arrays
+        self.alone = [*map(getrefcount, self.parts)]
 
     def are_free(self) -> bool:
         """Does nobody hold what was handed out?"""
-        return self._counts() == self.alone
-
-    def filled(self, columns: list[NDArray[Any]], where: Any) -> Batch:
-        """The tensors, with these rows of the columns."""
-        if isinstance(where, slice):
-            for view, column in zip(self.views, columns, strict=True):
-                view[...] = column[where]
-        else:
-            for view, column in zip(self.views, columns, strict=True):
-                column.take(where, 0, view, "clip")  # "raise" would go through a copy
-        return (*self.tensors,)  # another tuple, so that holding it shows
+        return [*map(getrefcount, self.parts)] == self.alone
 
 
-def _memory(column: NDArray[Any], count: int) -> tuple[Tensor, NDArray[Any]]:
-    """A tensor of `count` rows, and a view that writes it."""
+def _memory(column: NDArray[Any], count: int) -> Tensor:
+    """A tensor of `count` rows that are to be written."""
     shape = (count, *column.shape[1:])
-    storage = Storage(max(1, math.prod(shape) * column.itemsize))
-    array = Array(storage, 0, shape, row_major(shape), as_dtype(column.dtype))
-    return wrap(leaf_of(array)), array.raw(readonly=False)
+    storage = Storage(max(1, math.prod(shape)) * column.itemsize)
+    return wrap(leaf_of(Array(storage, 0, shape, row_major(shape), as_dtype(column.dtype))))
 
 
 class Stream(Source):
@@ -422,25 +423,19 @@ def narrowed(value: Any, dtype: DType) -> NDArray[Any]:
 
 
 def refuse_nan(rows: NDArray[Any], name: str, op: str = "fit") -> None:
-    """An ArgumentError for NaN or infinity, which would spoil all that was learnt.
+    """An ArgumentError for NaN or infinity, which would spoil all that was learnt."""
+    if rows.dtype.kind == "f" and not is_finite(rows.ravel("K")):
+        raise found_nan(rows, name, op)
 
-    A sum of squares tells of them in one pass at the speed of memory; only if it is not finite, for
-    which large numbers suffice, are they looked for.
-    """
-    if rows.dtype.kind != "f":
-        return
-    flat = rows.reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(np.dot(flat, flat)):
-            return
+
+def found_nan(rows: NDArray[Any], name: str, op: str) -> ArgumentError:
+    """What is said of rows that have NaN or infinity."""
     wrong = ~np.isfinite(rows.reshape(len(rows), -1)).all(1)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ArgumentError(
-            f"{op}: {name} has NaN or infinity in {int(wrong.sum())} of {len(rows)} rows, first in "
-            f"row {row}; need finite numbers: leave such rows out, or fill them with "
-            "np.nan_to_num(...); a model that means to see them says takes_nan = True in its class"
-        )
+    return ArgumentError(
+        f"{op}: {name} has NaN or infinity in {int(wrong.sum())} of {len(rows)} rows, first in row "
+        f"{int(wrong.argmax())}; need finite numbers: leave such rows out, or fill them with "
+        "np.nan_to_num(...); a model that means to see them says takes_nan = True in its class"
+    )
 
 
 def placed(error: AmbosError, where: str) -> AmbosError:

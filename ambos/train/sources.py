@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ambos.core import tree
@@ -37,7 +38,8 @@ def training_data(
         raise ArgumentError("fit: got x without y; need both, or an iterable of pairs (x, y)")
     size = positive("fit: batch_size", TRAINING_BATCH if batch_size is None else batch_size)
     given = {"x": x, "y": y, "sample_weight": weight}
-    parts = arrays_of(given, model.float_dtype, "fit", model.takes_nan)
+    # Rows are looked at for NaN when it is their turn; those set aside, before hours of training.
+    parts = arrays_of(given, model.float_dtype, "fit", model.takes_nan or not split)
     held_out = None
     if split:
         count = len(tree.leaves(parts)[0])
@@ -48,7 +50,7 @@ def training_data(
             )
         held_out = tree.map(lambda rows: rows[kept:], parts)
         parts = tree.map(lambda rows: rows[:kept], parts)
-    return Arrays(parts, size, shuffle, seed, "fit", steps), held_out
+    return Arrays(parts, size, shuffle, seed, "fit", steps, looked_at(model, given)), held_out
 
 
 def validation_of(
@@ -90,10 +92,19 @@ def source_of(
         raise ArgumentError(f"{op}: got {what}; need both, or an iterable of pairs (x, y)")
     inner = ("x", "y", "sample_weight") if name == "x" else tuple(f"{name}[{n}]" for n in "012")
     given = dict(zip(inner, (x, y, weight), strict=True))
-    parts = arrays_of(given, model.float_dtype, op, model.takes_nan)
-    source = Arrays(parts, batch_size or EVALUATION_BATCH, False, None, op, steps)
+    is_later = op == "fit"  # training comes before
+    parts = arrays_of(given, model.float_dtype, op, model.takes_nan or not is_later)
+    source = Arrays(parts, batch_size or EVALUATION_BATCH, False, None, op, steps,
+                    looked_at(model, given))  # fmt: skip
     source.name = name
     return source
+
+
+def looked_at(model: Any, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of arguments whose rows are looked at for NaN."""
+    if model.takes_nan:
+        return ()
+    return tuple(name for name, value in given.items() if value is not None)
 
 
 def refuse_beside_stream(op: str, y: Any, weight: Any) -> None:

@@ -130,6 +130,59 @@ def test_labels_out_of_range_change_nothing_and_name_the_batch():
     np.testing.assert_array_equal(model[0].weight.numpy(), twin[0].weight.numpy())
 
 
+def test_rows_are_looked_at_when_it_is_their_turn():
+    """The batches before have been trained on, the one with NaN has not."""
+    model, twin, options = network(), network(), {"shuffle": False, "verbose": 0}
+    bad = {"first": X[:, :1], "second": (X[:, 1:2], spoiled((17, 2), np.nan)[:, 2:])}
+    named = re.escape("x['second'][1] has NaN or infinity in 1 of 24 rows, first in row 17")
+
+    class Both(am.Sequential):
+        def forward(self, first, second):
+            return super().forward(am.concatenate([first, *second], 1))
+
+    am.manual_seed(0)
+    nest = Both([nn.Linear(3, 2)])
+    nest.compile(optim.SGD(lr=0.1), "cross_entropy")
+    with pytest.raises(ValueError, match=rf"{named}.*\(batch 2 of x, epoch 0\)"):
+        nest.fit(bad, Y, batch_size=8, **options)
+    with pytest.raises(ValueError, match=r"1 of 24 rows, first in row 17.*\(batch 2 of x, epoch 0"):
+        model.fit(spoiled((17, 2), np.nan), Y, batch_size=8, **options)
+    twin.fit(X[:16], Y[:16], batch_size=8, **options)
+    for one in (model, nest):
+        np.testing.assert_array_equal(one[0].weight.numpy(), twin[0].weight.numpy())
+    weights = spoiled((17, 1), np.inf)[:, 1]
+    with pytest.raises(ValueError, match=r"evaluate: sample_weight has NaN.*\(batch 2 of x\)"):
+        model.evaluate(X, Y, batch_size=8, sample_weight=weights)
+    steps = am.loop(model, spoiled((17, 2), np.nan), Y, batch_size=8, shuffle=False)
+    with pytest.raises(ValueError, match=r"fit: x has NaN.*\(batch 2 of x\)"):
+        assert len([*steps]) < 2
+    with pytest.raises(ValueError, match="row 20"):  # set aside: before anything is trained
+        twin.fit(spoiled((20, 0), np.nan), Y, validation_split=0.25, verbose=0)
+    np.testing.assert_array_equal(model[0].weight.numpy(), twin[0].weight.numpy())
+
+
+def test_what_a_callback_spoils_is_found_in_the_next_epoch():
+    class Spoils(am.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            found[3, 1] = np.inf
+
+    model, found = network(), X.copy()
+    with pytest.raises(ValueError, match=r"row 3.*epoch 1"):
+        model.fit(found, Y, epochs=3, callbacks=Spoils(), verbose=0)
+    assert model.history.epoch == [0]
+    assert np.isfinite(model[0].weight.numpy()).all()
+
+
+def test_tables_in_the_order_of_their_columns_train_the_same():
+    found = []
+    for x in (X, np.asfortranarray(X), np.repeat(X, 2, 1)[:, ::2], X[::-1].copy()[::-1]):
+        model = network()
+        model.fit(x, Y, batch_size=5, seed=1, verbose=0)
+        found.append(model[0].weight.numpy())
+    for each in found:
+        np.testing.assert_array_equal(each, found[0])
+
+
 def test_validation_data_and_a_list_of_batches():
     """As in Keras, `validation_data` wins over `validation_split` and all rows are trained on."""
     both, plain, batched = network(), network(), network()

@@ -1,0 +1,109 @@
+"""Rows of arrays on their way into a batch: copied, and looked at for NaN in the same pass."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambos.runtime.pool import pool
+
+# By bits of a float: the place of the exponent's last bit.
+EXPONENTS = {16: 10, 32: 23, 64: 52}
+
+_Take = ctypes.CFUNCTYPE(
+    ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
+)
+_Look = ctypes.CFUNCTYPE(
+    ctypes.c_uint64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64, ctypes.c_uint64
+)
+
+
+@cache
+def _masks(dtype: np.dtype[Any]) -> tuple[int, int, int]:
+    """The last fields of native_rows.Column, for words of these numbers."""
+    bits = 8 * dtype.itemsize
+    if dtype.kind != "f" or bits not in EXPONENTS:
+        return 0, 0, 0
+    every = sum(1 << n for n in range(0, 64, bits))
+    sign = every << (bits - 1)
+    return ~sign & (1 << 64) - 1, every << EXPONENTS[bits], sign
+
+
+def in_pieces(array: NDArray[Any]) -> NDArray[Any]:
+    """`array`, or where the numbers of a row lie apart (Fortran's order, as tables have it), a copy
+    in which they do not: to collect them row by row would fetch a line for each.
+
+    Example:
+        >>> array = np.zeros((2, 3)).T
+        >>> in_pieces(array[:, :1]).flags.owndata, in_pieces(array).flags.owndata
+        (False, True)
+    """
+    step = array.itemsize
+    for extent, stride in zip(array.shape[:0:-1], array.strides[:0:-1], strict=True):
+        if extent != 1 and stride != step:
+            return np.ascontiguousarray(array)
+        step *= extent
+    return array
+
+
+class Taking:
+    """Copies rows of `columns`, each of which lies in one piece, to the addresses `targets`.
+
+    Example:
+        >>> rows, taken = np.arange(6.0).reshape(3, 2), np.zeros((2, 2))
+        >>> take = Taking([rows], [taken.ctypes.data])
+        >>> take(1, 2), taken.tolist()
+        (0, [[2.0, 3.0], [4.0, 5.0]])
+    """
+
+    def __init__(
+        self, columns: Sequence[NDArray[Any]], targets: Sequence[int], takes_nan: bool = False
+    ) -> None:
+        self.columns = columns  # which keeps them
+        words: list[int] = []
+        for column, target in zip(columns, targets, strict=True):
+            masks = (0, 0, 0) if takes_nan else _masks(column.dtype)
+            nbytes = column.itemsize * math.prod(column.shape[1:])
+            source = column.__array_interface__["data"][0]
+            words += (target, source, column.strides[0], nbytes, *masks)
+        self.table = (ctypes.c_int64 * len(words))(*words)
+        self._table = ctypes.c_void_p(ctypes.addressof(self.table))
+        self._count = ctypes.c_int64(len(columns))
+        self._take = _entry("take_rows", _Take)
+
+    def __call__(self, first: int, count: int, order: int | None = None) -> int:
+        """Rows `first` to `first + count`, or those whose numbers (int64, which must exist) lie
+        there in a list at the address `order`.
+
+        Returns the number, counted from 1, of the first column with NaN or infinity in these rows,
+        0 where all is finite.
+        """
+        found: int = self._take(self._table, self._count, order, first, count)
+        return found
+
+
+def is_finite(array: NDArray[Any]) -> bool:
+    """Are all numbers of an array without gaps finite?
+
+    Example:
+        >>> is_finite(np.ones(3)), is_finite(np.array([1.0, np.inf]))
+        (True, False)
+    """
+    keep, step, sign = _masks(array.dtype)
+    if not sign:
+        return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+    address = array.__array_interface__["data"][0]
+    seen: int = _entry("look_at", _Look)(address, array.nbytes, keep, step)
+    return not seen & sign
+
+
+@cache
+def _entry(name: str, kind: Any) -> Any:
+    with pool.lock:
+        return kind(pool.entry(name))
