@@ -63,13 +63,13 @@ from ambos.tensor import (
     windows,
 )
 from ambos.tensor.handle import Tensor
-from ambos.tensor.random import basic, torch_names
+from ambos.tensor.random import basic, generator, torch_names
 from ambos.tensor.special import common
 
 MODULES = (pointwise, composite, numbers, common, movement, padding, joining, reductions, running,
            soft, norms, missing, quantiles, predicates, histograms, gather, sorting, searching,
            segments, sets, linear, distances, dynamic, windows, creation, limits, namespace, parts,
-           basic, torch_names, transforms, linearization, jacobians, custom_gradients,
+           basic, generator, torch_names, transforms, linearization, jacobians, custom_gradients,
            custom_tangents, recompute, vmap, loops, branches, mapping, jit,
            products, diagonals, splitting, scattering, choosing, calculus, covariance,
            floats, repeating)  # fmt: skip

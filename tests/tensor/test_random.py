@@ -1,5 +1,8 @@
 """Random tensors: streams, keys, distributions, against SciPy's tests."""
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -26,6 +29,60 @@ def test_state_can_be_kept():
     generator.set_state(state)
     assert am.rand(2, generator=generator).tolist() == a
     assert generator.initial_seed() == 5
+
+
+@pytest.fixture
+def switching():
+    """Threads take over from each other as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("switching")
+@pytest.mark.parametrize("how", ["as met", "recorded", "refused"])
+def test_threads_share_the_stream_and_no_number_is_drawn_twice(how):
+    """Together they draw what one thread draws alone; refused recordings lose numbers at most."""
+
+    def draws():
+        def twice():
+            first = am.rand(3)
+            if how == "refused":
+                with pytest.raises(am.errors.TracingError):
+                    first.numpy()
+                raise KeyError
+            return am.stack([first, am.rand(3)])
+
+        if how == "as met":
+            return lambda: [am.rand(3), am.rand(3)]
+        call = am.jit(twice)
+        if how == "recorded":
+            return lambda: [*call()]
+
+        def refused():
+            with pytest.raises(KeyError):
+                call()
+            return [am.rand(3), am.rand(3)]
+
+        return refused
+
+    def drawn(draw, count, found):
+        found.extend(row.numpy().tobytes() for _ in range(count) for row in draw())
+
+    am.manual_seed(5)
+    alone = []
+    drawn(draws(), 40, alone)
+    am.manual_seed(5)
+    found, draw = [], [draws() for _ in range(4)]
+    threads = [threading.Thread(target=drawn, args=(each, 10, found)) for each in draw]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == len(set(found)) == 80
+    if how != "refused":
+        assert set(found) == set(alone)
 
 
 def test_keys_are_data():

@@ -276,7 +276,7 @@ def test_randomness_of_the_stream() -> None:
 
 
 def key_of_stream(seed: int) -> am.Tensor:
-    from ambos.tensor.random.basic import Generator
+    from ambos.tensor.random.generator import Generator
 
     return Generator(seed).next_key()
 

@@ -1,15 +1,12 @@
 """`am.random`: random tensors from explicit keys or from the global stream."""
 
 from ambos.tensor.random.basic import (
-    Generator,
     bernoulli,
     bernoulli_,
     choice,
-    default_generator,
     fold_in,
     integers,
     key,
-    manual_seed,
     normal,
     normal_,
     permutation,
@@ -19,7 +16,6 @@ from ambos.tensor.random.basic import (
     randn,
     randn_like,
     randperm,
-    seed,
     split,
     uniform,
     uniform_,
@@ -39,6 +35,7 @@ from ambos.tensor.random.distributions import (
     poisson,
     truncated_normal,
 )
+from ambos.tensor.random.generator import Generator, default_generator, manual_seed, seed
 from ambos.tensor.random.torch_names import multinomial
 
 __all__ = [

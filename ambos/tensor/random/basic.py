@@ -7,9 +7,6 @@ call takes the next key, which is data, so a training step has the same graph ev
 from __future__ import annotations
 
 import math
-import operator
-import secrets
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -28,117 +25,20 @@ from ambos.tensor.indexing import getitem
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, convert, expand_to, floating, scalar
 from ambos.tensor.parts import view_as_complex
+from ambos.tensor.random.generator import Generator, default_generator, scattered, word_of
 from ambos.tensor.random.parameters import require_from
-from ambos.tensor.tracing import current, host_value
 
-MASK = (1 << 64) - 1
 DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
-
-
-def _mix(value: int) -> int:
-    """A bijection of 64-bit words that scatters them (SplitMix64's finalizer)."""
-    value = (value + 0x9E3779B97F4A7C15) & MASK
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & MASK
-    return value ^ (value >> 31)
-
-
-def _word(op: str, name: str, value: Any) -> int:
-    """An integer as 64 bits."""
-    try:
-        return operator.index(value) & MASK
-    except TypeError:
-        raise ArgumentError(f"{op}: {name} is {value!r}; need an integer") from None
 
 
 def _key_data(word: int) -> Node:
     return node_of(np.array([word & 0xFFFFFFFF, word >> 32], np.uint32))
 
 
-class Generator:
-    """A stream of keys: the n-th is a function of the seed and n.
-
-    Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (OOPSLA 2014).
-    """
-
-    def __init__(self, seed: int = 0) -> None:
-        self._lock = threading.Lock()
-        self.manual_seed(seed)
-
-    def manual_seed(self, seed: int) -> Generator:
-        """Start again from `seed`; returns self."""
-        self.seed, self.count = _word("manual_seed", "seed", seed), 0
-        return self
-
-    def next_key(self) -> Tensor:
-        """The next key. A jitted function takes one at every call, as it would without jit."""
-        trace = current.trace
-        if trace is None:
-            return wrap(host_value("uint32", (2,), self._next_word))
-        before, counts = self.get_state(), trace.draws.counts
-        key, place = trace.draws.take(self), counts[self] - 1
-        known = trace.draws.keys[self]
-        if key is None:
-            key = host_value("uint32", (2,), self._next_word)
-            known.append(key)
-        else:
-            trace.hosts[key] = self._next_word
-
-        def undo() -> None:
-            counts[self] = place
-            if self.get_state() != before:
-                del known[place:]
-                self.set_state(before)
-
-        trace.undos.append(undo)
-        return wrap(key)
-
-    def next_seed(self) -> int:
-        """32 bits of the next key as a number, for what draws elsewhere."""
-        if current.trace is not None:
-            return int(self.next_key().numpy()[0])
-        return self._next_word() & 0xFFFF_FFFF
-
-    def _next_word(self) -> int:
-        with self._lock:
-            count, self.count = self.count, self.count + 1
-        return _mix(_mix(self.seed) ^ count)
-
-    def initial_seed(self) -> int:
-        """The seed that the stream started from."""
-        return self.seed
-
-    def get_state(self) -> tuple[int, int]:
-        """(seed, keys taken), to be given to `set_state`."""
-        return self.seed, self.count
-
-    def set_state(self, state: tuple[int, int]) -> None:
-        """Go on from where `get_state` was called."""
-        self.seed, self.count = int(state[0]) & MASK, int(state[1])
-
-
-default_generator = Generator()
-
-
-@public
-def manual_seed(seed: int) -> Generator:
-    """Start the global stream from `seed`.
-
-    Example:
-        >>> import ambos as am
-        >>> _ = am.manual_seed(7)
-        >>> first = am.rand(3)
-        >>> _ = am.manual_seed(7)
-        >>> am.array_equal(first, am.rand(3))
-        True
-    """
-    return default_generator.manual_seed(seed)
-
-
 @public
 def key(seed: int) -> Tensor:
     """A key of its own, independent of the global stream."""
-    return wrap(_key_data(_mix(_word("key", "seed", seed))))
+    return wrap(_key_data(scattered(word_of("key", "seed", seed))))
 
 
 @public
@@ -163,12 +63,12 @@ def fold_in(key: Any, data: int | Tensor) -> Tensor:
     if isinstance(data, Tensor) and data.dtype.is_integer and not data.shape:
         mixed = _mixed_key(convert(data._node, uint64))
     else:
-        mixed = _key_data(_mix(_word("fold_in", "data", data)))
+        mixed = _key_data(scattered(word_of("fold_in", "data", data)))
     return wrap(draws.bits(ops.bitwise_xor(node, mixed), (2,)))
 
 
 def _mixed_key(word: Node) -> Node:
-    """`_key_data(_mix(word))` of a word that is a tensor."""
+    """`_key_data(scattered(word))` of a word that is a tensor."""
 
     def number(value: int) -> Node:
         return scalar(value, uint64, word.shape)
@@ -485,15 +385,7 @@ def bernoulli_(self: Tensor, p: float = 0.5) -> Tensor:
     return self._rebind(convert(drawn._node, self.dtype), "bernoulli_")
 
 
-@public
-def seed() -> int:
-    """A seed from the operating system; also starts the global stream from it."""
-    found = secrets.randbits(64)
-    manual_seed(found)
-    return found
-
-
 __all__ = [
-    "Generator", "bernoulli", "default_generator", "manual_seed", "rand",
+    "bernoulli", "rand",
     "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm",
 ]  # fmt: skip

@@ -21,7 +21,8 @@ from ambos.ops.movement import slice_
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, shape_of, wrap
 from ambos.tensor.names import public
 from ambos.tensor.operands import binary, convert, floating, scalar
-from ambos.tensor.random.basic import Generator, _float, _next
+from ambos.tensor.random.basic import _float, _next
+from ambos.tensor.random.generator import Generator
 from ambos.tensor.random.parameters import (
     common_parameters,
     common_shape,

@@ -14,7 +14,7 @@ from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.names import public
 from ambos.tensor.operands import convert, floating, require
 from ambos.tensor.random import basic, distributions
-from ambos.tensor.random.basic import Generator
+from ambos.tensor.random.generator import Generator
 from ambos.tensor.random.parameters import common_shape
 
 
