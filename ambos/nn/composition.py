@@ -9,7 +9,7 @@ from ambos.nn.hooks import EVERYWHERE
 from ambos.tensor.guards import Same, exactly
 
 TABLES = ("_parameters", "_buffers", "_modules")
-APART = (*TABLES, "_hooks", "_transient", "_made_with", "_is_value")
+APART = (*TABLES, "_hooks", "_transient", "_made_with", "_is_value", "training")
 
 
 class Module(Protocol):
@@ -20,7 +20,8 @@ class Module(Protocol):
 
 class Composition:
     """Called, it says what the module consists of now: its class, hooks, and attributes by name.
-    Parts are told by identity, numbers and text by their bits. It keeps no module alive."""
+    Parts are told by identity, numbers and text by their bits. Modes are apart (`modes.py`). It
+    keeps no module alive."""
 
     __slots__ = ("_module", "of")
 

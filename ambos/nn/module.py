@@ -14,7 +14,7 @@ from ambos.nn.attributes import Attributed
 from ambos.nn.conversion import Convertible
 from ambos.nn.html import html_of
 from ambos.nn.making import made, making, settle, waiting
-from ambos.nn.modes import in_mode, takes_training
+from ambos.nn.modes import in_mode, mode_of, put_mode, takes_training
 from ambos.nn.parameter import Parameter
 from ambos.nn.paths import blame
 from ambos.nn.symbolic import are_symbolic, described
@@ -22,7 +22,7 @@ from ambos.nn.trees import register_modules
 from ambos.tensor.creation import zeros_like
 from ambos.tensor.examples import symbols
 from ambos.tensor.handle import Tensor
-from ambos.tensor.tracing import current, makeup
+from ambos.tensor.tracing import current
 
 
 def portable(values: Any) -> bool:
@@ -69,7 +69,6 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
         array([2., 6.], dtype=float32)
     """
 
-    training: bool
     _modules: dict[str, Module | None]
     _transient: set[str]
 
@@ -82,7 +81,7 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
         for name in ("_parameters", "_buffers", "_modules", "_hooks"):
             object.__setattr__(self, name, {})
         object.__setattr__(self, "_transient", set())
-        object.__setattr__(self, "training", True)
+        self.__dict__["training"] = True
         return self
 
     def __init__(self) -> None:
@@ -253,12 +252,16 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
 
     # Modes and wholesale changes
 
+    training = property(mode_of, put_mode, doc="Does it train? As `train` and `eval` set it, or as "
+                        "the call says that is under way in this thread.")  # fmt: skip
+
     def train(self, mode: bool = True) -> Self:
-        """Behave as in training (dropout drops, batch norm uses the batch); returns self."""
-        for module in self.modules():
-            if module.training is not mode:  # it is often said again, before each step
-                makeup.version += 1
-                object.__setattr__(module, "training", mode)
+        """Behave as in training (dropout drops, batch norm uses the batch), and all below it;
+        returns self. A class that keeps parts frozen overrides it: `fit` and `training=` ask it."""
+        put_mode(self, mode)
+        for child in self._modules.values():
+            if child is not None:
+                child.train(mode)
         return self
 
     def eval(self) -> Self:

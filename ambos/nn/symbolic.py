@@ -23,6 +23,7 @@ from ambos.core.dtype import as_dtype
 from ambos.core.errors import AmbosError, ArgumentError
 from ambos.core.structure import Structure
 from ambos.graph.node import Node, leaf
+from ambos.nn.modes import in_mode
 from ambos.ops.sources import argument
 from ambos.tensor.examples import BATCH, HALF, Drawn, symbols
 from ambos.tensor.handle import Tensor, wrap
@@ -148,12 +149,9 @@ def described(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
 @contextmanager
 def _opened(module: Any) -> Iterator[None]:
     """The module in eval mode, in which it changes nothing; modules inside are no calls."""
-    training = [inner for inner in module.modules() if inner.training]
-    module.eval()
     symbols.is_open = True
     try:
-        yield
+        with in_mode(module, False):
+            yield
     finally:
         symbols.is_open = False
-        for inner in training:
-            inner.training = True

@@ -50,6 +50,7 @@ class Skeleton:
                                for name, child in fields["_modules"].items()))  # fmt: skip
             found += [(name, told(value, numbers))
                       for name, value in fields.items() if name not in APART]  # fmt: skip
+            found.append(fields["training"])
         return tuple(found)
 
 
@@ -112,6 +113,7 @@ class Copy:
                 fields[name] = value.copy()
             elif name not in (*TENSORS, "_modules"):
                 fields[name] = self.carried(value)
+        fields["training"] = module.training  # as it is here and now
         fields["_is_value"] = True
         return new
 

@@ -11,7 +11,7 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.recording import Recording
 from ambos.tensor.signature import FIRST, Fixed, argument_name, laid_out
 
-SETTINGS = ("", "recording of gradients", "threads", "processor", "autocast")
+SETTINGS = ("", "recording of gradients", "threads", "processor", "autocast", "modes of modules")
 
 
 class Cause(NamedTuple):

@@ -79,6 +79,7 @@ class Guards:
     version: int = field(default_factory=lambda: makeup.version)
     volatile: list[tuple[Look, Any]] = field(default_factory=list)
     structural: list[tuple[Look, Any]] = field(default_factory=list)
+    modes: set[int] = field(default_factory=set)  # ids of modules whose own mode was read
 
     def forget_gone(self) -> None:
         """Nobody can change any more what is gone: a look at that gives None."""
@@ -204,9 +205,10 @@ class Trace:
 
 
 class _Current(threading.local):
-    """The trace that runs in this thread, if any."""
+    """The trace that runs in this thread, if any, and the modes that modules have here."""
 
     trace: Trace | None = None
+    modes: Any = None  # `nn.modes.Modes`; its `key` is equal for the same modes
 
 
 current = _Current()
@@ -260,6 +262,16 @@ def guard_object(of: Any, look: Callable[[], Look]) -> None:
     if trace is not None and id(of) not in trace.guarded:
         depend_on(of)
         guard(look(), structural=True)
+
+
+def guard_mode(of: Any, look: Look) -> None:
+    """The same for what functions seldom look at in an object that has a guard: its mode."""
+    trace = current.trace
+    if trace is None or trace.guarded.get(id(of)) is not of:  # built inside, in the mode of what
+        return  # it was built from
+    if id(of) not in trace.guards.modes:
+        trace.guards.modes.add(id(of))
+        guard(look, structural=True)
 
 
 def depend_on(of: Any) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
 
 from ambos.core.errors import TracingError, depth_of_user
+from ambos.nn.modes import Modes, modes_of, using
 from ambos.optim import LBFGS
 from ambos.optim.grad_scaler import GradScaler
 from ambos.tensor.handle import Tensor
@@ -19,7 +21,6 @@ from ambos.tensor.modes import no_grad
 from ambos.train.batches import Batch, size_of
 from ambos.train.step import Recipe, prepared
 from ambos.train.totals import Totals
-from ambos.train.turns import Turns
 
 Runner = Callable[..., Any]
 Probe = Callable[[Any], dict[str, Tensor]]  # of the model, to numbers by name
@@ -32,9 +33,10 @@ class Engine:
 
     def __init__(self) -> None:
         self.training, self.testing = Totals(), Totals()
-        self.turns = Turns()  # of threads that use the model
+        self.turn = RLock()  # held for a batch: each finds the weights as one update left them
+        self.sums = RLock()  # held for an evaluation: its steps add to the same tensors
         self.rows = Tensor(np.zeros((), np.float32))  # of gradients that wait for an update
-        self.runners: dict[Any, Runner] = {}
+        self.runners: dict[Any, list[tuple[Modes, Runner]]] = {}
         self.scaler: Any = None
         self.probes: tuple[Probe, ...] = ()  # what a step measures of its gradients
         self.recipe = Recipe()  # of the step that is made now
@@ -64,26 +66,46 @@ class Engine:
 
     def train(self, model: Any, recipe: Recipe) -> Runner:
         """The training step: takes the parts of a batch; gives what `Totals.collect` wants."""
-        return self._runner(
-            ("train", recipe, self.probes), model, self._recorded_train, model, recipe
-        )
+        key = ("train", recipe, self.probes)
+        return self._runner(key, model, True, self._recorded_train, model, recipe)
 
     def test(self, model: Any, recipe: Recipe) -> Runner:
         """The same for evaluation."""
-        return self._runner(("test", recipe), model, self._recorded_test, model, recipe)
+        key = ("test", recipe)
+        return self._runner(key, model, False, self._recorded_test, model, recipe)
 
     def predict(self, model: Any) -> Runner:
         """The same for `predict`: gives the outputs."""
-        return self._runner("predict", model, self._recorded_predict, model)
+        return self._runner("predict", model, False, self._recorded_predict, model)
 
-    def _runner(self, key: Any, model: Any, body: Callable[..., Any], *args: Any) -> Runner:
-        found = self.runners.get(key)
-        if found is None:
-            function = lambda *batch: body(*args, batch)
-            trains = key[0] == "train"
-            call = step_of(model, key, function)
-            found = self.runners[key] = self.turns.taking(model, trains, call)
-        return found
+    def _runner(
+        self, key: Any, model: Any, trains: bool, body: Callable[..., Any], *args: Any
+    ) -> Runner:
+        """A step in the modes that `model.train(trains)` says now. It touches none of the modules,
+        which all threads share."""
+        modes = modes_of(model, trains)
+        with self.turn:
+            known = self.runners.setdefault(key, [])
+            for found, runner in known:
+                if found == modes:
+                    return runner
+
+            def function(*batch: Any) -> Any:
+                with using(modes):
+                    return body(*args, batch)
+
+            runner = self.taking(step_of(model, key, function))
+            known.append((modes, runner))
+        return runner
+
+    def taking(self, call: Runner) -> Runner:
+        """`call`, in turn."""
+
+        def turn(*batch: Any) -> Any:
+            with self.turn:
+                return call(*batch)
+
+        return turn
 
     def _recorded_train(self, model: Any, recipe: Recipe, batch: Batch) -> Any:
         with self.following(recipe):

@@ -135,7 +135,6 @@ class Fit:
 
     def __call__(self) -> History:
         model, start = self.model, ledger.count
-        training = model.engine.turns.mode(model)
         if model.engine.training.is_under_way:
             raise ArgumentError(
                 "fit: this model is being trained already; need to wait for the end of that, or "
@@ -171,7 +170,6 @@ class Fit:
             raise
         finally:
             self._close()
-            model.engine.turns.train(model, training)
             self.history.compilations = ledger.since(start)
         self.callbacks.tell("on_train_end", None)
         return self.history
@@ -213,7 +211,6 @@ class Fit:
             totals.zero()
         run.is_resumed = False
         self.callbacks.tell("on_epoch_begin", epoch, None)
-        model.engine.turns.train(model)
         averages(optimizer, False)
         if schedule is not None:
             schedule.begin(optimizer, run.updates)
@@ -298,12 +295,12 @@ class Fit:
 def measure(
     model: Any, source: Source, callbacks: CallbackList, recipe: Recipe | None = None
 ) -> dict[str, Any]:  # fmt: skip
-    """Averages of loss and metrics over `source`, in eval mode."""
+    """Averages of loss and metrics over `source`."""
     engine, hooks = model.engine, callbacks.hooks
     step, totals, number = engine.test(model, recipe or Recipe()), engine.testing, 0
     callbacks.tell("on_test_begin", None)
     before, after = hooks["on_test_batch_begin"], hooks["on_test_batch_end"]
-    with engine.turns.sums, engine.turns.evaluating(model), totals.passing():
+    with engine.sums, totals.passing():
         totals.zero()
         try:
             source.rewind()

@@ -82,7 +82,7 @@ class Model(Trainable):
         shared = ("_parameters", "_buffers", "_modules", "_transient")
         self.__dict__.update({name: getattr(network, name) for name in shared})
         self.__dict__["network"] = network
-        self.__dict__["training"] = network.training
+        self.training = network.training
 
     def _describe(self, given: Any, outputs: Any) -> None:
         """Become the model that leads from symbolic inputs to symbolic outputs."""
@@ -153,9 +153,11 @@ class Model(Trainable):
 
     def train(self, mode: bool = True) -> Self:
         network = self.__dict__.get("network")
-        if network is not None:
-            network.train(mode)
-        return super().train(mode)
+        if network is None:
+            return super().train(mode)
+        network.train(mode)  # whose parts are the model's
+        self.training = mode
+        return self
 
     def __repr__(self) -> str:
         network = self.__dict__.get("network")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ambos.core.arguments import checked, positive
 from ambos.core.errors import ArgumentError
+from ambos.nn.modes import Modes, modes_of, using
+from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.train.fitting import Fit, averages, located, note_shapes
 from ambos.train.sources import training_data
@@ -66,16 +69,50 @@ def loop(
     return _steps(model, run)
 
 
+class OpenStep(Step):
+    """A step whose parts are done from outside: each takes a turn, and is in the modes of training
+    while it lasts."""
+
+    modes: Modes
+
+    @contextmanager
+    def _taking(self) -> Iterator[None]:
+        with self.model.engine.turn, using(self.modes):
+            yield
+
+    @property
+    def output(self) -> Any:
+        with self._taking():
+            return super().output
+
+    @property
+    def loss(self) -> Tensor:
+        with self._taking():
+            return super().loss
+
+    @property
+    def logs(self) -> dict[str, Any]:
+        with self._taking():
+            return super().logs
+
+    def backward(self) -> None:
+        with self._taking():
+            super().backward()
+
+    def update(self) -> None:
+        with self._taking():
+            super().update()
+
+
 def _steps(model: Any, fit: Fit) -> Iterator[Step]:
     run, schedule = fit.run, model.plan.schedule
-    training = model.engine.turns.mode(model)
     optimizer = model.plan.optimizer
     fit.begin()
     model.engine.run = run
     try:
         for epoch in range(run.epoch, fit.epochs):
             run.epoch, number = epoch, 0
-            model.engine.turns.train(model)
+            modes = modes_of(model, True)
             averages(optimizer, False)
             if schedule is not None:
                 schedule.begin(optimizer, run.updates)
@@ -84,11 +121,13 @@ def _steps(model: Any, fit: Fit) -> Iterator[Step]:
                     if model.engine.example is None:
                         note_shapes(model, batch)
                     recipe = fit.recipe if due else fit.recipe.collecting()
-                    step = Step.prepared(model, batch, recipe, epoch, number)
+                    step = OpenStep.prepared(model, batch, recipe, epoch, number)
+                    step.modes = modes
                 except Exception as error:
                     raise located(error, f"batch {number} of epoch {epoch}") from error.__cause__
                 yield step
-                evaluate([*model.buffers(), model.engine.rows])
+                with model.engine.turn:
+                    evaluate([*model.buffers(), model.engine.rows])
                 run.batch = number + 1
                 if due:
                     run.updates += 1
@@ -99,4 +138,3 @@ def _steps(model: Any, fit: Fit) -> Iterator[Step]:
     finally:
         averages(optimizer, True)
         fit.source.close()
-        model.engine.turns.train(model, training)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Step:
     @classmethod
     def prepared(
         cls, model: Any, batch: Batch, recipe: Recipe, epoch: int = 0, index: int = 0
-    ) -> Step:  # fmt: skip
+    ) -> Self:  # fmt: skip
         """A step on a batch as a source gives it."""
         return cls(model, prepared(model, batch, recipe), recipe, epoch, index)
 

@@ -16,6 +16,7 @@ from ambos.core.errors import ArgumentError, DTypeError, TracingError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
 from ambos.nn.flops import flops_of
+from ambos.nn.modes import in_mode
 from ambos.nn.parameter import UninitializedParameter
 from ambos.nn.scopes import Call, Recording, record
 from ambos.ops.kinds import kind_of
@@ -202,22 +203,15 @@ def recorded(op: str, model: nn.Module, example: Any) -> tuple[Recording, int | 
     asks, for errors."""
     dtype = next((p.dtype for p in model.parameters() if p.dtype.is_floating), float32)
     args, shapes_only = _inputs(example, dtype)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with no_grad():
-            try:
-                found = record(op, model, *given(model, args))
-            except DTypeError:
-                if not shapes_only:
-                    raise
-                # Shapes say nothing of dtypes: they are numbers of tokens, perhaps.
-                args, _ = _inputs(example, "int64")
-                found = record(op, model, *given(model, args))
-    finally:
-        model.train(modes[0][1])
-        for module, mode in modes[1:]:
-            module.training = mode
+    with no_grad(), in_mode(model, False):
+        try:
+            found = record(op, model, *given(model, args))
+        except DTypeError:
+            if not shapes_only:
+                raise
+            # Shapes say nothing of dtypes: they are numbers of tokens, perhaps.
+            args, _ = _inputs(example, "int64")
+            found = record(op, model, *given(model, args))
     graph = model.__dict__.get("graph")
     if graph is not None and len(args) == len(graph.inputs):  # named as the user has named them
         found.arguments = dict(zip(found.arguments, graph.input_names, strict=True))

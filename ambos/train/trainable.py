@@ -237,17 +237,16 @@ class Trainable(Stepping):
         listeners = CallbackList(callbacks, "predict")
         listeners.bind(self, {"verbose": verbose})
         listeners.tell("on_predict_begin", None)
-        with self.engine.turns.evaluating(self):
-            for number, batch in enumerate(inputs_of(self, x, batch_size, steps)):
-                listeners.tell("on_predict_batch_begin", number, {})
-                output = step(*batch)
-                leaves = tree.leaves(output)
-                if not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
-                    raise ArgumentError(
-                        f"predict: forward returned {type(output).__name__}; need tensors"
-                    )
-                parts.append(tree.map(lambda leaf: leaf.numpy(), output))
-                listeners.tell("on_predict_batch_end", number, {"outputs": parts[-1]})
+        for place, batch in enumerate(inputs_of(self, x, batch_size, steps)):
+            listeners.tell("on_predict_batch_begin", place, {})
+            output = step(*batch)
+            leaves = tree.leaves(output)
+            if not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
+                raise ArgumentError(
+                    f"predict: forward returned {type(output).__name__}; need tensors"
+                )
+            parts.append(tree.map(lambda leaf: leaf.numpy(), output))
+            listeners.tell("on_predict_batch_end", place, {"outputs": parts[-1]})
         listeners.tell("on_predict_end", None)
         if len(parts) == 1:
             return parts[0]
@@ -276,7 +275,6 @@ class Trainable(Stepping):
         note_shapes(self, batch)
         if not plan.optimizer.param_groups:
             plan.optimizer.attach(self.named_parameters())
-        self.engine.turns.train(self)
         averages(plan.optimizer, False)
         plan.optimizer.zero_grad()
         engine = self.engine
@@ -289,7 +287,7 @@ class Trainable(Stepping):
         """Loss and metrics of one batch, as `train_on_batch` returns them, without training."""
         batch = self._batch("test_on_batch", x, y, sample_weight)
         engine, _ = self.engine, self.plan
-        with engine.turns.sums, engine.turns.evaluating(self):
+        with engine.sums:
             return self._on_batch(engine.test(self, Recipe()), engine.testing, batch, return_dict)
 
     test_on_batch.__test__ = False  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ import numpy as np
 from ambos.core import tree
 from ambos.core.errors import AmbosError, ArgumentError, suggest
 from ambos.nn.embedding import Embedding
+from ambos.nn.modes import in_mode
 from ambos.nn.parameter import UninitializedParameter
 from ambos.tensor.dry import ShapeDtype
 from ambos.tensor.handle import Tensor
@@ -184,15 +185,12 @@ class TensorBoard(Callback):
             return
         args = example if isinstance(example, tuple) else (example,)
         shapes = tree.map(_outline, args)
-        training = self.model.training
-        self.model.eval()  # as it will be used: without what only training needs
         try:
-            self._writer("train").add_graph(self.model, shapes)
+            with in_mode(self.model, False):  # as it will be used
+                self._writer("train").add_graph(self.model, shapes)
         except AmbosError as error:  # a model that looks at values has no graph of its own
             warnings.warn(f"TensorBoard: no graph of the model: {error}", RuntimeWarning,
                           stacklevel=2)  # fmt: skip
-        finally:
-            self.model.train(training)
 
     def _add_weights(self, epoch: int) -> None:
         writer = self._writer("train")

@@ -1,7 +1,13 @@
 """Keras's words for modes: `training=`, and `trainable`."""
 
+import copy
+import pickle
+import sys
+import threading
+
 import numpy as np
 import pytest
+import torch
 
 import ambos as am
 from ambos import nn
@@ -100,3 +106,211 @@ def test_trainable_says_what_was_set_and_what_is():
     net = Own(False).requires_grad_(True)
     assert net.trainable
     assert not net.requires_grad_(False).trainable
+
+
+class Waiting(nn.Module):
+    """Says in which mode it is, before and after another thread has had its call."""
+
+    def __init__(self, other=None):
+        super().__init__()
+        self.other, self.seen = other, []
+
+    def forward(self, x):
+        self.seen.append(self.training)
+        if self.other is not None:
+            threads = [threading.Thread(target=self.other, args=(self, x))]
+            self.other = None
+            threads[0].start()
+            threads[0].join(60)
+        self.seen.append(self.training)
+        return x
+
+
+@pytest.mark.parametrize("mode", [False, True])
+def test_a_call_in_another_mode_is_of_its_thread(mode):
+    """Another thread calls the module, in its own mode and in the third way, in the middle."""
+
+    def meanwhile(inner, x):
+        net(x)
+        net(x, training=not mode)
+        net.train(not mode)
+
+    inner = Waiting(meanwhile)
+    net = nn.Sequential(inner, nn.Linear(2, 2)).train(not mode)
+    net(am.ones(1, 2), training=mode)
+    assert inner.seen == [mode, *[not mode] * 4, mode]
+    assert [module.training for module in net.modules()] == [not mode] * 3
+
+
+def test_many_threads_in_modes_of_their_own():
+    net, x = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)).eval(), am.ones(64, 4)
+    wanted = net(x).numpy()
+    found, switch = {True: [], False: []}, sys.getswitchinterval()
+
+    def work(mode):
+        for _ in range(20):
+            found[mode].append(net(x, training=True) if mode else net(x))
+
+    threads = [threading.Thread(target=work, args=(mode,)) for mode in (True, False) * 2]
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(switch)
+    assert [len(each) for each in found.values()] == [40, 40]
+    assert all(np.array_equal(each.numpy(), wanted) for each in found[False])
+    assert all((each == 0).any() for each in found[True])
+
+
+def test_what_a_forward_says_of_modes_holds_for_the_call():
+    class Says(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop, self.late, self.seen = nn.Dropout(0.5), None, []
+
+        def forward(self, x):
+            self.drop.eval()
+            self.late = nn.Dropout(0.5)  # no part of the call yet
+            self.late.eval()
+            self.seen.append((self.training, self.drop.training))
+            self.training = False
+            self.seen.append((self.training, self.drop.training))
+            return self.drop(x)
+
+    net = Says().train()
+    net(am.ones(2), training=True)
+    assert net.seen == [(True, False), (False, False)]
+    assert net.training
+    assert net.drop.training
+    assert not net.late.training
+    net(am.ones(2))  # in no mode of its own: as in PyTorch, it stays
+    assert not net.training
+    assert not net.drop.training
+
+
+def test_calls_in_modes_inside_of_each_other():
+    seen = []
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Dropout(0.5)
+            self.inner.register_forward_hook(lambda module, *_: seen.append(module.training))
+
+        def forward(self, x):
+            return self.inner(self.inner(self.inner(x), training=True))
+
+    Outer()(am.ones(2), training=False)
+    assert seen == [False, True, False]
+
+
+def test_copies_and_pickles_have_the_modules_own_mode():
+    class Copies(nn.Module):
+        def forward(self, x):
+            self.__dict__["copies"] = [copy.deepcopy(self), pickle.loads(pickle.dumps(Plain()))]
+            return x
+
+    net = Copies().train()
+    net(am.ones(1), training=False)
+    assert [each.training for each in net.copies] == [True, True]
+    assert not copy.deepcopy(Plain().eval()).training
+    assert not pickle.loads(pickle.dumps(Plain().eval())).training
+
+
+class Plain(nn.Module):
+    def forward(self, x):
+        return x
+
+
+def test_a_recording_depends_on_the_modes_that_it_reads():
+    recorded = []
+
+    @am.jit
+    def step(x):
+        recorded.append(net.training)
+        return net(x)
+
+    class Reads(nn.Module):
+        def forward(self, x):
+            return x if self.training else x + 1
+
+    class Calls(nn.Module):
+        def forward(self, x):
+            return step(x)
+
+    net, outer, x = Reads(), Calls(), am.zeros(2)
+    outer.net = net
+    for _ in range(2):
+        for mode in (True, False):
+            net.train(mode)
+            assert step(x).tolist() == [1 - mode] * 2
+            for asked in (True, False):  # the mode comes from around the recording
+                assert outer(x, training=asked).tolist() == [1 - asked] * 2
+    assert len(recorded) == 4  # own modes, and asked for
+    causes = [each.cause for each in am.compilations() if "step" in each.function][-4:]
+    assert any("modes of modules: evaluation was training" in cause for cause in causes)
+    assert any("Reads.training is False and was True" in cause for cause in causes)
+
+
+def test_a_mode_that_is_not_read_is_nothing_to_a_recording():
+    recorded, net = [], nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+
+    @am.jit
+    def step(x):
+        recorded.append(x.shape)
+        return net(x)
+
+    for mode in (True, False, True):
+        net.train(mode)
+        step(am.ones(1, 2))
+    assert len(recorded) == 1
+
+
+def test_values_of_modules_keep_the_mode_of_the_call():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            value = am.tree.map(lambda leaf: leaf, self.net)
+            return am.tensor([value.training, value[1].training, self.net.training])
+
+    outer = Outer()
+    assert outer(am.ones(1), training=False).tolist() == [False] * 3
+    assert outer(am.ones(1)).tolist() == [True] * 3
+
+
+def test_train_asks_each_module_as_in_pytorch():
+    def built(nn):
+        class Frozen(nn.Sequential):
+            def train(self, mode=True):
+                return super().train(False)
+
+        class Half(nn.Sequential):
+            def train(self, mode=True):
+                super().train(mode)
+                self[1].eval()
+                return self
+
+        return nn.Sequential(nn.Linear(2, 2), Frozen(nn.Dropout(0.5), nn.Tanh()),
+                             Half(nn.Tanh(), nn.Dropout(0.5)))  # fmt: skip
+
+    ours, theirs = built(nn), built(torch.nn)
+    for _ in range(2):
+        for mode in (True, False):
+            found = [m.training for m in ours.train(mode).modules()]
+            assert found == [m.training for m in theirs.train(mode).modules()]
+    ours.eval()
+    wanted = [m.training for m in theirs.train().modules()]
+    seen = []
+    for module in ours.modules():
+        module.register_forward_hook(lambda *_: seen or seen.extend(
+            m.training for m in ours.modules()))  # fmt: skip
+    ours(am.ones(1, 2), training=True)
+    assert seen == wanted

@@ -1,6 +1,8 @@
 """One model in several threads: predictions and evaluations beside each other and beside `fit`."""
 
+import sys
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,10 +16,10 @@ Y = STREAM.randint(0, 3, 32)
 WAIT = 60.0  # seconds after which a test fails rather than hangs
 
 
-def network():
+def network(jit=True):
     am.manual_seed(0)
     model = am.Sequential([nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3)])
-    model.compile("sgd", "cross_entropy", metrics=["accuracy"])
+    model.compile("sgd", "cross_entropy", metrics=["accuracy"], jit=jit)
     return model
 
 
@@ -112,3 +114,144 @@ def test_evaluations_beside_each_other_have_sums_of_their_own():
         thread.join(WAIT)
     assert found == wanted
     same(state(model), before)
+
+
+HOW = {"batch_size": 8, "epochs": 3, "shuffle": False}
+
+
+@contextmanager
+def beside(*calls):
+    """Each of `calls` again and again in a thread of its own, with many switches between them."""
+    stop, errors, switch = threading.Event(), [], sys.getswitchinterval()
+
+    def work(call):
+        try:
+            while not stop.is_set():
+                call()
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=work, args=(call,), daemon=True) for call in calls]
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        yield
+    finally:
+        sys.setswitchinterval(switch)
+        stop.set()
+        for thread in threads:
+            thread.join(WAIT)
+    assert not any(thread.is_alive() for thread in threads)
+    assert errors == []
+
+
+def trained(model, kind, note):
+    """Train it; `note` whenever others may see something new."""
+
+    class Noting(am.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            note()
+
+    if kind == "fit":
+        model.fit(X, Y, **HOW, verbose=0, callbacks=[Noting()])
+        return
+    for step in am.loop(model, X, Y, **HOW):
+        step.output.numpy()
+        note()  # batch norm has seen the batch, and weights are those of before
+        step.backward()
+        step.update()
+        note()
+
+
+@pytest.mark.parametrize("jit", [True, False], ids=["recorded", "as met"])
+@pytest.mark.parametrize("kind", ["fit", "loop"])
+def test_predictions_beside_a_training_are_of_the_weights_of_some_update(kind, jit):
+    alone = network(jit)
+    known = {alone.predict(X[:16]).tobytes()}
+    trained(alone, kind, lambda: known.add(alone.predict(X[:16]).tobytes()))
+    assert len(known) > 12
+    model, found = network(jit), []
+    found.append(model.predict(X[:16]).tobytes())  # drawn: the next dropout is that of alone
+    predict = lambda: found.append(model.predict(X[:16]).tobytes())
+    with beside(predict, predict, predict):
+        trained(model, kind, lambda: None)
+    assert set(found) <= known
+    same(state(model), state(alone))
+
+
+def test_callbacks_that_look_while_others_look():
+    """Nobody waits for somebody who waits: predictions and evaluations from callbacks of a
+    training and of an evaluation, and from threads."""
+    alone, model = network(), network()
+    alone.fit(X, Y, **HOW, verbose=0)
+    looks = []
+
+    class Looking(am.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            looks.append(len(model.predict(X[:4])))
+
+        def on_test_batch_end(self, batch, logs=None):
+            looks.append(len(model.evaluate(X[:4], Y[:4])))
+
+    model.predict(X[:4])
+    am.manual_seed(0)
+    network()
+    with beside(lambda: model.predict(X[:8]), lambda: model.evaluate(X[:8], Y[:8])):
+        model.fit(X, Y, **HOW, verbose=0, validation_data=(X, Y), callbacks=[Looking()])
+    assert len(looks) == 3 * (4 + 1)
+    same(state(model), state(alone))
+
+
+def test_a_training_leaves_modes_alone_and_they_leave_it():
+    """Whoever says `eval()` meanwhile says it of calls outside."""
+    alone, model = network(), network()
+    alone.fit(X, Y, **HOW, verbose=0)
+    network()
+    modes = []
+
+    class Says(am.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            model.eval()
+
+        def on_train_batch_end(self, batch, logs=None):
+            modes.append([module.training for module in model.modules()])
+
+    model.fit(X, Y, **HOW, verbose=0, callbacks=[Says()])
+    same(state(model), state(alone))
+    assert modes == [[False] * 5] * 12
+    model[1].train()
+    model.fit(X, Y, **HOW, verbose=0)
+    model.predict(X)
+    assert [module.training for module in model] == [False, True, False, False]
+    kept = sum(entry.function.endswith("_step") for entry in am.compilations())
+    model.train().fit(X, Y, **HOW, verbose=0)
+    model.eval().predict(X)
+    assert sum(entry.function.endswith("_step") for entry in am.compilations()) == kept
+
+
+@pytest.mark.parametrize("view", [False, True], ids=["itself", "as a Model"])
+def test_a_network_that_keeps_a_part_frozen(view):
+    """By a `train` of its own, as fine-tuning is written in PyTorch."""
+
+    class Frozen(am.Sequential if not view else nn.Sequential):
+        frozen = True
+
+        def train(self, mode=True):
+            super().train(mode)
+            self[1].train(mode and not self.frozen)
+            return self
+
+    net = Frozen(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    model = am.Model(net) if view else net
+    model.compile("sgd", "cross_entropy")
+    model.fit(X, Y, **HOW, verbose=0)
+    assert (net[1].running_mean == 0).all()
+    for step in am.loop(model, X, Y, **HOW):
+        step.backward()
+        step.update()
+    assert (net[1].running_mean == 0).all()
+    net.frozen = False
+    model.fit(X, Y, **HOW, verbose=0)
+    assert (net[1].running_mean != 0).any()

@@ -11,6 +11,7 @@ import numpy as np
 
 from ambos.core.arguments import share
 from ambos.core.errors import ArgumentError
+from ambos.nn.modes import in_mode
 from ambos.nn.module import Module
 from ambos.nn.normalization import Norm
 from ambos.nn.parameter import assign
@@ -186,20 +187,18 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     norms = [m for m in model.modules() if isinstance(m, Norm) and m.track_running_stats]
     if not norms:
         return
-    was_training, momenta = model.training, [norm.momentum for norm in norms]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    model.train()
     try:
-        with no_grad():
+        with no_grad(), in_mode(model, True):
             for batch in loader:
                 model(batch[0] if isinstance(batch, (list, tuple)) else batch)
                 evaluate(model.buffers())
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-        model.train(was_training)
 
 
 __all__ = [

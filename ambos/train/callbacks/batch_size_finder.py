@@ -7,6 +7,7 @@ from typing import Any
 
 from ambos.core.arguments import positive, share
 from ambos.core.errors import ArgumentError
+from ambos.nn.modes import in_mode
 from ambos.runtime.memory import available
 from ambos.tensor.forecast import forecast
 from ambos.train.batches import Arrays
@@ -69,11 +70,12 @@ class BatchSizeFinder(Callback):
         say(self.verbose, f"BatchSizeFinder: batches of {self.batch_size}")
 
     def _found(self, source: Arrays) -> int:
-        model, batch = self.model.train(), next(source.one_pass(0, 0))
+        model, batch = self.model, next(source.one_pass(0, 0))
         settle(model, batch[0])
 
         def step(*parts: Any) -> dict[str, Any]:
-            logs = model.train_step(prepared(model, parts, Recipe())) or {}
+            with in_mode(model, True):
+                logs = model.train_step(prepared(model, parts, Recipe())) or {}
             return {name: getattr(value, "statistics", value) for name, value in logs.items()}
 
         limit = int(available() * self.part) if self.nbytes is None else self.nbytes
