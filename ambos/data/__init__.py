@@ -6,6 +6,7 @@ from ambos.core.arguments import answering
 from ambos.data import cache, streams  # noqa: F401  (stages of pipelines register themselves)
 from ambos.data.archives import from_tfrecord, from_webdataset
 from ambos.data.arrays import from_hdf5, from_npy, from_npz
+from ambos.data.cardinality import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY
 from ambos.data.categories import CategoryEncoding, Discretization, Hashing
 from ambos.data.collate import default_collate, default_convert
 from ambos.data.columns import from_arrow, from_csv, from_parquet
@@ -40,16 +41,60 @@ from ambos.data.text import TextVectorization
 from ambos.data.windows import timeseries_dataset_from_array
 
 __all__ = [
-    "ArrayDataset", "BatchSampler", "CategoryEncoding", "ChainDataset", "ConcatDataset",
-    "DataLoader", "Dataset", "Discretization", "DistributedSampler", "Hashing", "ImageFolder",
-    "IntegerLookup", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler",
-    "StackDataset", "StringLookup", "Subset", "SubsetRandomSampler", "TensorDataset",
-    "TextVectorization", "WeightedRandomSampler", "WorkerInfo", "breast_cancer", "cifar10",
-    "cifar100", "default_collate", "default_convert", "diabetes", "digits", "fashion_mnist",
-    "feature_names", "from_arrow", "from_csv", "from_hdf5", "from_huggingface", "from_npy",
-    "from_npz", "from_parquet", "from_tfrecord", "from_webdataset", "get_worker_info",
-    "image_dataset_from_directory", "iris", "kmnist", "mnist", "random", "random_split",
-    "text_dataset_from_directory", "timeseries_dataset_from_array", "wine",
+    "INFINITE_CARDINALITY",
+    "UNKNOWN_CARDINALITY",
+    "ArrayDataset",
+    "BatchSampler",
+    "CategoryEncoding",
+    "ChainDataset",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "Discretization",
+    "DistributedSampler",
+    "Hashing",
+    "ImageFolder",
+    "IntegerLookup",
+    "IterableDataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "StackDataset",
+    "StringLookup",
+    "Subset",
+    "SubsetRandomSampler",
+    "TensorDataset",
+    "TextVectorization",
+    "WeightedRandomSampler",
+    "WorkerInfo",
+    "breast_cancer",
+    "cifar10",
+    "cifar100",
+    "default_collate",
+    "default_convert",
+    "diabetes",
+    "digits",
+    "fashion_mnist",
+    "feature_names",
+    "from_arrow",
+    "from_csv",
+    "from_hdf5",
+    "from_huggingface",
+    "from_npy",
+    "from_npz",
+    "from_parquet",
+    "from_tfrecord",
+    "from_webdataset",
+    "get_worker_info",
+    "image_dataset_from_directory",
+    "iris",
+    "kmnist",
+    "mnist",
+    "random",
+    "random_split",
+    "text_dataset_from_directory",
+    "timeseries_dataset_from_array",
+    "wine",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker knows the names, and would take this for any name

@@ -39,8 +39,8 @@ class Kept(Stage):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"known": {}, "complete": False}
 
-    def length(self) -> int | None:
-        return len(self.known) if self.complete else super().length()
+    def cardinality(self) -> int:
+        return len(self.known) if self.complete else super().cardinality()
 
     def element(self, number: int) -> Any:
         if number not in self.known:
@@ -82,8 +82,8 @@ class Filed(Stage):
     def indexable(self) -> bool:
         return bool(self.offsets()) or bool(self.source.indexable)
 
-    def length(self) -> int | None:
-        return len(self.offsets()) or super().length()
+    def cardinality(self) -> int:
+        return len(self.offsets()) or super().cardinality()
 
     def offsets(self) -> list[int]:
         """Where each element is in the file; nothing as long as there is none.

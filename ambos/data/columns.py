@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError, FormatError, suggest
+from ambos.data.cardinality import UNKNOWN_CARDINALITY
 from ambos.data.collate import Empty
 from ambos.data.dataset import Dataset
 from ambos.data.opened import Handle, library, paths_of
@@ -204,6 +205,8 @@ def _check_texts(path: str, block: Any, given: Mapping[str, Any]) -> None:
 class CSV(Stage):
     """Lines of CSV files, read a block at a time, from the beginning."""
 
+    operation = "from_csv"
+
     def __init__(
         self, paths: list[str], columns: Sequence[str] | None, facts: dict[str, Any]
     ) -> None:
@@ -213,8 +216,8 @@ class CSV(Stage):
     def indexable(self) -> bool:
         return False
 
-    def length(self) -> int | None:
-        return None
+    def cardinality(self) -> int:
+        return UNKNOWN_CARDINALITY
 
     def _blocks(self) -> Iterator[tuple[Columns, int]]:
         reader = library("from_csv", "pyarrow.csv", "pyarrow")

@@ -11,12 +11,13 @@ import numpy as np
 
 from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
+from ambos.data.cardinality import cardinality_of, total, without_length
 from ambos.data.dataset import Dataset, IterableDataset, rows_of
 from ambos.data.fluent import stage
 from ambos.data.randomness import Seed, seed_of
 from ambos.data.samplers import permutation
 from ambos.data.selection import ALL, Selection
-from ambos.data.stages import Stage, length_of
+from ambos.data.stages import Stage
 
 
 class Subset(Dataset):
@@ -96,10 +97,13 @@ class ChainDataset(IterableDataset):
         self.sources = tuple(self.datasets)
 
     def __len__(self) -> int:
-        counts = [length_of(dataset) for dataset in self.datasets]
-        if None in counts:
-            raise ArgumentTypeError("ChainDataset: the length of a part is not known beforehand")
-        return sum(count for count in counts if count is not None)
+        count = self.cardinality()
+        if count < 0:
+            raise ArgumentTypeError(f"ChainDataset: {without_length(self)}")
+        return count
+
+    def cardinality(self) -> int:
+        return total(map(cardinality_of, self.datasets))
 
     __iter__ = Dataset.__iter__
     state_dict = Dataset.state_dict
@@ -148,9 +152,8 @@ class Concatenated(Stage):
                 raise ArgumentTypeError(f"concatenate: got {type(source).__name__}; need datasets")
         super().__init__(*sources)
 
-    def length(self) -> int | None:
-        counts = [length_of(source) for source in self.sources]
-        return None if None in counts else sum(count for count in counts if count is not None)
+    def cardinality(self) -> int:
+        return total(map(cardinality_of, self.sources))
 
     def element(self, number: int) -> Any:
         for source in self.sources:
@@ -165,7 +168,7 @@ class Concatenated(Stage):
         return self._parts(epoch, seed, selection)
 
     def _parts(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
-        if selection.gap or self.length() is None:
+        if selection.gap or self.cardinality() < 0:
             parts = (source.stream(epoch, seed, ALL) for source in self.sources)
             yield from selection.of(itertools.chain.from_iterable(parts))
             return

@@ -16,6 +16,7 @@ from ambos.core.errors import (
     IndexingError,
     ShapeError,
 )
+from ambos.data.cardinality import UNKNOWN_CARDINALITY
 from ambos.data.fluent import Fluent
 from ambos.data.randomness import Late, Seed, begin, end
 from ambos.data.selection import Selection
@@ -50,6 +51,20 @@ class Dataset(Fluent):
     def __len__(self) -> int:
         raise ArgumentTypeError(f"{type(self).__name__}: has no __len__; need the number of "
                                 "examples")  # fmt: skip
+
+    def cardinality(self) -> int:
+        """The number of elements, or `am.data.INFINITE_CARDINALITY` where they do not end, or
+        `am.data.UNKNOWN_CARDINALITY` where only reading them tells, as after `filter`.
+
+        Example:
+            >>> numbers = Dataset.range(5)
+            >>> numbers.batch(2).cardinality(), numbers.repeat().cardinality()
+            (3, -1)
+        """
+        try:
+            return len(self)
+        except TypeError:
+            return UNKNOWN_CARDINALITY
 
     def __getitem__(self, index: int) -> Any:
         raise ArgumentError(f"{type(self).__name__}: has no __getitem__; need example `index`")

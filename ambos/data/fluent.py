@@ -19,6 +19,8 @@ def stage(name: str) -> Callable[[Stage], Stage]:
 
     def note(make: Stage) -> Stage:
         STAGES[name] = make
+        if isinstance(make, type):
+            make.operation = name  # type: ignore[attr-defined]
         return make
 
     return note
@@ -32,6 +34,7 @@ class Fluent:
     if TYPE_CHECKING:  # what every dataset has: it is defined above this
 
         def __len__(self) -> int: ...
+        def cardinality(self) -> int: ...
         def __getitem__(self, index: int) -> Any: ...
         def __iter__(self) -> Iterator[Any]: ...
         def set_epoch(self, epoch: int) -> None: ...

@@ -12,6 +12,7 @@ import numpy as np
 
 from ambos.core.arguments import Checked, flag, positive
 from ambos.core.errors import ArgumentError, ArgumentTypeError, FormatError
+from ambos.data.cardinality import UNKNOWN_CARDINALITY, cardinality_of
 from ambos.data.collate import Rows, default_collate, default_convert, native_empty, tensors
 from ambos.data.dataset import ArrayDataset, Dataset
 from ambos.data.fetch import Fetcher, check_positive
@@ -161,6 +162,16 @@ class DataLoader(metaclass=Checked):
                 return count
             return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
         return len(self.sampler if self.batch_size is None else self.batch_sampler)
+
+    def cardinality(self) -> int:
+        """The number of batches, as `Dataset.cardinality` tells that of elements."""
+        count = cardinality_of(self.dataset) if self.is_stream else 0
+        if count < 0:
+            return count
+        try:
+            return len(self)
+        except TypeError:  # a sampler of one's own
+            return UNKNOWN_CARDINALITY
 
     def order(self, epoch: int) -> Indices:
         """The examples' order in an epoch."""

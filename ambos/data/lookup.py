@@ -11,6 +11,7 @@ import numpy as np
 
 from ambos.core.arguments import Checked, flag, positive
 from ambos.core.errors import ArgumentError, suggest
+from ambos.data.cardinality import INFINITE_CARDINALITY, cardinality_of
 from ambos.data.hashing import buckets
 from ambos.data.values import integers, place_of, salted, strings
 from ambos.data.vocabulary import Numbers, Token, Vocabulary
@@ -238,6 +239,8 @@ def batches_of(op: str, data: Any, steps: int | None = None) -> Iterator[Any]:
     ):
         yield data
         return
+    if steps is None and cardinality_of(data) == INFINITE_CARDINALITY:
+        raise ArgumentError(f"{op}: the data go on without end; need steps, the number of batches")
     if not isinstance(data, Iterable):
         raise ArgumentError(f"{op}: got {type(data).__name__}; need values, or batches of them")
     for number, batch in enumerate(data):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambos.core.arguments import Checked, flag, positive
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, ArgumentTypeError
 from ambos.data.randomness import seed_of
 
 Indices = NDArray[np.int64]
@@ -88,7 +88,9 @@ class Ordered(Sampler):
 
 def _sized(op: str, source: Any) -> int:
     if not isinstance(source, Sized):
-        raise ArgumentError(f"{op}: got {type(source).__name__}; need something with a length")
+        raise ArgumentTypeError(
+            f"{op}: {type(source).__name__} has no __len__; need one for the number of batches"
+        )
     return len(source)
 
 

@@ -12,6 +12,12 @@ import numpy as np
 
 from ambos.core.arguments import flag, integer, positive
 from ambos.core.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
+from ambos.data.cardinality import (
+    INFINITE_CARDINALITY,
+    UNKNOWN_CARDINALITY,
+    cardinality_of,
+    without_length,
+)
 from ambos.data.collate import padded, stack
 from ambos.data.dataset import ArrayDataset, Dataset, Slices, rows_of
 from ambos.data.fluent import stage
@@ -20,17 +26,11 @@ from ambos.data.samplers import permutation
 from ambos.data.selection import ALL, Selection
 
 
-def length_of(source: Any) -> int | None:
-    """How many elements there are, where that is known."""
-    try:
-        return len(source)
-    except TypeError:
-        return None
-
-
 class Stage(Dataset):
-    """What is made of other datasets. A stage defines `stream`, `length`, and `element` where its
-    sources can be read by index."""
+    """What is made of other datasets. A stage defines `stream`, `counted` where it changes the
+    number of elements, and `element` where its sources can be read by index."""
+
+    operation = ""  # the method that makes it
 
     def __init__(self, *sources: Any) -> None:
         self.sources = sources
@@ -40,15 +40,18 @@ class Stage(Dataset):
     def indexable(self) -> bool:
         return all(source.indexable for source in self.sources)
 
-    def length(self) -> int | None:
-        """The number of elements, where it is known."""
-        return length_of(self.source)
+    def counted(self, count: int) -> int:
+        """The number of elements, of so many of the source's."""
+        return count
+
+    def cardinality(self) -> int:
+        count = cardinality_of(self.source)
+        return count if count < 0 else self.counted(count)
 
     def __len__(self) -> int:
-        count = self.length()
-        if count is None:
-            raise ArgumentTypeError(f"{type(self).__name__}: the length is not known beforehand; "
-                                    "need to iterate")  # fmt: skip
+        count = self.cardinality()
+        if count < 0:
+            raise ArgumentTypeError(f"{self.operation}: {without_length(self)}")
         return count
 
     def element(self, number: int) -> Any:
@@ -156,10 +159,7 @@ class Batched(Stage):
         self.batch_size = positive("batch: batch_size", batch_size)
         self.drop_last = flag("batch: drop_last", drop_last)
 
-    def length(self) -> int | None:
-        count = length_of(self.source)
-        if count is None:
-            return None
+    def counted(self, count: int) -> int:
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def together(self, samples: Sequence[Any], indices: Sequence[int]) -> Any:
@@ -202,6 +202,8 @@ class PaddedBatched(Batched):
 
 class Permuted(Stage):
     """All elements in a random order, another in each epoch."""
+
+    operation = "shuffle"
 
     def __init__(self, source: Any, seed: int, reshuffle: bool) -> None:
         super().__init__(source)
@@ -248,9 +250,12 @@ class Taken(Stage):
         super().__init__(source)
         self.count = positive("take: count", count, least=0)
 
-    def length(self) -> int | None:
-        count = length_of(self.source)
-        return None if count is None else min(count, self.count)
+    def counted(self, count: int) -> int:
+        return min(count, self.count)
+
+    def cardinality(self) -> int:
+        is_infinite = cardinality_of(self.source) == INFINITE_CARDINALITY
+        return self.count if is_infinite or not self.count else super().cardinality()
 
     def element(self, number: int) -> Any:
         return self.source[number]
@@ -268,9 +273,8 @@ class Skipped(Stage):
         super().__init__(source)
         self.count = positive("skip: count", count, least=0)
 
-    def length(self) -> int | None:
-        count = length_of(self.source)
-        return None if count is None else max(0, count - self.count)
+    def counted(self, count: int) -> int:
+        return max(0, count - self.count)
 
     def element(self, number: int) -> Any:
         return self.source[number + self.count]
@@ -291,9 +295,8 @@ class Sharded(Stage):
         if self.index >= self.num_shards:
             raise ArgumentError(f"shard: index is {index} of {num_shards}; need less")
 
-    def length(self) -> int | None:
-        count = length_of(self.source)
-        return None if count is None else max(0, -(-(count - self.index) // self.num_shards))
+    def counted(self, count: int) -> int:
+        return max(0, -(-(count - self.index) // self.num_shards))
 
     def element(self, number: int) -> Any:
         return self.source[self.index + number * self.num_shards]
@@ -334,9 +337,12 @@ class Zipped(Stage):
                 raise ArgumentTypeError(f"zip: got {type(source).__name__}; need datasets")
         super().__init__(*sources)
 
-    def length(self) -> int | None:
-        counts = [count for count in map(length_of, self.sources) if count is not None]
-        return min(counts, default=None)
+    def cardinality(self) -> int:
+        counts = [cardinality_of(source) for source in self.sources]
+        if UNKNOWN_CARDINALITY in counts:
+            return UNKNOWN_CARDINALITY
+        known = [count for count in counts if count != INFINITE_CARDINALITY]
+        return min(known, default=INFINITE_CARDINALITY)
 
     def element(self, number: int) -> Any:
         return tuple(source[number] for source in self.sources)
@@ -357,9 +363,14 @@ class Repeated(Stage):
     def indexable(self) -> bool:
         return self.count is not None and bool(self.source.indexable)
 
-    def length(self) -> int | None:
-        count = length_of(self.source)
-        return None if count is None or self.count is None else count * self.count
+    def cardinality(self) -> int:
+        if self.count == 0:
+            return 0
+        is_endless = self.count is None and cardinality_of(self.source) != 0
+        return INFINITE_CARDINALITY if is_endless else super().cardinality()
+
+    def counted(self, count: int) -> int:
+        return count * (self.count or 0)
 
     def inner(self, epoch: int, turn: int) -> int:
         """The source's epoch: no two turns share one."""
@@ -373,8 +384,8 @@ class Repeated(Stage):
         return self.source[number]
 
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
-        count = length_of(self.source)
-        if selection.gap or not count:
+        count = cardinality_of(self.source)
+        if selection.gap or count <= 0:
             yield from selection.of(self._turns(epoch, seed, 0, 0))
         else:
             yield from self._turns(epoch, seed, *divmod(selection.start, count))
@@ -408,10 +419,7 @@ class Windowed(Stage):
         """From the first element of a window to after its last."""
         return (self.size - 1) * self.stride + 1
 
-    def length(self) -> int | None:
-        count = length_of(self.source)
-        if count is None:
-            return None
+    def counted(self, count: int) -> int:
         starts = count - self.reach + 1 if self.drop_last else count
         return max(0, -(-starts // self.shift))
 

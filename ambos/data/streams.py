@@ -10,6 +10,7 @@ from typing import Any
 
 from ambos.core.arguments import flag, positive
 from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError
+from ambos.data.cardinality import UNKNOWN_CARDINALITY, without_length
 from ambos.data.collate import as_array, rebuilt
 from ambos.data.dataset import Dataset
 from ambos.data.fluent import stage
@@ -29,8 +30,8 @@ class Stream(Stage):
     def indexable(self) -> bool:
         return False
 
-    def length(self) -> int | None:
-        return None
+    def cardinality(self) -> int:
+        return UNKNOWN_CARDINALITY
 
     def elements(self, epoch: int, seed: Seed) -> Iterator[Any]:
         """All elements of an epoch."""
@@ -95,12 +96,14 @@ def _zipped(columns: list[Iterator[Any]]) -> Iterator[Any]:
 class Buffered(Stream):
     """Each element is drawn from the next ones."""
 
+    operation = "shuffle"
+
     def __init__(self, source: Any, buffer: int, seed: int, reshuffle: bool) -> None:
         super().__init__(source)
         self.buffer, self.seed, self.reshuffle = buffer, seed, reshuffle
 
-    def length(self) -> int | None:
-        return Stage.length(self)
+    def cardinality(self) -> int:
+        return Stage.cardinality(self)
 
     def elements(self, epoch: int, seed: Seed) -> Iterator[Any]:
         stream = stream_of(self.seed, epoch if self.reshuffle else 0)
@@ -240,6 +243,8 @@ class Interleaved(Stream):
 class Generated(Dataset):
     """What a generator function yields."""
 
+    operation = "from_generator"
+
     def __init__(
         self, function: Callable[..., Iterable[Any]], args: tuple[Any, ...], length: int | None
     ) -> None:
@@ -257,8 +262,11 @@ class Generated(Dataset):
 
     def __len__(self) -> int:
         if self.count is None:
-            raise ArgumentTypeError("from_generator: the length is not known; pass length=")
+            raise ArgumentTypeError(f"from_generator: {without_length(self)}")
         return self.count
+
+    def cardinality(self) -> int:
+        return UNKNOWN_CARDINALITY if self.count is None else self.count
 
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
         return selection.of(self.function(*self.args))

@@ -20,6 +20,7 @@ from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import AmbosError, ArgumentError, ShapeError, depth_of_user, user_line
 from ambos.core.paths import Path, SequenceKey
 from ambos.core.shape import row_major
+from ambos.data.cardinality import INFINITE_CARDINALITY, cardinality_of
 from ambos.data.dataset import as_rows
 from ambos.data.randomness import fresh_seed
 from ambos.data.samplers import permutation
@@ -239,6 +240,12 @@ class Stream(Source):
         if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
             raise ArgumentError(
                 f"{op}: got {type(source).__name__}; need arrays or an iterable of batches"
+            )
+        if whole and limit is None and cardinality_of(source) == INFINITE_CARDINALITY:
+            steps = "validation_steps" if name == "validation_data" else "steps_per_epoch"
+            raise ArgumentError(
+                f"{op}: {name} goes on without end; need {steps if op == 'fit' else 'steps'}, the "
+                "number of batches after which to stop"
             )
         self.source, self.dtype, self.op, self.limit, self.name = source, dtype, op, limit, name
         self.takes_nan, self.whole = takes_nan, whole
