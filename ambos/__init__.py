@@ -56,7 +56,7 @@ NAMES = {
     "debug": "ambos.tensor.debugging", "compilations": "ambos.tensor.ledger",
     "ShapeDtype": "ambos.tensor.dry", "ShapeDtypeStruct": "ambos.tensor.dry",
     "save": "ambos.tensor.files", "load": "ambos.tensor.files", "load_torch": "ambos.hub",
-    "load_keras": "ambos.hub",
+    "load_keras": "ambos.hub", "plot_model": "ambos.viz",
     "eval_shape": "ambos.tensor.dry", "make_graph": "ambos.tensor.dry",
     "functional_call": "ambos.nn.calls", "capture": "ambos.nn.capture",
     "stack_modules": "ambos.nn.calls",

@@ -112,8 +112,18 @@ def names() -> dict[str, Any]:
     return found
 
 
+# Rooms that Keras and PyTorch have under other names.
+ELSEWHERE = {
+    "layers": "am.nn", "optimizers": "am.optim", "losses": "am.nn, and by name in compile",
+    "activations": "am.nn.functional", "initializers": "am.nn.init", "applications": "am.models",
+    "datasets": "am.data", "utils": "am.data, am.viz and am.nn.utils",
+}  # fmt: skip
+
+
 def unknown(name: str, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that this package does not have."""
+    if name in ELSEWHERE:
+        return UnknownNameError(f"ambos: has no attribute {name!r}; need {ELSEWHERE[name]}")
     return UnknownNameError(
         f"ambos: has no attribute {name!r}; need an existing name",
         hint=lambda: suggest(name, known),

@@ -1,4 +1,4 @@
-"""`am.viz.plot_model`: a model as a picture."""
+"""`am.plot_model`: a model as a picture."""
 
 from __future__ import annotations
 

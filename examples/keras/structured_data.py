@@ -81,7 +81,7 @@ x = am.concatenate(features, 1)
 x = nn.Dropout(0.5)(nn.ReLU()(nn.Linear(x.shape[1], 32)(x)))
 model = am.Model(inputs, nn.Linear(32, 1)(x))
 model.compile("adam", "binary_cross_entropy_with_logits", metrics=["accuracy"])
-am.viz.plot_model(model, next(iter(val_ds))[0], to_file="structured_data.svg")
+am.plot_model(model, next(iter(val_ds))[0], to_file="structured_data.svg")
 
 model.fit(train_ds, epochs=options.epochs, validation_data=val_ds)
 

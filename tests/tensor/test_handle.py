@@ -255,6 +255,8 @@ def test_attributes_that_do_not_exist():
         am.ones(2).reshap
     with pytest.raises(UnknownNameError, match=r"ambos: has no attribute 'sofmax'.*'softmax'"):
         am.sofmax
+    with pytest.raises(UnknownNameError, match=r"has no attribute 'layers'; need am\.nn \["):
+        am.layers
     assert not hasattr(am.ones(1), "nonsense")
     assert not hasattr(am, "__nonsense__")
 
