@@ -20,6 +20,7 @@ from ambos.nn.gates import Gates
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter, unset
 from ambos.nn.utils.rnn import PackedSequence, packed_like, padded
+from ambos.tensor.autocast import floating_input
 from ambos.tensor.creation import zeros
 from ambos.tensor.handle import Tensor
 from ambos.tensor.joining import cat, stack
@@ -131,7 +132,7 @@ class RNNBase(Module):
 
     def _forward_packed(self, input: PackedSequence, hx: Any) -> Any:
         x, present = padded(input)
-        self._check_features(x)
+        x = self._features(x)
         states = self._states(hx, x.shape[1], x, alone=False)
         if hx is not None and input.sorted_indices is not None:
             states = [state.index_select(1, input.sorted_indices) for state in states]
@@ -193,20 +194,22 @@ class RNNBase(Module):
         if x.ndim not in (2, 3):
             raise ShapeError(f"{name}: got {tuple(x.shape)}; need ({order}, input_size) or "
                              "(length, input_size)")  # fmt: skip
-        self._check_features(x)
+        x = self._features(x)
         if not x.shape[1 if x.ndim == 3 and self.batch_first else 0]:
             raise ShapeError(f"{name}: got {tuple(x.shape)}, which has no step; need at least one")
         return x
 
-    def _check_features(self, x: Tensor) -> None:
+    def _features(self, x: Tensor) -> Tensor:
         name, found = type(self).__name__, x.shape[-1]
         if found != self.input_size:
             raise ShapeError(
                 f"{name}: got {found} features in {tuple(x.shape)}; the layer has "
                 f"input_size={self.input_size}; use nn.{name}({found}, {self.hidden_size}, ...)"
             )
+        x = floating_input(name, x, next(self.parameters()).dtype)
         if not x.dtype.is_floating:
             raise DTypeError(f"{name}: got {x.dtype.name}; need floating numbers: use x.float()")
+        return x
 
     def _states(self, hx: Any, batch: int, x: Tensor, alone: bool) -> list[Tensor]:
         """The states to start with, (layers * directions, batch, size) each; zeros by default."""

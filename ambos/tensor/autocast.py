@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ambos.core.dtype import DType, as_dtype, bfloat16, float16, float32
+from ambos.core.dtype import DType, as_dtype, bfloat16, float16, float32, float64
 from ambos.core.errors import ArgumentError
+from ambos.tensor.checks import require_range
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,13 +48,24 @@ WIDEST = _words("""
     concatenate concat cat stack hstack vstack where addcmul addcdiv cross dot inner outer
     vdot prelu embedding embedding_bag lerp scatter index_copy index_add index_put
 """)
+# Those with floating weights, which know what integers beside them mean, and averages.
+WITHOUT_WEIGHTS = dict.fromkeys(_words("""
+    avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
+"""), float32)  # fmt: skip
+LAYERS = WITHOUT_WEIGHTS.keys() | _words("""
+    linear bilinear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+    batch_norm layer_norm group_norm instance_norm rms_norm prelu
+""")
 FLOATS = (bfloat16, float16, float32)
+DIGITS = {bfloat16: 8, float16: 11, float32: 24, float64: 53}  # in bits
 
 
 class Casting(threading.local):
-    """The narrow dtype of this thread; None outside of `autocast`."""
+    """The narrow dtype of this thread; None outside of `autocast`. Whether layers take integers for
+    floating numbers, and whether one has."""
 
     dtype: DType | None = None
+    integers = has_cast = False
 
 
 casting = Casting()
@@ -115,16 +128,33 @@ class autocast:
         return inside  # type: ignore[return-value]
 
 
+@contextmanager
+def integers_as_floats() -> Iterator[None]:
+    """Within `with`, layers with floating weights take integers and bools in the dtype of these, as
+    Keras's do; `casting.has_cast` says afterwards whether one did.
+
+    Errors: ArgumentError for integers that the dtype does not have, where they are known.
+    """
+    before = casting.integers
+    casting.integers, casting.has_cast = True, False
+    try:
+        yield
+    finally:
+        casting.integers = before
+
+
 def castable(function: F) -> F:
     """`function`, whose operands `autocast` casts by the function's name."""
     name = function.__name__
-    if name not in NARROW | WIDE | WIDEST:
+    if name not in NARROW | WIDE | WIDEST | LAYERS:
         return function
 
     @functools.wraps(function)
     def cast(*args: Any, **kwargs: Any) -> Any:
         narrow = casting.dtype
-        if narrow is None:
+        if casting.integers and args and name in LAYERS:
+            args = _floating(name, args, kwargs.values())
+        if narrow is None or name in WITHOUT_WEIGHTS:
             return function(*args, **kwargs)
         wanted = narrow if name in NARROW else float32
         if name in WIDEST:
@@ -134,6 +164,29 @@ def castable(function: F) -> F:
         return function(*_cast(args, wanted), **_cast(kwargs, wanted))
 
     return cast  # type: ignore[return-value]
+
+
+def floating_input(name: str, x: Any, dtype: DType) -> Any:
+    """`x` in the `dtype` of a layer's weights, where it has integers and layers take them so."""
+    given = getattr(x, "dtype", None) if hasattr(x, "_grad") else None
+    if not casting.integers or given is None or given.is_inexact:
+        return x
+    exact = 1 << DIGITS[dtype]
+    if given.is_integer and int(given.max) > exact:
+        require_range(
+            x._node, -exact, exact + 1, ArgumentError,
+            lambda found: f"{name}: an input is {found}, and {dtype.name} has all integers up to "
+            f"{exact} only; need smaller ones, or, to round them, x.astype({dtype.name!r})",
+        )  # fmt: skip
+    casting.has_cast = True
+    return x.to(dtype)
+
+
+def _floating(name: str, args: tuple[Any, ...], more: Iterable[Any]) -> tuple[Any, ...]:
+    """The same arguments, an input of integers in the dtype of what is beside it."""
+    beside = (each.dtype for each in (*args[1:], *more) if hasattr(each, "_grad"))
+    dtype = next((each for each in beside if each.is_floating), WITHOUT_WEIGHTS.get(name))
+    return args if dtype is None else (floating_input(name, args[0], dtype), *args[1:])
 
 
 def _dtype(value: Any) -> DType | None:

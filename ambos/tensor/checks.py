@@ -45,6 +45,7 @@ def require_range(
     """Every value of `node` that is known, cut to an integer, has to lie in [low, high) or be
     `besides`; else an `error` with the `message` for the first that does not. Of rows only the
     first so many as `lengths` says count, where it is given."""
+    node = node if lengths is not None else given(node)
     if node.value is None or not node.size or (lengths is not None and lengths.value is None):
         return
     wrong = outside(node.value.numpy(), low, high, besides)
@@ -55,6 +56,34 @@ def require_range(
     if current.trace is not None:
         found = outside_node(node, low, high, besides, lengths)
         current.trace.checks[found] = error, message(UNNAMED)
+
+
+def given(node: Node) -> Node:
+    """What is known, of which `node` has the values, cut to integers, in another shape; or `node`
+    itself."""
+    found = node
+    while found.value is None and found.op.name in ("reshape", "permute", "cast"):
+        source = found.inputs[0]
+        if found.op.name == "cast" and (found.dtype is not int64 or source.dtype is uint64):
+            break
+        found = source
+    return node if found.value is None else found
+
+
+def require_whole(node: Node, message: Callable[[Any], str]) -> None:
+    """Every known value has to be a whole number; else an ArgumentError with the `message` for the
+    first that is none."""
+    node = given(node)
+    if node.value is None or not node.size:
+        return
+    values = node.value.numpy()
+    wrong = ~(values == np.trunc(values))
+    if wrong.any():
+        raise ArgumentError(message(values[wrong].flat[0]))
+    if current.trace is not None:
+        odd = not_equal(node, trunc(node))
+        found = any_(odd, attrs=(tuple(range(node.rank)),)) if node.rank else odd
+        current.trace.checks[found] = ArgumentError, message("no whole number")
 
 
 def require_between(node: Node, low: float, high: float, above: bool, start: str, end: str) -> None:

@@ -1,11 +1,13 @@
-"""Targets in the shapes in which outputs are compared with them: nothing is ever broadcast."""
+"""Targets and weights in the shapes in which outputs are compared with them: nothing is ever
+broadcast."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ambos.core.dtype import bool_, int64
+from ambos.core.dtype import int64
+from ambos.tensor.checks import require_whole
 from ambos.tensor.handle import Tensor
 
 # What is done to targets, as it is written in Python.
@@ -14,13 +16,14 @@ CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     ".squeeze(-1)": lambda targets, output: targets.squeeze(-1),
     ".unsqueeze(-1)": lambda targets, output: targets.unsqueeze(-1),
     ".to(output.dtype)": lambda targets, output: targets.to(output.dtype),
-    ".long()": lambda targets, output: targets.to(int64),
+    ".long()": lambda targets, output: _labels(targets),
 }
 
 
 def changes(output: Any, targets: Any, are_classes: bool = False) -> tuple[str, ...]:
     """What has to be done to `targets`: numbers in a column (N, 1) for outputs (N,) and the other
-    way round; of scores by class, labels in a column and codes that are no floating numbers."""
+    way round; of scores by class, labels in a column, labels that are no integers, and codes that
+    are no floating numbers."""
     if not isinstance(output, Tensor) or not isinstance(targets, Tensor):
         return ()
     found: list[str] = []
@@ -30,7 +33,8 @@ def changes(output: Any, targets: Any, are_classes: bool = False) -> tuple[str, 
             return () if targets.dtype.is_floating else (".to(output.dtype)",)
         if len(given) == len(wanted) and given[1] == 1 and given[2:] == wanted[2:]:
             found.append(".squeeze(1)")
-        if targets.dtype is bool_:
+            given = (given[0], *given[2:])
+        if given == (wanted[0], *wanted[2:]) and not targets.dtype.is_integer:
             found.append(".long()")
         return tuple(found)
     if given == (*wanted, 1):
@@ -38,8 +42,42 @@ def changes(output: Any, targets: Any, are_classes: bool = False) -> tuple[str, 
     return (".unsqueeze(-1)",) if wanted == (*given, 1) else ()
 
 
+def _labels(targets: Tensor) -> Tensor:
+    """Numbers of classes, which tables often hold as floating numbers, as integers.
+
+    Errors: ArgumentError for 0.5.
+    """
+    if targets.dtype.is_floating:
+        require_whole(
+            targets._node,
+            lambda found: (
+                f"fit: a label is {found}; need the number of a class, a whole one; "
+                "probabilities of classes have the shape of the output"
+            ),
+        )
+    return targets.to(int64)
+
+
 def aligned(output: Any, targets: Any, are_classes: bool = False) -> Any:
     """`targets` after these changes."""
     for change in changes(output, targets, are_classes):
         targets = CHANGES[change](targets, output)
     return targets
+
+
+def weight_changes(weight: Any) -> tuple[str, ...]:
+    """What has to be done to `sample_weight` in a column: (N, 1) has numbers of rows, (N, T, 1) of
+    steps."""
+    if not isinstance(weight, Tensor):
+        return ()
+    columns, shape = 0, tuple(weight.shape)
+    while len(shape) > 1 and shape[-1] == 1:
+        columns, shape = columns + 1, shape[:-1]
+    return (".squeeze(-1)",) * columns
+
+
+def weighed(weight: Any) -> Any:
+    """`sample_weight` after these changes."""
+    for change in weight_changes(weight):
+        weight = CHANGES[change](weight, weight)
+    return weight

@@ -154,7 +154,7 @@ class Arrays(Source):
         if not self.rows:
             raise ArgumentError(f"{op}: the arrays have no rows; need at least one example")
         # Plain columns, which is the usual case, need no structure to be put together.
-        self.is_plain = len(self.columns) == len(parts)
+        self.is_plain = [*map(id, self.columns)] == [*map(id, parts)]
         self.seed = fresh_seed() if shuffle and seed is None else seed
         self.shuffle = shuffle
         self.buffers: dict[int, list[Buffers]] = {}
@@ -382,12 +382,15 @@ def columns_of(value: Any, dtype: DType, op: str, name: str, takes_nan: bool = F
             key: columns_of(each, dtype, op, f"{name}[{key!r}]", takes_nan)
             for key, each in value.items()
         }
-    several = isinstance(value, (tuple, list)) and all(hasattr(each, "shape") for each in value)
-    if several and value and all(len(each.shape) for each in value):
-        return tuple(
-            columns_of(each, dtype, op, f"{name}[{place}]", takes_nan)
-            for place, each in enumerate(value)
-        )
+    if value is None:  # of an output that has none
+        return None
+    if isinstance(value, (tuple, list)):
+        parts = [part for part in value if part is not None]
+        if parts and all(hasattr(part, "shape") and len(part.shape) for part in parts):
+            return tuple(
+                columns_of(each, dtype, op, f"{name}[{place}]", takes_nan)
+                for place, each in enumerate(value)
+            )
     try:
         rows = narrowed(value, dtype)
     except ValueError as error:

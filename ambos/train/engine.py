@@ -44,6 +44,7 @@ class Engine:
         self.history: Any = None
         self.run: Any = None
         self.example: Any = None  # inputs of the shapes of a batch
+        self.casts_integers = False  # has a layer taken integers for floating numbers?
 
     def prepare(self, model: Any, recipe: Recipe) -> None:
         """Before a training: nothing waits for an update."""

@@ -17,7 +17,7 @@ from ambos.optim import Optimizer
 from ambos.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 from ambos.tensor.handle import Tensor
 from ambos.train import metrics as known_metrics
-from ambos.train.alignment import aligned, changes
+from ambos.train.alignment import aligned, changes, weighed, weight_changes
 from ambos.train.names import Score, find_loss
 from ambos.train.totals import Measured
 
@@ -45,6 +45,7 @@ class Losses:
         self.spec = _each(loss, find_loss) if loss is not None else None
         self.weights = weights
         self.changes: tuple[str, ...] = ()  # made to the targets of the last output
+        self.weight_changes: tuple[str, ...] = ()  # and to its weights
         if isinstance(weights, (int, float)):
             self.weights = [float(weights)]
         if weights is not None and not isinstance(self.weights, (Mapping, list, tuple)):
@@ -54,7 +55,7 @@ class Losses:
             )
 
     def __call__(self, outputs: dict[str, Any], targets: Any, weights: Any) -> dict[str, Tensor]:
-        """The loss of each output, and their weighted sum under "loss"."""
+        """The weighted sum of the outputs' losses under "loss"; each of several by its name."""
         if self.spec is None:
             raise ArgumentError(
                 "compile: no loss; need one, for example loss='cross_entropy', or a train_step of "
@@ -73,6 +74,7 @@ class Losses:
                     "needs; need y, or batches (x, y)"
                 )
             weight = part_of(weights, name, place, outputs, "sample_weight")
+            self.weight_changes, weight = weight_changes(weight), weighed(weight)
             self.changes = changes(output, target, takes_classes(loss))
             target = aligned(output, target, takes_classes(loss))
             value = found[f"{name}_loss"] = measured(loss, output, target, weight)
@@ -82,7 +84,7 @@ class Losses:
             total = value if total is None else total + value
         if total is None:
             raise ArgumentError(f"compile: no loss for any of {', '.join(outputs)}; need one")
-        return {"loss": total} | (found if len(outputs) > 1 else {})
+        return {"loss": total} | (found if len(found) > 1 else {})
 
 
 def _each(spec: Any, find: Callable[[Any], Any]) -> Any:
@@ -127,8 +129,6 @@ def measured(loss: Score, output: Any, target: Any, weight: Any = None) -> Tenso
                 f"fit: the loss {name} gives one number for the whole batch, so rows cannot be "
                 "weighted; need a loss that gives one for each row, or takes reduction='none'"
             )
-        while weight.ndim > value.ndim and weight.shape[-1] == 1:
-            weight = weight.squeeze(-1)
         if weight.ndim > value.ndim or value.shape[: weight.ndim] != weight.shape:
             raise ArgumentError(
                 f"fit: sample_weight is {tuple(weight.shape)} and the loss {tuple(value.shape)}; "
@@ -179,7 +179,7 @@ class Metrics:
         for spec, is_weighted in self.given:
             for place, (name, output) in enumerate(outputs.items()):
                 target = part_of(targets, name, place, outputs, "y")
-                weight = part_of(weights, name, place, outputs, "sample_weight")
+                weight = weighed(part_of(weights, name, place, outputs, "sample_weight"))
                 for metric in self._of(spec, name, place, outputs):
                     title = f"{name}_{metric.name}" if len(outputs) > 1 else metric.name
                     if title in found and is_weighted:

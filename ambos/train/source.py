@@ -70,8 +70,9 @@ class Writer:
         columns = ["x", *(["y"] if given["targets"] else []),
                    *(["sample_weight"] if given["sample_weight"] else [])]  # fmt: skip
         for name in columns:
-            yield (f"{name} = np.asarray({name}, None if np.asarray({name}).dtype.kind in 'iub' "
-                   "else 'float32')")  # fmt: skip
+            kept = f"None if np.asarray({name}).dtype.kind in 'iub' else "
+            kept *= name != "x" or not self.model.engine.casts_integers
+            yield f"{name} = np.asarray({name}, {kept}'float32')"
         if given["validation_split"]:
             yield f"kept = int(np.floor(len(x) * (1.0 - {given['validation_split']})))"
             for name in columns:
@@ -153,7 +154,8 @@ class Writer:
         yield f"for number, batch in enumerate({self.batches}, 1):"
         if given["class_weight"] is not None:
             known = f"batch[1].clip(-1, {max(given['class_weight']) + 1})"
-            weight = f"class_weight[{known}]{' * batch[2]' * bool(given['sample_weight'])}"
+            more = " * batch[2].reshape(len(batch[2]))" * bool(given["sample_weight"])
+            weight = f"class_weight[{known}]{more}"
             yield INDENT + f"batch = (*batch[:2], {weight})"
         if self.recipe:
             if given["accumulate"] > 1:
@@ -202,10 +204,14 @@ class Writer:
             yield "output = output.float()  # in which losses are measured"
         if self.is_single and self.plan.losses.changes:
             yield f"targets = targets{''.join(self.plan.losses.changes)}"
+        changed = "".join(self.plan.losses.weight_changes)
+        if given["sample_weight"] and changed:
+            yield f"weight = weight{changed}"
         if given["class_weight"] is not None:
             labels = "targets" if self.takes_classes else "targets.reshape(len(targets)).long()"
             known = f"{labels}.clip(-1, {max(given['class_weight']) + 1})"
-            yield f"weight = class_weight[{known}]{' * weight' * bool(given['sample_weight'])}"
+            more = " * weight.reshape(len(targets))" * bool(given["sample_weight"])
+            yield f"weight = class_weight[{known}]{more}"
         yield f"loss = {self._loss(self.weighted)}"
         unscale = ["scaler.unscale_(optimizer)"] if self.is_scaled else []
         if given["accumulate"] == 1:
@@ -250,7 +256,8 @@ class Writer:
             return f"model.compute_loss(inputs, targets, output, {weight})"
         name = f"F.{function.__name__}"
         if weighted:
-            rows = "" if self.takes_classes else ".reshape(-1, *[1] * (output.ndim - 1))"
+            rows = ".reshape(*weight.shape, *[1] * (output.ndim - weight.ndim))"
+            rows = "" if self.takes_classes else rows
             return f'({name}(output, targets, reduction="none") * weight{rows}).mean()'
         return f"{name}(output, targets)"
 
@@ -266,6 +273,8 @@ class Writer:
         yield INDENT * 2 + "output, count = model(inputs), len(targets)"
         if self.is_single and self.plan.losses.changes:
             yield INDENT * 2 + f"targets = targets{''.join(self.plan.losses.changes)}"
+        if weighted and self.plan.losses.weight_changes:
+            yield INDENT * 2 + f"weight = weight{''.join(self.plan.losses.weight_changes)}"
         yield INDENT * 2 + f"total += {self._loss(weighted)}.item() * count"
         yield INDENT * 2 + "rows += count"
         yield 'print(f"  held out: loss {total / rows:.4f}")'

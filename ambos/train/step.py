@@ -10,14 +10,15 @@ from typing import Any, Self
 import numpy as np
 
 from ambos.core import tree
-from ambos.core.dtype import DType, bfloat16, float16, float32, float64, int64, uint8
-from ambos.core.errors import ArgumentError, DTypeError
+from ambos.core.dtype import DType, bfloat16, float16, float32, float64, int64
+from ambos.core.errors import ArgumentError
 from ambos.nn.utils import clip_grad_norm_
 from ambos.optim import LBFGS
-from ambos.tensor.autocast import autocast
+from ambos.tensor.autocast import autocast, casting, integers_as_floats
 from ambos.tensor.handle import Tensor
 from ambos.tensor.modes import no_grad
 from ambos.tensor.pointwise import where
+from ambos.train.alignment import weighed
 from ambos.train.batches import Batch, size_of
 
 
@@ -89,16 +90,13 @@ class Step:
                 with autocast(self.recipe.precision):
                     found = call(self.model, self.x)
                 self._output = tree.map(_widened, found)
-            if self.recipe.classes is not None:
-                check_classes(self.recipe.classes, self._output)
         return self._output
 
     @property
     def loss(self) -> Tensor:
         """The loss of this batch, one number."""
         if self._losses is None:
-            if self.recipe.class_weight:
-                check_labels(self.y, self.output)
+            check_class_weights(self.recipe, self.y, self.output)
             self._losses = self.model.losses_of(self.x, self.y, self.output, self.sample_weight)
         return self._losses["loss"]
 
@@ -191,23 +189,21 @@ def _detached(value: Any) -> Any:
 
 def call(model: Any, x: Any) -> Any:
     """The model on a batch; several inputs come as a tuple, or as a dict: by keyword where
-    `forward` has parameters of these names.
-
-    Errors: DTypeError, with the way to scale them, for raw images that a layer does not take.
+    `forward` has parameters of these names. Integers go in as they are, and layers with floating
+    weights take them for floating numbers, as in Keras.
     """
-    inputs = x if isinstance(x, tuple) else (x,)
-    try:
-        if isinstance(x, Mapping) and takes_names(model, x):
-            return model(**x)
-        return model(*inputs)
-    except DTypeError as error:
-        if not any(isinstance(value, Tensor) and value.dtype is uint8 for value in inputs):
-            raise
-        text, bracket, line = str(error).rpartition(" [")
-        raise DTypeError(
-            f"{text if bracket else line}; the inputs are uint8, as images often are: use "
-            "x.astype('float32') / 255"
-        ) from error
+    if not any(isinstance(leaf, Tensor) and not leaf.dtype.is_inexact for leaf in tree.leaves(x)):
+        return _called(model, x)
+    with integers_as_floats():
+        found = _called(model, x)
+    model.engine.casts_integers |= casting.has_cast
+    return found
+
+
+def _called(model: Any, x: Any) -> Any:
+    if isinstance(x, Mapping) and takes_names(model, x):
+        return model(**x)
+    return model(*(x if isinstance(x, tuple) else (x,)))
 
 
 def takes_names(model: Any, x: Mapping[str, Any]) -> bool:
@@ -232,38 +228,37 @@ def prepared(model: Any, batch: Batch, recipe: Recipe) -> Batch:
         return batch
     if len(batch) < 2 or not isinstance(batch[1], Tensor):
         raise ArgumentError("fit: class_weight needs one tensor of targets; need y")
+    if batch[1].ndim > 2:
+        check_class_weights(recipe, batch[1], None)
     weight = class_weights(batch[1], recipe.class_weight).to(dtype)
     if len(batch) > 2:
-        weight = weight * batch[2]
+        more = weighed(batch[2])
+        weight = weight.reshape(-1, *[1] * (more.ndim - 1)) * more
     return (batch[0], batch[1], weight)
 
 
-def check_classes(listed: int, output: Any) -> None:
-    """Refuse a list of class weights that is for more or fewer classes than there are scores for.
-
-    Errors: ArgumentError.
-    """
-    if not isinstance(output, Tensor) or output.ndim != 2:
-        return
-    classes = max(2, output.shape[1])  # one score tells two
-    if listed != classes:
-        odd = min(listed, classes)
-        said = f"class {odd} has no weight" if listed < classes else f"there is no class {odd}"
-        raise ArgumentError(
-            f"fit: class_weight lists {listed} weights and the model tells {classes} classes, so "
-            f"{said}; need {classes} of them, or {{class: weight}}, where others weigh 1"
-        )
-
-
-def check_labels(target: Any, output: Any) -> None:
-    """Refuse targets with several classes in a row, as pictures and texts have them: a row has one
+def check_class_weights(recipe: Recipe, target: Any, output: Any) -> None:
+    """Refuse a list of class weights that is for more or fewer classes than there are scores for,
+    and targets with several classes in a row, as pictures and texts have them: a row has one
     weight.
 
     Errors: ArgumentError.
     """
+    if not recipe.class_weight:
+        return
+    listed, is_output = recipe.classes, isinstance(output, Tensor)
+    if listed is not None and is_output and output.ndim == 2:
+        classes = max(2, output.shape[1])  # one score tells two
+        if listed != classes:
+            odd = min(listed, classes)
+            said = f"class {odd} has no weight" if listed < classes else f"there is no class {odd}"
+            raise ArgumentError(
+                f"fit: class_weight lists {listed} weights and the model tells {classes} classes, "
+                f"so {said}; need {classes} of them, or {{class: weight}}, where others weigh 1"
+            )
     if not isinstance(target, Tensor) or all(n == 1 for n in target.shape[1:]):
         return
-    if target.ndim > 2 or (isinstance(output, Tensor) and output.shape != target.shape):
+    if target.ndim > 2 or (is_output and output.shape != target.shape):
         raise ArgumentError(
             f"fit: class_weight with targets {target.shape}, which have several classes in a row; "
             "need one class a row, or sample_weight of the targets' shape: "

@@ -15,7 +15,7 @@ from ambos.train.batches import Batch
 from ambos.train.callbacks import History
 from ambos.train.engine import Engine
 from ambos.train.plan import Losses, Metrics, Plan, Schedule, optimizer_of
-from ambos.train.step import Step, call
+from ambos.train.step import Step, call, check_class_weights
 
 
 class Stepping(nn.Module):
@@ -139,6 +139,7 @@ class Stepping(nn.Module):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
     ) -> Tensor:
         """The loss of a batch, one number: what `compile` says."""
+        check_class_weights(self.engine.recipe, y, y_pred)
         return self.plan.losses(self.outputs_of(y_pred), y, sample_weight)["loss"]
 
     def losses_of(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Tensor]:

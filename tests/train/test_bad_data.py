@@ -221,8 +221,10 @@ def test_messages_say_everything_once():
     text = str(caught.value)
     assert text.startswith("Linear '0': got 32 features")
     assert text.count("batch 0 of epoch 0") == text.count("got 32") == text.count(" [") == 1
+    names = am.Sequential([nn.Embedding(3, 2), nn.Flatten(), nn.Linear(6, 2)])
+    names.compile("sgd", "cross_entropy")
     with pytest.raises(TypeError) as caught:
-        network().fit(np.ones((32, 3), np.int64), np.zeros(32, np.int64), verbose=0)
+        names.fit(np.ones((32, 3)), np.zeros(32, np.int64), verbose=0)
     text = str(caught.value)
     assert text.count(" [") == text.count("]") == text.count("batch 0 of epoch 0") == 1
     spoilt = [(X[:8], Y[:8]), (np.full_like(X, np.nan), Y)]
