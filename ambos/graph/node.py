@@ -13,6 +13,7 @@ from weakref import ref
 from ambos.core.dtype import DType
 from ambos.core.errors import ShapeError
 from ambos.core.shape import Shape, size_of
+from ambos.core.unknown import Size
 from ambos.graph.lines import Line, note, noting
 
 Attrs = tuple[Any, ...]
@@ -227,6 +228,8 @@ def exact(attrs: Attrs) -> Any:
 
 
 def _exact(value: Any) -> Any:
+    if type(value) is Size:
+        return Size
     if isinstance(value, float):
         return float, math.copysign(1, value)
     if isinstance(value, complex):

@@ -17,10 +17,9 @@ from ambos.nn.making import made, making, settle, waiting
 from ambos.nn.modes import in_mode, mode_of, put_mode, takes_training
 from ambos.nn.parameter import Parameter
 from ambos.nn.paths import blame
-from ambos.nn.symbolic import are_symbolic, described
+from ambos.nn.symbolic import are_symbolic, described, symbols
 from ambos.nn.trees import register_modules
 from ambos.tensor.creation import zeros_like
-from ambos.tensor.examples import symbols
 from ambos.tensor.handle import Tensor
 from ambos.tensor.tracing import current
 

@@ -5,12 +5,14 @@ like anything else. A module that is called on one runs once, to learn shapes, a
 arguments; what it returns is symbolic again. So a functional model is a list of calls with plain
 graphs between them (`train/functional.py` runs it).
 
-The number of examples is unknown: `tensor/examples.py` has the number that stands for it.
+The number of examples is unknown: a `Size` (`core/unknown.py`) in its shape. A module's forward,
+of which only shapes are kept, meets the number that stands for it.
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,10 +24,10 @@ from ambos.core.arguments import checked
 from ambos.core.dtype import as_dtype
 from ambos.core.errors import AmbosError, ArgumentError
 from ambos.core.structure import Structure
+from ambos.core.unknown import BATCH, HALF, STAND_INS, Size, at
 from ambos.graph.node import Node, leaf
 from ambos.nn.modes import in_mode
 from ambos.ops.sources import argument
-from ambos.tensor.examples import BATCH, HALF, Drawn, symbols
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.modes import no_grad
 from ambos.tensor.resting import peek
@@ -44,6 +46,18 @@ class SymbolicCall:
     number: int = field(default_factory=itertools.count().__next__)  # calls made before
 
 
+class Symbols(threading.local):
+    """`exist`: has this thread symbolic tensors at all? `is_open`: a module runs on some, and those
+    inside of it are no calls of their own."""
+
+    exist = False
+    is_open = False
+
+
+symbols = Symbols()
+EXAMPLES: Any = Size(STAND_INS)
+FEW = 1 << 20
+
 origins: WeakKeyDictionary[Node, SymbolicCall] = WeakKeyDictionary()
 names: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
 
@@ -56,13 +70,13 @@ def Input(
     """A tensor that stands for a batch of inputs, each of `shape`: layers, functions and operators
     on it describe a model, `am.Model(inputs=..., outputs=...)`.
 
-    Shapes: (N, *shape), where N is any number of examples; its `shape[0]` stands for it. Numbers
-        such as `2 * n`, `n - 1` and `1 / n` are made anew for each batch; others, such as `n // 2`,
-        `n ** 0.5` and `min(n, 100)`, need a module's forward. Python lets no int refuse
-        `math.log(n)`, `range(n)`, a float before it (`0.5 * n`) and NumPy's functions: these are
-        of the stand-in, as are `len(x)` and `x.size` without a call.
-    Errors: ArgumentError for a shape that is none, and for such numbers; looking at a value, which
-        it has not, is a TracingError.
+    Shapes: (N, *shape), where N is any number of examples; `n = x.shape[0]` is a `Size` that stands
+        for it. What arithmetic makes of it (`2 * n - 1`, `n // 2`, `1 / n`, `n ** 0.5`, `round`) is
+        made anew for each batch, in shapes, indices and numbers. It is no int, though
+        `isinstance(n, int)`, so what needs the number itself is refused: `float(n)`, `if n > 1`,
+        `range(n)`, `len(x)`, `math.log(n)`, NumPy's functions. A module's forward meets an int.
+    Errors: ArgumentError for a shape that is none, and for what needs the number; looking at a
+        value, which it has not, is a TracingError.
     Source: Keras's functional API.
 
     Example:
@@ -81,8 +95,8 @@ def Input(
             f"Input: shape is {shape!r}; need the sizes of one example, without the batch: "
             "am.Input((28, 28)); a size that varies belongs into a module of its own"
         )
-    symbols.exist = Drawn.any = True
-    node = _leaf((batch_size or BATCH, *given), as_dtype(dtype), name or "input")
+    symbols.exist = True
+    node = _leaf((batch_size or EXAMPLES, *given), as_dtype(dtype), name or "input")
     if name is not None:
         names[node] = name
     inputs[node] = True
@@ -107,7 +121,7 @@ def is_symbolic(value: Any) -> bool:
     node = peek(value)
     if node.value is not None:
         return False
-    return node in inputs or node in origins or any(n > HALF for n in node.shape)
+    return node in inputs or node in origins or any(isinstance(n, Size) for n in node.shape)
 
 
 def are_symbolic(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -123,9 +137,10 @@ def are_symbolic(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def described(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What `module` returns for symbolic arguments: symbolic tensors, and the call is noted."""
     given, structure = tree.flatten((args, kwargs))
+    inner, outer = structure.build(map(_stand_in, given))
     with _opened(module), no_grad():
         try:
-            found = module(*args, **kwargs)
+            found = module(*inner, **outer)
         except AmbosError as error:
             error.args = (str(error).replace(str(BATCH), "N"),)
             error.message = error.message.replace(str(BATCH), "N")
@@ -138,12 +153,31 @@ def described(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
                 "tensors"
             )
     title = f"the result of {type(module).__name__}"
-    leaves = [_leaf(result.shape, result.dtype, title) for result in results]
+    leaves = [_leaf(tuple(map(_size, result.shape)), result.dtype, title) for result in results]
     arguments = [value._node if isinstance(value, Tensor) else value for value in given]
     call = SymbolicCall(module, arguments, structure, leaves, returned)
     for node in leaves:
         origins[node] = call
     return returned.build(iter([wrap(node) for node in leaves]))
+
+
+def _stand_in(value: Any) -> Any:
+    """An argument whose sizes are numbers."""
+    if not isinstance(value, Tensor):
+        return at(value, {EXAMPLES: BATCH})
+    shape = at(value.shape, {EXAMPLES: BATCH})
+    return wrap(_leaf(shape, value.dtype, "an argument")) if is_symbolic(value) else value
+
+
+def _size(number: int) -> Any:
+    """A size of a result, as made of the number of examples."""
+    if number <= HALF:
+        return number
+    times, rest = divmod(number + HALF, BATCH)
+    if times > FEW or abs(rest - HALF) > FEW:
+        return Size((number,) * len(STAND_INS))
+    found = EXAMPLES if times == 1 else times * EXAMPLES
+    return found if rest == HALF else found + (rest - HALF)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
+from ambos.core.unknown import larger
 from ambos.tensor.diagonals import diagonal
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.linear import matmul
@@ -38,7 +39,7 @@ def cov(x: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = No
     importance = _weights("aweights", aweights, samples, integers=False)
     part = node.dtype.part
     given = [w.astype(part) for w in (times, importance) if w is not None]
-    total: Any = float(samples)
+    total: Any = samples
     lost: Any = float(correction)
     centred = weighted = rows
     if given:
@@ -51,7 +52,7 @@ def cov(x: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = No
     else:
         centred = weighted = rows - rows.sum(1, True) / total
     left = total - lost
-    left = left.clip(0) if isinstance(left, Tensor) else max(left, 0.0)
+    left = left.clip(0) if isinstance(left, Tensor) else larger(left, 0.0)
     square = matmul(centred, weighted.mH) / left
     return reshape(square, ()) if rows.shape[0] == 1 else square
 

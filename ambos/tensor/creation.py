@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from ambos.core.dtype import (
 )
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape
+from ambos.core.unknown import is_unknown, larger, whole
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import complex as bridge
@@ -195,7 +195,7 @@ def steps(start: float, step: float, count: int, dtype: DType) -> Node:
     node = convert(iota(attrs=(count,)), exact)
     if step != 1:
         node = ops.multiply(node, scalar(step, exact, (count,)))
-    if start != 0:
+    if is_unknown(start) or start != 0:
         node = ops.add(node, scalar(start, exact, (count,)))
     return convert(node, dtype)
 
@@ -222,16 +222,18 @@ def arange(
     floats = any(isinstance(v, float) for v in (start, stop, step))
     found = as_dtype(dtype) if dtype is not None else float32 if floats else int64
     if found.is_integer:
-        start, stop, step = int(start), int(stop), int(step)
+        start, stop, step = (math.trunc(v) for v in (start, stop, step))
     if step == 0:
         raise ArgumentError(f"arange: the step is 0 as {found.name}; need one that is not")
     # Of integers of any size exactly.
     count = (stop - start) / step if isinstance(stop - start, float) else -((start - stop) // step)
-    return _made(steps(start, step, max(0, math.ceil(count)), found), requires_grad, device)
+    return _made(steps(start, step, larger(0, math.ceil(count)), found), requires_grad, device)
 
 
-def _real(op: str, value: Any) -> int | float:
+def _real(op: str, value: Any) -> Any:
     """A finite real number, given as one or as a tensor (or array) of one."""
+    if is_unknown(value):
+        return value
     found = value.item() if hasattr(value, "item") else value
     if not isinstance(found, (int, float)) or not math.isfinite(found):
         raise ArgumentError(f"{op}: got {found!r}; need a finite real number")
@@ -242,7 +244,7 @@ def _count_of(op: str, steps: Any) -> int:
     """How many numbers are asked for."""
     if not hasattr(steps, "__index__"):
         raise ArgumentError(f"{op}: {steps!r} steps; need an integer")
-    count = operator.index(steps)
+    count = whole(steps)
     if not 0 <= count < 1 << 59:
         raise ArgumentError(f"{op}: {count} steps; need 0 <= steps < 2**59")
     return count
@@ -287,12 +289,12 @@ def _one(what: str, value: Any) -> Node:
 
 def _spaced(start: Node, stop: Node, count: int, endpoint: bool) -> Node:
     """`linspace` of real numbers, float64, which ends exactly at `stop`."""
-    gaps, shape = (count - 1 if endpoint else count), (count,)
+    gaps, shape = larger(count - 1 if endpoint else count, 1), (count,)
     number = iota(attrs=shape)
-    gap = ops.divide(ops.subtract(stop, start), scalar(max(gaps, 1), float64))
+    gap = ops.divide(ops.subtract(stop, start), scalar(gaps, float64))
     way = ops.multiply(convert(number, float64), expand_to(gap, shape))
     found = ops.add(way, expand_to(start, shape))
-    if not endpoint or gaps < 1:
+    if not endpoint:
         return found
     is_last = ops.equal(number, scalar(gaps, int64, shape))
     return ops.where(is_last, expand_to(stop, shape), found)
@@ -374,7 +376,8 @@ def eye(
 def _diagonal(compare: Any, shape: Shape, k: int) -> Node:
     """compare(column, row + k) over the last two axes, bool."""
     rows, columns = shape[-2:]
-    k = max(-rows, min(k, columns))  # further out there is nothing, and int64 ends somewhere
+    if not is_unknown(k):
+        k = max(-rows, min(k, columns))  # further out there is nothing, and int64 ends somewhere
     row = expand_to(reshaped(iota(attrs=(rows,)), (rows, 1)), (rows, columns))
     column = expand_to(iota(attrs=(columns,)), (rows, columns))
     mask: Node = compare(column, ops.add(row, scalar(k, int64, (rows, columns))))

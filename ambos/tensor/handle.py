@@ -6,7 +6,6 @@ never alias each other. Most methods are attached in `methods.py` from the funct
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from ambos.core.errors import (
     suggest,
 )
 from ambos.core.shape import Shape
+from ambos.core.unknown import whole
 from ambos.graph.node import Node, tracking
 from ambos.ops import arithmetic as ops
 from ambos.ops.functions import power
@@ -483,7 +483,7 @@ def shape_of(op: str, shape: Sequence[Any]) -> Shape:
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = shape[0]
     try:
-        return tuple(operator.index(n) for n in shape)
+        return tuple(whole(n) for n in shape)
     except TypeError:
         raise ShapeError(f"{op}: got the shape {tuple(shape)!r}; need integers") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import operator
 from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ambos.core.dtype import bool_, int64
-from ambos.core.errors import IndexingError, named
+from ambos.core.errors import ArgumentError, IndexingError, named
 from ambos.core.shape import Shape, broadcast, size_of
+from ambos.core.unknown import Size, refuse, whole
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops.bounds import wrapped
@@ -115,7 +115,7 @@ def _entry(entry: Any) -> Sequence[Any]:
         raise IndexingError(f"index: got {entry}; need an integer, a slice or a tensor: use "
                             "x[None] for a new axis")  # fmt: skip
     if isinstance(entry, (int, np.integer)):
-        return [int(entry)]
+        return [whole(entry)]
     if isinstance(entry, float):
         raise IndexingError(f"index: got the float {entry}; need an integer: use int(...)")
     if isinstance(entry, str):
@@ -187,7 +187,7 @@ def _basic(node: Node, parts: list[Part]) -> tuple[Node, list[tuple[int, Node]]]
             start, stop, step, backwards = bounds(part, extent)
             if backwards:
                 flips.append(axis)
-            kept.append(len(range(start, stop, step)))
+            kept.append(-((start - stop) // step))
         elif isinstance(part, int):
             start = position(part, axis, node.shape)
             stop, step = start + 1, 1
@@ -199,7 +199,8 @@ def _basic(node: Node, parts: list[Part]) -> tuple[Node, list[tuple[int, Node]]]
         stops.append(stop)
         steps.append(step)
         axis += 1
-    if tuple(stops) != node.shape or builtins.any(starts) or builtins.max(steps, default=1) > 1:
+    everything = (0,) * node.rank, node.shape, (1,) * node.rank
+    if (tuple(starts), tuple(stops), tuple(steps)) != everything:
         node = slice_(node, attrs=(tuple(starts), tuple(stops), tuple(steps)))
     if flips:
         node = flip(node, attrs=(tuple(flips),))
@@ -209,17 +210,36 @@ def _basic(node: Node, parts: list[Part]) -> tuple[Node, list[tuple[int, Node]]]
 def bounds(part: slice, extent: int) -> tuple[int, int, int, bool]:
     """(start, stop, step > 0, reversed?) within [0, extent]."""
     try:
-        fields = [None if v is None else operator.index(v) for v in
+        fields = [None if v is None else whole(v) for v in
                   (part.start, part.stop, part.step)]  # fmt: skip
     except TypeError:
         raise IndexingError(f"index: {part}; need integers in a slice") from None
     if fields[2] == 0:
         raise IndexingError("index: a slice with step 0; need a step that is not 0")
-    places = range(*slice(*fields).indices(extent))
+    try:
+        places = range(*slice(*fields).indices(extent))
+    except ArgumentError:  # a Size is no index
+        return _unknown_bounds(part, fields, extent)
     if not places:
         return 0, 0, 1, False
     low, high = builtins.min(places[0], places[-1]), builtins.max(places[0], places[-1])
     return low, high + 1, abs(places.step), places.step < 0 and len(places) > 1
+
+
+def _unknown_bounds(part: slice, fields: list[Any], extent: Any) -> tuple[Any, Any, Any, bool]:
+    """The same where sizes are not known yet: what lies outside of the axis once they are is
+    refused then, since no shape could say now how much is left."""
+    start, stop, step = fields
+    step = 1 if step is None else step
+    if isinstance(step, Size) or (step < 0 and not (start is stop is None)):
+        refuse(f"x[{start}:{stop}:{step}]")
+    if step < 0:
+        return (extent - 1) % -step if step < -1 else 0, extent, -step, True
+    start, stop = 0 if start is None else start, extent if stop is None else stop
+    start, stop = (at + extent if at < 0 else at for at in (start, stop))
+    if not 0 <= start <= stop <= extent:
+        refuse(f"x[{part.start}:{part.stop}] of {extent}")
+    return start, stop, step, False
 
 
 def checked(index: Node, axis: int, shape: Shape) -> Node:

@@ -11,11 +11,11 @@ import numpy as np
 from ambos.core.dtype import DType, bfloat16
 from ambos.core.errors import ArgumentError, DTypeError, ScalarError, ShapeError
 from ambos.core.shape import Shape, normalize_axis
+from ambos.core.unknown import Size, known
 from ambos.graph.node import Node
 from ambos.tensor import devices
 from ambos.tensor.array import Array
 from ambos.tensor.capsules import CPU, capsule_of
-from ambos.tensor.examples import Drawn, shown
 from ambos.tensor.live import evaluate
 from ambos.tensor.show import describe
 from ambos.tensor.tracing import current, look_outside
@@ -26,10 +26,12 @@ class Count(int):
 
     _shape: Shape
 
-    def __new__(cls, node: Node) -> Count:
+    def __new__(cls, node: Node) -> Any:
         """The number of elements of `node`."""
+        if isinstance(node.size, Size):
+            return UnknownCount(node.size, node.shape)
         count = super().__new__(cls, node.size)
-        count._shape = shown(node.shape) if Drawn.any else node.shape
+        count._shape = node.shape
         return count
 
     def __call__(self, dim: int | None = None) -> Any:
@@ -37,6 +39,18 @@ class Count(int):
         if dim is None:
             return self._shape
         return self._shape[normalize_axis("size", dim, len(self._shape))]
+
+
+class UnknownCount(Size):
+    """The same where it is not known yet."""
+
+    __slots__ = ("_shape",)
+
+    def __init__(self, count: Size, shape: Shape) -> None:
+        super().__init__(count.values, count.made)
+        self._shape = shape
+
+    __call__ = Count.__call__
 
 
 class Looking:
@@ -58,8 +72,7 @@ class Looking:
     @property
     def shape(self) -> Shape:
         """Sizes of the axes, a tuple."""
-        shape = self._held().shape
-        return shown(shape) if Drawn.any else shape
+        return self._held().shape
 
     @property
     def dtype(self) -> DType:
@@ -99,8 +112,7 @@ class Looking:
 
     def numel(self) -> int:
         """Number of elements."""
-        count = math.prod(self._held().shape)
-        return shown((count,))[0] if Drawn.any else count
+        return math.prod(self._held().shape)
 
     @property
     def itemsize(self) -> int:
@@ -204,7 +216,7 @@ class Looking:
     def __len__(self) -> int:
         if not self._held().shape:
             raise ScalarError("len: a scalar has no length; need at least one dimension")
-        return self._held().shape[0]
+        return known("len(x)", self._held().shape[0])
 
     def __repr__(self) -> str:
         notes = []

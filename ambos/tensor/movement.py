@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 import operator
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from ambos.core.dtype import bool_
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, broadcast, normalize_axes, normalize_axis
+from ambos.core.unknown import known
 from ambos.graph.node import Node
 from ambos.ops import movement as ops
 from ambos.tensor.handle import Tensor, node_of, reshaped, shape_of, wrap
@@ -115,7 +117,8 @@ def squeeze(x: Any, axis: int | Iterable[int] | None = None) -> Tensor:
 
 def without_ones(node: Node, axes: Shape) -> Node:
     """`node` without those of `axes` that have size 1."""
-    return reshaped(node, tuple(n for a, n in enumerate(node.shape) if a not in axes or n != 1))
+    kept = (a not in axes or known("squeeze of an axis", n) != 1 for a, n in enumerate(node.shape))
+    return reshaped(node, tuple(itertools.compress(node.shape, kept)))
 
 
 @public
@@ -316,7 +319,7 @@ def rot90(x: Any, k: int = 1, axis: Sequence[int] = (0, 1)) -> Tensor:
     if len(axes) != 2 or axes[0] == axes[1]:
         raise ArgumentError(f"rot90: axes {tuple(axis)} of {node.shape}; need two different ones")
     first, second = axes
-    if k % 4 == 0:
+    if known("rot90: k", k) % 4 == 0:
         return wrap(node)
     if k % 4 == 2:
         return flip(x, (first, second))

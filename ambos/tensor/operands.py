@@ -10,6 +10,7 @@ from typing import Any
 from ambos.core.dtype import PYTHON, DType, Number, bool_, float32, promote, weak_result
 from ambos.core.errors import ArgumentError, DTypeError
 from ambos.core.shape import Shape, broadcast
+from ambos.core.unknown import is_unknown, made
 from ambos.graph.node import Node
 from ambos.ops import arithmetic
 from ambos.ops.arithmetic import cast, multiply
@@ -22,6 +23,7 @@ SCALARS = (bool, int, float, complex)
 # Recording `x * 2` in a loop should not rebuild the constant; the nodes are tiny, so they are kept.
 _constants: dict[tuple[Any, ...], Node] = {}
 MAX_CONSTANTS = 4096
+_CASTS = {"b": "as_bool", "i": "as_int", "u": "as_int", "f": "as_float", "c": "as_complex"}
 
 COMPARISONS: dict[Op, Callable[[int, int], bool]] = {
     arithmetic.equal: operator.eq, arithmetic.not_equal: operator.ne,
@@ -41,23 +43,26 @@ def scalar(value: Number, dtype: DType, shape: Shape = ()) -> Node:
     if found is None:
         if len(_constants) >= MAX_CONSTANTS:
             _constants.clear()
-        found = _constants[key] = constant(_fitting(value, dtype), dtype, shape)
+        found = _constants[key] = constant(fitting(value, dtype), dtype, shape)
     return found
 
 
 def _signs(value: Number) -> Any:
     if isinstance(value, complex):
         return math.copysign(1, value.real), math.copysign(1, value.imag)
-    return value == 0 and math.copysign(1, value)
+    return not is_unknown(value) and value == 0 and math.copysign(1, value)
 
 
 def _no_number(value: object, dtype: DType) -> DTypeError:
     return DTypeError(f"scalar: {value!r} as {dtype.name}; need a number")
 
 
-def _fitting(value: Number, dtype: DType) -> Number:
+def fitting(value: Number, dtype: DType) -> Number:
+    """`value` as a number that `dtype` holds."""
     if not isinstance(value, SCALARS) and not hasattr(value, "__float__"):
         raise _no_number(value, dtype)
+    if is_unknown(value):
+        return made(_CASTS[dtype.kind], value)
     if isinstance(value, complex) and not dtype.is_complex:
         raise DTypeError(f"scalar: {value} as {dtype.name}; need a real number, or a complex dtype")
     if dtype.is_inexact:

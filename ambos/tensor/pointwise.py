@@ -229,7 +229,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 def _shape_only(operand: Any) -> Any:
     """A bool stand-in with the operand's shape, to broadcast the condition against."""
-    return operand if isinstance(operand, SCALARS) else scalar(True, bool_, operand.shape)
+    return True if isinstance(operand, SCALARS) else scalar(True, bool_, operand.shape)
 
 
 def _like(mask: Any, dtype: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from ambos.core.dtype import bool_, int64
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import normalize_axis
+from ambos.core.unknown import known
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops.movement import concat, flip
@@ -129,7 +130,8 @@ def cross(x: Any, y: Any, axis: int | None = None) -> Tensor:
             raise ShapeError(f"cross: axis {axis} of {one.shape} does not have 3 elements; need 3")
     a, b = align("cross", (operand_of(x), operand_of(y)))
     if axis is None:
-        axis = next((i for i, n in enumerate(a.shape) if n == 3), None)
+        sizes = (known("cross without axis=", n) for n in a.shape)
+        axis = next((i for i, n in enumerate(sizes) if n == 3), None)
         if axis is None:
             raise ShapeError(f"cross: no axis of {a.shape} has size 3; need one")
     at = normalize_axis("cross", axis, a.rank)

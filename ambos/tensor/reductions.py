@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ambos.core.dtype import as_dtype, bool_, int64, uint64
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import Shape, normalize_axes
+from ambos.core.unknown import larger
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import complex as bridge
@@ -146,7 +147,7 @@ def mean_node(node: Node, axis: Axis, keepdims: bool) -> Node:
     axes = axes_in("mean", axis, node.rank)
     count = math.prod(node.shape[a] for a in axes)
     total = fold(folds.sum_, node, axes, keepdims)
-    return binary(ops.divide, total, float(count))
+    return binary(ops.divide, total, count)
 
 
 @public
@@ -176,9 +177,9 @@ def variance_node(node: Node, axis: Axis, correction: float, keepdims: bool) -> 
     total = fold(folds.sum_, squared_size(centred), axes, keepdims)
     with set_grad_enabled(False):
         missed = squared_size(fold(folds.sum_, centred, axes, keepdims))
-    total = ops.subtract(total, binary(ops.divide, missed, float(builtins.max(count, 1))))
+    total = ops.subtract(total, binary(ops.divide, missed, larger(count, 1)))
     total = ops.maximum(total, scalar(0, total.dtype, total.shape))
-    return binary(ops.divide, total, float(builtins.max(count - correction, 0)))
+    return binary(ops.divide, total, larger(count - correction, 0))
 
 
 def freedom(

@@ -9,6 +9,8 @@ from typing import Any
 from ambos import nn
 from ambos.core import tree
 from ambos.core.errors import ArgumentError, ShapeError, suggest
+from ambos.core.shape import Shape
+from ambos.core.unknown import Size, at
 from ambos.graph.node import Node, make, toposort
 from ambos.nn.symbolic import (
     SymbolicCall,
@@ -19,8 +21,8 @@ from ambos.nn.symbolic import (
 )
 from ambos.ops.random import Random
 from ambos.ops.sources import constant_op
-from ambos.tensor.examples import sized, sized_number, stands_for_count
 from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.operands import fitting
 from ambos.train.graphs import Undescribed, described, symbolic
 from ambos.train.metrics.base import snake
 
@@ -97,14 +99,7 @@ class Graph:
         """Data between the calls, in hand: a recording asks who holds what it reads."""
         ends = [part for call in self.calls for part in call.arguments if isinstance(part, Node)]
         below = toposort([*self.outputs, *ends])
-        found = [wrap(node) for node in below if node.value is not None]
-        for tensor in found:
-            if tensor.numel() == 1 and stands_for_count(tensor.item()):
-                raise ArgumentError(
-                    "Model: a tensor of the number of examples, x.shape[0], would keep one that "
-                    "stands for it; need the number itself: x * x.shape[0]"
-                )
-        return found
+        return [wrap(node) for node in below if node.value is not None]
 
     def _name(self, module: nn.Module) -> None:
         if id(module) in self.names:
@@ -143,27 +138,23 @@ class Graph:
 
     def __call__(self, modules: Mapping[str, Any], given: list[Any]) -> Any:
         """The outputs for these inputs."""
-        known: dict[Node, Node] = {}
+        known, sizes = dict[Node, Node](), dict[Size, int]()
         for name, node, value in zip(self.input_names, self.inputs, given, strict=True):
             tensor = value if isinstance(value, Tensor) else Tensor(value)
-            wanted, found = node.shape[1:], tuple(tensor.shape)[1:]
-            if wanted != found:
-                raise ShapeError(
-                    f"Model: input {name!r} is {tuple(tensor.shape)}; need (N, "
-                    f"{', '.join(map(str, wanted))})"
-                )
+            _measure(sizes, node.shape, tensor.shape, f"input {name!r}")
             known[node] = (tensor if tensor.dtype is node.dtype else tensor.to(node.dtype))._node
-        count = next(iter(known.values())).shape[0]
         for call in self.calls:
             values = [
-                wrap(_on(known, part, count)) if isinstance(part, Node) else sized(part, count)
+                wrap(_on(known, part, sizes)) if isinstance(part, Node) else at(part, sizes)
                 for part in call.arguments
             ]
             args, kwargs = call.structure.build(iter(values))
-            found = modules[self.names[id(call.module)]](*args, **kwargs)
+            name = self.names[id(call.module)]
+            found = modules[name](*args, **kwargs)
             for node, result in zip(call.results, tree.leaves(found), strict=True):
+                _measure(sizes, node.shape, result.shape, f"the result of {name!r}")
                 known[node] = result._node
-        results = [wrap(_on(known, node, count)) for node in self.outputs]
+        results = [wrap(_on(known, node, sizes)) for node in self.outputs]
         return self.returned.build(iter(results))
 
     def result_of(self, module: nn.Module, call: int) -> Any:
@@ -204,25 +195,42 @@ def again(description: Any, modules: Mapping[str, Any]) -> Graph:
     return Graph(*symbolic(description, modules))
 
 
-def _on(known: dict[Node, Node], node: Node, count: int) -> Node:
-    """`node` on what is known, for `count` examples."""
+def _measure(sizes: dict[Size, int], drawn: Shape, found: Shape, what: str) -> None:
+    """Note the sizes that `found` tells; it has to be as it was drawn."""
+    if len(drawn) == len(found):
+        given = zip(drawn, found, strict=True)
+        for size, number in given:
+            if isinstance(size, Size) and not size.made:
+                sizes.setdefault(size, number)
+    if at(drawn, sizes) != found:
+        raise ShapeError(f"Model: {what} is {found}; need {drawn}")
+
+
+def _on(known: dict[Node, Node], node: Node, sizes: dict[Size, int]) -> Node:
+    """`node` on what is known, where the sizes are these."""
     if node not in known:
         for part in toposort([node], stop=known.__contains__):
             if part not in known:
-                known[part] = _again(part, known, count)
+                known[part] = _again(part, known, sizes)
     return known[node]
 
 
-def _again(node: Node, known: Mapping[Node, Node], count: int) -> Node:
+def _again(node: Node, known: Mapping[Node, Node], sizes: Mapping[Size, int]) -> Node:
     if not node.inputs and node.value is not None:
         return node
-    # A constant is a number, not a size: not every large one stands for the number of examples.
-    change = sized_number if node.op is constant_op else sized
-    attrs = tuple(change(each, count) for each in node.attrs)
+    attrs = at(node.attrs, sizes)
     taken = tuple(known[source] for source in node.inputs)
-    if attrs == node.attrs and taken == node.inputs:
+    if attrs is node.attrs and taken == node.inputs:
         return node
-    return make(node.op, taken, attrs)
+    if node.op is constant_op:
+        attrs = (fitting(attrs[0], attrs[1]), attrs[1])
+    found = make(node.op, taken, attrs)
+    if found.shape != at(node.shape, sizes) or any(size < 0 for size in found.shape):
+        raise ShapeError(
+            f"Model: {node.op.name} gives {found.shape} where it was drawn as {node.shape}; need "
+            "as many examples as it was drawn for, or this in a module's forward"
+        )
+    return found
 
 
 def _check(node: Node) -> None:

@@ -14,15 +14,32 @@ import numpy as np
 from ambos.core import tree
 from ambos.core.dtype import DType, as_dtype, float32
 from ambos.core.errors import FormatError
+from ambos.core.unknown import HOW, Size, made
 from ambos.graph.node import Node, make, toposort
 from ambos.nn.symbolic import Input
 from ambos.ops import registry
 from ambos.ops.contraction import Spec
-from ambos.tensor.examples import BATCH, Examples, Share
 from ambos.tensor.handle import Tensor, wrap
 
 Json = Any
 RECORDS = {"Spec": Spec}  # attributes of operations that are no plain data
+
+
+class Numbers:
+    """The number of each node, and of each size the node and axis where data tells it."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[Node, int] = {}
+        self.sizes: dict[Size, tuple[int, int]] = {}
+
+    def __getitem__(self, node: Node) -> int:
+        return self.nodes[node]
+
+    def add(self, node: Node) -> None:
+        number = self.nodes[node] = len(self.nodes)
+        for axis, size in enumerate(node.shape):
+            if isinstance(size, Size) and not size.made:
+                self.sizes.setdefault(size, (number, axis))
 
 
 class Undescribed(Exception):
@@ -34,21 +51,21 @@ def described(graph: Any) -> Json:
 
     Errors: Undescribed for a graph with functions of Python in it (loops, calls).
     """
-    number: dict[Node, int] = {}
+    number = Numbers()
     steps: list[Json] = []
 
     def add(node: Node) -> int:
-        for part in toposort([node], stop=number.__contains__):
-            if part not in number:
+        for part in toposort([node], stop=number.nodes.__contains__):
+            if part not in number.nodes:
                 steps.append(_operation(part, number))
-                number[part] = len(number)
+                number.add(part)
         return number[node]
 
     for name, node in zip(graph.input_names, graph.inputs, strict=True):
-        batch = None if node.shape[0] == BATCH else node.shape[0]
+        batch = None if isinstance(node.shape[0], Size) else node.shape[0]
         steps.append({"input": name, "shape": list(node.shape[1:]), "batch_size": batch,
                       "dtype": node.dtype.name})  # fmt: skip
-        number[node] = len(number)
+        number.add(node)
     for call in graph.calls:
         for part in call.arguments:
             if isinstance(part, Node):
@@ -56,7 +73,7 @@ def described(graph: Any) -> Json:
         given = call.structure.build(iter(call.arguments))
         steps.append({"call": graph.names[id(call.module)], "given": _written(given, number)})
         for node in call.results:
-            number[node] = len(number)
+            number.add(node)
     for node in graph.outputs:
         add(node)
     taken = graph.taken.build(iter(graph.inputs))
@@ -66,7 +83,7 @@ def described(graph: Any) -> Json:
     }  # fmt: skip
 
 
-def _operation(node: Node, number: Mapping[Node, int]) -> Json:
+def _operation(node: Node, number: Numbers) -> Json:
     if node.value is not None:
         values = wrap(node)
         wide = values if node.dtype.name != "bfloat16" else values.to(float32)
@@ -79,10 +96,13 @@ def _operation(node: Node, number: Mapping[Node, int]) -> Json:
             "of": [number[source] for source in node.inputs]}  # fmt: skip
 
 
-def _written(value: Any, number: Mapping[Node, int]) -> Json:
+def _written(value: Any, number: Numbers) -> Json:
     """A tree of plain values and nodes as JSON."""
-    if isinstance(value, (Examples, Share)):
-        return int(value) if isinstance(value, Examples) else float(value)
+    if isinstance(value, Size):
+        if not value.made:
+            return {"size": list(number.sizes[value])}
+        name, *operands = value.made
+        return {"made": name, "of": [_written(each, number) for each in operands]}
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
         return value
     if type(value) is float:
@@ -146,6 +166,10 @@ def _read(value: Json, nodes: list[Node]) -> Any:
     ((kind, inner), *more) = value.items()
     if kind == "node":
         return wrap(nodes[inner])
+    if kind == "size":
+        return nodes[inner[0]].shape[inner[1]]
+    if kind == "made" and inner in HOW:
+        return made(inner, *(_read(each, nodes) for each in dict(more)["of"]))
     if kind == "dtype":
         return as_dtype(inner)
     if kind == "float":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from ambos.core.dtype import DType, as_dtype, bool_
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import Shape, size_of
+from ambos.core.unknown import as_float
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import cast, divide, where
 from ambos.ops.kinds import constant, constant_like
@@ -106,7 +108,7 @@ def mean(x: Node, axes: Sequence[int]) -> Node:
     """The average over `axes`, which disappear."""
     total = sum_(x, attrs=(tuple(axes),))
     count = size_of([x.shape[axis] for axis in axes])
-    return divide(total, constant_like(total, float(count) if count else float("nan")))
+    return divide(total, constant_like(total, as_float(count) if count else math.nan))
 
 
 def pad_with(x: Node, before: Sequence[int], after: Sequence[int], value: float = 0) -> Node:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import broadcast
+from ambos.core.unknown import larger
 from ambos.graph.node import Node
 from ambos.ops import matrices
 from ambos.tensor.handle import Tensor, node_of, wrap
@@ -53,7 +54,7 @@ def real_size(x: Tensor) -> Tensor:
 
 def default_tolerance(node: Node) -> float:
     """Relative to the largest singular value, what counts as zero: NumPy's and PyTorch's choice."""
-    return max(node.shape[-2:]) * EPSILON[node.dtype.name]
+    return larger(*node.shape[-2:]) * EPSILON[node.dtype.name]
 
 
 def choice(name: str, argument: str, value: Any, allowed: tuple[Any, ...]) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import normalize_axis
+from ambos.core.unknown import known
 from ambos.graph.node import Node
 from ambos.ops import matrices, triangles
 from ambos.ops import solving as ops
@@ -193,8 +194,9 @@ def lstsq(x: Any, y: Any, rcond: Any = None, driver: str | None = None) -> Lstsq
     tolerance = _tolerance(a, rcond, None)
     solution = matrices.product(ops.pinv(a, tolerance), b)
     rest = real_size(wrap(matrices.product(a, solution)) - wrap(b))
-    known = a.shape[-2] > a.shape[-1] and driver != "gelsy"
-    residuals = (rest * rest).sum(-2) if known else rest.new_zeros((0,))
+    is_tall = known("linalg.lstsq: rows", a.shape[-2]) > a.shape[-1]
+    has_rest = is_tall and driver != "gelsy"
+    residuals = (rest * rest).sum(-2) if has_rest else rest.new_zeros((0,))
     values = svdvals(wrap(a))
     largest = values.amax(-1, keepdims=True) if values.shape[-1] else values
     rank = (values > largest * wrap(tolerance)[..., None]).sum(-1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def window(
                                    f"{', '.join(OPTIONS)}{suggest(option, OPTIONS)}")  # fmt: skip
     check_device(name, options.get("device"))
     dtype = _dtype(name, options.get("dtype"))
-    if isinstance(M, bool) or not isinstance(M, int) or M < 0:
+    if isinstance(M, bool) or not isinstance(M, int) or operator.index(M) < 0:
         raise ArgumentError(f"{name}: M is {M!r}; need a whole number of points, at least 0")
     places = wrap(steps(0.0, 1.0, M, float64))
     found = wrap(convert((values(places) if M else places)._node, dtype))

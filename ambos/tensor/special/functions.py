@@ -8,6 +8,7 @@ from typing import Any
 
 from ambos.core.dtype import float64
 from ambos.core.errors import ArgumentError
+from ambos.core.unknown import known
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import bessel, functions, special
@@ -179,7 +180,7 @@ def polygamma(n: Any, x: Any) -> Tensor:
     """
     if isinstance(n, bool) or not isinstance(n, int):
         raise ArgumentError(f"polygamma: n is {n!r}; need a whole number: polygamma(n, x)")
-    if n < 0:
+    if known("polygamma: n", n) < 0:
         raise ArgumentError(f"polygamma: n is {n}; need n >= 0")
     node = floating(node_of(x))
     if n == 0:

@@ -1,0 +1,278 @@
+"""Sizes that are not known yet: those of data for which a graph is drawn (`am.Input`).
+
+A `Size` is computed with as any number and remembers how it was made; `at` gives the number once
+the sizes are known. It is no int, so that nothing takes it for one: what wants a number now is
+refused. Meanwhile stand-ins take its place where code of ambos asks how sizes compare: two large
+ones decide, and small ones tell apart what is alike for large ones only, such as 20 // n and 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from ambos.core.errors import ArgumentError, is_inside
+
+Values = tuple[Any, ...]
+
+BATCH = 67_108_859  # a prime: no other size is made of it
+HALF = BATCH // 2
+LARGE = (BATCH, 66_528_000)  # 2**8 * 3**3 * 5**3 * 7 * 11
+STAND_INS = (*LARGE, 1, 2, 5, 12)
+
+ARITHMETIC: dict[str, tuple[str, Callable[..., Any]]] = {
+    "add": ("+", operator.add), "sub": ("-", operator.sub), "mul": ("*", operator.mul),
+    "truediv": ("/", operator.truediv), "floordiv": ("//", operator.floordiv),
+    "mod": ("%", operator.mod), "pow": ("**", operator.pow), "and": ("&", operator.and_),
+    "or": ("|", operator.or_), "xor": ("^", operator.xor), "rshift": (">>", operator.rshift),
+}  # fmt: skip
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "neg": operator.neg, "pos": operator.pos, "abs": operator.abs, "invert": operator.invert,
+    "round": round, "floor": math.floor, "ceil": math.ceil, "trunc": math.trunc,
+}  # fmt: skip
+CASTS: dict[str, Callable[..., Any]] = {
+    "as_bool": bool, "as_int": int, "as_float": float, "as_complex": complex,
+}  # fmt: skip
+HOW = {name: function for name, (_, function) in ARITHMETIC.items()} | FUNCTIONS | CASTS
+HOW["max"] = max
+NEUTRAL = {"add": 0, "sub": 0, "mul": 1}  # of ints: -0.0 + 0 is no -0.0
+COMPARISONS = {
+    "lt": ("<", operator.lt), "le": ("<=", operator.le), "gt": (">", operator.gt),
+    "ge": (">=", operator.ge), "eq": ("==", operator.eq), "ne": ("!=", operator.ne),
+}  # fmt: skip
+
+
+class Size:
+    """A size that is not known yet, or a number made of such.
+
+    `values` are what it is for the stand-ins, `made` how it was made: (name, *operands), or nothing
+    for one that is given. Equal ones have equal values.
+
+    Example:
+        >>> n = Size(STAND_INS)
+        >>> (2 * n - 1).at({n: 4}), (n // 3).at({n: 10}), n * 2 == 2 * n
+        (7, 3, True)
+    """
+
+    __slots__ = ("made", "values")
+
+    def __init__(self, values: Values, made: tuple[Any, ...] = ()) -> None:
+        self.values, self.made = values, made
+
+    def at(self, sizes: Mapping[Size, int]) -> Any:
+        """The number, where those sizes are known. Errors: KeyError for one that is not."""
+        if not self.made:
+            return sizes[self]
+        name, *operands = self.made
+        return HOW[name](*(at(each, sizes) for each in operands))
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """What it is a number of: isinstance(n, int)."""
+        return self.values[0].__class__
+
+    def __reduce__(self) -> Any:
+        return Size, (self.values, self.made)
+
+    def __hash__(self) -> int:
+        return hash(self.values)
+
+    def __repr__(self) -> str:
+        if not self.made:
+            return "N"
+        name, *operands = self.made
+        if name in CASTS:
+            return repr(operands[0])
+        if name not in ARITHMETIC:
+            return f"{name}({', '.join(map(repr, operands))})"
+        shown = (f"({each!r})" if _is_compound(each) else repr(each) for each in operands)
+        return f" {ARITHMETIC[name][0]} ".join(shown)
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __bool__(self) -> bool:
+        if not all(self.values) and any(self.values):  # n - 1 is nothing where n is 1
+            refuse(f"bool({self})")
+        return _decided(self, "!=", operator.ne, 0)
+
+    def __divmod__(self, other: Any) -> Any:
+        return (self // other, self % other) if _is_number(other) else NotImplemented
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return (other // self, other % self) if _is_number(other) else NotImplemented
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        refuse(f"{self} in NumPy")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **_: Any) -> Any:
+        """NumPy's numbers leave arithmetic to us: np.float32(0.5) * n."""
+        how = {"multiply": "mul", "divide": "truediv", "subtract": "sub", "add": "add"}
+        name = how.get(ufunc.__name__)
+        plain = [x.item() if type(x).__module__ == "numpy" and x.ndim == 0 else x for x in operands]
+        if name is None or method != "__call__" or not all(map(_is_number, plain)):
+            refuse(f"np.{ufunc.__name__} of {self}")
+        return made(name, *plain)
+
+
+def at(value: Any, sizes: Mapping[Size, int]) -> Any:
+    """An attribute where the sizes are known: Sizes in it, in tuples and in dataclasses, are
+    numbers.
+
+    Example:
+        >>> n = Size(STAND_INS)
+        >>> at((n, 3 * n, 5), {n: 2})
+        (2, 6, 5)
+    """
+    if isinstance(value, Size):
+        return value.at(sizes)
+    if isinstance(value, tuple):
+        parts = [at(part, sizes) for part in value]
+        if all(map(operator.is_, parts, value)):
+            return value
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+        changed = {name: at(part, sizes) for name, part in fields.items()}
+        if any(changed[name] is not fields[name] for name in fields):
+            return dataclasses.replace(value, **changed)
+    return value
+
+
+def made(name: str, *operands: Any) -> Any:
+    """What `name` makes of these numbers, some of which are no more known than a Size is."""
+    if name in NEUTRAL and all(isinstance(each, int) for each in operands):
+        left, right = operands
+        if not is_unknown(right) and right == NEUTRAL[name]:
+            return left
+        if not is_unknown(left) and left == NEUTRAL[name] and name != "sub":
+            return right
+    each = [_values(part) for part in operands]
+    if name == "pow" and isinstance(operands[1], Size) and not isinstance(operands[0], float):
+        refuse(_text(name, operands))  # the stand-ins would fill the memory
+    given = list(zip(*each, strict=True))
+    large = [HOW[name](*numbers) for numbers in given[: len(LARGE)]]
+    small = [_tried(HOW[name], numbers) for numbers in given[len(LARGE) :]]
+    return Size((*large, *small), (name, *operands))
+
+
+def _tried(function: Callable[..., Any], operands: Values) -> Any:
+    """Small sizes may be too small: 1 / (n - 1)."""
+    try:
+        return function(*operands)
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+
+
+def is_unknown(value: Any) -> bool:
+    """Is it a size that is not known yet?"""
+    return isinstance(value, Size)
+
+
+def whole(value: Any) -> Any:
+    """`operator.index` for those who pass sizes on."""
+    return value if isinstance(value, Size) else operator.index(value)
+
+
+def as_float(value: Any) -> Any:
+    """`float` for those who compute with sizes."""
+    return made("as_float", value) if isinstance(value, Size) else float(value)
+
+
+def larger(a: Any, b: Any) -> Any:
+    """`max` for those whose sizes may turn out small."""
+    return made("max", a, b) if isinstance(a, Size) or isinstance(b, Size) else max(a, b)
+
+
+def known(what: str, size: Any) -> Any:
+    """`size`, where `what` depends on it being one number or another, or an ArgumentError."""
+    return refuse(f"{what} ({size})") if isinstance(size, Size) else size
+
+
+def refuse(text: str) -> NoReturn:
+    """The error for what needs the number."""
+    raise ArgumentError(
+        f"am.Input: {text} needs a number, and N, the number of examples, is not known when a "
+        "functional model is drawn; need this in a module's forward (right here are sizes such as "
+        "x.reshape(n, -1), and arithmetic: 2 * n, n // 2, n ** 0.5)"
+    )
+
+
+def _values(number: Any) -> Values:
+    return number.values if isinstance(number, Size) else (number,) * len(STAND_INS)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _is_compound(value: Any) -> bool:
+    return isinstance(value, Size) and bool(value.made) and value.made[0] in ARITHMETIC
+
+
+def _text(name: str, operands: tuple[Any, ...]) -> str:
+    return repr(Size((), (name, *operands)))
+
+
+def _arithmetic(name: str, back: bool) -> Any:
+    def method(self: Size, other: Any, *rest: Any) -> Any:
+        if rest or not _is_number(other):
+            return NotImplemented
+        return made(name, other, self) if back else made(name, self, other)
+
+    return method
+
+
+def _function(name: str) -> Any:
+    def method(self: Size, *others: Any) -> Any:
+        return made(name, self, *others)
+
+    return method
+
+
+def _compared(symbol: str, function: Callable[[Any, Any], bool]) -> Any:
+    def method(self: Size, other: Any) -> Any:
+        return _decided(self, symbol, function, other) if _is_number(other) else NotImplemented
+
+    return method
+
+
+def _decided(a: Size, symbol: str, function: Callable[[Any, Any], bool], b: Any) -> bool:
+    """How numbers compare, where that is so for any sizes; code of ambos, which compares sizes to
+    find what fits, takes them for large."""
+    mine, others = a.values, _values(b)
+    if mine == others:
+        return function(0, 0)
+    large = list(zip(mine, others, strict=True))[: len(LARGE)]
+    found = {function(*pair) for pair in large}
+    is_near = any(x == y for x, y in large)
+    is_asked = is_inside(sys._getframe(2)) and isinstance(a, int)
+    if len(found) > 1 or is_near or not is_asked:
+        refuse(f"{a} {symbol} {b}")
+    return found.pop()
+
+
+def _number(name: str) -> Any:
+    def method(self: Size) -> NoReturn:
+        refuse(f"{name}({self})")
+
+    return method
+
+
+def _fill() -> None:
+    for name in ARITHMETIC:
+        setattr(Size, f"__{name}__", _arithmetic(name, False))
+        setattr(Size, f"__r{name}__", _arithmetic(name, True))
+    for name in FUNCTIONS:
+        setattr(Size, f"__{name}__", _function(name))
+    for name, (symbol, function) in COMPARISONS.items():
+        setattr(Size, f"__{name}__", _compared(symbol, function))
+    for name in ("int", "float", "complex", "index"):
+        setattr(Size, f"__{name}__", _number(name))
+
+
+_fill()
