@@ -7,6 +7,7 @@ import torch
 
 import ambos as am
 import ambos.nn.functional as F
+from ambos.core.errors import ShapeError
 
 RNG = np.random.default_rng(11)
 TF = torch.nn.functional
@@ -75,6 +76,38 @@ def test_a_window_of_minus_infinities():
     assert am.isinf(found).all()
     np.testing.assert_array_equal(index.numpy(), TF.max_pool2d(x, 2, padding=1,
                                                                return_indices=True)[1])  # fmt: skip
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_where_windows_of_minus_infinities_find_theirs(rank, dilation):
+    """The first that is no padding; those wholly in padding are not PyTorch's to say (it counts
+    beyond the image)."""
+    x = RNG.standard_normal((2, 3, *(7, 6, 5)[:rank])).astype(np.float32)
+    x[RNG.random(x.shape) < 0.6] = x[0, 0] = -np.inf
+    settings = {"stride": 2, "padding": 1, "dilation": dilation, "ceil_mode": True}
+    found = getattr(F, f"max_pool{rank}d")(am.tensor(x), 3, return_indices=True, **settings)
+    wanted = getattr(TF, f"max_pool{rank}d")(torch.tensor(x), 3, return_indices=True, **settings)
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize("name", ["max_pool", "avg_pool", "lp_pool"])
+@pytest.mark.parametrize("rank", [1, 2])
+def test_windows_longer_than_the_input_where_sizes_round_up(name, rank):
+    x = RNG.standard_normal((2, 3, *(1, 2)[:rank])).astype(np.float32)
+    ours, theirs = getattr(F, f"{name}{rank}d"), getattr(TF, f"{name}{rank}d")
+    power = (2,) if name == "lp_pool" else ()
+    for kernel, stride in ((2, 2), (3, 3), (2, 1), (4, 2)):
+        given = *power, kernel, stride
+        try:
+            wanted = theirs(torch.tensor(x), *given, ceil_mode=True).numpy()
+        except RuntimeError:
+            with pytest.raises(ShapeError, match="shorter than the window"):
+                ours(am.tensor(x), *given, ceil_mode=True)
+            continue
+        found = ours(am.tensor(x), *given, ceil_mode=True)
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-6)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 2.0, 3.0, np.inf])

@@ -52,8 +52,9 @@ def max_pool2d(
     input: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
     dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """The largest element of each window; its gradient goes to the first of equals. With
-    `return_indices` also where each lies in its channel, row by row, int64.
+    """The largest element of each window; its gradient goes to the first of equals, of which
+    padding is one where all of a window is -inf. With `return_indices` also where each lies in its
+    channel, row by row, int64: the first of equals (or of NaN) that is no padding.
 
     Shapes: (N, C, H, W) or (C, H, W); H' = (H + 2 padding - dilation (kernel - 1) - 1) // stride
         + 1, rounded up with `ceil_mode`. `stride` is the kernel size where it is left out.
@@ -350,14 +351,14 @@ def _after(
     for n, k, s, p, d in zip(space, kernel, steps, around, gaps, strict=True):
         reach = (k - 1) * d + 1
         room = n + 2 * p - reach
-        if room < 0:
+        count = (-(-room // s) if up else room // s) + 1
+        if up and (count - 1) * s >= n + p:
+            count -= 1  # a window must begin inside the input or the padding before it
+        if count < 1:
             raise ShapeError(
                 f"{name}: an axis of {n} with padding {p} is shorter than the window of {reach}; "
                 "need a larger input or a smaller window"
             )
-        count = (-(-room // s) if up else room // s) + 1
-        if up and (count - 1) * s >= n + p:
-            count -= 1  # a window must begin inside the input or the padding before it
         result.append(max(p, (count - 1) * s + reach - n - p))
     return tuple(result)
 

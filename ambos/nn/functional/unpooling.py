@@ -39,11 +39,13 @@ def places_in(
     taps = np.unravel_index(np.arange(size_of(kernel)), kernel)
     for axis, (tap, step) in enumerate(zip(taps, row_major(space), strict=True)):
         single = tuple(n if a == axis + 2 else 1 for a, n in enumerate(found.shape))
-        begin = expand(reshape(node_of(starts[axis].astype(np.int64)), attrs=(single,)),
-                       attrs=(found.shape,))  # fmt: skip
-        place = add(begin, take(node_of(tap * gaps[axis]), found, attrs=(0,)))
         # A window of minus infinities finds its padding first.
-        place = maximum(place, constant_like(place, 0))
+        inside = np.where(starts[axis] < 0, starts[axis] % gaps[axis], starts[axis])
+        begin, first = (
+            expand(reshape(node_of(table.astype(np.int64)), attrs=(single,)), attrs=(found.shape,))
+            for table in (starts[axis], inside)
+        )
+        place = maximum(add(begin, take(node_of(tap * gaps[axis]), found, attrs=(0,))), first)
         place = minimum(place, constant_like(place, space[axis] - 1))
         flat = add(flat, multiply(place, constant_like(place, step)))
     return flat
