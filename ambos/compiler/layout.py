@@ -76,11 +76,23 @@ class TableRef:
 
 
 def strides_in_order(shape: Shape, order: Sequence[int]) -> Shape:
-    """Strides of a contiguous block whose dimensions lie in `order`, outermost first."""
+    """Strides of a contiguous block whose dimensions lie in `order`, outermost first. An axis of
+    extent 1 lies anywhere: it has the stride that row-major neighbours give it, so that blocks
+    which lie alike have equal strides.
+
+    Example:
+        >>> strides_in_order((2, 3, 4, 1), [0, 2, 3, 1]), strides_in_order((2, 1, 4), [0, 2, 1])
+        ((12, 1, 3, 1), (4, 4, 1))
+    """
     strides, step = [0] * len(shape), 1
     for dim in reversed(order):
         strides[dim] = step
         step *= shape[dim]
+    inner = 1
+    for dim in reversed(range(len(shape))):
+        if shape[dim] == 1:
+            strides[dim] = inner
+        inner = strides[dim] * shape[dim]
     return tuple(strides)
 
 

@@ -19,6 +19,7 @@ from ambos.compiler.symbolic import NeedsBuffer, Read, Reduced, TapeBuilder
 from ambos.compiler.tiles import (
     choose_item,
     choose_tile,
+    fit_in_pairs,
     moves_rows,
     reads_in_place,
     scratch_of,
@@ -305,16 +306,15 @@ class Contraction:
         return Step(kernel, words.values, items, scratch.size, is_small, label)
 
     def in_pairs(self, walk: Walk, roles: Roles) -> bool:
-        """Are there so few columns that a vector has room for two rows, and do these lie side by
-        side? (Pixels of images whose channels are not innermost; one row more or less does not
-        change that, but an odd width does.)"""
+        """Do two rows, which lie side by side, share a vector? (Pixels of images whose channels are
+        not innermost: as `prepare.wants_pairs` asked for; one row more or less does not change
+        that, but an odd width does.)"""
         row = walk.num_batch + walk.num_rows - 1
         return (
             walk.num_rows > 1
             and not roles.a_vector
-            and walk.columns <= loops.LANES // 2
             and walk.axes.coefficient(self.a.address, row) == 1
-            and walk.axes.extent(row) % 2 == 0
+            and fit_in_pairs(walk.columns, walk.axes.extent(row))
             and self.node.dtype.compute is float32
             and self.a.memory.dtype is float32
         )

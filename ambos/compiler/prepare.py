@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ambos.compiler.group import moved_base, view_base
-from ambos.compiler.loops import LANES
+from ambos.compiler.tiles import fit_in_pairs
 from ambos.compiler.trim import trim
 from ambos.compiler.unite import unite
 from ambos.core.shape import size_of
@@ -100,13 +100,13 @@ EXPLICIT: Table = {
 }
 
 
-def few_columns(spec: Spec) -> bool:
-    """Is there room for two pixels in a vector of a convolution's results, and are pixels even?"""
+def wants_pairs(spec: Spec) -> bool:
+    """Would two pixels of a convolution's results share a vector, if pixels were innermost?"""
     sizes = spec.sizes()
     columns = [sizes[x] for x in spec.out if x in spec.b and x not in spec.a_labels]
     (last, step), *taps = spec.a[-1]
-    pairs = step == 1 and bool(taps) and last in spec.out and sizes[last] % 2 == 0
-    return pairs and bool(columns) and math.prod(columns) <= LANES // 2
+    side_by_side = step == 1 and bool(taps) and last in spec.out
+    return side_by_side and bool(columns) and fit_in_pairs(math.prod(columns), sizes[last])
 
 
 def layout_requests(roots: Sequence[Node]) -> dict[Node, list[int]]:
@@ -128,7 +128,7 @@ def layout_requests(roots: Sequence[Node]) -> dict[Node, list[int]]:
         source = view_base(node.inputs[0])
         spatial = sum(1 for dim in spec.a if len(dim) > 1 or dim[0][1] != 1)
         rest = list(range(1, source.rank - spatial))
-        if source.op.name == "pad" and few_columns(spec):
+        if source.op.name == "pad" and wants_pairs(spec):
             wanted.setdefault(source, list(range(source.rank)))
         elif rest:
             last = range(source.rank - spatial, source.rank)

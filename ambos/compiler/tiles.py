@@ -24,6 +24,17 @@ ITEMS_PER_THREAD = 2
 EVEN_ITEMS_PER_THREAD = 8  # so many even out by themselves
 
 
+def fit_in_pairs(columns: int, rows: int) -> bool:
+    """Is there room for two rows in a vector of `columns`, and does each of `rows` that lie side by
+    side have a partner? (`loops.ContractKernel.pairs`)
+
+    Example:
+        >>> fit_in_pairs(6, 28), fit_in_pairs(6, 27), fit_in_pairs(16, 28)
+        (True, False, False)
+    """
+    return columns <= LANES // 2 and rows % 2 == 0
+
+
 def choose_tile(
     features: Features, columns: int, rows: int, accumulator: DType, turned: bool = False,
     is_thin: bool = False, pairs: bool = False,
