@@ -80,7 +80,8 @@ class BackupAndRestore(Callback):
             self._write()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._write()
+        if self.save_freq == "epoch":
+            self._write()
 
     def _write(self) -> None:
         self.waited = 0

@@ -68,7 +68,7 @@ class EarlyStopping(Monitor):
         current = self.current(logs, epoch)
         if current is None or epoch < self.start:
             return
-        if self.best_weights is None:  # so far nothing is better
+        if self.restore_best_weights and self.best_weights is None:  # so far nothing is better
             self._keep(epoch)
         self.wait += 1
         if self.improves(current, self.best):

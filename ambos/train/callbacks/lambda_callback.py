@@ -8,9 +8,12 @@ from typing import Any
 from ambos.core.errors import ArgumentTypeError, UnknownNameError, suggest
 from ambos.train.callbacks.base import HOOKS, Callback
 
+Hook = Callable[..., Any] | None
+
 
 class LambdaCallback(Callback):
-    """Functions as hooks: `LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs["loss"]))`.
+    """Functions as hooks: `LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs["loss"]))`;
+    the order is Keras's, and all other hooks are taken by name.
 
     Errors: UnknownNameError for what is no hook; ArgumentTypeError for what is no function.
 
@@ -20,8 +23,22 @@ class LambdaCallback(Callback):
         epoch 3
     """
 
-    def __init__(self, **hooks: Callable[..., Any] | None) -> None:
-        for name, function in hooks.items():
+    def __init__(
+        self,
+        on_epoch_begin: Hook = None,
+        on_epoch_end: Hook = None,
+        on_train_begin: Hook = None,
+        on_train_end: Hook = None,
+        on_train_batch_begin: Hook = None,
+        on_train_batch_end: Hook = None,
+        **hooks: Hook,
+    ) -> None:
+        usual = {
+            "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin, "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin, "on_train_batch_end": on_train_batch_end,
+        }  # fmt: skip
+        for name, function in (usual | hooks).items():
             if name not in HOOKS:
                 raise UnknownNameError(
                     f"LambdaCallback: {name} is no hook; known: {', '.join(HOOKS)}"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ambos.core.arguments import share
+from ambos.core.errors import ArgumentError
 from ambos.tensor.jit import jit
 from ambos.tensor.modes import no_grad
 from ambos.train.callbacks.base import Logs
@@ -31,6 +32,11 @@ class SwapEMAWeights(Remembering):
     remembered = ("averages", "own")
 
     def __init__(self, momentum: float = 0.99, swap_on_epoch: bool = False) -> None:
+        if isinstance(momentum, bool):  # Keras's optimizers have the momentum
+            raise ArgumentError(
+                f"SwapEMAWeights: momentum is {momentum}; need a number from 0.0 to 1.0, or "
+                f"swap_on_epoch={momentum}"
+            )
         self.momentum = share("SwapEMAWeights: momentum", momentum)
         self.swap_on_epoch = swap_on_epoch
         self.averages: Weights = {}
