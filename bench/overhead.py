@@ -54,8 +54,10 @@ def main() -> None:
         x, y = data["x"], data["y"]
         return lambda: model.fit(x, y, batch_size=case.batch, verbose=0, **settings)
 
+    loader = am.data.DataLoader((data["x"], data["y"]), case.batch, shuffle=True)
     calls = {"bare step": bare(case, data, ends), "fit, in order": fit(shuffle=False),
-             "fit, shuffled": fit(), f"fit, {EPOCHS} epochs": fit(epochs=EPOCHS)}  # fmt: skip
+             "fit, shuffled": fit(), f"fit, {EPOCHS} epochs": fit(epochs=EPOCHS),
+             "fit, a loader": lambda: model.fit(loader, verbose=0)}  # fmt: skip
     plain, least = Recorded.__call__, dict[str, Any]()
 
     def noted(self: Any, *batch: Any) -> Any:

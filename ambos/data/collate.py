@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from ambos.core.errors import ArgumentTypeError, ShapeError
 from ambos.core.program import ALIGNMENT
 from ambos.core.shape import row_major
 from ambos.runtime.memory import Storage, storage_of
+from ambos.runtime.rows import Taking
 from ambos.tensor.array import Array
 from ambos.tensor.handle import Tensor
 from ambos.tensor.values import tensor_on
@@ -56,25 +58,32 @@ _dtype_of = cache(as_dtype)  # of NumPy's: asking for the name takes longer than
 
 
 class Rows:
-    """Rows of a C-contiguous array as tensors: one copy, and the little Python that a batch needs.
+    """Rows of C-contiguous arrays as tensors: one copy, and the little Python that a batch needs.
 
     Example:
-        >>> Rows(np.arange(6).reshape(3, 2))(np.array([2, 0])).tolist()
-        [[4, 5], [0, 1]]
+        >>> rows, order = Rows([np.arange(6).reshape(3, 2)]), np.array([2, 0, 1])
+        >>> [tensor.tolist() for tensor in rows(1, 2, order.ctypes.data)]
+        [[[0, 1], [2, 3]]]
     """
 
-    def __init__(self, array: NDArray[Any]) -> None:
-        self.array, self.kind = array, array.dtype
-        self.dtype, self.shape = as_dtype(array.dtype), array.shape[1:]
-        self.strides = row_major(array.shape)
-        self.nbytes = array.itemsize * int(np.prod(self.shape, dtype=np.int64))
+    def __init__(self, arrays: Sequence[NDArray[Any]]) -> None:
+        self.take = Taking(arrays, [0] * len(arrays), takes_nan=True)
+        self.kinds = [
+            (array.itemsize * math.prod(array.shape[1:]), array.shape[1:], row_major(array.shape),
+             as_dtype(array.dtype))
+            for array in arrays
+        ]  # fmt: skip
 
-    def __call__(self, indices: NDArray[np.int64]) -> Tensor:
-        """The rows of these numbers, which must exist."""
-        shape = (len(indices), *self.shape)
-        storage = Storage(len(indices) * self.nbytes)
-        self.array.take(indices, 0, storage.numpy(self.kind, shape), "clip")
-        return tensor_on(Array(storage, 0, shape, self.strides, self.dtype))
+    def __call__(self, first: int, count: int, order: int) -> list[Tensor]:
+        """Those that a list of numbers (int64, which must exist) at the address `order` has from
+        place `first` on."""
+        made = [Storage(count * nbytes) for nbytes, *_ in self.kinds]
+        self.take.aim([storage.address for storage in made])
+        self.take(first, count, order)
+        return [
+            tensor_on(Array(storage, 0, (count, *shape), strides, dtype))
+            for storage, (_, shape, strides, dtype) in zip(made, self.kinds, strict=True)
+        ]
 
 
 def tensors(batch: Any, convert: Callable[[NDArray[Any]], Tensor] = adopted) -> Any:

@@ -227,14 +227,10 @@ class DataLoader(metaclass=Checked):
         else:
             if hasattr(dataset, "set_epoch"):
                 dataset.set_epoch(epoch)
-            indices = itertools.islice(self.batches(epoch), position.batch, None)
-            fast = self._fast()
-            if fast is not None:
-                for chosen in indices:
-                    position.batch += 1
-                    yield fast(chosen)
-                position.finished = True
+            if self._has_rows():
+                yield from self._rows(position)
                 return
+            indices = itertools.islice(self.batches(epoch), position.batch, None)
             batches = (fetcher.batch(seed, epoch, chosen, native_empty) for chosen in indices)
         try:
             for batch in batches:
@@ -247,21 +243,34 @@ class DataLoader(metaclass=Checked):
             raise
         position.finished = True
 
-    def _fast(self) -> Callable[[Any], Any] | None:
-        """How rows of arrays become a batch, where no sample has to be looked at."""
+    def _has_rows(self) -> bool:
+        """Do rows of arrays become a batch as they are, so that no sample has to be looked at?"""
         dataset = self.dataset
-        own = isinstance(self.sampler, (RandomSampler, SequentialSampler))  # whose numbers exist
+        own = isinstance(self.sampler, (RandomSampler, SequentialSampler))
         if type(dataset) is not ArrayDataset or not own or self.collate_fn or not self.batch_size:
-            return None
-        if self.sampler.data_source is not dataset or not dataset.contiguous:
-            return None
-        columns = [Rows(array) for array in dataset.arrays]
-        if self.single:
-            return columns[0]
-        names = dataset.names
-        if names:
-            return lambda chosen: {n: c(chosen) for n, c in zip(names, columns, strict=True)}
-        return lambda chosen: tuple([column(chosen) for column in columns])
+            return False
+        return self.sampler.data_source is dataset and dataset.contiguous
+
+    def _rows(self, position: Position) -> Iterator[Any]:
+        """Their batches."""
+        size, names = self.batch_size or 1, self.dataset.names
+        order = np.ascontiguousarray(self.sampler.order(position.epoch), np.int64)
+        if len(order) and not 0 <= order.min() <= order.max() < len(self.dataset):
+            raise ArgumentError(
+                f"DataLoader: the sampler gave numbers {order.min()} to {order.max()} for "
+                f"{len(self.dataset)} examples; need 0 to {len(self.dataset) - 1}"
+            )
+        rows, address = Rows(self.dataset.arrays), order.__array_interface__["data"][0]
+        stop = len(order) - len(order) % size if self.drop_last else len(order)
+        for first in range(position.batch * size, stop, size):
+            position.batch += 1
+            found = rows(first, min(size, stop - first), address)
+            if self.single:
+                yield found.pop()
+            else:
+                yield dict(zip(names, found, strict=True)) if names else tuple(found)
+            del found
+        position.finished = True
 
     def _with_workers(self, fetcher: Fetcher, position: Position) -> Iterator[Any]:
         # Processes are a third of the import, and most loaders have none.

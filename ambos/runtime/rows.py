@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ambos.runtime.native_rows import Column
 from ambos.runtime.pool import pool
 
-# By bits of a float: the place of the exponent's last bit.
-EXPONENTS = {16: 10, 32: 23, 64: 52}
+NUM_FIELDS = len(Column._fields_)
+# By dtype: bits of a number, and the place of its exponent's last bit.
+EXPONENTS = {"float16": (16, 10), "bfloat16": (16, 7), "float32": (32, 23), "float64": (64, 52)}
 
 _Take = ctypes.CFUNCTYPE(
     ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
@@ -25,14 +27,19 @@ _Look = ctypes.CFUNCTYPE(
 
 
 @cache
-def _masks(dtype: np.dtype[Any]) -> tuple[int, int, int]:
+def _masks(dtype: str) -> tuple[int, int, int]:
     """The last fields of native_rows.Column, for words of these numbers."""
-    bits = 8 * dtype.itemsize
-    if dtype.kind != "f" or bits not in EXPONENTS:
+    if dtype not in EXPONENTS:
         return 0, 0, 0
+    bits, place = EXPONENTS[dtype]
     every = sum(1 << n for n in range(0, 64, bits))
     sign = every << (bits - 1)
-    return ~sign & (1 << 64) - 1, every << EXPONENTS[bits], sign
+    return ~sign & (1 << 64) - 1, every << place, sign
+
+
+@cache
+def _name(dtype: np.dtype[Any]) -> str:  # NumPy takes microseconds to say it
+    return dtype.name
 
 
 def in_pieces(array: NDArray[Any]) -> NDArray[Any]:
@@ -68,7 +75,7 @@ class Taking:
         self.columns = columns  # which keeps them
         words: list[int] = []
         for column, target in zip(columns, targets, strict=True):
-            masks = (0, 0, 0) if takes_nan else _masks(column.dtype)
+            masks = (0, 0, 0) if takes_nan else _masks(_name(column.dtype))
             nbytes = column.itemsize * math.prod(column.shape[1:])
             source = column.__array_interface__["data"][0]
             words += (target, source, column.strides[0], nbytes, *masks)
@@ -76,6 +83,12 @@ class Taking:
         self._table = ctypes.c_void_p(ctypes.addressof(self.table))
         self._count = ctypes.c_int64(len(columns))
         self._take = _entry("take_rows", _Take)
+
+    def aim(self, targets: Sequence[int]) -> None:
+        """Copy to these addresses from now on."""
+        table = self.table
+        for place, target in enumerate(targets):
+            table[place * NUM_FIELDS] = target
 
     def __call__(self, first: int, count: int, order: int | None = None) -> int:
         """Rows `first` to `first + count`, or those whose numbers (int64, which must exist) lie
@@ -95,11 +108,16 @@ def is_finite(array: NDArray[Any]) -> bool:
         >>> is_finite(np.ones(3)), is_finite(np.array([1.0, np.inf]))
         (True, False)
     """
-    keep, step, sign = _masks(array.dtype)
-    if not sign:
+    name = _name(array.dtype)
+    if name not in EXPONENTS:
         return array.dtype.kind != "f" or bool(np.isfinite(array).all())
-    address = array.__array_interface__["data"][0]
-    seen: int = _entry("look_at", _Look)(address, array.nbytes, keep, step)
+    return is_finite_at(array.__array_interface__["data"][0], array.nbytes, name)
+
+
+def is_finite_at(address: int, nbytes: int, dtype: str) -> bool:
+    """The same of memory that holds numbers of a floating `dtype`."""
+    keep, step, sign = _masks(dtype)
+    seen: int = _entry("look_at", _Look)(address, nbytes, keep, step)
     return not seen & sign
 
 

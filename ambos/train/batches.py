@@ -21,12 +21,13 @@ from ambos.core.errors import AmbosError, ArgumentError, ShapeError, depth_of_us
 from ambos.core.paths import Path, SequenceKey
 from ambos.core.shape import row_major
 from ambos.data.cardinality import INFINITE_CARDINALITY, cardinality_of
+from ambos.data.collate import copied
 from ambos.data.dataset import as_rows
 from ambos.data.randomness import fresh_seed
 from ambos.data.samplers import permutation
 from ambos.runtime.memory import Storage
-from ambos.runtime.rows import Taking, in_pieces, is_finite
-from ambos.tensor.array import Array
+from ambos.runtime.rows import Taking, in_pieces, is_finite, is_finite_at
+from ambos.tensor.array import Array, is_dense
 from ambos.tensor.given import leaf_of
 from ambos.tensor.handle import Tensor, wrap
 
@@ -34,6 +35,7 @@ Batch = tuple[Any, ...]
 KEPT = 3  # buffers of a size: the batch before, this one, and one that is read ahead
 PARTS = ("x", "y", "sample_weight")
 BATCH = re.compile(r"\b(batch \d+ of \w+(?: \d+)?)")
+END = object()  # of an iterator
 ENDING = re.compile(r" \[([^\[\]]*:\d+[^\[\]]*)\]$")  # the user's line, which ends a message
 
 
@@ -173,10 +175,13 @@ class Arrays(Source):
             buffers = self._free(count)
             spoiled = buffers.take(first, count, address)
             if spoiled:
-                raise placed(self._refusal(spoiled - 1), f"batch {number} of {self.name}")
+                raise placed(self._refusal(spoiled - 1), self._place(number))
             tensors = (*buffers.tensors,)  # another tuple, so that holding it shows
             yield tensors if self.is_plain else self.structure.build(iter(tensors))
             del tensors
+
+    def _place(self, number: int) -> str:
+        return f"batch {number - self.begun} of {self.name}"
 
     def _refusal(self, number: int) -> ArgumentError:
         """What is said of column `number`, which has NaN somewhere."""
@@ -260,15 +265,19 @@ class Stream(Source):
             return None
 
     def one_pass(self, turn: int, start: int) -> Iterator[Batch]:
-        number = skipped = start if self.is_placed else 0
+        number = start if self.is_placed else 0
         self.is_placed = False
-        found = self.source if self.once is None else self.once
-        for number, batch in enumerate(found, skipped + 1):
+        found = iter(self.source) if self.once is None else self.once
+        while (batch := next(found, END)) is not END:
+            number += 1
             if self.check is not None:
                 self.check(batch)
                 self.check = None
-            if number > start:
-                yield self._parts(batch, number - 1 - self.begun)
+            parts = self._parts(batch, number - 1 - self.begun) if number > start else None
+            del batch  # `for` and `enumerate` would hold it while the next one is made
+            if parts is not None:
+                yield parts
+            del parts
         if not number:
             fix = "need at least one"
             if self.once is not None:
@@ -298,7 +307,9 @@ class Stream(Source):
             parts = parts[:1] if len(parts) in (2, 3) else parts
         try:
             found = tuple(
-                tree.map(lambda leaf, name=name: self._ready(leaf, name), _grouped(part))
+                self._ready(part, name)
+                if isinstance(part, Tensor)
+                else tree.map(lambda leaf, name=name: self._ready(leaf, name), _grouped(part))
                 for name, part in zip(PARTS, parts, strict=False)
                 if part is not None
             )
@@ -319,13 +330,13 @@ class Stream(Source):
     def _ready(self, value: Any, name: str) -> Tensor:
         """A tensor; float64, NumPy's default, becomes the model's dtype."""
         if isinstance(value, Tensor):
-            if not self.takes_nan and value.dtype.is_floating:
+            if not self.takes_nan and not has_finite(value):
                 refuse_nan(np.atleast_1d(np.asarray(value)), name, self.op)
             return value
         rows = narrowed(value, self.dtype)
         if not self.takes_nan:
             refuse_nan(rows, name, self.op)
-        return Tensor(rows)
+        return copied(rows)
 
     def state_dict(self) -> dict[str, Any]:
         save = getattr(self.source, "state_dict", None)
@@ -438,6 +449,17 @@ def refuse_nan(rows: NDArray[Any], name: str, op: str = "fit") -> None:
         raise found_nan(rows, name, op)
 
 
+def has_finite(tensor: Tensor) -> bool:
+    """Are all numbers of `tensor` finite? It stays at rest."""
+    if not tensor.dtype.is_floating:
+        return True
+    array = tensor._array()
+    nbytes = math.prod(array.shape) * array.dtype.itemsize
+    return is_dense(array.shape, array.strides) and is_finite_at(
+        array.storage.address + array.offset, nbytes, array.dtype.name
+    )
+
+
 def found_nan(rows: NDArray[Any], name: str, op: str) -> ArgumentError:
     """What is said of rows that have NaN or infinity."""
     wrong = ~np.isfinite(rows.reshape(len(rows), -1)).all(1)
@@ -469,7 +491,7 @@ def placed(error: AmbosError, where: str) -> AmbosError:
 
 def size_of(batch: Batch) -> int:
     """The number of examples in a batch."""
-    for leaf in tree.leaves(batch):
+    for leaf in batch[:1] if isinstance(batch[0], Tensor) else tree.leaves(batch):
         if hasattr(leaf, "shape"):
             return int(leaf.shape[0]) if leaf.shape else 1
     return 1

@@ -236,14 +236,12 @@ class Fit:
         check, engine = interrupt.check, model.engine
         update = engine.train(model, self.recipe)
         collect = engine.train(model, self.recipe.collecting())
-        number, is_first = run.batch, engine.example is None
+        number = run.batch
         if engine.stop_training:  # before it was written down
             return
         try:
             for batch, is_update in self.turns(epoch, number):
-                if is_first:
-                    note_shapes(model, batch)
-                    is_first = False
+                note_shapes(model, batch)
                 if before:
                     tell("on_train_batch_begin", number, {}, epoch=epoch)
                 rest = (update if is_update else collect)(*batch)
@@ -375,7 +373,8 @@ def own_optimizers(model: Any) -> dict[str, Optimizer]:
 
 def note_shapes(model: Any, batch: Batch) -> None:
     """Remember the shapes of a first batch, which `summary` shows later."""
-    model.engine.example = tree.map(lambda leaf: Tensor(np.zeros_like(leaf)), batch[0])
+    if model.engine.example is None:
+        model.engine.example = tree.map(lambda leaf: Tensor(np.zeros_like(leaf)), batch[0])
 
 
 def check_resume(state: Any, facts: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from ambos.core.errors import (
     suggest,
     user_line,
 )
+from ambos.nn.modes import put_mode
 from ambos.train import saving
 from ambos.train.architecture import name_of
 from ambos.train.functional import Graph
@@ -156,7 +157,7 @@ class Model(Trainable):
         if network is None:
             return super().train(mode)
         network.train(mode)  # whose parts are the model's
-        self.training = mode
+        put_mode(self, mode)
         return self
 
     def __repr__(self) -> str:

@@ -118,8 +118,7 @@ def _steps(model: Any, fit: Fit) -> Iterator[Step]:
                 schedule.begin(optimizer, run.updates)
             for number, (batch, due) in enumerate(fit.turns(epoch, 0)):
                 try:
-                    if model.engine.example is None:
-                        note_shapes(model, batch)
+                    note_shapes(model, batch)
                     recipe = fit.recipe if due else fit.recipe.collecting()
                     step = OpenStep.prepared(model, batch, recipe, epoch, number)
                     step.modes = modes

@@ -9,7 +9,7 @@ from typing import Any
 from ambos.core import tree
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError
-from ambos.tensor.handle import Tensor
+from ambos.data.collate import copied
 from ambos.train.batches import Arrays, Batch, Source, Stream, arrays_of, is_arrays
 from ambos.train.examples import in_batches
 from ambos.train.stepping import is_own
@@ -125,5 +125,5 @@ def inputs_of(model: Any, x: Any, batch_size: int | None, steps: int | None) -> 
     parts = arrays_of({"x": x}, dtype, "predict", True)
     if len(tree.leaves(parts)[0]) <= size:
         source = Arrays(parts, size, False, None, "predict")
-        return [tree.map(Tensor, parts)]
+        return [tree.map(copied, parts)]
     return Arrays(parts, size, False, None, "predict", steps).batches(0)

@@ -11,6 +11,7 @@ import numpy as np
 from ambos.core import tree
 from ambos.core.arguments import checked, number, positive, share
 from ambos.core.errors import ArgumentError, UnknownNameError, suggest
+from ambos.data.collate import copied
 from ambos.optim import LBFGS, Optimizer
 from ambos.tensor.handle import Tensor
 from ambos.train.batches import Batch, arrays_of, size_of
@@ -299,7 +300,7 @@ class Trainable(Stepping):
 
     def _batch(self, op: str, x: Any, y: Any, weight: Any) -> Batch:
         given = {"x": x, "y": y, "sample_weight": weight}
-        found: Batch = tree.map(Tensor, arrays_of(given, self.float_dtype, op, self.takes_nan))
+        found: Batch = tree.map(copied, arrays_of(given, self.float_dtype, op, self.takes_nan))
         return found
 
     def _on_batch(self, step: Any, totals: Totals, batch: Batch, return_dict: bool) -> Any:

@@ -301,3 +301,20 @@ def test_a_dataset_that_changes_its_length():
         list(ours.DataLoader(Shrinking(), batch_size=2))
     (note,) = caught.value.__notes__
     assert "at sample 2 (the dataset had 6 samples when the epoch began, now 0)" in note
+
+
+def test_a_sampler_may_not_lead_out_of_the_arrays():
+    class Beyond(ours.RandomSampler):
+        def order(self, epoch):
+            return np.arange(self.shift, self.shift + 4, dtype=np.int32)
+
+    rows = np.arange(6.0).reshape(6, 1)
+    for shift, size in ((0, 3), (2, 4)):
+        loader = ours.DataLoader(rows, size, shuffle=True)
+        loader.sampler = sampler = Beyond(loader.dataset)
+        sampler.shift = shift
+        wanted = rows[shift : shift + 4]
+        np.testing.assert_array_equal(np.concatenate([np.asarray(b) for b in loader]), wanted)
+        for sampler.shift in (-1, 3):
+            with pytest.raises(ValueError, match=r"sampler gave numbers .* for 6 examples"):
+                list(loader)

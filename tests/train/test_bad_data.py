@@ -7,6 +7,10 @@ import pytest
 
 import ambos as am
 from ambos import nn, optim
+from ambos.tensor.recording import Recording
+from ambos.train.batches import Stream
+
+SAME = Recording._looks_same
 
 X = np.random.RandomState(0).randn(24, 3).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int64)
@@ -159,6 +163,39 @@ def test_rows_are_looked_at_when_it_is_their_turn():
     with pytest.raises(ValueError, match="row 20"):  # set aside: before anything is trained
         twin.fit(spoiled((20, 0), np.nan), Y, validation_split=0.25, verbose=0)
     np.testing.assert_array_equal(model[0].weight.numpy(), twin[0].weight.numpy())
+
+
+def test_the_batch_is_counted_in_its_epoch():
+    x, options = spoiled((17, 2), np.nan), {"steps_per_epoch": 2, "epochs": 2, "verbose": 0}
+    found = r"row 17.*\(batch 0 of x, epoch 1\)"
+    with pytest.raises(ValueError, match=found):
+        network().fit(x, Y, batch_size=8, shuffle=False, **options)
+    with pytest.raises(ValueError, match=found.replace("17", "1")):
+        network().fit(am.data.DataLoader((x, Y), batch_size=8), **options)
+
+
+@pytest.mark.parametrize("kind", [am.bfloat16, am.float16, am.float64])
+def test_tensors_of_any_kind_and_layout_are_looked_at(kind):
+    for shown in (lambda x: x, lambda x: x.T.contiguous().T, lambda x: x[:, ::2], lambda x: x * 2):
+        good, bad = (shown(am.tensor(x).to(kind)) for x in (X, spoiled((3, 2), np.inf)))
+        refused = pytest.raises(ValueError, match=r"x has NaN or infinity in 1 of 24 rows.* row 3;")
+        stream = Stream([(good, Y), (bad, Y)], am.float32, "fit").batches(0)
+        next(stream)
+        with refused:
+            next(stream)
+
+
+def test_a_call_for_one_batch_leaves_a_recorded_step_at_rest(monkeypatch):
+    looks, model, wrapped = [], network(), am.Model(nn.Sequential(nn.Linear(3, 2)))
+    wrapped.compile("sgd", "cross_entropy", metrics=["accuracy"])
+    monkeypatch.setattr(Recording, "_looks_same", lambda *_: looks.append(1) or SAME(*_))
+    for one in (model, wrapped):
+        for act in (one.train_on_batch, one.test_on_batch, lambda x, _, one=one: one.predict(x)):
+            for _ in range(3):
+                act(X, Y)
+            looks.clear()
+            act(X, Y)
+            assert not looks
 
 
 def test_what_a_callback_spoils_is_found_in_the_next_epoch():
