@@ -56,22 +56,24 @@ def parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    whole = parser()
-    chosen, rest = whole.parse_known_args(arguments)
-    if chosen.command is None:
-        whole.print_help()
-        return 0
-    if rest and chosen.command not in PASSING_ON:
-        whole.error(f"{chosen.command}: unknown arguments: {' '.join(rest)}")
-    chosen.rest = rest
+    name = ""
     try:
+        whole = parser()
+        chosen, rest = whole.parse_known_args(arguments)
+        if chosen.command is None:
+            whole.print_help()
+            return 0
+        name = f"{chosen.command} "
+        if rest and chosen.command not in PASSING_ON:
+            whole.error(f"{chosen.command}: unknown arguments: {' '.join(rest)}")
+        chosen.rest = rest
         status: int = import_module(f"ambos.cli.{chosen.command}").run(chosen)
         return status
     except BrokenPipeError:  # the reader has seen enough: `ambos info | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print(f"ambos: {chosen.command} was interrupted", file=sys.stderr)
+        print(f"ambos: {name}was interrupted", file=sys.stderr)
         return INTERRUPTED
     except (AmbosError, OSError) as error:
         # Their line is told where it is in a module of theirs, not where it is who called us.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import pickle
 import selectors
@@ -20,8 +21,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ambos.core.errors import ArgumentError, WorkerError
@@ -32,6 +33,8 @@ from ambos.data.worker import Assignment, Order, Reply, Trouble, work
 
 GRACE = 2.0  # seconds in which a worker may end by itself
 POOL = "ambos-"  # how the threads of our pool are called
+WORKER = "ambos-worker-"  # and the processes here
+SERVER = "ambos.data.fork_server"  # what the fork server imports
 KILLED = {
     signal.SIGKILL: "which is what the system does where memory runs out: need smaller batches, "
     "fewer workers or a smaller prefetch_factor",
@@ -71,10 +74,14 @@ class Crew:
         self.channels.append(ours)
         process = context.Process(
             target=work, args=(theirs, assignment, inherited), daemon=True,
-            name=f"ambos-worker-{number}",
+            name=f"{WORKER}{number}",
         )  # fmt: skip
         try:
-            process.start()
+            if context.get_start_method() == "forkserver":  # which has been started undisturbed
+                process.start()
+            else:
+                with undisturbed():
+                    process.start()
         finally:
             theirs.close()
         self.processes.append(process)
@@ -118,7 +125,8 @@ class Crew:
     def unpack(self, worker: int, order: Order, reply: Reply) -> Any:
         """The batch of an answer; its slot is free again.
 
-        Errors: WorkerError for what went wrong in the worker, from the exception itself.
+        Errors: WorkerError for what went wrong in the worker, from the exception itself;
+            KeyboardInterrupt where that was one.
         """
         self.discard(worker, order)
         _, found, places = reply
@@ -140,7 +148,7 @@ class Crew:
     def _works(self, worker: int) -> bool:
         return any(not order.answered for order in self.orders[worker].values())
 
-    def _failure(self, worker: int, order: Order, trouble: Trouble) -> WorkerError:
+    def _failure(self, worker: int, order: Order, trouble: Trouble) -> BaseException:
         where = trouble.where or f"batch {order.number}"
         text = f"DataLoader: worker {worker} failed at {where}: {trouble.kind}"
         if trouble.where == "starting":
@@ -151,6 +159,8 @@ class Crew:
         error.worker, error.sample = worker, order.indices
         if trouble.error is not None:
             error.__cause__ = pickle.loads(trouble.error)
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return error.__cause__
         return error
 
     def _death(self, worker: int) -> WorkerError:
@@ -266,9 +276,25 @@ def _unreachable(parcel: Parcel) -> str:
 
 
 def _ready(context: Any) -> Any:
-    if context.get_start_method() == "forkserver":
+    method = context.get_start_method()
+    if method != "fork":  # it blocks and unblocks by itself: not when `undisturbed`
+        multiprocessing.resource_tracker.ensure_running()
+    if method == "forkserver":
         server = getattr(multiprocessing.forkserver, "_forkserver", None)
         loaded = list(getattr(server, "_preload_modules", ["__main__"]))
-        if __name__ not in loaded:  # before the server runs: later this changes nothing
-            context.set_forkserver_preload([*loaded, __name__])
+        if SERVER not in loaded:  # before the server runs: later this changes nothing
+            context.set_forkserver_preload([*loaded, SERVER])
+        with undisturbed():
+            multiprocessing.forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """What this thread starts meanwhile has Ctrl-C blocked from its first moment: a terminal sends
+    it to all processes, and one that is still importing would complain and be gone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -102,7 +102,7 @@ class Fetcher:
             indices = list(itertools.islice(numbers, len(samples)))
             yield self._together(seed, epoch, samples, indices, empty)
 
-    def explain(self, error: Exception) -> str:
+    def explain(self, error: BaseException) -> str:
         """Where it happened, in words."""
         if self.sample is None:
             return ""

@@ -11,6 +11,7 @@ import mmap
 import os
 import pickle
 import tempfile
+from collections.abc import Callable
 from multiprocessing import reduction
 from typing import Any
 
@@ -69,8 +70,8 @@ class Memory:
             self._map = np.frombuffer(mapped, np.uint8)
         return self._map
 
-    def __del__(self) -> None:
-        os.close(self.descriptor)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self.descriptor)  # at the end of the program modules may be gone before it
 
     def __reduce__(self) -> Any:
         return _received, (reduction.DupFd(self.descriptor),)

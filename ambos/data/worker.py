@@ -80,6 +80,7 @@ def work(channel: Any, assignment: Assignment, others: list[Any]) -> None:
     """The life of a worker. `others`: ends of pipes that a forked child inherits and must not
     keep open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that owns the loader
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # for what is started from here
     for other in others:
         other.close()
     config.threads = 1
@@ -104,7 +105,7 @@ class Worker:
         """Answer order after order."""
         try:
             self._begin()
-        except Exception as error:
+        except BaseException as error:
             self.broken = Trouble.of(error, "starting")
         while True:
             order = self.channel.recv()
@@ -138,7 +139,7 @@ class Worker:
                 return order.number, END, []
             text, places = self.slot.pack(batch)
             return order.number, text, places
-        except Exception as error:
+        except BaseException as error:  # an interrupt, sys.exit: its owner decides
             return order.number, Trouble.of(error, self.fetcher.explain(error)), []
 
     def _batch(self, fetcher: Fetcher, order: Order) -> Any:

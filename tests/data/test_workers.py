@@ -15,19 +15,23 @@ import numpy as np
 import pytest
 import torch
 
+import ambos as am
 from ambos.core.errors import ArgumentError, WorkerError
 from ambos.data import DataLoader, Dataset, get_worker_info
 from tests.data.samples import (
     Bad,
+    Listening,
     Marked,
     Noisy,
     Numbers,
     Shared,
     Unloadable,
+    ctrl_c,
     describe,
     drawn,
     mark,
     mixed,
+    pair,
 )
 
 # JAX warns so of its threads, which may run in this process; workers never use JAX.
@@ -196,6 +200,34 @@ def test_a_worker_that_dies_or_hangs_is_an_error(how, message):
         list(batches)
 
 
+def test_an_interrupt_in_a_worker_is_one_here():
+    """Whatever handles Ctrl-C there. Who leaves the program in a worker leaves the worker."""
+    with pytest.raises(KeyboardInterrupt):
+        list(Forking(Bad("interrupt"), batch_size=4, num_workers=2))
+    model = am.Sequential([am.nn.Linear(2, 2)])
+    model.compile("sgd", "mse")
+    pairs = Forking(Bad("interrupt"), batch_size=4, num_workers=2, collate_fn=pair)
+    history = model.fit(pairs, verbose=0)
+    assert history.interrupted
+    assert model.run.batch == 1
+    with pytest.raises(WorkerError, match="worker 0 failed at sample 5: SystemExit: 3"):
+        list(Forking(Bad("leave"), batch_size=4, num_workers=1))
+
+
+@pytest.mark.parametrize("start", ["forkserver", "fork", "spawn"])
+def test_who_hears_of_ctrl_c(start):
+    """The program and what it starts itself; workers ignore it, and hand on neither."""
+    (found,) = DataLoader(Listening(), batch_size=2, num_workers=1, multiprocessing_context=start)
+    assert found.tolist() == [[True, True]] * 2
+    assert ctrl_c() == [True, False]
+    ours, theirs = multiprocessing.Pipe()
+    other = multiprocessing.get_context(start).Process(target=ctrl_c, args=(theirs,))
+    other.start()
+    assert ours.poll(60)
+    assert ours.recv() == [True, False]
+    other.join()
+
+
 def test_leaving_early_leaves_nothing():
     for batch in Forking(Bad("sleep"), num_workers=2):
         assert batch.shape == (1, 2)
@@ -248,6 +280,35 @@ def test_workers_end_with_the_program(how, start, tmp_path):
     while any(Path(f"/proc/{pid}").exists() for pid in workers):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+SOON = """
+import sys
+from ambos.data import DataLoader, crew
+if __name__ == "__main__":
+    print("begin", flush=True)
+    for batch in DataLoader(range(10**6), num_workers=3, multiprocessing_context=sys.argv[1]):
+        pass
+"""
+
+
+@pytest.mark.parametrize(("start", "wait"), [("forkserver", 0.2), ("fork", 0.02), ("spawn", 0.2)])
+def test_ctrl_c_while_workers_start(start, wait, tmp_path):
+    """A terminal sends it to all processes of a program; the program alone says so."""
+    script = tmp_path / "program.py"
+    script.write_text(SOON)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    program = subprocess.Popen([sys.executable, script, start], env=environment, text=True,
+                               start_new_session=True, **pipes)  # fmt: skip
+    assert program.stdout.readline() == "begin\n"
+    time.sleep(wait)
+    os.killpg(program.pid, signal.SIGINT)
+    _, complaint = program.communicate(timeout=60)  # until every process has closed its ends
+    assert program.returncode == -signal.SIGINT
+    assert complaint.count("\nKeyboardInterrupt") == 1
+    assert "ambos-worker" not in complaint
+    assert "leaked" not in complaint
 
 
 def test_what_cannot_be_sent_is_inherited_or_refused(monkeypatch):
