@@ -48,10 +48,11 @@ def adopted(array: NDArray[Any]) -> Tensor:
 
 def copied(array: NDArray[Any]) -> Tensor:
     """A tensor with memory of its own."""
-    kind = array.dtype
-    room = native_empty(array.shape, kind if kind.isnative else kind.newbyteorder("="))
-    room[...] = array
-    return adopted(room)
+    kind, shape = array.dtype, array.shape
+    kind = kind if kind.isnative else kind.newbyteorder("=")
+    storage = Storage(array.nbytes)
+    storage.numpy(kind, shape)[...] = array
+    return tensor_on(Array(storage, 0, shape, row_major(shape), _dtype_of(kind)))
 
 
 _dtype_of = cache(as_dtype)  # of NumPy's: asking for the name takes longer than all else here
