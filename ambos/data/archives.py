@@ -233,12 +233,12 @@ class Tars(Records):
             raise FormatError(f"from_webdataset: {path} is compressed as a whole; need a plain tar")
         import tarfile
 
-        key, end, count = "", 0, 0
+        key, end, count, last = "", 0, 0, ""
         parts: dict[str, Place] = {}
         try:
             with tarfile.open(path, "r:") as tar:
                 for member in tar:
-                    count += 1
+                    count, last = count + 1, member.name
                     end = member.offset_data + -(-member.size // BLOCK) * BLOCK
                     if not member.isfile():
                         continue
@@ -251,7 +251,8 @@ class Tars(Records):
                     key = stem
                     parts[ending.lower()] = number, member.offset_data, member.size
         except tarfile.TarError as error:
-            raise FormatError(f"from_webdataset: {path} is no tar: {error}") from error
+            what = f"is cut off or damaged in {last!r} or after it" if last else "is no tar"
+            raise FormatError(f"from_webdataset: {path} {what}: {error}") from error
         self._check_end(path, end, count)
         if parts:
             yield key, parts

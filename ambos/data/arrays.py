@@ -60,7 +60,10 @@ def from_npz(path: Any, names: Sequence[str] | None = None) -> ArrayDataset:
     Errors: ArgumentError for a missing file or name, FormatError for another kind of file.
     """
     (found,) = paths_of("from_npz", path)
-    return ArrayDataset(**npz_arrays("from_npz", found, names))
+    arrays = npz_arrays("from_npz", found, names)
+    counts = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+    _check_counts("from_npz", found, counts)
+    return ArrayDataset(**arrays)
 
 
 def npz_arrays(op: str, path: str, names: Sequence[str] | None = None) -> dict[str, Any]:
@@ -87,6 +90,18 @@ def npz_arrays(op: str, path: str, names: Sequence[str] | None = None) -> dict[s
                       "wrote")  # fmt: skip
 
 
+def _check_counts(op: str, path: str, counts: dict[str, int]) -> int:
+    """How many rows all arrays of a file have.
+
+    Errors: ShapeError where some have more.
+    """
+    if len(set(counts.values())) != 1:
+        told = ", ".join(f"{name!r} {count}" for name, count in counts.items()) or "no arrays"
+        raise ShapeError(f"{op}: {path} has of rows: {told}; need equally many: choose some by "
+                         "names=")  # fmt: skip
+    return next(iter(counts.values()))
+
+
 def _check_name(op: str, path: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         raise ArgumentError(f"{op}: {path} has no {name!r}; need some of {', '.join(known)}"
@@ -104,11 +119,8 @@ class HDF5(Dataset):
         self.names = list(names) or known
         for name in self.names:
             _check_name("from_hdf5", path, name, known)
-        counts = {len(file[name]) if file[name].shape else 0 for name in self.names}
-        if len(counts) != 1:
-            raise ShapeError(f"from_hdf5: {', '.join(self.names)} have {sorted(counts)} rows; need "
-                             "equally many: choose some by names=")  # fmt: skip
-        (self.count,) = counts
+        counts = {name: len(file[name]) if file[name].shape else 0 for name in self.names}
+        self.count = _check_counts("from_hdf5", path, counts)
 
     def __len__(self) -> int:
         return self.count

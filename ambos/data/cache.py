@@ -102,8 +102,7 @@ class Filed(Stage):
         if not self.offsets():
             return self.source[number]
         with self.path.open("rb") as file:
-            file.seek(self._offsets[number])
-            return pickle.load(file)
+            return self._loaded(file, number)
 
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
         if self.offsets():
@@ -118,8 +117,18 @@ class Filed(Stage):
             for number in selection.numbers():
                 if number >= len(self._offsets):
                     return
-                file.seek(self._offsets[number])
-                yield pickle.load(file)
+                yield self._loaded(file, number)
+
+    def _loaded(self, file: BinaryIO, number: int) -> Any:
+        place = self._offsets[number]
+        try:
+            file.seek(place)
+            return pickle.load(file)
+        except Exception as error:  # of damaged bytes pickle makes errors of any kind
+            raise FormatError(
+                f"cache: {self.path}: element {number} at byte {place} cannot be read "
+                f"({type(error).__name__}: {error}); remove the file to write it anew"
+            ) from error
 
     def _written(self, elements: Iterator[Any]) -> Iterator[Any]:
         self.path.parent.mkdir(parents=True, exist_ok=True)

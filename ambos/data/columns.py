@@ -227,20 +227,37 @@ class CSV(Stage):
         read = reader.ReadOptions(column_names=names)
         parse = reader.ParseOptions(delimiter=delimiter)
         convert = reader.ConvertOptions(include_columns=list(self.columns or ()), **facts)
+        first: list[str] = []
         for path in self.paths:
+            count = 0
             try:
+                if self.columns:
+                    whole = reader.open_csv(path, read, parse)
+                    _check_columns("from_csv", path, self.columns, whole.schema.names)
                 opened = reader.open_csv(path, read, parse, convert)
-                whole = reader.open_csv(path, read, parse) if self.columns else opened
-                check_names(f"from_csv: {path}", whole.schema.names, opened.schema.names)
+                known = opened.schema.names
+                check_names(f"from_csv: {path}", known, known)
+                first = first or known
+                if set(known) != set(first):
+                    raise FormatError(_unlike("from_csv", path, known, self.paths[0], first))
                 for block in opened:
                     _check_texts(path, block, convert.column_types)
                     yield as_columns(block), block.num_rows
-            except (arrow.ArrowInvalid, arrow.ArrowKeyError, UnicodeDecodeError) as error:
+                    count += block.num_rows
+            except (arrow.ArrowInvalid, UnicodeDecodeError) as error:
                 raise FormatError(f"from_csv: {path}: {error}") from error
+            except OSError as error:
+                raise FormatError(f"from_csv: {path} cannot be read after {count} rows: "
+                                  f"{error}") from error  # fmt: skip
 
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
         blocks = self._blocks()
         return selection.of(row_of(table, n) for table, count in blocks for n in range(count))
+
+
+def _unlike(op: str, path: str, names: Sequence[str], other: str, others: Sequence[str]) -> str:
+    return (f"{op}: {path} has the columns {', '.join(names)}; {other} {', '.join(others)}; need "
+            "the same: choose by columns=")  # fmt: skip
 
 
 def pieces(op: str, files: list[Any], columns: Sequence[str] | None) -> Pieces:
@@ -251,10 +268,8 @@ def pieces(op: str, files: list[Any], columns: Sequence[str] | None) -> Pieces:
     known = files[0].names()
     for file in files[1:]:
         if columns is None and set(file.names()) != set(known):
-            raise ArgumentError(
-                f"{op}: {file.handle.path} has the columns {', '.join(file.names())}; "
-                f"{files[0].handle.path} {', '.join(known)}; need the same: choose by columns="
-            )
+            paths = file.handle.path, files[0].handle.path
+            raise ArgumentError(_unlike(op, paths[0], file.names(), paths[1], known))
     return Pieces(files, columns)
 
 

@@ -32,6 +32,7 @@ class Fluent:
     """
 
     if TYPE_CHECKING:  # what every dataset has: it is defined above this
+        operation: str
 
         def __len__(self) -> int: ...
         def cardinality(self) -> int: ...
@@ -178,7 +179,9 @@ class Fluent:
     @checked
     def flat_map(self, function: Callable[..., Any]) -> Fluent:
         """`function` makes a dataset of each element; these come one after the other."""
-        return STAGES["interleave"](self, function, 1, 1)
+        made: Fluent = STAGES["interleave"](self, function, 1, 1)
+        made.operation = "flat_map"
+        return made
 
     # Beginnings
 

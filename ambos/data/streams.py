@@ -50,7 +50,14 @@ class Filtered(Stream):
         self.predicate = calling("filter", predicate)
 
     def elements(self, epoch: int, seed: Seed) -> Iterator[Any]:
-        return filter(self.predicate, self.source.stream(epoch, seed, ALL))
+        for number, element in enumerate(self.source.stream(epoch, seed, ALL)):
+            try:
+                kept = self.predicate(element)
+            except Exception as error:
+                error.add_note(f"filter: at element {number}")
+                raise
+            if kept:
+                yield element
 
 
 @stage("unbatch")
@@ -213,12 +220,17 @@ class Interleaved(Stream):
     def elements(self, epoch: int, seed: Seed) -> Iterator[Any]:
         more = self.source.stream(epoch, seed, ALL)
         slots: list[Iterator[Any] | None] = [None] * self.cycle
-        place, exhausted = 0, False
+        place, number, exhausted = 0, 0, False
         while not exhausted or any(slots):
             current = slots[place]
             if current is None and not exhausted:
                 for element in itertools.islice(more, 1):
-                    slots[place] = current = self._opened(self.function(element), epoch, seed)
+                    try:
+                        slots[place] = current = self._opened(self.function(element), epoch, seed)
+                    except Exception as error:
+                        error.add_note(f"{self.operation}: at element {number}")
+                        raise
+                    number += 1
                 exhausted = current is None
             if current is not None:
                 found = 0

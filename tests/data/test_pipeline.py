@@ -227,6 +227,28 @@ def test_loaders_read_pipelines():
         assert found == [([0, 1, 2], ["a", "b", "c"]), ([3, 4, 5], ["d", "e", "f"]), ([6], ["g"])]
 
 
+def test_a_damaged_cache_is_told_by_its_element(tmp_path):
+    path = tmp_path / "numbers"
+    assert flat(numbers(9).cache(path)) == list(range(9))
+    content = bytearray(path.read_bytes())
+    content[40:80] = b"\xff" * 40
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=r"numbers: element [01] at byte \d+ cannot be read"):
+        flat(numbers(9).cache(path))
+
+
+def test_functions_that_raise_are_told_by_their_element():
+    for made, where in (
+        (numbers(9).filter(lambda x: 1 // int(x - 5)), "filter: at element 5"),
+        (numbers(9).interleave(lambda x: [1 // int(x - 5)]), "interleave: at element 5"),
+        (numbers(9).flat_map(lambda x: [1 // int(x - 5)]), "flat_map: at element 5"),
+        (numbers(9).map(lambda x: 1 // int(x - 5)), "map: at element 5"),
+    ):
+        with pytest.raises(ZeroDivisionError) as caught:
+            flat(made.map(lambda x: int(x)))
+        assert where in caught.value.__notes__
+
+
 def test_caches_in_files(tmp_path):
     calls = []
     path = tmp_path / "made" / "cache"
