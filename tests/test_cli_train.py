@@ -325,7 +325,7 @@ def test_tables_with_named_classes(tmp_path, monkeypatch, capsys):
     Path("table.csv").write_text("\n".join([*rows, "1,2,"]))
     assert cli.main(["train", "t.toml", "--quiet", "--output", "new"]) == 1
     assert "the column 'kind' is empty in row 24" in capsys.readouterr().err
-    for wrong, told in (("'kidn'", "Did you mean 'kind'"), ("'wide'", "column 'kind' has text")):
+    for wrong, told in (("'kidn'", "Did you mean 'kind'"), ("'wide'", "column 'kind' is 'a'")):
         Path("w.toml").write_text(text.replace("'kind'", wrong))
         assert cli.main(["train", "w.toml", "--quiet"]) == 1
         assert told in capsys.readouterr().err

@@ -22,6 +22,8 @@ def run(options: argparse.Namespace) -> int:
 
     found = Run.opened(options.run)
     model, examples = found.trained(), found.examples()
+    if not model.takes_nan:
+        examples.require_finite(found.config)
     part = "test data" if examples.test is not None else "training data; [data] has no test part"
     logs = model.evaluate(**(examples.test or examples.train))
     print(f"{shown(logs)}  ({part})")

@@ -203,6 +203,8 @@ class Run:
         config, examples = self.config, self.examples()
         model = self.model()
         self.compile(model)
+        if not model.takes_nan:
+            examples.require_finite(config)
         wanted = ("shuffle", "class_weight", "accumulate", "clip_norm", "precision",
                   "validation_split")  # fmt: skip
         arguments = {key: config[key] for key in wanted if config.get(key) is not None}

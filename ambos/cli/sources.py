@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,29 @@ class Examples:
     test: dict[str, Any] | None = None
     features: list[str] | None = None
     classes: list[str] | None = None
+    tables: list[tuple[Path, dict[str, Any]]] = field(default_factory=list)
+
+    def require_finite(self, config: Config) -> None:
+        """Say which cell of which file is no finite number, for a model that does not mean to see
+        such ones.
+
+        Errors: ArgumentError.
+        """
+        for (path, columns), key in zip(self.tables, ("csv", "test"), strict=False):
+            numbers = {n: each for n, each in columns.items() if each.dtype.kind == "f"}
+            wrong = {n: ~np.isfinite(each) for n, each in numbers.items()}
+            rows = {name: int(found.argmax()) for name, found in wrong.items() if found.any()}
+            if not rows:
+                continue
+            name = min(rows, key=rows.__getitem__)
+            count = sum(int(found.sum()) for found in wrong.values())
+            value, more = numbers[name][rows[name]], f" (and {count - 1} more)" * (count > 1)
+            said = "empty or NaN" if np.isnan(value) else value
+            raise config.wrong(
+                ("data", key if key in config["data"] else "parquet"),
+                f"{_where(path, rows[name])}: column {name!r} is {said}{more}; need finite "
+                "numbers: leave such rows out, fill them in, or take other features = [...]",
+            )
 
 
 def examples_of(config: Config) -> Examples:
@@ -167,9 +192,29 @@ def matrix(path: Path, table: dict[str, Any], features: list[str]) -> Any:
             raise ArgumentError(f"{path} has no column {name!r}; need one of "
                                 f"{', '.join(table)}{suggest(name, table)}")  # fmt: skip
         if table[name].dtype.kind not in "biuf":
-            raise ArgumentError(f"{path}: column {name!r} has text, first {table[name][0]!r}; need "
-                                "numbers, or other features = [...]")  # fmt: skip
+            row = next((r for r, cell in enumerate(table[name]) if not _is_number(cell)), 0)
+            cell = str(table[name][row])
+            raise ArgumentError(f"{_where(path, row)}: column {name!r} is {cell!r}; need numbers, "
+                                "or other features = [...]")  # fmt: skip
     return np.stack([table[name].astype(np.float32) for name in features], 1)
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _where(path: Path, row: int) -> str:
+    """The place of a row of a table: of a CSV file its line, the last one of several."""
+    if path.suffix == ".parquet":
+        return f"{path}, row {row}"
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        next(islice(filter(None, reader), row + 1, None), None)  # after the line of names
+        return f"{path}, line {reader.line_num}"
 
 
 def _table(config: Config, path: Path, table: dict[str, Any]) -> Examples:
@@ -193,14 +238,16 @@ def _table(config: Config, path: Path, table: dict[str, Any]) -> Examples:
             raise config.wrong(("data", "features"), error) from error
         if target not in values:
             raise config.wrong(("data", "test"), f"{where} has no column {target!r}; need it")
+        tables.append((where, {name: values[name] for name in (*features, target)}))
         return _pair(x, _numbered(config, where, values[target], classes))
 
+    tables: list[tuple[Path, dict[str, Any]]] = []
     train = part(path, found)
     test = None
     if "test" in table:
         where = config.file(("data", "test"), table["test"])
         test = part(where, columns(where, is_parquet))
-    return Examples(train, test, features, classes)
+    return Examples(train, test, features, classes, tables)
 
 
 def _numbered(config: Config, path: Path, values: Any, classes: list[str] | None) -> Any:
