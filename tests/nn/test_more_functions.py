@@ -110,6 +110,30 @@ def test_windows_longer_than_the_input_where_sizes_round_up(name, rank):
         np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("values", ["few", "many", "minus infinities"])
+@pytest.mark.parametrize(("rank", "size"), [(1, 3), (2, (3, 4)), (3, (2, 3, 2)), (2, (1, 3))])
+def test_largest_of_uneven_cells(rank, size, values):
+    """The first of equals, row by row: its place, and its gradient."""
+    x = RNG.standard_normal((2, 3, *(7, 6, 5)[:rank])).astype(np.float32)
+    if values == "few":
+        x = np.round(x)
+    elif values == "minus infinities":
+        x[RNG.random(x.shape) < 0.7] = x[0, 0] = -np.inf
+    mine, other = am.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    found = getattr(F, f"adaptive_max_pool{rank}d")(mine, size, return_indices=True)
+    wanted = getattr(TF, f"adaptive_max_pool{rank}d")(other, size, return_indices=True)
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours.detach().numpy(), theirs.detach().numpy())
+    weight = RNG.standard_normal(wanted[0].shape).astype(np.float32)
+    found[0].backward(am.tensor(weight))
+    wanted[0].backward(torch.tensor(weight))
+    np.testing.assert_allclose(mine.grad.numpy(), other.grad.numpy(), rtol=1e-5)
+    zeros = am.tensor(np.where(x > 0, np.float32(-0.0), 0.0).astype(np.float32))
+    plain = getattr(F, f"adaptive_max_pool{rank}d")(zeros, size)
+    tracked = getattr(F, f"adaptive_max_pool{rank}d")(zeros.requires_grad_(), size)
+    assert plain.numpy().tobytes() == tracked.detach().numpy().tobytes()
+
+
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 2.0, 3.0, np.inf])
 def test_distances(p):
     agree(lambda x, y: am.cdist(x, y, p), lambda x, y: torch.cdist(x, y, p), array(2, 5, 4),

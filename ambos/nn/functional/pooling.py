@@ -11,8 +11,9 @@ from ambos.core.dtype import int64
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
+from ambos.nn.functional.cells import largest_in_cells, places_in_cells
 from ambos.nn.functional.shared import as_type, floating, nodes, numeric, pad_with, per_axis
-from ambos.nn.functional.unpooling import places_in, places_in_cells
+from ambos.nn.functional.unpooling import places_in
 from ambos.ops.arithmetic import (
     add,
     bitwise_and,
@@ -25,7 +26,7 @@ from ambos.ops.arithmetic import (
 )
 from ambos.ops.contraction import contract, make_spec, plain
 from ambos.ops.kinds import constant, constant_like
-from ambos.ops.movement import concat, expand, reshape, slice_, window
+from ambos.ops.movement import expand, reshape, slice_, window
 from ambos.ops.reductions import argmax, max_, sum_
 from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, wrap
@@ -248,17 +249,14 @@ def adaptive_max_pool3d(input: Any, output_size: Cells, return_indices: bool = F
 
 def _adaptive_max_pool(rank: int, input: Any, output_size: Any, return_indices: bool) -> Any:
     x, alone, grid = _grid(f"adaptive_max_pool{rank}d", rank, input, output_size)
-    places = _result(places_in_cells(x, grid), alone) if return_indices else None
     kernel = _tiles(x.shape[2:], grid)
     if kernel:
         windows, axes = _windows(x, kernel, kernel, (1,) * rank)
-        x = max_(windows, attrs=(axes,))
+        largest = max_(windows, attrs=(axes,))
     else:
-        # From the last axis on: then the gradient goes to the first of equals, as in `max_pool2d`.
-        for axis in range(rank + 1, 1, -1):
-            x = _largest_cells(x, axis, grid[axis - 2])
-    result = _result(x, alone)
-    return result if places is None else (result, places)
+        largest = largest_in_cells(x, grid)
+    result = _result(largest, alone)
+    return (result, _result(places_in_cells(x, grid), alone)) if return_indices else result
 
 
 def _grid(name: str, rank: int, input: Any, output_size: Any) -> tuple[Node, bool, Shape]:
@@ -281,18 +279,6 @@ def _tiles(space: Shape, grid: Shape) -> Shape | None:
     if any(n % cells for n, cells in zip(space, grid, strict=True)):
         return None
     return tuple(n // cells for n, cells in zip(space, grid, strict=True))
-
-
-def _largest_cells(x: Node, axis: int, cells: int) -> Node:
-    """The largest elements of each cell along one axis."""
-    extent, ones, parts = x.shape[axis], (1,) * x.rank, []
-    for i in range(cells):
-        start, stop = [0] * x.rank, list(x.shape)
-        start[axis], stop[axis] = i * extent // cells, -(-(i + 1) * extent // cells)
-        cell = slice_(x, attrs=(tuple(start), tuple(stop), ones))
-        shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-        parts.append(reshape(max_(cell, attrs=((axis,),)), attrs=(shape,)))
-    return concat(*parts, attrs=(axis,)) if cells > 1 else parts[0]
 
 
 def _average_cells(x: Node, axis: int, cells: int) -> Node:

@@ -16,7 +16,6 @@ from ambos.ops.arithmetic import add, maximum, minimum, multiply
 from ambos.ops.indexing import take
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.movement import expand, reshape
-from ambos.ops.reductions import argmax
 from ambos.tensor.assignment import scatter_last
 from ambos.tensor.creation import arange
 from ambos.tensor.gather import gather
@@ -49,23 +48,6 @@ def places_in(
         place = minimum(place, constant_like(place, space[axis] - 1))
         flat = add(flat, multiply(place, constant_like(place, step)))
     return flat
-
-
-def places_in_cells(x: Node, grid: Shape) -> Node:
-    """Row-major positions of the largest elements of cells that are not of one size."""
-    space = x.shape[2:]
-    kernel, starts = [], []
-    for axis, (n, cells) in enumerate(zip(space, grid, strict=True)):
-        start = np.arange(cells) * n // cells
-        stop = -(-(np.arange(cells) + 1) * n // cells)
-        size = int((stop - start).max())
-        # A short cell repeats its last element, which is never the first of equals.
-        index = np.minimum(start[:, None] + np.arange(size), stop[:, None] - 1)
-        x = take(x, node_of(index.astype(np.int64)), attrs=(2 + 2 * axis,))
-        kernel.append(size)
-        starts.append(start)
-    taps = tuple(range(3, 3 + 2 * len(space), 2))
-    return places_in(argmax(x, attrs=(taps,)), space, tuple(kernel), starts, (1,) * len(space))
 
 
 def max_unpool1d(
