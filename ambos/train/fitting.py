@@ -302,7 +302,7 @@ def measure(
         totals.zero()
         try:
             source.rewind()
-            for number, batch in enumerate(source.batches(0)):
+            for batch in source.batches(0):
                 if before:
                     callbacks.tell("on_test_batch_begin", number, {})
                 rest = step(*batch)
@@ -310,6 +310,7 @@ def measure(
                     totals.collect(rest, size_of(batch))
                 if after:
                     callbacks.tell("on_test_batch_end", number, LazyLogs(totals.results))
+                number += 1
         except Exception as error:
             raise located(error, f"batch {number} of {source.name}") from error.__cause__
         logs = totals.results(checked=True)

@@ -116,22 +116,23 @@ def _steps(model: Any, fit: Fit) -> Iterator[Step]:
             averages(optimizer, False)
             if schedule is not None:
                 schedule.begin(optimizer, run.updates)
-            for number, (batch, due) in enumerate(fit.turns(epoch, 0)):
-                try:
+            try:
+                for batch, due in fit.turns(epoch, 0):
                     note_shapes(model, batch)
                     recipe = fit.recipe if due else fit.recipe.collecting()
                     step = OpenStep.prepared(model, batch, recipe, epoch, number)
                     step.modes = modes
-                except Exception as error:
-                    raise located(error, f"batch {number} of epoch {epoch}") from error.__cause__
-                yield step
-                with model.engine.turn:
-                    evaluate([*model.buffers(), model.engine.rows])
-                run.batch = number + 1
-                if due:
-                    run.updates += 1
-                    if schedule is not None and schedule.each == "update":
-                        schedule.step(optimizer, run.updates)
+                    yield step
+                    with model.engine.turn:
+                        evaluate([*model.buffers(), model.engine.rows])
+                    number += 1
+                    run.batch = number
+                    if due:
+                        run.updates += 1
+                        if schedule is not None and schedule.each == "update":
+                            schedule.step(optimizer, run.updates)
+            except Exception as error:
+                raise located(error, f"batch {number} of epoch {epoch}") from error.__cause__
             if schedule is not None and schedule.each == "epoch":
                 schedule.step(optimizer, epoch + 1)
     finally:
