@@ -30,6 +30,16 @@ Failure = TypeVar("Failure", bound=BaseException)
 UNEXPECTED = re.compile(r"got an unexpected keyword argument '(\w+)'")
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
+# Keywords of Keras's layers: an argument that ours have instead, and what to do.
+OF_KERAS = {
+    "mask_zero": ("padding_idx", "There are no masks: padding_idx=0, and the lengths of the rows "
+                  "for what follows (docs/training.md, 'Rows of several lengths')"),
+    "mask": ("hx", "There are no masks: pack_padded_sequence takes the lengths of the rows "
+             "(docs/training.md, 'Rows of several lengths')"),
+    "return_sequences": ("hidden_size", "It gives both: outputs of every step, and states"),
+    "return_state": ("hidden_size", "It gives both: outputs of every step, and states"),
+}  # fmt: skip
+
 
 def explained(
     name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any],
@@ -121,8 +131,11 @@ def _known(signature: inspect.Signature) -> list[str]:
 
 
 def _unknown_keyword(name: str, keyword: str, known: Sequence[str]) -> AmbosError:
-    return UnknownNameError(f"{name}: unknown keyword {keyword!r}; known: "
-                            f"{', '.join(known) or 'none'}{suggest(keyword, known)}")  # fmt: skip
+    where, said = OF_KERAS.get(keyword, ("", ""))
+    hint = f". {said}" if where in known else suggest(keyword, known)
+    return UnknownNameError(
+        f"{name}: unknown keyword {keyword!r}; known: {', '.join(known) or 'none'}{hint}"
+    )
 
 
 def _unknown(
