@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -97,3 +99,17 @@ def test_nonzero_as_torch(shape: tuple[int, ...]) -> None:
 def test_errors_carry_their_fix(call: object, error: type[AmbosError], words: str) -> None:
     with pytest.raises(error, match=words):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(7,), (3, 5), (1, 1, 4), (97, 1), (2, 3, 4, 5), (2**16, 2**15), (3, 2**30 + 1),
+     (2**20 + 7, 2**12 - 1, 3), (2**26 - 5, 2**26 + 3), (2**40, 2**20)],
+)  # fmt: skip
+def test_positions_of_any_size_are_taken_apart_exactly(shape):
+    size, step = math.prod(shape), math.prod(shape[1:])
+    turns = np.random.default_rng(0).integers(1, shape[0] + 1, 500)
+    places = np.unique([0, size - 1, *(turns * step - 1), *(turns % shape[0] * step)])
+    found = am.unravel_index(am.tensor(places), shape)
+    for ours, wanted in zip(found, np.unravel_index(places, shape), strict=True):
+        np.testing.assert_array_equal(ours.numpy(), wanted)
