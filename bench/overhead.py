@@ -1,4 +1,5 @@
-"""What `fit` adds to the recorded step alone: `python -m bench.overhead`.
+"""What `fit` adds to the recorded step alone, and what calls for one batch take beside what they
+compute: `python -m bench.overhead`.
 
 Each call is cut into segments, one a step. The sum over them of the shortest time that each ever
 took needs no moment in which the machine is idle for long, so it holds on a busy one.
@@ -37,6 +38,36 @@ def bare(case: Epoch, data: Data, ends: list[float]) -> Callable[[], object]:
         return float(np.mean([loss.item() for loss in losses]))
 
     return call
+
+
+def each_call(case: Epoch, data: Data, model: Any, rounds: int) -> None:
+    """Calls for one batch, and for one row, beside what they have to do at least."""
+    x, y = data["x"][: case.batch], data["y"][: case.batch]
+    row, parts = x[:1], (am.tensor(x), am.tensor(y))
+    net, (step, _) = load(case.model.module(nn, F), data).eval(), case.recorded(data)
+    forward = am.jit(lambda x: net(x))
+    look = am.jit(lambda x, y: F.cross_entropy(net(x), y))
+    given = am.tensor(row)
+    calls: dict[str, Callable[[], object]] = {
+        "bare step": lambda: step(*parts).item(),
+        "train_on_batch": lambda: model.train_on_batch(x, y),
+        "bare loss": lambda: look(*parts).item(),
+        "test_on_batch": lambda: model.test_on_batch(x, y),
+        "evaluate": lambda: model.evaluate(x, y),
+        "jit(net)(row)": lambda: forward(given).numpy(),
+        "net(row)": lambda: net(given).numpy(),
+        "predict, a row": lambda: model.predict(row),
+    }
+    least = dict.fromkeys(calls, 1.0)
+    for _ in range(rounds + 2):
+        for name, call in calls.items():
+            call()  # what the others have left cold is no part of it
+            for _ in range(3):
+                start = time.perf_counter()
+                call()
+                least[name] = min(least[name], time.perf_counter() - start)
+    for name, seconds in least.items():
+        print(f"{name:14} {1e6 * seconds:8.1f} us")
 
 
 def main() -> None:
@@ -79,6 +110,8 @@ def main() -> None:
         each = 1e6 * segments.sum() / (len(segments) - 1)
         middle = 1e6 * np.median(segments)
         print(f"{name:14} {each:8.1f} us a step, {each - base:+6.1f}; in the middle {middle:8.1f}")
+
+    each_call(case, data, model, options.rounds)
 
 
 if __name__ == "__main__":

@@ -491,7 +491,8 @@ def placed(error: AmbosError, where: str) -> AmbosError:
 
 def size_of(batch: Batch) -> int:
     """The number of examples in a batch."""
-    for leaf in batch[:1] if isinstance(batch[0], Tensor) else tree.leaves(batch):
+    first = batch[:1]
+    for leaf in first if first and isinstance(first[0], Tensor) else tree.leaves(batch):
         if hasattr(leaf, "shape"):
             return int(leaf.shape[0]) if leaf.shape else 1
     return 1
