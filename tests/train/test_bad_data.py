@@ -158,7 +158,7 @@ def test_rows_are_looked_at_when_it_is_their_turn():
     with pytest.raises(ValueError, match=r"evaluate: sample_weight has NaN.*\(batch 2 of x\)"):
         model.evaluate(X, Y, batch_size=8, sample_weight=weights)
     steps = am.loop(model, spoiled((17, 2), np.nan), Y, batch_size=8, shuffle=False)
-    with pytest.raises(ValueError, match=r"fit: x has NaN.*\(batch 2 of x\)"):
+    with pytest.raises(ValueError, match=r"fit: x has NaN.*\(batch 2 of x, epoch 0\)"):
         assert len([*steps]) < 2
     with pytest.raises(ValueError, match="row 20"):  # set aside: before anything is trained
         twin.fit(spoiled((20, 0), np.nan), Y, validation_split=0.25, verbose=0)
