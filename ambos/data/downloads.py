@@ -13,7 +13,7 @@ from ambos.core.errors import DownloadError
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
-ATTEMPTS = 3  # for each address: connections break off, and are resumed
+ATTEMPTS = 3  # for each address without another CHUNK: connections break off, and are resumed
 PARTIAL = 206
 UNSATISFIABLE = 416
 
@@ -95,14 +95,18 @@ def _from(address: str, path: Path, md5: str) -> Path:
     import http.client
     import urllib.error
 
-    part, found = path.with_name(path.name + ".part"), ""
-    for attempt in range(ATTEMPTS):
+    part, found, attempt = path.with_name(path.name + ".part"), "", 0
+    had = _size(part)
+    while attempt < ATTEMPTS:
+        attempt += 1
         try:
             _append(address, part)
         except (urllib.error.HTTPError, ValueError):
             raise  # the same answer would come again
         except (OSError, http.client.HTTPException):
-            if attempt == ATTEMPTS - 1:
+            if _size(part) >= had + CHUNK:  # however often it breaks off, it gets on
+                had, attempt = _size(part), 0
+            if attempt == ATTEMPTS:
                 raise
             continue
         found = digest(part)
@@ -113,12 +117,16 @@ def _from(address: str, path: Path, md5: str) -> Path:
     raise ValueError(f"what it gives has MD5 {found}; need {md5}")
 
 
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
 def _append(address: str, part: Path) -> None:
     """Everything after what is already there."""
     import urllib.error
     import urllib.request
 
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     headers = {"User-Agent": "ambos", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -135,7 +143,7 @@ def _append(address: str, part: Path) -> None:
         with part.open("ab" if resumes else "wb") as file:
             expected = answer.headers.get("Content-Length")
             count = 0
-            while chunk := answer.read(CHUNK):
+            while chunk := answer.read1(CHUNK):  # what is there: of a whole one a break loses all
                 file.write(chunk)
                 count += len(chunk)
     if expected is not None and count < int(expected):

@@ -5,7 +5,7 @@ import hashlib
 import io
 import tarfile
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ class Handler(BaseHTTPRequestHandler):
     files: dict = {}
     asked: list = []
     ranges = True
+    release = threading.Event()
 
     def do_GET(self):
         self.asked.append((self.path, self.headers.get("Range")))
@@ -44,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         breaks = self.path == "/breaks" and len(self.asked) == 1
+        body = body[:20_000] if self.path == "/flaky" else body
         self.wfile.write(body[: len(body) // 3] if breaks else body)
 
     def log_message(self, *args):
@@ -74,6 +76,46 @@ def test_a_broken_download_is_resumed(server, tmp_path):
     downloads.fetched("set", path, [f"{server}/breaks"], MD5)
     assert len(Handler.asked) == 2  # it is there
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_download_that_breaks_off_often_gets_on(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "CHUNK", 10_000)
+    Handler.files["/flaky"] = CONTENT
+    path = downloads.fetched("set", tmp_path / "file", [f"{server}/flaky"], MD5)
+    assert path.read_bytes() == CONTENT
+    assert len(Handler.asked) == len(CONTENT) // 20_000
+    monkeypatch.setattr(downloads, "CHUNK", 100_000)  # more than three times
+    with pytest.raises(DownloadError, match="the connection broke off"):
+        downloads.fetched("set", tmp_path / "other", [f"{server}/flaky"], MD5)
+    assert (tmp_path / "other.part").read_bytes() == CONTENT[:60_000]
+
+
+def test_what_arrived_before_a_silence_is_kept(tmp_path, monkeypatch):
+    class Silent(Handler):
+        def do_GET(self):
+            start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+            self.asked.append(start)
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(CONTENT) - start))
+            self.end_headers()
+            self.wfile.write(CONTENT[start:] if start else CONTENT[:1000])
+            self.wfile.flush()
+            self.release.wait(0 if start else 30)
+
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.1)
+    monkeypatch.setattr(Handler, "release", threading.Event())
+    with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        try:
+            path = downloads.fetched("set", tmp_path / "file", [address], MD5)
+        finally:
+            Handler.release.set()
+            server.shutdown()
+            thread.join()
+    assert path.read_bytes() == CONTENT
+    assert Handler.asked == [0, 1000]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
