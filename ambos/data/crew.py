@@ -11,6 +11,7 @@ error that says what to do.
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
@@ -54,18 +55,23 @@ class Crew:
         self.reader: object = None  # the pass that takes what arrives
         parcel, context = choose(content, context)
         self.orders: list[dict[int, Order]] = [{} for _ in range(num_workers)]  # by slot
-        self.slots = [[Slot(Memory()) for _ in range(num_slots)] for _ in range(num_workers)]
+        self.slots: list[list[Slot]] = []
         self.channels: list[Any] = []
         self.processes: list[Any] = []
         self._selector = selectors.DefaultSelector()
         forks = context.get_start_method() == "fork"
         try:
             for number in range(num_workers):
-                assignment = Assignment(parcel, number, num_workers, seed,
-                                        [slot.memory for slot in self.slots[number]])  # fmt: skip
+                self.slots.append([Slot(Memory()) for _ in range(num_slots)])
+                memories = [slot.memory for slot in self.slots[number]]
+                assignment = Assignment(parcel, number, num_workers, seed, memories)
                 self._start(context, number, assignment, forks)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError) and error.errno == errno.EMFILE:
+                error.add_note(f"DataLoader: {num_workers} workers with {num_slots} batches ahead "
+                               f"need some {num_workers * (num_slots + 4)} open files; need fewer "
+                               "of either, or a higher `ulimit -n`")  # fmt: skip
             raise
 
     def _start(self, context: Any, number: int, assignment: Assignment, forks: bool) -> None:
@@ -149,7 +155,7 @@ class Crew:
         return any(not order.answered for order in self.orders[worker].values())
 
     def _failure(self, worker: int, order: Order, trouble: Trouble) -> BaseException:
-        where = trouble.where or f"batch {order.number}"
+        where = trouble.where or _batch(order)
         text = f"DataLoader: worker {worker} failed at {where}: {trouble.kind}"
         if trouble.where == "starting":
             text = (f"DataLoader: worker {worker} could not start: {trouble.kind}; a worker "
@@ -211,10 +217,15 @@ class Crew:
 
 def _described(order: Order) -> str:
     if order.indices is None:
-        return f"batch {order.number}"
+        return _batch(order)
     indices = [order.indices] if not hasattr(order.indices, "__len__") else list(order.indices)
     shown = ", ".join(map(str, indices[:4])) + (", ..." if len(indices) > 4 else "")
-    return f"batch {order.number} (samples {shown})"
+    return f"{_batch(order)} (samples {shown})"
+
+
+def _batch(order: Order) -> str:
+    """A batch by its number; of a stream each worker counts those of its own share."""
+    return f"{'batch' if order.indices is not None else 'its batch'} {order.number}"
 
 
 def choose(content: Content, context: Any) -> tuple[Parcel | Content, Any]:

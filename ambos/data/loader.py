@@ -237,9 +237,8 @@ class DataLoader(metaclass=Checked):
                 position.batch += 1
                 yield self._ready(batch)
         except Exception as error:
-            where = fetcher.explain(error)
-            if where:
-                error.add_note(f"DataLoader: at {where}, batch {position.batch}")
+            where = [fetcher.explain(error), f"batch {position.batch}"]
+            error.add_note(f"DataLoader: at {', '.join(filter(None, where))}")
             raise
         position.finished = True
 

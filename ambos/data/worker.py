@@ -119,7 +119,10 @@ class Worker:
         information.enter(WorkerInfo(assignment.id, assignment.num_workers, seed, fetcher.dataset))
         seed_globals(assignment.seed, 0, assignment.id)
         if start is not None:
-            start(assignment.id)
+            try:
+                start(assignment.id)
+            except Exception as error:
+                self.broken = Trouble.of(error, "worker_init_fn")
         self.fetcher = fetcher
 
     def _answer(self, order: Order) -> Reply:

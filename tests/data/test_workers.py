@@ -4,6 +4,7 @@ import functools
 import gc
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -226,6 +227,33 @@ def test_who_hears_of_ctrl_c(start):
     assert ours.poll(60)
     assert ours.recv() == [True, False]
     other.join()
+
+
+def test_where_a_worker_or_a_stream_failed_is_told():
+    def broken():
+        yield from range(3)
+        raise ValueError("bad row")
+
+    stream = Dataset.from_generator(broken)
+    with pytest.raises(ValueError, match="bad row") as caught:
+        list(DataLoader(stream, batch_size=2))
+    assert caught.value.__notes__ == ["DataLoader: at batch 1"]
+    with pytest.raises(WorkerError, match="worker 1 failed at its batch 0: ValueError: bad row"):
+        list(Forking(stream, batch_size=2, num_workers=2))
+    with pytest.raises(WorkerError, match="worker 0 failed at worker_init_fn: TypeError"):
+        list(Forking(X, num_workers=1, worker_init_fn=len))
+
+
+def test_more_workers_than_files_may_be_open():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    now = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (now + 20, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files") as caught:
+            list(Forking(X, num_workers=40))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "40 workers with 2 batches ahead need some 240 open files" in caught.value.__notes__[0]
 
 
 def test_leaving_early_leaves_nothing():
