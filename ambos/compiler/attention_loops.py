@@ -90,9 +90,9 @@ class AttentionKernel:
 @dataclass(frozen=True, slots=True)
 class AttentionGradientKernel:
     """Backward. Work items: batch x key heads. `span` queries, a multiple of ROW_BLOCK, meet a
-    block of keys while it is in the cache. The columns of `query`, `gradient` (of the result),
-    `mask` and of what is written have stride one. `statistics` has two rows, a column for each
-    query; `delta` has no columns. Any of the three results may be absent.
+    block of keys while it is in the cache. The columns of `query`, `key`, `gradient` (of the
+    result), `mask` and of what is written have stride one. `statistics` has two rows, a column for
+    each query; `delta` has no columns. Any of the three results may be absent.
     """
 
     dtype: DType

@@ -110,12 +110,15 @@ class AttentionCode(Code):
         where = Address(self.dtype, address, self.depth, 1)
         memory.store(self, where, value, Masks.of(mask))
 
-    def copy_row(self, source: str, target: str, columns: str, padded: str) -> None:
-        """`columns` elements, then zeros up to `padded` (a multiple of LANES)."""
+    def copy_row(
+        self, source: str, target: str, columns: str, padded: str, factor: Value | None = None
+    ) -> None:
+        """`columns` elements (times `factor`), then zeros up to `padded`, a multiple of LANES."""
         with self.loop("0", padded, LANES) as loop:
             address = self.element(source, self.dtype.llvm, loop.index)
             lanes = self.lanes_below(self.sub(columns, loop.index))
             value = self.vector(self.load_lanes(address, self.dtype, lanes))
+            value = value if factor is None else value * factor
             self.put(self.element(target, self.dtype.llvm, loop.index), 0, value)
 
     def copy_one(self, source: str, target: str) -> None:
@@ -139,9 +142,11 @@ class AttentionCode(Code):
         )
 
     def turn_in(
-        self, source: str, stride: str, rows: str, columns: str, target: str, vectors: int
-    ) -> None:
-        """target[column][row] of a panel from source[row][column]; zeros from `rows` on."""
+        self, source: str, stride: str, rows: str, columns: str, target: str, vectors: int,
+        panel: int,
+    ) -> None:  # fmt: skip
+        """target[column][row] of some panels of `panel` vectors from source[row][column]. Zeros
+        from `rows` on, but panels without rows stay as they are."""
         kind, width = self.dtype.llvm, vectors * LANES
         pitch = str(width * self.dtype.itemsize)
         step = self.mul(stride, str(self.dtype.itemsize))
@@ -155,7 +160,17 @@ class AttentionCode(Code):
                 address = self.element(source, kind, start)
                 place = self.mul(blocks.index, str(width))
                 place = self.element(target, kind, self.add(place, str(vector * LANES)))
-                self.call_transpose(address, step, place, pitch, lower, left, str(LANES))
+                with self.when(str(vector * LANES), rows):
+                    self.call_transpose(address, step, place, pitch, lower, left, str(LANES))
+                if vector % panel:  # the panel may have rows in an earlier vector only
+                    begin, end = (vector - vector % panel) * LANES, vector * LANES + 1
+                    with (
+                        self.when(str(begin), rows),
+                        self.when(rows, str(end)),
+                        self.loop("0", left, 1) as lines,
+                    ):
+                        at = self.mul(lines.index, str(width))
+                        self.put(self.element(place, kind, at), 0, self.fill(0.0))
 
     def turn_out(
         self, source: str, columns: str, target: str, stride: str, rows: str, vectors: int
@@ -174,7 +189,8 @@ class AttentionCode(Code):
                 address = self.element(source, kind, self.add(place, str(vector * LANES)))
                 start = self.add(self.mul(stride, str(vector * LANES)), blocks.index)
                 goal = self.element(target, kind, start)
-                self.call_transpose(address, pitch, goal, step, left, count, written)
+                with self.when(str(vector * LANES), rows):
+                    self.call_transpose(address, pitch, goal, step, left, count, written)
 
     def call_transpose(self, *arguments: Any) -> None:
         source, source_row, target, target_row, rows, columns, written = arguments

@@ -37,12 +37,21 @@ def _square(code: Code, dtype: DType, masked: bool) -> None:
     for row in range(LANES):
         mask = _mask(code, "%rows", row, "%columns") if masked else None
         lines.append(code.load_lanes(place, dtype, mask))
-        place = code.here(f"getelementptr i8, ptr {place}, i64 %source.row")
+        place = _next(code, place, "%source.row", "%rows" if masked else None, row)
     place = "%target"
     for column, line in enumerate(transpose(code, lines, memory_type(dtype), dtype.itemsize)):
         mask = _mask(code, "%columns", column, "%written") if masked else None
         _store(code, dtype, line, place, mask)
-        place = code.here(f"getelementptr i8, ptr {place}, i64 %target.row")
+        place = _next(code, place, "%target.row", "%columns" if masked else None, column)
+
+
+def _next(code: Code, place: str, step: str, count: str | None, number: int) -> str:
+    """The line after line `number`, or that line again if it is the last of `count`: a processor
+    takes hundreds of cycles to mask all lanes of an address whose page is missing."""
+    if count is not None:
+        more = code.here(f"icmp sgt i64 {count}, {number + 1}")
+        step = code.here(f"select i1 {more}, i64 {step}, i64 0")
+    return code.here(f"getelementptr i8, ptr {place}, i64 {step}")
 
 
 def _mask(code: Code, count: str, number: int, lanes: str) -> str:

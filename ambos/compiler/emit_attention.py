@@ -112,9 +112,11 @@ class Forward:
         if kernel.value is not None:
             self.value_rows = row_table(code, code.bytes_of(kernel.value.strides[3]))
         # Each panel fetches its share of the next block, spread over its tiles.
-        rows, size = self.kernel.tile[0], str(KEY_BLOCK * self.width)
-        tiles = code.mul(self.span, str(KEY_BLOCK // rows))
-        self.key_fetch = code.ceiling(size, tiles)
+        rows = str(self.kernel.tile[0])
+        self.longest = code.extreme("umin", str(KEY_BLOCK), self.keys)  # block there is
+        size = code.mul(self.longest, str(self.width))
+        tiles = code.extreme("umax", "1", code.here(f"udiv i64 {self.longest}, {rows}"))
+        self.key_fetch = code.ceiling(size, code.mul(self.span, tiles))
         tiles = code.extreme("umax", "1", code.here(f"udiv i64 {self.outer}, {rows}"))
         self.value_fetch = code.ceiling(size, code.mul(self.span, tiles))
         area = str(KEY_BLOCK * self.width)
@@ -133,7 +135,7 @@ class Forward:
         self.first = first
         self.count = code.sub(self.queries, first)
         at = code.mul(code.sub(first, item), self.panel_rows)
-        share = code.mul(code.sub(first, item), str(KEY_BLOCK))
+        share = code.mul(code.sub(first, item), self.longest)
         self.fetched = code.here(f"udiv i64 {share}, {self.span}")
         self.largest = code.element(self.panels, kind, at)
         self.total = code.element(self.largest, kind, str(self.width))
@@ -154,7 +156,7 @@ class Forward:
         code = self.code
         source, strides = self.matrices[role]
         source = code.element(source, self.kernel.dtype.llvm, code.mul(self.first, strides[0]))
-        code.turn_in(source, strides[0], self.count, columns, target, self.vectors)
+        code.turn_in(source, strides[0], self.count, columns, target, self.vectors, self.vectors)
 
     def block(self, first: str, limit: str) -> None:
         """One block of keys: scores, largest, powers, and their product with V."""
@@ -219,7 +221,7 @@ class Forward:
         source, strides = self.matrices["mask"]
         start = code.add(code.mul(self.first, strides[0]), first)
         source = code.element(source, self.kernel.dtype.llvm, start)
-        code.turn_in(source, strides[0], self.count, count, self.masked, self.vectors)
+        code.turn_in(source, strides[0], self.count, count, self.masked, self.vectors, self.vectors)
 
     def find_largest(self, first: str, count: str, before: Sequence[Value]) -> list[Value]:
         """The largest z of each query so far; writes z where it is not simply the score."""

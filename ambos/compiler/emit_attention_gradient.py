@@ -1,17 +1,18 @@
 """The backward pass of attention as LLVM text: blocks of queries meet blocks of keys.
 
 For each pair of blocks the scores are computed again, transposed as in the forward pass: p and
-ds = p (dp - delta) stand in scratch as [key][query]. That is the order of a B for dQ (transposed,
-with K's elements broadcast) and of an A for dV and dK (whose B are the block's rows of dO and Q).
-dQ of a block stays in scratch while the keys go by; dK and dV gather in scratch until the item,
-one head of keys, is done: no two threads ever add to the same element.
+ds = p (dp - delta) stand in scratch as [key][query]. Elements are broadcast from there, down the
+keys for dQ (whose B are the block's rows of K), along the queries for dV and dK (whose B are its
+rows of dO and Q). dQ of a block stays in scratch while the keys go by; dK and dV gather in scratch
+until the item, one head of keys, is done: no two threads ever add to the same element.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
-from ambos.compiler.attention_loops import ROW_BLOCK, AttentionGradientKernel
+from ambos.compiler.attention_loops import QUERY_BLOCK, ROW_BLOCK, AttentionGradientKernel
 from ambos.compiler.attention_text import AttentionCode
 from ambos.compiler.attention_tile import products, row_table
 from ambos.compiler.attention_transpose import write_transpose
@@ -25,9 +26,9 @@ LINES = 3  # numbers for each query: what its scores are relative to, 1 / l, and
 def gradient_scratch(tile: tuple[int, int], span: int, keys: int, width: int, wide: int) -> int:
     """Elements of scratch memory that a thread needs: see `Backward.prepare`."""
     panel = tile[1] * LANES
-    padded = -(-width // panel) * panel + -(-wide // panel) * panel
-    rows = span + ROW_BLOCK
-    return keys * padded + rows * (2 * width + wide + padded + LINES) + 3 * ROW_BLOCK * ROW_BLOCK
+    inner, outer = -(-width // panel) * panel, -(-wide // panel) * panel
+    queries = (span + ROW_BLOCK) * (width + wide + 2 * inner + outer + LINES)
+    return queries + keys * (inner + outer) + ROW_BLOCK * (inner + 3 * ROW_BLOCK)
 
 
 def emit_attention_gradient(kernel: AttentionGradientKernel, name: str) -> str:
@@ -42,6 +43,13 @@ def emit_attention_gradient(kernel: AttentionGradientKernel, name: str) -> str:
     parts.append((driver.code.function("void", name, ABI), driver.code))
     declarations = {line: None for _, code in parts for line in code.declarations}
     return "\n".join([*declarations, *(text for text, _ in parts)])
+
+
+class Row(NamedTuple):
+    """Numbers of elements: of a row, and from one row to the next in scratch."""
+
+    columns: str
+    padded: str
 
 
 class Backward:
@@ -63,15 +71,15 @@ class Backward:
         with code.loop("%begin", "%end", 1) as items:
             batch, head = code.decode(items.index, [self.batch, shared])
             self.find_shared(batch, head)
-            self.clear(self.key_sums, code.mul(self.keys, self.inner_padded))
-            self.clear(self.value_sums, code.mul(self.keys, self.outer_padded))
+            self.clear(self.key_sums, code.mul(self.keys, self.inner.padded))
+            self.clear(self.value_sums, code.mul(self.keys, self.outer.padded))
             first = code.mul(head, self.group)
             with code.loop(first, code.add(first, self.group), 1) as heads:
                 self.find_own(batch, heads.index)
                 with code.loop("0", self.queries, self.span) as spans:
                     self.meet(spans.index)
-            self.write_rows("key_gradient", self.key_sums, self.inner, self.inner_padded, True)
-            self.write_rows("value_gradient", self.value_sums, self.outer, self.outer_padded, False)
+            self.write_rows("key_gradient", self.key_sums, self.inner, "0", self.keys)
+            self.write_rows("value_gradient", self.value_sums, self.outer, "0", self.keys)
 
     def prepare(self) -> None:
         """Words, strides in bytes, and the thread's scratch memory."""
@@ -79,28 +87,32 @@ class Backward:
         sizes = kernel.sizes
         self.batch, self.heads = code.word(sizes.batch), code.word(sizes.heads)
         self.group, self.queries = code.word(sizes.group), code.word(sizes.queries)
-        self.keys, self.inner = code.word(sizes.keys), code.word(sizes.width)
-        self.outer, self.span = code.word(sizes.value_width), code.word(sizes.span)
+        self.keys, self.span = code.word(sizes.keys), code.word(sizes.span)
         code.factor, self.scale = code.constant(sizes.factor), code.constant(sizes.scale)
-        panel = str(self.width)
-        self.inner_padded = code.mul(code.ceiling(self.inner, panel), panel)
-        self.outer_padded = code.mul(code.ceiling(self.outer, panel), panel)
+        self.inner, self.outer = self.row(sizes.width), self.row(sizes.value_width)
         self.key_rows = row_table(code, code.bytes_of(kernel.key.strides[2]))
-        self.key_columns = row_table(code, code.bytes_of(kernel.key.strides[3]))
         self.value_rows = row_table(code, code.bytes_of(kernel.value.strides[2]))
         self.block_rows = row_table(code, self.pitch)
+        self.block_columns = row_table(code, str(self.size))
         area = str(ROW_BLOCK * ROW_BLOCK)
         self.powers = "%scratch"
         self.slopes = code.element(self.powers, self.kind, area)
         self.masked = code.element(self.slopes, self.kind, area)
-        self.key_sums = code.element(self.masked, self.kind, area)
-        keys = code.mul(self.keys, self.inner_padded)
+        self.key_block = code.element(self.masked, self.kind, area)
+        keys = code.mul(self.inner.padded, str(ROW_BLOCK))
+        self.key_sums = code.element(self.key_block, self.kind, keys)
+        keys = code.mul(self.keys, self.inner.padded)
         self.value_sums = code.element(self.key_sums, self.kind, keys)
-        values = code.mul(self.keys, self.outer_padded)
+        values = code.mul(self.keys, self.outer.padded)
         self.blocks = code.element(self.value_sums, self.kind, values)
-        padded = code.add(self.inner_padded, self.outer_padded)
-        plain = code.add(code.mul(self.inner, "2"), self.outer)
+        padded = code.add(code.mul(self.inner.padded, "2"), self.outer.padded)
+        plain = code.add(self.inner.columns, self.outer.columns)
         self.block_size = code.add(code.add(padded, plain), str(LINES))  # for each query
+
+    def row(self, word: int) -> Row:
+        """Rows as long as the word says."""
+        columns, panel = self.code.word(word), str(self.width)
+        return Row(columns, self.code.mul(self.code.ceiling(columns, panel), panel))
 
     def find_shared(self, batch: str, head: str) -> None:
         code, kernel = self.code, self.kernel
@@ -138,18 +150,21 @@ class Backward:
             self.start(blocks.index, first)
             self.take_in()
         end = self.limit(code.sub(stop, "1"))
-        with (
-            code.loop("0", end, ROW_BLOCK) as keys,
-            code.loop(first, stop, ROW_BLOCK) as blocks,
-        ):
-            self.start(blocks.index, first)
-            limit = self.limit(code.sub(code.add(self.first, self.count), "1"))
-            with code.when(keys.index, limit):
-                self.pair(keys.index, limit)
+        with code.loop("0", end, ROW_BLOCK) as keys:
+            if self.kernel.query_gradient is not None:
+                count = code.extreme("umin", str(ROW_BLOCK), code.sub(end, keys.index))
+                self.copy_rows("key", keys.index, count, self.key_block, self.inner)
+            with code.loop(first, stop, ROW_BLOCK) as blocks:
+                self.start(blocks.index, first)
+                limit = self.limit(code.sub(code.add(self.first, self.count), "1"))
+                with code.when(keys.index, limit):
+                    self.pair(keys.index, limit)
         if self.kernel.query_gradient is not None:
             with code.loop(first, stop, ROW_BLOCK) as blocks:
                 self.start(blocks.index, first)
-                self.write_queries()
+                self.write_rows(
+                    "query_gradient", self.query_sums, self.inner, self.first, self.count
+                )
 
     def limit(self, query: str) -> str:
         """The number of keys that a query's block looks at."""
@@ -168,41 +183,43 @@ class Backward:
             return here
 
         self.references, self.inverses, self.delta = (take("1") for _ in range(LINES))
-        self.query_turned, self.gradient_turned = take(self.inner), take(self.outer)
-        self.query_sums = take(self.inner)
-        self.query_rows, self.gradient_rows = take(self.inner_padded), take(self.outer_padded)
+        self.query_turned, self.gradient_turned = take(self.inner.columns), take(self.outer.columns)
+        self.query_sums = take(self.inner.padded)
+        self.query_rows, self.gradient_rows = take(self.inner.padded), take(self.outer.padded)
 
     def take_in(self) -> None:
         """Q and dO of a block, as they are (padded) and transposed; its statistics and delta. What
         p is multiplied with is divided by l here, once, instead of every p."""
         code = self.code
         self.take_lines()
-        for role, columns, padded, turned, rows in (
-            ("query", self.inner, self.inner_padded, self.query_turned, self.query_rows),
-            ("gradient", self.outer, self.outer_padded, self.gradient_turned, self.gradient_rows),
+        self.copy_rows("query", self.first, self.count, self.query_rows, self.inner)
+        self.copy_rows(
+            "gradient", self.first, self.count, self.gradient_rows, self.outer, self.inverses
+        )
+        for rows, (columns, padded), turned in (
+            (self.query_rows, self.inner, self.query_turned),
+            (self.gradient_rows, self.outer, self.gradient_turned),
         ):
-            source, (stride, _) = self.matrices[role]
-            source = code.element(source, self.kind, code.mul(self.first, stride))
-            code.turn_in(source, stride, self.count, columns, turned, BLOCK_VECTORS)
-            with code.loop("0", self.count, 1) as loop:
-                start = code.element(source, self.kind, code.mul(loop.index, stride))
-                target = code.element(rows, self.kind, code.mul(loop.index, padded))
-                code.copy_row(start, target, columns, padded)
-                if role == "gradient":
-                    inverse = code.splat_one(code.element(self.inverses, self.kind, loop.index))
-                    with code.loop("0", padded, LANES) as vectors:
-                        place = code.element(target, self.kind, vectors.index)
-                        code.put(place, 0, code.get(place, 0) * inverse)
-        inverses = [code.get(self.inverses, vector) for vector in range(BLOCK_VECTORS)]
-        with code.loop("0", self.outer, 1) as loop:
-            place = code.element(
-                self.gradient_turned, self.kind, code.mul(loop.index, str(ROW_BLOCK))
-            )
-            for vector, inverse in enumerate(inverses):
-                code.put(place, vector, code.get(place, vector) * inverse)
-        for vector, inverse in enumerate(inverses):
+            code.turn_in(rows, padded, self.count, columns, turned, BLOCK_VECTORS, self.vectors)
+        for vector in range(BLOCK_VECTORS):
+            inverse = code.get(self.inverses, vector)
             code.put(self.delta, vector, code.get(self.delta, vector) * inverse)
-        self.clear(self.query_sums, code.mul(self.inner, str(ROW_BLOCK)))
+        self.clear(self.query_sums, code.mul(self.inner.padded, self.count))
+
+    def copy_rows(
+        self, role: str, first: str, count: str, target: str, row: Row, factors: str = ""
+    ) -> None:
+        """`count` rows of a matrix from `first` on, padded with zeros; each times its factor."""
+        code = self.code
+        source, (stride, _) = self.matrices[role]
+        source = code.element(source, self.kind, code.mul(first, stride))
+        with code.loop("0", count, 1) as loop:
+            start = code.element(source, self.kind, code.mul(loop.index, stride))
+            goal = code.element(target, self.kind, code.mul(loop.index, row.padded))
+            factor = None
+            if factors:
+                factor = code.splat_one(code.element(factors, self.kind, loop.index))
+            code.copy_row(start, goal, *row, factor)
 
     def take_lines(self) -> None:
         """One number for each query of the block, zeros for those that do not exist."""
@@ -231,39 +248,38 @@ class Backward:
             source, (stride, _) = self.matrices["mask"]
             at = code.add(code.mul(self.first, stride), first)
             source = code.element(source, self.kind, at)
-            code.turn_in(source, stride, self.count, count, self.masked, BLOCK_VECTORS)
+            code.turn_in(
+                source, stride, self.count, count, self.masked, BLOCK_VECTORS, self.vectors
+            )
         with code.loop("0", self.count, self.width) as panels:
             self.panel(panels.index, first, count)
+        if self.kernel.query_gradient is not None:
+            self.gather_queries(first, count)
         if self.kernel.value_gradient is not None:
-            self.gather(
-                self.powers, self.gradient_rows, self.value_sums, self.outer_padded, first, count
+            self.gather_keys(
+                self.powers, self.gradient_rows, self.value_sums, self.outer, first, count
             )
         if self.kernel.key_gradient is not None:
-            self.gather(
-                self.slopes, self.query_rows, self.key_sums, self.inner_padded, first, count
-            )
+            self.gather_keys(self.slopes, self.query_rows, self.key_sums, self.inner, first, count)
 
     def panel(self, row: str, first: str, count: str) -> None:
-        """p, ds and dQ of the panel of queries from number `row` of the block."""
+        """p and ds of the panel of queries from number `row` of the block."""
         code, kernel = self.code, self.kernel
         powers, slopes = (code.element(x, self.kind, row) for x in (self.powers, self.slopes))
-        seen = count
-        if kernel.causal:
-            seen = code.sub(self.limit(code.add(self.first, row)), first)
-            seen = code.extreme("smin", count, code.extreme("smax", "0", seen))
+        seen = self.seen(row, first, count)
         key, (key_row, key_column) = self.matrices["key"]
         key = code.element(key, self.kind, code.mul(first, key_row))
         code.multiply(
             key, self.key_rows, self.bytes(key_column), self.turned(self.query_turned, row),
-            self.pitch, self.inner, powers, self.pitch, seen,
+            self.pitch, self.inner.columns, powers, self.pitch, seen,
         )  # fmt: skip
         if self.needs_scores:
             value, (value_row, value_column) = self.matrices["value"]
             value = code.element(value, self.kind, code.mul(first, value_row))
             code.multiply(
                 value, self.value_rows, self.bytes(value_column),
-                self.turned(self.gradient_turned, row), self.pitch, self.outer, slopes, self.pitch,
-                seen,
+                self.turned(self.gradient_turned, row), self.pitch, self.outer.columns, slopes,
+                self.pitch, seen,
             )  # fmt: skip
         self.differentiate(row, first, seen, powers, slopes)
         if kernel.causal:
@@ -272,11 +288,14 @@ class Backward:
                 for target in (powers, slopes):
                     for vector in range(self.vectors):
                         code.put(code.element(target, self.kind, at), vector, code.fill(0.0))
-        if kernel.query_gradient is not None:
-            code.multiply(
-                key, self.key_columns, self.bytes(key_row), slopes, self.pitch, seen,
-                self.turned(self.query_sums, row), self.pitch, self.inner, what="sum",
-            )  # fmt: skip
+
+    def seen(self, row: str, first: str, count: str) -> str:
+        """How many of the block's `count` keys the panel of queries from `row` looks at."""
+        if not self.kernel.causal:
+            return count
+        code = self.code
+        seen = code.sub(self.limit(code.add(self.first, row)), first)
+        return code.extreme("smin", count, code.extreme("smax", "0", seen))
 
     def bytes(self, stride: str) -> str:
         return self.code.mul(stride, str(self.size))
@@ -321,40 +340,55 @@ class Backward:
                         place = code.element(slopes, self.kind, at)
                         code.put(place, vector, p * (code.get(place, vector) - lines[1][vector]))
 
-    def gather(self, left: str, right: str, sums: str, padded: str, first: str, count: str) -> None:
+    def gather_queries(self, first: str, count: str) -> None:
+        """dQ[query] += the sum over the keys that it looks at of ds[key][query] K[key]."""
+        code = self.code
+        step = QUERY_BLOCK if self.kernel.causal else ROW_BLOCK  # look at the same keys
+        with code.loop("0", self.count, step) as rows:
+            height = code.extreme("umin", str(step), code.sub(self.count, rows.index))
+            at = code.mul(rows.index, self.inner.padded)
+            self.gather(
+                code.element(self.slopes, self.kind, rows.index), self.block_columns, self.pitch,
+                self.key_block, self.seen(rows.index, first, count),
+                code.element(self.query_sums, self.kind, at), self.inner.padded, height,
+            )  # fmt: skip
+
+    def gather_keys(
+        self, left: str, right: str, sums: str, row: Row, first: str, count: str
+    ) -> None:
         """sums[key] += the sum over the block's queries of left[key][query] right[query]."""
+        sums = self.code.element(sums, self.kind, self.code.mul(first, row.padded))
+        step = str(self.size)
+        self.gather(left, self.block_rows, step, right, self.count, sums, row.padded, count)
+
+    def gather(
+        self, left: str, rows: str, step: str, right: str, count: str, sums: str, padded: str,
+        height: str,
+    ) -> None:  # fmt: skip
+        """sums[row] += the sum over `count` k of left[row, k] right[k], for `height` rows."""
         code = self.code
         pitch = self.bytes(padded)
-        sums = code.element(sums, self.kind, code.mul(first, padded))
         with code.loop("0", padded, self.width) as panels:
             code.multiply(
-                left, self.block_rows, str(self.size), code.element(right, self.kind, panels.index),
-                pitch, self.count, code.element(sums, self.kind, panels.index), pitch, count,
-                what="sum",
+                left, rows, step, code.element(right, self.kind, panels.index), pitch, count,
+                code.element(sums, self.kind, panels.index), pitch, height, what="sum",
             )  # fmt: skip
 
     # --- results ---------------------------------------------------------------------------------
 
-    def write_queries(self) -> None:
-        code = self.code
-        with code.loop("0", code.mul(self.inner, str(ROW_BLOCK)), LANES) as loop:
-            place = code.element(self.query_sums, self.kind, loop.index)
-            code.put(place, 0, code.get(place, 0) * self.scale)
-        target, (stride, _) = self.matrices["query_gradient"]
-        target = code.element(target, self.kind, code.mul(self.first, stride))
-        code.turn_out(self.query_sums, self.inner, target, stride, self.count, BLOCK_VECTORS)
-
-    def write_rows(self, role: str, sums: str, columns: str, padded: str, scaled: bool) -> None:
+    def write_rows(self, role: str, sums: str, row: Row, first: str, count: str) -> None:
+        """`count` rows of a result from `first` on; dQ and dK are multiplied by the scale."""
         if role not in self.matrices:
             return
-        code = self.code
+        code, (columns, padded) = self.code, row
         target, (stride, _) = self.matrices[role]
-        with code.loop("0", self.keys, 1) as rows:
+        target = code.element(target, self.kind, code.mul(first, stride))
+        with code.loop("0", count, 1) as rows:
             source = code.element(sums, self.kind, code.mul(rows.index, padded))
             goal = code.element(target, self.kind, code.mul(rows.index, stride))
             with code.loop("0", columns, LANES) as vectors:
                 value = code.get(code.element(source, self.kind, vectors.index), 0)
-                if scaled:
+                if role != "value_gradient":
                     value = value * self.scale
                 place = code.element(goal, self.kind, vectors.index)
                 code.put_some(place, 0, value, code.sub(columns, vectors.index))

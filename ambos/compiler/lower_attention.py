@@ -45,7 +45,7 @@ def query_span(matrices: int, queries: int, threads: int) -> int:
     span = MAX_SPAN
     while span > QUERY_BLOCK and matrices * -(-queries // span) < ITEMS_PER_THREAD * threads:
         span //= 2
-    return span
+    return min(span, -(-max(queries, 1) // QUERY_BLOCK) * QUERY_BLOCK)
 
 
 class Lowering:
@@ -175,7 +175,7 @@ class Backward(Lowering):
         batch, heads, queries, width = q.shape
         shared, keys, value_width = v.shape[1:]
         scale, causal = self.attrs[:2]
-        wanted = [(q, True), (k, False), (v, False), (statistics, False), (g, True), (delta, False)]
+        wanted = [(q, True), (k, True), (v, False), (statistics, False), (g, True), (delta, False)]
         masks = [] if self.mask is None else [(self.mask, True)]
         query, key, value, totals, gradient, products, *mask = self.operands(*wanted, *masks)
         span = min(GRADIENT_SPAN, -(-max(queries, 1) // ROW_BLOCK) * ROW_BLOCK)

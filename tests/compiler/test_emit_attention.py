@@ -19,6 +19,8 @@ CASES = {
     "blocks": (1, 2, 2, 70, 150, 20, 35, False, False),
     "causal": (2, 1, 1, 97, 131, 8, 16, True, False),
     "groups": (1, 4, 2, 33, 40, 3, 5, True, False),
+    "one more": (2, 2, 2, 65, 65, 36, 8, False, False),  # than a block of the backward pass has
+    "half a panel": (1, 1, 1, 80, 17, 5, 33, True, False),
     "masked": (1, 2, 1, 20, 133, 16, 4, False, True),
     "masked and causal": (1, 1, 1, 66, 66, 4, 4, True, True),
     "single": (2, 2, 1, 1, 141, 37, 70, False, False),
