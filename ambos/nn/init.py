@@ -15,8 +15,11 @@ from ambos.nn.parameter import assign
 from ambos.tensor import random
 from ambos.tensor.handle import Tensor
 from ambos.tensor.linalg import qr
+from ambos.tensor.live import leaf_handle
 from ambos.tensor.modes import no_grad
 from ambos.tensor.pointwise import where
+
+VIEWS = ("slice", "reshape", "permute", "expand", "flip")
 
 
 def fans(shape: Shape) -> tuple[int, int]:
@@ -32,6 +35,22 @@ def fans(shape: Shape) -> tuple[int, int]:
     return shape[1] * window, shape[0] * window
 
 
+def _give(tensor: Tensor, value: Tensor) -> None:
+    """Put `value` into a tensor; an ArgumentError for a view of a parameter, which is a value of
+    its own here: PyTorch's would write to the parameter."""
+    node = tensor._node
+    while node.value is None and node.op.name in VIEWS:
+        (node,) = node.inputs
+    owner = leaf_handle(node)
+    if owner is not None and owner is not tensor and owner._node is node is not tensor._node:
+        raise ArgumentError(
+            f"init: the tensor of shape {tuple(tensor.shape)} is a view of a parameter of "
+            f"shape {tuple(owner.shape)}, which would stay as it is; need the parameter, or under "
+            "am.no_grad() to assign: weight[:2] = nn.init.zeros_(am.empty(2, 3))"
+        )
+    assign(tensor, value)
+
+
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None, *, key: Any = None
 ) -> Tensor:
@@ -45,7 +64,7 @@ def uniform_(
     with no_grad():  # the bounds are data, so that all layers share one kernel
         low, width = _number(a, tensor), _number(b - a, tensor)
         drawn = random.uniform(key, tensor.shape, dtype=tensor.dtype, generator=generator)
-        assign(tensor, drawn * width + low)
+        _give(tensor, drawn * width + low)
     return tensor
 
 
@@ -62,7 +81,7 @@ def normal_(
     with no_grad():
         middle, width = _number(mean, tensor), _number(std, tensor)
         drawn = random.normal(key, tensor.shape, dtype=tensor.dtype, generator=generator)
-        assign(tensor, drawn * width + middle)
+        _give(tensor, drawn * width + middle)
     return tensor
 
 
@@ -92,7 +111,7 @@ def trunc_normal_(
     with no_grad():
         uniform_(tensor, low, high, generator, key=key)
         drawn = tensor.erfinv() * _number(std * math.sqrt(2), tensor) + _number(mean, tensor)
-        assign(tensor, drawn.clip(a, b))
+        _give(tensor, drawn.clip(a, b))
     return tensor
 
 
@@ -300,7 +319,7 @@ def orthogonal_(
         q, r = qr(random.normal(key, (long, short), generator=generator))
         q = q * r.diagonal().sign()  # so that no orientation is likelier than another
         flat = q if rows >= columns else q.T
-        assign(tensor, (flat.reshape(shape) * gain).to(tensor.dtype))
+        _give(tensor, (flat.reshape(shape) * gain).to(tensor.dtype))
     return tensor
 
 
@@ -325,13 +344,13 @@ def sparse_(
     normal_(tensor, 0.0, std, generator, key=first)
     with no_grad():
         order = random.uniform(second, tensor.shape, generator=generator).argsort(0).argsort(0)
-        assign(tensor, where(order < zeros, 0.0, tensor.detach()).to(tensor.dtype))
+        _give(tensor, where(order < zeros, 0.0, tensor.detach()).to(tensor.dtype))
     return tensor
 
 
 def _set(tensor: Tensor, values: Any) -> Tensor:
     with no_grad():
-        assign(tensor, Tensor(values).to(tensor.dtype))
+        _give(tensor, Tensor(values).to(tensor.dtype))
     return tensor
 
 

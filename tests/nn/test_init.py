@@ -220,3 +220,18 @@ def test_a_network_waits_for_its_own_thread_or_for_who_asks_for_it() -> None:
     thread.start()
     thread.join()
     assert known == [[False, False], [False, True]]
+
+
+@pytest.mark.parametrize("view", [lambda w: w[:2], lambda w: w.view(-1, 1), lambda w: w.T[1:]])
+def test_a_view_of_a_parameter_is_refused(view):
+    """In PyTorch the parameter would change; here the view is a value of its own."""
+    layer = nn.Linear(3, 4)
+    before = layer.weight.tolist()
+    for fill in (nn.init.zeros_, nn.init.xavier_uniform_):
+        with pytest.raises(ArgumentError, match=r"a view of a parameter of shape \(4, 3\)"):
+            fill(view(layer.weight))
+    assert layer.weight.tolist() == before
+    with am.no_grad():
+        layer.weight[:2] = nn.init.zeros_(am.empty(2, 3))
+    assert not layer.weight[:2].numpy().any()
+    assert nn.init.ones_(am.zeros(4)[:2].reshape(2, 1)).tolist() == [[1.0], [1.0]]
