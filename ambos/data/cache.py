@@ -7,7 +7,7 @@ import pickle
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -135,26 +135,37 @@ class Filed(Stage):
         descriptor, name = tempfile.mkstemp(prefix=self.path.name, dir=self.path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                yield from _write(file, elements)
-                file.flush()
-                os.fsync(file.fileno())
+                yield from self._write(file, elements)
             os.replace(name, self.path)
         except BaseException:
             with suppress(OSError):
                 os.unlink(name)
             raise
 
+    def _write(self, file: BinaryIO, elements: Iterator[Any]) -> Iterator[Any]:
+        offsets: list[int] = []
+        file.write(MAGIC)
+        for element in elements:
+            with self._told(len(offsets)):
+                offsets.append(file.tell())
+                pickle.dump(element, file, protocol=5)
+            yield element
+        with self._told(len(offsets)):
+            table = file.tell()
+            file.write(struct.pack(f"<{len(offsets)}Q", *offsets))
+            file.write(TAIL.pack(table, len(offsets), END))
+            file.flush()
+            os.fsync(file.fileno())
 
-def _write(file: BinaryIO, elements: Iterator[Any]) -> Iterator[Any]:
-    offsets = []
-    file.write(MAGIC)
-    for element in elements:
-        offsets.append(file.tell())
-        pickle.dump(element, file, protocol=5)
-        yield element
-    table = file.tell()
-    file.write(struct.pack(f"<{len(offsets)}Q", *offsets))
-    file.write(TAIL.pack(table, len(offsets), END))
+    @contextmanager
+    def _told(self, number: int) -> Iterator[None]:
+        """A full disk and what pickle refuses are told by the file and the element."""
+        try:
+            yield
+        except Exception as error:
+            error.add_note(f"cache: element {number} could not be written to {self.path}; cache() "
+                           "keeps elements in memory")  # fmt: skip
+            raise
 
 
 def _read_offsets(path: Path) -> list[int]:

@@ -131,7 +131,11 @@ def _plain(
         if not isinstance(value, kinds) or array.dtype.kind != "O":
             place = place_of(number, array.shape)
             raise ArgumentError(f"{op}: {value!r:.80} in {place}; need {need}")
-    return array.astype(dtype)
+    try:
+        return array.astype(dtype)
+    except OverflowError as error:
+        raise ArgumentError(f"{op}: got {max(array.reshape(-1), key=abs)}; need numbers that fit "
+                            "into 64 bits") from error  # fmt: skip
 
 
 def _text(op: str, value: Any, number: int, shape: Sequence[int]) -> str:

@@ -179,7 +179,9 @@ def encode(numbers: Numbers, mode: str, depth: int, weights: Any = None) -> Numb
     kept = numbers >= 0
     rows = np.arange(numbers[..., :1].size).reshape(*numbers.shape[:-1], 1)
     places = (rows * depth + numbers)[kept]
-    parts = None if weights is None else np.broadcast_to(weights, numbers.shape)[kept]
-    counts = np.bincount(places, parts, rows.size * depth).astype(np.float32)
-    found = counts.reshape(*numbers.shape[:-1], depth)
-    return np.minimum(found, 1) if mode == "multi_hot" else found
+    found = np.zeros(rows.size * depth, np.float32)
+    if mode == "count":
+        np.add.at(found, places, 1 if weights is None else np.asarray(weights, np.float32)[kept])
+    else:
+        found[places] = 1
+    return found.reshape(*numbers.shape[:-1], depth)

@@ -217,6 +217,7 @@ def test_columns_of_text_beside_numbers():
         (lambda: IntegerLookup().adapt([[1.0, 2.5]]), "2.5 in row 0, column 1; need integers: Dis"),
         (lambda: IntegerLookup().adapt(["a"]), "'a' in row 0; need integers"),
         (lambda: IntegerLookup().adapt(np.array([2**63], np.uint64)), "64 bits"),
+        (lambda: IntegerLookup().adapt([10**30]), "got 10{30}; need numbers that fit"),
         (lambda: Hashing(0), "num_bins is 0"),
         (lambda: Hashing(1, mask_value=""), "num_bins is 1; need an integer of at least 2"),
         (lambda: Hashing(3)(["a", None]), "None in row 1; need strings"),

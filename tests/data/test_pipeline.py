@@ -1,5 +1,7 @@
 """Pipelines: what tf.data's stages give, by index where that is possible, resumed exactly."""
 
+import errno
+import os
 import pickle
 import threading
 
@@ -235,6 +237,22 @@ def test_a_damaged_cache_is_told_by_its_element(tmp_path):
     path.write_bytes(content)
     with pytest.raises(FormatError, match=r"numbers: element [01] at byte \d+ cannot be read"):
         flat(numbers(9).cache(path))
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "numbers"
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError)) as caught:
+        flat(numbers(9).map(lambda x: threading.Lock() if x == 5 else x).cache(path))
+    assert f"cache: element 5 could not be written to {path}" in caught.value.__notes__[0]
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        flat(numbers(9).cache(path))
+    assert f"cache: element 9 could not be written to {path}" in caught.value.__notes__[0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_functions_that_raise_are_told_by_their_element():
