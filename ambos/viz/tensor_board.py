@@ -25,6 +25,7 @@ from ambos.train.summary import known_inputs
 from ambos.viz.values import as_array, side_by_side
 from ambos.viz.writer import SummaryWriter
 
+Labels = tuple[Sequence[str] | None, Sequence[Any] | None]
 MOST_FILTERS = 64  # of a convolution that its picture shows
 
 
@@ -34,13 +35,14 @@ class TensorBoard(Callback):
     Loss and metrics every epoch (`update_freq="epoch"`), or every so many batches as well, the
     learning rate, the graph of the model (`write_graph`); every `histogram_freq` epochs histograms
     of the weights and, with `write_images`, pictures of them; every `embeddings_freq` epochs the
-    rows of embeddings for the projector, with labels from `embeddings_metadata` (a list, or a dict
-    by the names of layers). `profile_batch`: the number of a batch, counted from 1, or the first
+    rows of embeddings for the projector, with labels from `embeddings_metadata` (a list, or the
+    path of a file that has one on each line, or a dict of these by the names of layers).
+    `profile_batch`: the number of a batch, counted from 1, or the first
     and the last of several, of which a profile is taken. What cannot be written (a full disk) stops
     the logging with a warning; training goes on.
 
     Errors: ArgumentError for frequencies below 0 and batches out of order, or where
-        `embeddings_metadata` names no embedding.
+        `embeddings_metadata` names no embedding, or no file.
     Source: Keras's `keras.callbacks.TensorBoard`.
 
     Example:
@@ -58,7 +60,7 @@ class TensorBoard(Callback):
         update_freq: str | int = "epoch",
         profile_batch: int | str | Sequence[int] = 0,
         embeddings_freq: int = 0,
-        embeddings_metadata: Mapping[str, Sequence[Any]] | Sequence[Any] | None = None,
+        embeddings_metadata: Any = None,
     ) -> None:
         self.log_dir = Path(log_dir)
         self.histogram_freq = _frequency("histogram_freq", histogram_freq)
@@ -206,24 +208,40 @@ class TensorBoard(Callback):
     def _add_embeddings(self, epoch: int) -> None:
         labels = self._labels()
         for name, layer in self._embeddings().items():
-            self._writer("train").add_embedding(layer.weight, labels.get(name), None, epoch, name)
+            header, rows = labels.get(name, (None, None))
+            self._writer("train").add_embedding(layer.weight, rows, None, epoch, name, header)
 
     def _embeddings(self) -> dict[str, Embedding]:
         return {name: layer for name, layer in self.model.named_modules()
                 if isinstance(layer, Embedding)}  # fmt: skip
 
-    def _labels(self) -> Mapping[str, Sequence[Any]]:
+    def _labels(self) -> dict[str, Labels]:
+        """Of each embedding the names of the columns of its labels, and the labels."""
         known, given = self._embeddings(), self.embeddings_metadata
         if given is None:
             return {}
         if not isinstance(given, Mapping):
-            return dict.fromkeys(known, given)
+            return dict.fromkeys(known, self._read(given))
         for name in given:
             if name not in known:
                 raise ArgumentError(f"TensorBoard: embeddings_metadata names {name!r}; embeddings "
                                     f"of this model: {', '.join(known) or 'none'}"
                                     f"{suggest(name, known)}")  # fmt: skip
-        return given
+        return {name: self._read(one) for name, one in given.items()}
+
+    def _read(self, given: Sequence[Any] | str | os.PathLike[str]) -> Labels:
+        """Labels, or those in a file, whose path may begin in the folder of the logs; where they
+        have several columns, the first line has their names, as TensorBoard reads it."""
+        if not isinstance(given, (str, os.PathLike)):
+            return None, given
+        places = [Path(given), self.log_dir / "train" / given]
+        found = next((place for place in places if place.is_file()), None)
+        if found is None:
+            raise ArgumentError(f"TensorBoard: embeddings_metadata is {os.fspath(given)!r}, and "
+                                "there is no such file; need labels, or a file of "
+                                "them")  # fmt: skip
+        rows = [line.split("\t") for line in found.read_text(encoding="utf-8").splitlines()]
+        return (rows[0], rows[1:]) if rows and len(rows[0]) > 1 else (None, rows)
 
     def _end_profile(self) -> None:
         found, self._profile = self._profile, None

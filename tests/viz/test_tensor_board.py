@@ -79,6 +79,34 @@ def test_weights_graph_profile_and_embeddings(logged: tuple[Path, Any]) -> None:
     assert not (folder / "train/00001").exists()
 
 
+@pytest.mark.parametrize("by_name", [False, True])
+def test_labels_of_embeddings_from_a_file(tmp_path: Path, by_name: bool) -> None:
+    """As Keras's argument has them, which is a path or a dict of paths."""
+    folder, labels = tmp_path / "logs", tmp_path / "labels.tsv"
+    for text in ("\n".join("abcdefg"), "word\tkind\n" + "\n".join(f"{c}\t1" for c in "abcdefg")):
+        labels.write_text(text + "\n")
+        given = {"table": str(labels)} if by_name else labels
+        board = am.callbacks.TensorBoard(folder, embeddings_freq=1, embeddings_metadata=given)
+        fit(board, epochs=1)
+        assert (folder / "train/00000/table/metadata.tsv").read_text().strip() == text
+    board = am.callbacks.TensorBoard(folder, embeddings_freq=1, embeddings_metadata="none.tsv")
+    with pytest.raises(
+        ValueError, match=r"embeddings_metadata is 'none.tsv', and there is no such"
+    ):
+        fit(board, epochs=1)
+
+
+@pytest.mark.parametrize("freq", [1, 2, 3, "batch", "epoch"])
+def test_batches_are_shown_as_often_as_keras_shows_them(tmp_path: Path, freq: Any) -> None:
+    """Keras shows the batches, counted from 1 over all epochs, that `update_freq` divides."""
+    fit(am.callbacks.TensorBoard(tmp_path, update_freq=freq, write_graph=False), epochs=3)
+    found = read(tmp_path / "train")
+    shown = [e.step for e in found.Scalars("batch_loss")] if freq != "epoch" else []
+    every = {"batch": 1, "epoch": 99}.get(freq, freq)
+    assert shown == [step for step in range(1, 7) if step % every == 0]
+    assert freq != "epoch" or "batch_loss" not in found.Tags()["scalars"]
+
+
 def test_an_error_in_training_leaves_no_profile_behind(tmp_path: Path) -> None:
     class Fails(am.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
