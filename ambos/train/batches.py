@@ -114,9 +114,11 @@ class Source:
 
     def ran_out(self, epoch: int, number: int, limit: int) -> None:
         """Say that a pass ended after so many batches of an epoch."""
+        trains = (self.op, self.name) == ("fit", "x")
+        said = f"; epoch {epoch} is short, the next one begins anew" if trains else ""
         warnings.warn(
-            f"{self.op}: {self.name} ran out of batches in epoch {epoch}, after {number} of "
-            f"{limit}: it has {self.taken} in all; this epoch is short, the next one begins anew",
+            f"{self.op}: {self.name} ran out of batches after {number} of {limit}: it has "
+            f"{self.taken} in all{said}",
             stacklevel=depth_of_user(),
         )
 

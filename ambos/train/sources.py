@@ -62,7 +62,9 @@ def validation_of(
     if data is None:
         if held_out is None:
             return None
-        return Arrays(held_out, size, False, None, "fit", steps)
+        source = Arrays(held_out, size, False, None, "fit", steps)
+        source.name = "validation_split"
+        return source
     if is_pair(data):
         return source_of(model, "fit", *data, batch_size=size, steps=steps, name="validation_data")
     return source_of(model, "fit", data, batch_size=given, steps=steps, name="validation_data",

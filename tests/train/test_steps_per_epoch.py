@@ -141,6 +141,21 @@ def test_every_validation_has_the_same_batches():
     assert found[0]["val_loss"] == pytest.approx(model.evaluate(X[:2], Y[:2])["loss"])
 
 
+def test_who_has_run_out_is_said():
+    model = am.Sequential([nn.Linear(1, 1)])
+    model.compile("sgd", "mse")
+    of = {"batch_size": 2, "steps": 9}
+    for act, told in (
+        (lambda: model.evaluate(X, Y, **of), "evaluate: x ran out of batches after 3 of 9: it has"),
+        (lambda: model.predict(X, **of), "predict: x ran out of batches after 3 of 9: it has 3 in"),
+        (lambda: model.fit(X, Y, validation_split=0.4, validation_steps=2, verbose=0),
+         "fit: validation_split ran out of batches after 1 of 2: it has 1 in all"),
+    ):  # fmt: skip
+        with pytest.warns(UserWarning, match=told) as caught:
+            act()
+        assert "epoch" not in str(caught[0].message)
+
+
 # The same bits: where it stopped, in a loop of one's own, in the printed loop
 
 RANDOM = np.random.default_rng(0)
@@ -211,7 +226,7 @@ def test_loops_have_the_same_bits(kind, capsys):
     more = {"steps_per_epoch": 3, "accumulate": 2}
     weights, _ = trained(kind, **more)
     model = network()
-    with pytest.warns(UserWarning, match=rf"x {SHORT} in epoch 2, after 2 of 3.* 8 in all"):
+    with pytest.warns(UserWarning, match=rf"x {SHORT} after 2 of 3: .* 8 in all; epoch 2 is"):
         stepped(am.loop(model, **SOURCES[kind](), epochs=5, **more))
     models = [model]
     if kind == "arrays":
