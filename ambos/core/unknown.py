@@ -12,7 +12,7 @@ import dataclasses
 import math
 import operator
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from ambos.core.errors import ArgumentError, is_inside
@@ -50,7 +50,7 @@ class Size:
     """A size that is not known yet, or a number made of such.
 
     `values` are what it is for the stand-ins, `made` how it was made: (name, *operands), or nothing
-    for one that is given. Equal ones have equal values.
+    for one that is given, whose values are its own; `below` are those of all that it is made of.
 
     Example:
         >>> n = Size(STAND_INS)
@@ -58,14 +58,21 @@ class Size:
         (7, 3, True)
     """
 
-    __slots__ = ("made", "values")
+    __slots__ = ("below", "made", "name", "values")
 
-    def __init__(self, values: Values, made: tuple[Any, ...] = ()) -> None:
-        self.values, self.made = values, made
+    def __init__(self, values: Values, made: tuple[Any, ...] = (), name: str = "N") -> None:
+        self.values, self.made, self.name = values, made, name
+        own = () if made else (values,)
+        self.below: frozenset[Values] = frozenset(own).union(*map(_below, made))
 
     def at(self, sizes: Mapping[Size, int]) -> Any:
-        """The number, where those sizes are known. Errors: KeyError for one that is not."""
+        """The number, where those sizes are known. Errors: ArgumentError for one that is not."""
         if not self.made:
+            if self not in sizes:
+                raise ArgumentError(
+                    f"Model: it is made of the size {self} of an am.Input that is not among the "
+                    "inputs; need it there"
+                )
             return sizes[self]
         name, *operands = self.made
         return HOW[name](*(at(each, sizes) for each in operands))
@@ -76,14 +83,22 @@ class Size:
         return self.values[0].__class__
 
     def __reduce__(self) -> Any:
-        return Size, (self.values, self.made)
+        return Size, (self.values, self.made, self.name)
+
+    def parts(self) -> Iterator[Size]:
+        """The given sizes that it is made of."""
+        if not self.made:
+            yield self
+        for part in self.made:
+            if isinstance(part, Size):
+                yield from part.parts()
 
     def __hash__(self) -> int:
-        return hash(self.values)
+        return hash((self.values, self.below))
 
     def __repr__(self) -> str:
         if not self.made:
-            return "N"
+            return self.name
         name, *operands = self.made
         if name in CASTS:
             return repr(operands[0])
@@ -178,6 +193,15 @@ def whole(value: Any) -> Any:
     return value if isinstance(value, Size) else operator.index(value)
 
 
+def wholes(values: Iterable[Any]) -> tuple[Any, ...]:
+    """The same for several, mostly integers."""
+    values = tuple(values)
+    try:
+        return tuple(map(operator.index, values))
+    except ArgumentError:  # a Size is no index
+        return tuple(map(whole, values))
+
+
 def as_float(value: Any) -> Any:
     """`float` for those who compute with sizes."""
     return made("as_float", value) if isinstance(value, Size) else float(value)
@@ -196,14 +220,18 @@ def known(what: str, size: Any) -> Any:
 def refuse(text: str) -> NoReturn:
     """The error for what needs the number."""
     raise ArgumentError(
-        f"am.Input: {text} needs a number, and N, the number of examples, is not known when a "
-        "functional model is drawn; need this in a module's forward (right here are sizes such as "
-        "x.reshape(n, -1), and arithmetic: 2 * n, n // 2, n ** 0.5)"
+        f"am.Input: {text} needs a number, and N, the number of examples, and sizes that are None "
+        "are not known when a functional model is drawn; need this in a module's forward (right "
+        "here are sizes such as x.reshape(n, -1), and arithmetic: 2 * n, n // 2, n ** 0.5)"
     )
 
 
 def _values(number: Any) -> Values:
     return number.values if isinstance(number, Size) else (number,) * len(STAND_INS)
+
+
+def _below(number: Any) -> frozenset[Values]:
+    return number.below if isinstance(number, Size) else frozenset()
 
 
 def _is_number(value: Any) -> bool:
@@ -245,7 +273,7 @@ def _decided(a: Size, symbol: str, function: Callable[[Any, Any], bool], b: Any)
     """How numbers compare, where that is so for any sizes; code of ambos, which compares sizes to
     find what fits, takes them for large."""
     mine, others = a.values, _values(b)
-    if mine == others:
+    if mine == others and (a.below <= _below(b) or _below(b) <= a.below):  # one size, not two
         return function(0, 0)
     large = list(zip(mine, others, strict=True))[: len(LARGE)]
     found = {function(*pair) for pair in large}

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,8 +25,8 @@ from ambos.core.arguments import checked
 from ambos.core.dtype import as_dtype
 from ambos.core.errors import AmbosError, ArgumentError
 from ambos.core.structure import Structure
-from ambos.core.unknown import BATCH, HALF, STAND_INS, Size, at
-from ambos.graph.node import Node, leaf
+from ambos.core.unknown import BATCH, HALF, LARGE, STAND_INS, Size, at
+from ambos.graph.node import Node, leaf, toposort
 from ambos.nn.modes import in_mode
 from ambos.ops.sources import argument
 from ambos.tensor.handle import Tensor, wrap
@@ -43,6 +44,7 @@ class SymbolicCall:
     structure: Structure
     results: list[Node]
     returned: Structure
+    sizes: list[Size]  # that its results may be made of
     number: int = field(default_factory=itertools.count().__next__)  # calls made before
 
 
@@ -70,13 +72,16 @@ def Input(
     """A tensor that stands for a batch of inputs, each of `shape`: layers, functions and operators
     on it describe a model, `am.Model(inputs=..., outputs=...)`.
 
-    Shapes: (N, *shape), where N is any number of examples; `n = x.shape[0]` is a `Size` that stands
-        for it. What arithmetic makes of it (`2 * n - 1`, `n // 2`, `1 / n`, `n ** 0.5`, `round`) is
-        made anew for each batch, in shapes, indices and numbers. It is no int, though
-        `isinstance(n, int)`, so what needs the number itself is refused: `float(n)`, `if n > 1`,
-        `range(n)`, `len(x)`, `math.log(n)`, NumPy's functions. A module's forward meets an int.
+    Shapes: (N, *shape), where N is any number of examples; a size that is None may differ from
+        batch to batch, too: `am.Input((None,), dtype="int64")` for texts. `n = x.shape[0]` is a
+        `Size` that stands for the number. What arithmetic makes of it (`2 * n - 1`, `n // 2`,
+        `1 / n`, `n ** 0.5`, `round`) is made anew for each batch, in shapes, indices and numbers.
+        It is no int, though `isinstance(n, int)`, so what needs the number itself is refused:
+        `float(n)`, `if n > 1`, `range(n)`, `len(x)`, `math.log(n)`, NumPy's functions. A module's
+        forward meets an int; where sizes are None it is drawn twice, to see what depends on them.
     Errors: ArgumentError for a shape that is none, and for what needs the number; looking at a
-        value, which it has not, is a TracingError.
+        value, which it has not, is a TracingError. Data for which a size does not come out as it
+        was drawn are a ShapeError.
     Source: Keras's functional API.
 
     Example:
@@ -86,17 +91,25 @@ def Input(
         >>> model = am.Model(inputs=x, outputs=y)
         >>> model(am.ones(3, 4)).shape
         (3, 2)
+        >>> words = am.Input((None,), dtype="int64")
+        >>> states = am.nn.Embedding(100, 8)(words)
+        >>> states.shape, states.sum(1).shape
+        ((N, L, 8), (N, 8))
     """
     given = (shape,) if isinstance(shape, int) else shape
     if not isinstance(given, (tuple, list)) or not all(
-        isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in given
+        n is None or (isinstance(n, int) and not isinstance(n, bool) and n > 0) for n in given
     ):
         raise ArgumentError(
             f"Input: shape is {shape!r}; need the sizes of one example, without the batch: "
-            "am.Input((28, 28)); a size that varies belongs into a module of its own"
+            'am.Input((28, 28)), None for one that varies: am.Input((None,), dtype="int64")'
         )
     symbols.exist = True
-    node = _leaf((batch_size or EXAMPLES, *given), as_dtype(dtype), name or "input")
+    sizes = list(given)
+    varying = [axis for axis, n in enumerate(given) if n is None]
+    for place, axis in enumerate(varying):
+        sizes[axis] = _varying(place, f"L{place + 1}" if len(varying) > 1 else "L")
+    node = _leaf((batch_size or EXAMPLES, *sizes), as_dtype(dtype), name or "input")
     if name is not None:
         names[node] = name
     inputs[node] = True
@@ -104,6 +117,24 @@ def Input(
 
 
 inputs: WeakKeyDictionary[Node, bool] = WeakKeyDictionary()
+Numbers = dict[Size, int]
+_count = itertools.count(50)
+
+
+def large(place: int) -> tuple[int, int]:
+    """Two numbers for an unknown size: what halves sizes five times fits both."""
+    return 32 * (7 + place), 32 * (6 + 3 * place)
+
+
+def _varying(place: int, name: str) -> Size:
+    """A size of its own: no other one is alike."""
+    number = next(_count)
+    return Size((*large(place), *_others(number)), name=name)
+
+
+def _others(number: int) -> tuple[int, ...]:
+    """Numbers that tell a size from others: the smallest, some, and a very large one."""
+    return 1, 3 * number, 5 * number, 1_000_003 * number
 
 
 def _leaf(shape: tuple[int, ...], dtype: Any, what: str) -> Node:
@@ -135,15 +166,67 @@ def are_symbolic(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def described(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What `module` returns for symbolic arguments: symbolic tensors, and the call is noted."""
+    """What `module` returns for symbolic arguments: symbolic tensors, and the call is noted.
+
+    Where sizes but the number of examples are unknown it runs twice, for two assignments of them:
+    what differs in its results is unknown, too."""
     given, structure = tree.flatten((args, kwargs))
-    inner, outer = structure.build(map(_stand_in, given))
+    sizes = _sizes_in(given)
+    assigned = _assignments(sizes)
+    runs = [_run(module, structure, given, numbers) for numbers in assigned]
+    results, returned = runs[0]
+    if any(len(leaves) != len(results) for leaves, _ in runs):
+        raise ArgumentError(f"{type(module).__name__}: how much it returns depends on a size that "
+                            "is None; need as many tensors for any")  # fmt: skip
+    title = f"the result of {type(module).__name__}"
+    leaves = []
+    for same in zip(*(leaves for leaves, _ in runs), strict=True):
+        shapes = zip(*(result.shape for result in same), strict=True)
+        shape = tuple(_drawn(numbers, sizes, assigned) for numbers in shapes)
+        leaves.append(_leaf(shape, same[0].dtype, title))
+    arguments = [value._node if isinstance(value, Tensor) else value for value in given]
+    call = SymbolicCall(module, arguments, structure, leaves, returned, sizes)
+    for node in leaves:
+        origins[node] = call
+    return returned.build(iter([wrap(node) for node in leaves]))
+
+
+def _sizes_in(given: list[Any]) -> list[Size]:
+    """The sizes in arguments that are not known, and those that these were made of by modules."""
+    found = [EXAMPLES, *(value for value in given if isinstance(value, Size))]
+    nodes = [value._node for value in given if is_symbolic(value)]
+    found += [size for node in nodes for size in node.shape]
+    for node in toposort(nodes):
+        found += origins[node].sizes if node in origins else node.shape if node in inputs else ()
+    return [*dict.fromkeys(size for size in found if isinstance(size, Size))]
+
+
+def _assignments(sizes: list[Size]) -> list[Numbers]:
+    """Numbers in place of what the sizes are made of, no two alike: one assignment if that is the
+    number of examples alone, else two."""
+    pairs: dict[Size, tuple[int, int]] = {}
+    for part in chain(*(size.parts() for size in sizes)):
+        pair, places = part.values[: len(LARGE)], itertools.count(8)
+        while part not in pairs and pair in pairs.values():
+            pair = large(next(places))
+        pairs.setdefault(part, pair)
+    each = [{part: pair[place] for part, pair in pairs.items()} for place in range(len(LARGE))]
+    return each if len(pairs) > 1 else each[:1]
+
+
+def _run(
+    module: Any, structure: Structure, given: list[Any], numbers: Numbers
+) -> tuple[list[Tensor], Structure]:
+    """The results of a call, drawn for these numbers."""
+    args, kwargs = structure.build(iter([_stand_in(value, numbers) for value in given]))
     with _opened(module), no_grad():
         try:
-            found = module(*inner, **outer)
+            found = module(*args, **kwargs)
         except AmbosError as error:
-            error.args = (str(error).replace(str(BATCH), "N"),)
-            error.message = error.message.replace(str(BATCH), "N")
+            taken = "".join(f"; {size!r} was taken for {number}" for size, number in numbers.items()
+                            if size.name not in "MN")  # fmt: skip
+            error.message = error.message.replace(str(numbers[EXAMPLES]), "N") + taken
+            error.args = (error.message,)
             raise
     results, returned = tree.flatten(found)
     for result in results:
@@ -152,32 +235,28 @@ def described(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
                 f"{type(module).__name__}: returned {type(result).__name__} for an am.Input; need "
                 "tensors"
             )
-    title = f"the result of {type(module).__name__}"
-    leaves = [_leaf(tuple(map(_size, result.shape)), result.dtype, title) for result in results]
-    arguments = [value._node if isinstance(value, Tensor) else value for value in given]
-    call = SymbolicCall(module, arguments, structure, leaves, returned)
-    for node in leaves:
-        origins[node] = call
-    return returned.build(iter([wrap(node) for node in leaves]))
+    return results, returned
 
 
-def _stand_in(value: Any) -> Any:
+def _stand_in(value: Any, numbers: Numbers) -> Any:
     """An argument whose sizes are numbers."""
-    if not isinstance(value, Tensor):
-        return at(value, {EXAMPLES: BATCH})
-    shape = at(value.shape, {EXAMPLES: BATCH})
-    return wrap(_leaf(shape, value.dtype, "an argument")) if is_symbolic(value) else value
+    if not is_symbolic(value):
+        return at(value, numbers)
+    return wrap(_leaf(at(value.shape, numbers), value.dtype, "an argument"))
 
 
-def _size(number: int) -> Any:
-    """A size of a result, as made of the number of examples."""
-    if number <= HALF:
-        return number
-    times, rest = divmod(number + HALF, BATCH)
-    if times > FEW or abs(rest - HALF) > FEW:
-        return Size((number,) * len(STAND_INS))
-    found = EXAMPLES if times == 1 else times * EXAMPLES
-    return found if rest == HALF else found + (rest - HALF)
+def _drawn(numbers: tuple[int, ...], sizes: list[Size], assigned: list[Numbers]) -> Any:
+    """A size of a result that came out as these numbers: a number, or one that is not known. Each
+    call with data checks that it is so."""
+    first = numbers[0]
+    if first == numbers[-1] and (len(numbers) > 1 or first <= HALF):
+        return first
+    times, rest = divmod(first + HALF, BATCH)
+    made = times * EXAMPLES + (rest - HALF) if 0 < times < FEW and abs(rest - HALF) < FEW else None
+    for size in (*sizes, *([made] if made is not None else [])):
+        if tuple(size.at(each) for each in assigned) == numbers:
+            return size
+    return Size((first, numbers[-1], *_others(FEW + first)), name="M")
 
 
 @contextmanager

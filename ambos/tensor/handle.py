@@ -19,7 +19,7 @@ from ambos.core.errors import (
     suggest,
 )
 from ambos.core.shape import Shape
-from ambos.core.unknown import whole
+from ambos.core.unknown import wholes
 from ambos.graph.node import Node, tracking
 from ambos.ops import arithmetic as ops
 from ambos.ops.functions import power
@@ -483,7 +483,7 @@ def shape_of(op: str, shape: Sequence[Any]) -> Shape:
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = shape[0]
     try:
-        return tuple(whole(n) for n in shape)
+        return wholes(shape)
     except TypeError:
         raise ShapeError(f"{op}: got the shape {tuple(shape)!r}; need integers") from None
 

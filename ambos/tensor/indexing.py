@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import operator
 from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from ambos.core.dtype import bool_, int64
 from ambos.core.errors import ArgumentError, IndexingError, named
 from ambos.core.shape import Shape, broadcast, size_of
-from ambos.core.unknown import Size, refuse, whole
+from ambos.core.unknown import refuse, whole
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops.bounds import wrapped
@@ -210,28 +211,27 @@ def _basic(node: Node, parts: list[Part]) -> tuple[Node, list[tuple[int, Node]]]
 def bounds(part: slice, extent: int) -> tuple[int, int, int, bool]:
     """(start, stop, step > 0, reversed?) within [0, extent]."""
     try:
-        fields = [None if v is None else whole(v) for v in
+        fields = [None if v is None else operator.index(v) for v in
                   (part.start, part.stop, part.step)]  # fmt: skip
+        if fields[2] == 0:
+            raise IndexingError("index: a slice with step 0; need a step that is not 0")
+        places = range(*slice(*fields).indices(extent))
     except TypeError:
         raise IndexingError(f"index: {part}; need integers in a slice") from None
-    if fields[2] == 0:
-        raise IndexingError("index: a slice with step 0; need a step that is not 0")
-    try:
-        places = range(*slice(*fields).indices(extent))
     except ArgumentError:  # a Size is no index
-        return _unknown_bounds(part, fields, extent)
+        return _unknown_bounds(part, extent)
     if not places:
         return 0, 0, 1, False
     low, high = builtins.min(places[0], places[-1]), builtins.max(places[0], places[-1])
     return low, high + 1, abs(places.step), places.step < 0 and len(places) > 1
 
 
-def _unknown_bounds(part: slice, fields: list[Any], extent: Any) -> tuple[Any, Any, Any, bool]:
+def _unknown_bounds(part: slice, extent: Any) -> tuple[Any, Any, Any, bool]:
     """The same where sizes are not known yet: what lies outside of the axis once they are is
     refused then, since no shape could say now how much is left."""
-    start, stop, step = fields
-    step = 1 if step is None else step
-    if isinstance(step, Size) or (step < 0 and not (start is stop is None)):
+    start, stop = (None if at is None else whole(at) for at in (part.start, part.stop))
+    step = 1 if part.step is None else operator.index(part.step)
+    if step < 0 and not (start is stop is None):
         refuse(f"x[{start}:{stop}:{step}]")
     if step < 0:
         return (extent - 1) % -step if step < -1 else 0, extent, -step, True

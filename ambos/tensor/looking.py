@@ -28,9 +28,10 @@ class Count(int):
 
     def __new__(cls, node: Node) -> Any:
         """The number of elements of `node`."""
-        if isinstance(node.size, Size):
-            return UnknownCount(node.size, node.shape)
-        count = super().__new__(cls, node.size)
+        number = node.size
+        if isinstance(number, Size):
+            return UnknownCount(number, node.shape)
+        count = super().__new__(cls, number)
         count._shape = node.shape
         return count
 

@@ -50,7 +50,10 @@ def scalar(value: Number, dtype: DType, shape: Shape = ()) -> Node:
 def _signs(value: Number) -> Any:
     if isinstance(value, complex):
         return math.copysign(1, value.real), math.copysign(1, value.imag)
-    return not is_unknown(value) and value == 0 and math.copysign(1, value)
+    try:
+        return value == 0 and math.copysign(1, value)
+    except ArgumentError:  # a Size, of which nobody knows it
+        return None
 
 
 def _no_number(value: object, dtype: DType) -> DTypeError:

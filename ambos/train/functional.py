@@ -202,7 +202,7 @@ def _measure(sizes: dict[Size, int], drawn: Shape, found: Shape, what: str) -> N
         for size, number in given:
             if isinstance(size, Size) and not size.made:
                 sizes.setdefault(size, number)
-    if at(drawn, sizes) != found:
+    if len(drawn) != len(found) or at(drawn, sizes) != found:
         raise ShapeError(f"Model: {what} is {found}; need {drawn}")
 
 

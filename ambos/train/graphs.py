@@ -14,7 +14,7 @@ import numpy as np
 from ambos.core import tree
 from ambos.core.dtype import DType, as_dtype, float32
 from ambos.core.errors import FormatError
-from ambos.core.unknown import HOW, Size, made
+from ambos.core.unknown import HOW, Size, is_unknown, made
 from ambos.graph.node import Node, make, toposort
 from ambos.nn.symbolic import Input
 from ambos.ops import registry
@@ -62,9 +62,8 @@ def described(graph: Any) -> Json:
         return number[node]
 
     for name, node in zip(graph.input_names, graph.inputs, strict=True):
-        batch = None if isinstance(node.shape[0], Size) else node.shape[0]
-        steps.append({"input": name, "shape": list(node.shape[1:]), "batch_size": batch,
-                      "dtype": node.dtype.name})  # fmt: skip
+        batch, *shape = (None if is_unknown(n) else n for n in node.shape)
+        steps.append({"input": name, "shape": shape, "batch_size": batch, "dtype": node.dtype.name})
         number.add(node)
     for call in graph.calls:
         for part in call.arguments:
@@ -100,6 +99,8 @@ def _written(value: Any, number: Numbers) -> Json:
     """A tree of plain values and nodes as JSON."""
     if isinstance(value, Size):
         if not value.made:
+            if value not in number.sizes:
+                raise Undescribed(f"a size {value} that no input has")
             return {"size": list(number.sizes[value])}
         name, *operands = value.made
         return {"made": name, "of": [_written(each, number) for each in operands]}

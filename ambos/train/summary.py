@@ -14,6 +14,7 @@ from ambos.core import tree
 from ambos.core.dtype import DType, float32
 from ambos.core.errors import ArgumentError, DTypeError, TracingError
 from ambos.core.shape import Shape, size_of
+from ambos.core.unknown import is_unknown
 from ambos.graph.node import Node
 from ambos.nn.flops import flops_of
 from ambos.nn.modes import in_mode
@@ -222,7 +223,8 @@ def recorded(op: str, model: nn.Module, example: Any) -> tuple[Recording, int | 
 def known_inputs(model: Any) -> Any:
     """Inputs that a Model knows of: those of a functional one, or of the last `fit`; else None."""
     graph = model.__dict__.get("graph")
-    if graph is not None:
+    sizes = [node.shape[1:] for node in graph.inputs] if graph is not None else [(None,)]
+    if not any(n is None or is_unknown(n) for shape in sizes for n in shape):
         return tuple(ShapeDtype((ROWS, *node.shape[1:]), node.dtype) for node in graph.inputs)
     engine = model.__dict__.get("_engine")
     return None if engine is None else engine.example

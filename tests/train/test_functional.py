@@ -200,7 +200,7 @@ def test_a_forward_and_the_library_compute_with_the_number_of_examples():
 @pytest.mark.parametrize(
     ("do", "message"),
     [
-        (lambda x: am.Input((None, 3)), "the sizes of one example"),
+        (lambda x: am.Input((0, 3)), "the sizes of one example"),
         (lambda x: print(x), "an am.Input and has no value"),
         (lambda x: am.Model(x, x @ nn.Parameter(am.ones(3, 2))), "used outside of a module"),
         (lambda x: am.Model(x, F.dropout(x)), "the same numbers in every call"),

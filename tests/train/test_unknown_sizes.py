@@ -128,22 +128,30 @@ class Scaled(Kept):
         return x * self.rows
 
 
-def third_things(made, example, refused=()):
-    """Batches for which a model computes neither what `made` does of the data nor nothing at all;
+AXES = {  # where the size is: what the Input is of, its batch of so many rows, and the rows
+    "examples": ((3,), lambda rows: rows, lambda x: x),
+    "others": ((None, 3), lambda rows: rows[None], lambda x: x[0]),
+}
+
+
+def third_things(made, axis, refused):
+    """Sizes for which a model computes neither what `made` does of the data nor nothing at all;
     those that it refuses are noted in `refused`."""
+    shape, batch, rows = AXES[axis]
 
     def of(x):
+        x = rows(x)
         return am.concatenate([leaf.reshape(-1).float() for leaf in tree.leaves(made(x))])
 
     try:
-        x = am.Input(example.shape[1:])
+        x = am.Input(shape)
         model = am.Model(x, of(x))
     except Exception:
         refused += COUNTS
         return []
     found = []
     for count in COUNTS:
-        given = am.tensor(example[:count])
+        given = am.tensor(batch(DATA[:count]))
         try:
             result = model(given)
             is_same = result._node is of(given)._node or _alike(result.numpy(), of(given).numpy())
@@ -160,15 +168,17 @@ def _alike(result, wanted):
     return same and np.allclose(result, wanted, 1e-5, 1e-6, equal_nan=True)
 
 
+@pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("case", EXACT)
-def test_what_can_be_made_anew_is_exact(case):
+def test_what_can_be_made_anew_is_exact(case, axis):
     refused = []
-    assert third_things(lambda x: EXACT[case](x, x.shape[0]), DATA, refused) == []
+    assert third_things(lambda x: EXACT[case](x, x.shape[0]), axis, refused) == []
     assert refused == []
 
 
+@pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("case", NEEDS_A_NUMBER)
-def test_what_needs_the_number_is_refused_or_right(case):
+def test_what_needs_the_number_is_refused_or_right(case, axis):
     refused = []
-    assert third_things(lambda x: NEEDS_A_NUMBER[case](x, x.shape[0]), DATA, refused) == []
+    assert third_things(lambda x: NEEDS_A_NUMBER[case](x, x.shape[0]), axis, refused) == []
     assert refused
