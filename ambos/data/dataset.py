@@ -345,12 +345,19 @@ def as_rows(value: Any) -> Array:
     array = _as_array(value)
     if array.dtype.kind not in "biuf":
         raise ArgumentError(
-            f"data: got {type(value).__name__} ({array.dtype}); need numbers{_other_columns(value)}"
+            f"data: got {type(value).__name__} ({array.dtype}); need numbers"
+            f"{_other_columns(value) or _words(array)}"
         )
     if array.ndim == 0:
         raise ShapeError("data: got a single number; need one row for each example")
     # Kernels read numbers as this machine has them.
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _words(array: Array) -> str:
+    first = array.reshape(-1)[0] if array.size else None
+    is_text = isinstance(first, (str, bytes))
+    return ": am.data.StringLookup makes these of words" if is_text else ""
 
 
 def _column(value: Any) -> Array:

@@ -55,18 +55,18 @@ class Memory:
         Errors: OutOfMemoryError where the system has no more.
         """
         if len(self._map) < needed:
-            size = os.fstat(self.descriptor).st_size
-            if size < needed:
-                size = -(-needed // PAGE) * PAGE
-                try:  # now, not when a page is written: that would be a bus error
-                    os.posix_fallocate(self.descriptor, 0, size)
-                except OSError as error:
-                    raise OutOfMemoryError(
-                        f"DataLoader: {size:,} bytes of shared memory for a batch: {error}; need "
-                        "smaller batches, fewer workers or a smaller prefetch_factor"
-                    ) from error
+            there = os.fstat(self.descriptor).st_size
+            size = there if there >= needed else -(-needed // PAGE) * PAGE
             access = mmap.ACCESS_COPY if private else mmap.ACCESS_WRITE
-            mapped = mmap.mmap(self.descriptor, size, access=access)
+            try:
+                if there < size:  # now, not when a page is written: that would be a bus error
+                    os.posix_fallocate(self.descriptor, 0, size)
+                mapped = mmap.mmap(self.descriptor, size, access=access)
+            except OSError as error:
+                raise OutOfMemoryError(
+                    f"DataLoader: {size:,} bytes of shared memory for a batch: {error}; need "
+                    "smaller batches, fewer workers or a smaller prefetch_factor"
+                ) from error
             self._map = np.frombuffer(mapped, np.uint8)
         return self._map
 

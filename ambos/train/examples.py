@@ -79,8 +79,11 @@ def _shapes(batch: Any) -> list[list[tuple[int, ...]]] | None:
     if not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 3:
         return None
     try:
-        found = [[np.shape(leaf) for leaf in tree.leaves(part)] for part in batch[:2]]
+        parts = [list(tree.leaves(part)) for part in batch[:2]]
+        found = [[np.shape(leaf) for leaf in leaves] for leaves in parts]
     except ValueError:  # rows of several lengths, of which others tell
+        return None
+    if any(isinstance(leaf, (str, bytes)) for leaves in parts for leaf in leaves):  # so is text
         return None
     return found if all(found) else None
 

@@ -168,6 +168,22 @@ def test_layers_in_a_pipeline_with_workers_and_fit():
     assert history["accuracy"][-1] == 1.0
 
 
+def test_text_that_no_lookup_made_numbers_of_is_told():
+    model = am.Model(am.nn.Linear(2, 1))
+    model.compile("sgd", "mse")
+    x, words = np.ones((4, 2), np.float32), np.array(["a"] * 4)
+    told = "need numbers: am.data.StringLookup makes these of words"
+    for data in (
+        Dataset.from_tensor_slices((x, words)).batch(2),
+        DataLoader((x, words), batch_size=2),
+        DataLoader((words, x), batch_size=2),
+    ):
+        with pytest.raises(ArgumentError, match=told):
+            model.fit(data, verbose=0)
+    with pytest.raises(ArgumentError, match=told):
+        model.fit(x, words, verbose=0)
+
+
 def test_columns_of_text_beside_numbers():
     names, sizes = np.array(["a", "bb", "ccc"]), np.arange(3.0)
     table = {"name": names, "size": sizes}
