@@ -150,27 +150,23 @@ class AttentionCode(Code):
         kind, width = self.dtype.llvm, vectors * LANES
         pitch = str(width * self.dtype.itemsize)
         step = self.mul(stride, str(self.dtype.itemsize))
-        with self.loop("0", columns, LANES) as blocks:
+        present = self.mul(self.ceiling(rows, str(panel * LANES)), str(panel * LANES))
+        present = self.extreme("smin", present, str(width))
+        with (
+            self.loop("0", columns, LANES) as blocks,
+            self.loop("0", present, LANES) as lanes,
+        ):
             left = self.extreme("smin", str(LANES), self.sub(columns, blocks.index))
-            for vector in range(vectors):
-                lower = self.sub(rows, str(vector * LANES))
-                start = self.mul(stride, str(vector * LANES))
-                start = self.add(start, blocks.index)
-                # Rows that do not exist are not read, but their address should be a plain one.
-                address = self.element(source, kind, start)
-                place = self.mul(blocks.index, str(width))
-                place = self.element(target, kind, self.add(place, str(vector * LANES)))
-                with self.when(str(vector * LANES), rows):
-                    self.call_transpose(address, step, place, pitch, lower, left, str(LANES))
-                if vector % panel:  # the panel may have rows in an earlier vector only
-                    begin, end = (vector - vector % panel) * LANES, vector * LANES + 1
-                    with (
-                        self.when(str(begin), rows),
-                        self.when(rows, str(end)),
-                        self.loop("0", left, 1) as lines,
-                    ):
-                        at = self.mul(lines.index, str(width))
-                        self.put(self.element(place, kind, at), 0, self.fill(0.0))
+            lower = self.sub(rows, lanes.index)
+            address = self.add(self.mul(stride, lanes.index), blocks.index)
+            address = self.element(source, kind, address)
+            place = self.add(self.mul(blocks.index, str(width)), lanes.index)
+            place = self.element(target, kind, place)
+            with self.when("0", lower):
+                self.call_transpose(address, step, place, pitch, lower, left, str(LANES))
+            with self.when(lower, "1"), self.loop("0", left, 1) as lines:
+                at = self.mul(lines.index, str(width))
+                self.put(self.element(place, kind, at), 0, self.fill(0.0))
 
     def turn_out(
         self, source: str, columns: str, target: str, stride: str, rows: str, vectors: int
@@ -179,18 +175,19 @@ class AttentionCode(Code):
         kind, width = self.dtype.llvm, vectors * LANES
         pitch = str(width * self.dtype.itemsize)
         step = self.mul(stride, str(self.dtype.itemsize))
-        with self.loop("0", columns, LANES) as blocks:
+        present = self.extreme("smin", rows, str(width))
+        with (
+            self.loop("0", columns, LANES) as blocks,
+            self.loop("0", present, LANES) as lanes,
+        ):
             left = self.sub(columns, blocks.index)
             written = self.extreme("smin", str(LANES), left)
-            for vector in range(vectors):
-                lower = self.sub(rows, str(vector * LANES))
-                count = self.extreme("smin", str(LANES), lower)
-                place = self.mul(blocks.index, str(width))
-                address = self.element(source, kind, self.add(place, str(vector * LANES)))
-                start = self.add(self.mul(stride, str(vector * LANES)), blocks.index)
-                goal = self.element(target, kind, start)
-                with self.when(str(vector * LANES), rows):
-                    self.call_transpose(address, pitch, goal, step, left, count, written)
+            count = self.extreme("smin", str(LANES), self.sub(rows, lanes.index))
+            place = self.add(self.mul(blocks.index, str(width)), lanes.index)
+            address = self.element(source, kind, place)
+            start = self.add(self.mul(stride, lanes.index), blocks.index)
+            goal = self.element(target, kind, start)
+            self.call_transpose(address, pitch, goal, step, left, count, written)
 
     def call_transpose(self, *arguments: Any) -> None:
         source, source_row, target, target_row, rows, columns, written = arguments
