@@ -195,7 +195,7 @@ def test_causes_and_strict(first, second, cause):
 def test_strict_training_records_once():
     weight = am.tensor([1.0, 2.0], requires_grad=True)
     optimizer = optim.Adam([weight], lr=0.1)
-    layer = nn.Linear(2, 1).requires_grad_(False)
+    layer = nn.Sequential(nn.Linear(2, 1), nn.Dropout(0.5)).requires_grad_(False)
 
     @am.jit(strict=True)
     def step(x):
@@ -208,8 +208,10 @@ def test_strict_training_records_once():
     data = [(am.ones(2) * n,) for n in range(4)]  # somebody holds them
     for (x,) in data:
         step(x)
+    layer[0].eval()  # which does not look at its mode
+    step(data[0][0])
     layer.eval()
-    with pytest.raises(TracingError, match=r"Linear.training is False and was True; strict=True"):
+    with pytest.raises(TracingError, match=r"Dropout.training is False and was True; strict=True"):
         step(data[0][0])
     layer.train()
     before = weight.tolist()
