@@ -179,6 +179,7 @@ def test_a_part_of_the_step_that_fails(what):
     assert set(map(len, history.history.values())) == {3}
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, in whose process this may run
 @pytest.mark.parametrize(("name", "updates", "epochs"), [
     ("on_train_batch_end", 2, 0), ("on_test_batch_end", 4, 0), ("on_epoch_end", 8, 2),
 ])  # fmt: skip

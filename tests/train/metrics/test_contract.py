@@ -9,7 +9,7 @@ import pytest
 
 import ambos as am
 from ambos import metrics
-from ambos.core.errors import ArgumentError, DTypeError, ShapeError, UnknownNameError
+from ambos.core.errors import ArgumentError, ShapeError, UnknownNameError
 from ambos.train.metrics.names import CLASSES, NAMES
 
 RANDOM = np.random.default_rng(5)
@@ -128,7 +128,7 @@ WRONG = {
     "binary": (
         lambda: metrics.Accuracy("binary").update(SCORES, CLASS), ShapeError, "need the same shape"
     ),
-    "floats": (lambda: metrics.Accuracy().update(SCORES, REAL), DTypeError, "as integers"),
+    "floats": (lambda: metrics.Accuracy().update(SCORES, REAL), ArgumentError, "a whole one"),
     "weight": (
         lambda: metrics.Accuracy().update(SCORES, CLASS, np.ones(4)), ShapeError, r"need one a row"
     ),
