@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,8 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.tensor.names import check_device
 from ambos.tensor.tracing import paused
+
+_settling = threading.RLock()  # first calls of one layer may come from several threads
 
 Pattern = tuple[int | None, ...]  # a shape with None where an extent is open
 
@@ -32,10 +35,12 @@ class Lazy:
         """Learn the sizes, become the ordinary layer, and go on as that."""
         layer: Any = self
         input = as_tensor(input)
-        with paused():  # done once, not at every call of a jitted function
-            self._become(layer.features_of(input))
-            layer.reset_parameters()
-            evaluate([*layer.parameters(), *layer.buffers()])
+        with _settling, paused():  # done once, not at every call of a jitted function
+            if isinstance(self, Lazy):  # no other thread was faster
+                self._size(layer.features_of(input))
+                layer.reset_parameters()
+                evaluate([*layer.parameters(), *layer.buffers()])
+                self.__class__ = self.becomes  # whose forward needs all of this
         return layer.forward(input, *args, **kwargs)
 
     def after_load(self) -> None:
@@ -43,17 +48,17 @@ class Lazy:
         layer: Any = self
         for tensor in (getattr(layer, name) for name in self.told_by):
             if tensor is not None and not isinstance(tensor, Unsized):
-                self._become(layer.features_in(tensor.shape))
+                self._size(layer.features_in(tensor.shape))
+                self.__class__ = self.becomes
                 return
 
-    def _become(self, features: int) -> None:
-        """The ordinary layer for so many features; tensors without numbers become zeros."""
+    def _size(self, features: int) -> None:
+        """Be for so many features; tensors without numbers become zeros."""
         layer: Any = self
         for name, shape in layer.settle(features).items():
             tensor = getattr(layer, name)
             if isinstance(tensor, Unsized):
                 tensor.materialize(Tensor(np.zeros(shape, np.float32)))
-        self.__class__ = self.becomes
 
 
 def weight_and_bias(
