@@ -113,7 +113,9 @@ _new: Callable[[type[Node]], Node] = object.__new__
 
 def _forget(entry: _Entry) -> None:
     if _known.get(entry.key) is entry:
-        del _known[entry.key]
+        found = _known.pop(entry.key, None)
+        if found is not None and found is not entry:  # another thread's, made since
+            _known.setdefault(entry.key, found)
 
 
 def make(

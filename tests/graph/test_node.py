@@ -13,6 +13,7 @@ import pytest
 from ambos.core.dtype import float32, float64, int32
 from ambos.core.errors import ShapeError
 from ambos.graph import consumers, make, show, toposort
+from ambos.graph import node as nodes
 from ambos.graph.body import Body
 from ambos.graph.node import Node, forget_computed
 from ambos.ops import registry
@@ -224,3 +225,28 @@ def test_show_lists_what_is_inside() -> None:
         "%5* = scan(%0, %3) 1 ScanSpec(num_constants=0, num_carry=1, length=3, reverse=False)"
         "  float32[3]",
     ]
+
+
+@pytest.mark.parametrize("is_made_again", [False, True])
+def test_another_thread_forgets_or_makes_a_node_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch, is_made_again: bool
+) -> None:
+    class Racing(dict):
+        def get(self, key, default=None):
+            found = super().get(key, default)
+            if is_made_again:
+                self[key] = other
+            else:
+                self.pop(key, None)
+            return found
+
+    gone, other = nodes._Entry(Thing()), nodes._Entry(thing := Thing())
+    gone.key = other.key = ("key",)
+    monkeypatch.setattr(nodes, "_known", Racing({gone.key: gone}))
+    nodes._forget(gone)
+    assert dict(nodes._known) == ({gone.key: other} if is_made_again else {})
+    assert other() is thing
+
+
+class Thing:
+    pass
