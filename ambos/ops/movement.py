@@ -142,7 +142,7 @@ class Slice(Move):
         if not all(0 <= a <= b <= n and s >= 1 for a, b, s, n in bounds):
             raise ShapeError(f"slice: {start}:{stop}:{step} of {x.shape}; "
                              "need 0 <= start <= stop <= size and step >= 1")  # fmt: skip
-        return tuple(-((a - b) // s) for a, b, s, _ in bounds), x.dtype
+        return tuple(b - a if s == 1 else -((a - b) // s) for a, b, s, _ in bounds), x.dtype
 
     def batch_attrs(self, attrs: Attrs, size: int) -> Attrs:
         start, stop, step = attrs

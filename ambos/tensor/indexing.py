@@ -188,7 +188,7 @@ def _basic(node: Node, parts: list[Part]) -> tuple[Node, list[tuple[int, Node]]]
             start, stop, step, backwards = bounds(part, extent)
             if backwards:
                 flips.append(axis)
-            kept.append(-((start - stop) // step))
+            kept.append(stop - start if step == 1 else -((start - stop) // step))
         elif isinstance(part, int):
             start = position(part, axis, node.shape)
             stop, step = start + 1, 1
@@ -236,7 +236,7 @@ def _unknown_bounds(part: slice, extent: Any) -> tuple[Any, Any, Any, bool]:
     if step < 0:
         return (extent - 1) % -step if step < -1 else 0, extent, -step, True
     start, stop = 0 if start is None else start, extent if stop is None else stop
-    start, stop = (at + extent if at < 0 else at for at in (start, stop))
+    start, stop = (extent - -at if at < 0 else at for at in (start, stop))
     if not 0 <= start <= stop <= extent:
         refuse(f"x[{part.start}:{part.stop}] of {extent}")
     return start, stop, step, False
