@@ -20,8 +20,10 @@ from ambos.nn.symbolic import Input
 from ambos.ops import registry
 from ambos.ops.contraction import Spec
 from ambos.tensor.handle import Tensor, wrap
+from ambos.train.older import modern
 
 Json = Any
+VERSION = 2  # 1 had a number in place of sizes that are not known
 RECORDS = {"Spec": Spec}  # attributes of operations that are no plain data
 
 
@@ -78,7 +80,8 @@ def described(graph: Any) -> Json:
     taken = graph.taken.build(iter(graph.inputs))
     returned = graph.returned.build(iter(graph.outputs))
     return {
-        "steps": steps, "inputs": _written(taken, number), "outputs": _written(returned, number),
+        "version": VERSION, "steps": steps, "inputs": _written(taken, number),
+        "outputs": _written(returned, number),
     }  # fmt: skip
 
 
@@ -132,7 +135,7 @@ def symbolic(description: Json, modules: Mapping[str, Any]) -> tuple[Any, Any]:
         AmbosError for what does not fit.
     """
     nodes: list[Node] = []
-    for step in description["steps"]:
+    for step in modern(description)["steps"]:
         if "input" in step:
             made = Input(tuple(step["shape"]), step["batch_size"], step["dtype"], step["input"])
             nodes.append(made._node)

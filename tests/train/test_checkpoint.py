@@ -224,7 +224,9 @@ def test_files_of_all_versions_load(path, tmp_path):
 
 
 def test_the_vault_has_every_format():
-    assert {path.stem for path in VAULT.glob("*.safetensors")} >= {"checkpoint-1", "model-1"}
+    assert {path.stem for path in VAULT.glob("*.safetensors")} >= {
+        "checkpoint-1", "model-1", "model-functional-1",
+    }  # fmt: skip
 
 
 def test_a_rate_of_the_last_one_is_set_once_an_epoch(tmp_path):
