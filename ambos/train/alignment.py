@@ -51,7 +51,7 @@ def _labels(targets: Tensor) -> Tensor:
         require_whole(
             targets._node,
             lambda found: (
-                f"fit: a label is {found}; need the number of a class, a whole one; "
+                f"targets: a label is {found}; need the number of a class, a whole one; "
                 "probabilities of classes have the shape of the output"
             ),
         )
