@@ -55,7 +55,7 @@ def find_loss(loss: Any) -> Score:
     Errors: ArgumentError for an unknown name.
     """
     if callable(loss):
-        return loss() if isinstance(loss, type) else output_first(loss)
+        return output_first(loss() if isinstance(loss, type) else loss)
     if loss in ON_PROBABILITIES:
         name = ON_PROBABILITIES[loss]
         theirs = (

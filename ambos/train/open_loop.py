@@ -92,8 +92,9 @@ class OpenStep(Step):
 
     @property
     def logs(self) -> dict[str, Any]:
+        """Loss and metrics of this batch alone, as plain numbers."""
         with self._taking():
-            return super().logs
+            return {name: value.item() for name, value in super().logs.items()}
 
     def backward(self) -> None:
         with self._taking():

@@ -19,6 +19,7 @@ from ambos.tensor.handle import Tensor
 from ambos.train import metrics as known_metrics
 from ambos.train.alignment import aligned, changes, weighed, weight_changes
 from ambos.train.names import Score, find_loss
+from ambos.train.order import TruthFirst
 from ambos.train.totals import Measured
 
 PER_UPDATE = (OneCycleLR, CyclicLR)  # schedules that count updates rather than epochs
@@ -147,6 +148,8 @@ def takes_classes(loss: Score) -> bool:
 
 def by_row(loss: Score) -> Score:
     """The same loss, without the mean over rows, where it can be told."""
+    if isinstance(loss, TruthFirst):
+        return TruthFirst(by_row(loss.function))
     if isinstance(loss, nn.Module):
         if getattr(loss, "reduction", "none") == "none":
             return loss

@@ -32,6 +32,9 @@ class Measured:
     def __float__(self) -> float:
         return float(self.item())
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec)
+
     def __repr__(self) -> str:
         return repr(self.item())
 
@@ -154,6 +157,13 @@ class Totals:
                 found[name] = metric.result(self._rows(name))
         found |= {name: total / rows for name, (total, rows) in self.means.items()}
         return found | {name: _plain(value) for name, value in self.last.items()}
+
+    def rows(self, name: str) -> float:
+        """How many rows a mean is of so far."""
+        if name in self.means:
+            return self.means[name][1]
+        found: float = self.sums[name][ROWS].item()
+        return found
 
     def _rows(self, name: str) -> dict[str, Any]:
         kept = self.kept.get(name, {})

@@ -71,6 +71,29 @@ def test_functions_of_truth_and_prediction_get_them_in_this_order():
     assert pickle.loads(pickle.dumps(swapped)).compute_loss is not None
 
 
+class Module(nn.Module):
+    def forward(self, y_true, y_pred):
+        return asymmetric(y_true, y_pred)
+
+
+class Callable:
+    def __call__(self, actual, y_hat):
+        return asymmetric(actual, y_hat)
+
+
+def by_the_second_name(y, y_hat):
+    return asymmetric(y, y_hat)
+
+
+@pytest.mark.parametrize("given", [Module, Module(), Callable, Callable(), by_the_second_name])
+def test_classes_modules_and_other_names(given):
+    plain = trained(same_the_other_way, [same_the_other_way]).history.history
+    found = trained(given, [given]).history.history
+    assert found["loss"] == plain["loss"]
+    name = getattr(given, "__name__", type(given).__name__)
+    assert found[name] == plain["same_the_other_way"]
+
+
 def test_settings_go_through():
     @output_first
     def loss(labels, logits, reduction="mean"):

@@ -71,7 +71,7 @@ class BatchSizeFinder(Callback):
 
     def _found(self, source: Arrays) -> int:
         model, batch = self.model, next(source.one_pass(0, 0))
-        settle(model, batch[0])
+        settle("BatchSizeFinder", model, batch[0])
 
         def step(*parts: Any) -> dict[str, Any]:
             with in_mode(model, True):

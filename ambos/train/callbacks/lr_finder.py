@@ -11,15 +11,16 @@ import numpy as np
 from ambos.core.arguments import number, positive, share
 from ambos.core.errors import ArgumentError
 from ambos.tensor.random import default_generator
+from ambos.train import sizes
 from ambos.train.callbacks.base import Callback, Logs
 from ambos.train.callbacks.rates import groups_of
-from ambos.train.sizes import settle, unsized
 
 
 class LRFinder(Callback):
     """Which learning rates train: `fit` with it raises the rate from `min_lr` to `max_lr` within
     `num_steps` batches, or until the loss is `stop_at` times the best, and leaves model, optimizer
-    and random state as they were (lazy layers keep the sizes that they got). Afterwards `rates`,
+    and random state as they were (lazy layers keep the sizes that they
+    got, with new initial numbers). Afterwards `rates`,
     `losses` (smoothed by `beta`), `suggestion()` and `plot()`.
 
     Errors: ArgumentError for settings outside their range, where the model was compiled with a
@@ -58,30 +59,24 @@ class LRFinder(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         groups_of(self)
-        self.rates, self.losses, self._smooth, self._sum = [], [], 0.0, 0.0
-        self._remember()
+        self.rates, self.losses, self._smooth, self._seen = [], [], 0.0, (0.0, 0.0)
+        self._lazy = sizes.unsized(self.model)
+        state = {n: value for n, value in self.model.state_dict().items() if n not in self._lazy}
+        optimizer = copy.deepcopy(self.model.optimizer.state_dict())
+        self._before = state, optimizer, default_generator.get_state()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._sum = 0.0
-
-    def _remember(self) -> None:
-        self._before = (
-            self.model.state_dict(),
-            copy.deepcopy(self.model.optimizer.state_dict()),
-            default_generator.get_state(),
-        )
+        self._seen = 0.0, 0.0
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        if not self.rates and unsized(self.model):  # there is no way back to no sizes
-            settle(self.model, self.model.engine.example)
-            self._remember()
         part = len(self.rates) / (self.num_steps - 1)
         self.model.optimizer.lr = self.min_lr * (self.max_lr / self.min_lr) ** part
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         # Logs are means over the epoch so far; this is what the batch alone added to them.
-        total = float((logs or {})["loss"]) * (batch + 1)
-        loss, self._sum = total - self._sum, total
+        rows = self.model.engine.training.rows("loss")
+        total, (before, count) = float((logs or {})["loss"]) * rows, self._seen
+        loss, self._seen = (total - before) / (rows - count), (total, rows)
         self.rates.append(float(self.model.optimizer.lr))
         self._smooth = self.beta * self._smooth + (1 - self.beta) * loss
         smooth = self._smooth / (1 - self.beta ** len(self.rates))
@@ -97,9 +92,10 @@ class LRFinder(Callback):
         if self._before is None:
             return
         (state, optimizer, random), self._before = self._before, None
-        self.model.load_state_dict(state)
-        self.model.optimizer.load_state_dict(optimizer)
         default_generator.set_state(random)
+        sizes.draw_again(self.model, self._lazy)
+        self.model.load_state_dict(state, strict=False)  # all but what is drawn anew
+        self.model.optimizer.load_state_dict(optimizer)
 
     def suggestion(self, skip_begin: int = 10, skip_end: int = 1) -> float:
         """The rate at which the loss falls most steeply, some first and last steps left out."""

@@ -122,8 +122,8 @@ def find(metric: Any) -> Metric:
     """
     if isinstance(metric, Metric):
         return metric
-    if isinstance(metric, type) and issubclass(metric, Metric):
-        return metric()
+    if isinstance(metric, type):
+        return find(metric())
     if callable(metric):
         return plain.Averaged(output_first(metric))
     return by_name(metric)
