@@ -177,13 +177,14 @@ class Fit:
     def begin(self) -> None:
         """Before the first batch."""
         model, optimizer = self.model, self.plan.optimizer
-        if not self.run.is_resumed:
-            optimizer.zero_grad()
-            model.engine.prepare(model, self.recipe)
         if not optimizer.param_groups:
             optimizer.attach(model.named_parameters())
         else:
             warn_of_strangers(model, optimizer)
+        if not self.run.is_resumed:
+            model.zero_grad()  # those that its own optimizers have, too
+            optimizer.zero_grad()
+            model.engine.prepare(model, self.recipe)
 
     def _interrupted(self) -> None:
         if self.bar is not None:

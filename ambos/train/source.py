@@ -67,6 +67,7 @@ class Writer:
         yield "optimizer = model.optimizer"
         yield "if not optimizer.param_groups:"
         yield INDENT + "optimizer.attach(model.named_parameters())"
+        yield "model.zero_grad()" if self.has_own_step else "optimizer.zero_grad()"
         columns = ["x", *(["y"] if given["targets"] else []),
                    *(["sample_weight"] if given["sample_weight"] else [])]  # fmt: skip
         for name in columns:

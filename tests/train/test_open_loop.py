@@ -184,3 +184,34 @@ def test_a_printed_loop_calls_steps_of_ones_own(case, capsys):
         assert f"held out: loss {history['val_loss'][-1]:.4f}" in shown
     for name, value in tensors(written).items():
         np.testing.assert_array_equal(value, tensors(fitted)[name], err_msg=name)
+
+
+def looked_at(model):
+    """With gradients, as somebody may have looked at some."""
+    for parameter in model.parameters():
+        parameter.grad = am.ones_like(parameter)
+    return model
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_gradients_of_before_have_no_part_in_a_training(own):
+    """PyTorch's recipe forgets them before `backward`; Keras has none that stay."""
+
+    def made():
+        am.manual_seed(0)
+        model = Extended() if own else am.Sequential([nn.Linear(4, 2)])
+        model.compile("sgd", "cross_entropy")  # an optimizer that has no parameters yet
+        return model
+
+    batch = {"batch_size": len(X), "shuffle": False}
+    models = [made(), *(looked_at(made()) for _ in range(4))]
+    for model in models[:2]:
+        model.fit(X, Y, verbose=0, **batch)
+    models[2].train_on_batch(X, Y)
+    for step in am.loop(models[3], X, Y, **batch):
+        step.backward()
+        step.update()
+    exec(models[1].loop_source(), {"model": models[4], "x": X, "y": Y})
+    for model in models[1:]:
+        for name, value in tensors(model).items():
+            np.testing.assert_array_equal(value, tensors(models[0])[name], err_msg=name)
