@@ -9,6 +9,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from sys import getrefcount
 from typing import Any
 
@@ -26,10 +27,11 @@ from ambos.data.dataset import as_rows
 from ambos.data.randomness import fresh_seed
 from ambos.data.samplers import permutation
 from ambos.runtime.memory import Storage
-from ambos.runtime.rows import Taking, in_pieces, is_finite, is_finite_at
-from ambos.tensor.array import Array, is_dense
+from ambos.runtime.rows import Taking, in_pieces
+from ambos.tensor.array import Array
 from ambos.tensor.given import leaf_of
 from ambos.tensor.handle import Tensor, wrap
+from ambos.train.finite import found_nan, has_finite, refuse_nan
 
 Batch = tuple[Any, ...]
 KEPT = 3  # buffers of a size: the batch before, this one, and one that is read ahead
@@ -49,6 +51,7 @@ class Source:
     op = "fit"
     name = "x"
     limit: int | None = None
+    once: Iterator[Any] | None = None  # what can be read once: that is the only pass
     turn: int | None = None  # the pass that epochs of `limit` batches are parts of
     taken = 0  # batches of it that were handed out
     begun = 0  # those of epochs before
@@ -72,7 +75,8 @@ class Source:
         whole = self.length()
         if whole is None or self.limit is None:
             return whole
-        return min(self.limit, whole - self.begun)
+        left = whole - self.begun
+        return min(self.limit, left) if left > 0 else None  # there is more than its length says
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from number `start` on."""
@@ -80,8 +84,12 @@ class Source:
             return self.one_pass(epoch, start)
         if self.turn is None:
             self.turn, self.taken = epoch, start
-        elif self.taken == self.length() and not start:
-            self._turn()
+        elif self.taken == self.length() and not start and self.once is None:
+            more = self._next()  # loaders count a pass that is read to its end
+            if more is None:
+                self._turn()
+            else:
+                self.under_way = chain([more], self.under_way or ())
         self.begun = self.taken - start
         return self._part(epoch, start, self.limit)
 
@@ -89,7 +97,8 @@ class Source:
         """What comes next, up to `limit` batches in this epoch."""
         for number in range(start, limit):
             batch = self._next()
-            if batch is None and not number and self.taken:  # so the last epoch ended with the pass
+            if batch is None and not number and self.taken and self.once is None:
+                # so the last epoch ended with the pass
                 self._turn()
                 batch = self._next()
             if batch is None:
@@ -106,16 +115,18 @@ class Source:
         return next(self.under_way, None)
 
     def _turn(self) -> None:
-        """Begin the next pass, this one read to its end, which is where loaders count it."""
-        while self._next() is not None:
-            pass
+        """Begin the next pass."""
         self.turn, self.taken, self.begun = (self.turn or 0) + 1, 0, 0
         self.under_way = None
 
+    @property
+    def trains(self) -> bool:
+        """Are these the batches of a training, which has epochs?"""
+        return (self.op, self.name) == ("fit", "x")
+
     def ran_out(self, epoch: int, number: int, limit: int) -> None:
         """Say that a pass ended after so many batches of an epoch."""
-        trains = (self.op, self.name) == ("fit", "x")
-        said = f"; epoch {epoch} is short, the next one begins anew" if trains else ""
+        said = f"; epoch {epoch} is short, the next one begins anew" if self.trains else ""
         warnings.warn(
             f"{self.op}: {self.name} ran out of batches after {number} of {limit}: it has "
             f"{self.taken} in all{said}",
@@ -281,19 +292,23 @@ class Stream(Source):
                 yield parts
             del parts
         if not number:
-            fix = "need at least one"
+            fix = "; need at least one"
             if self.once is not None:
-                fix = ("a generator can be read once: need a list, a DataLoader, or "
+                fix = (" left; a generator can be read once: need a list, a DataLoader, or "
                        "steps_per_epoch with a generator that does not end")  # fmt: skip
-            raise ArgumentError(f"{self.op}: {self.name} has no batches; {fix}")
+            raise ArgumentError(f"{self.op}: {self.name} has no batches{fix}")
 
     def ran_out(self, epoch: int, number: int, limit: int) -> None:
         if self.once is None:
             super().ran_out(epoch, number, limit)
             return
+        after, needed = f"{self.taken} batches", str(limit)
+        if self.trains:
+            after = f"batch {number - 1} of epoch {epoch}" if number else f"epoch {epoch - 1}"
+            needed = f"{limit} batches in every epoch"
         raise ArgumentError(
-            f"{self.op}: {self.name} ended after batch {number - 1} of epoch {epoch}; need "
-            f"{limit} batches in every epoch: a source that goes on, or fewer steps"
+            f"{self.op}: {self.name} ended after {after}; need {needed}: a source that goes on, "
+            "or fewer steps"
         )
 
     def _parts(self, batch: Any, number: int) -> Batch:
@@ -438,38 +453,13 @@ def arrays_of(
 
 
 def narrowed(value: Any, dtype: DType) -> NDArray[Any]:
-    """Rows, floating ones in the model's dtype where NumPy has it."""
+    """Rows, floating ones in the model's dtype, or in float32 where NumPy has not got it."""
     rows = as_rows(value)
-    if rows.dtype.kind == "f" and dtype.name in ("float16", "float32", "float64"):
-        return rows.astype(dtype.name, copy=False)
-    return rows
-
-
-def refuse_nan(rows: NDArray[Any], name: str, op: str = "fit") -> None:
-    """An ArgumentError for NaN or infinity, which would spoil all that was learnt."""
-    if rows.dtype.kind == "f" and not is_finite(rows.ravel("K")):
-        raise found_nan(rows, name, op)
-
-
-def has_finite(tensor: Tensor) -> bool:
-    """Are all numbers of `tensor` finite? It stays at rest."""
-    if not tensor.dtype.is_floating:
-        return True
-    array = tensor._array()
-    nbytes = math.prod(array.shape) * array.dtype.itemsize
-    return is_dense(array.shape, array.strides) and is_finite_at(
-        array.storage.address + array.offset, nbytes, array.dtype.name
-    )
-
-
-def found_nan(rows: NDArray[Any], name: str, op: str) -> ArgumentError:
-    """What is said of rows that have NaN or infinity."""
-    wrong = ~np.isfinite(rows.reshape(len(rows), -1)).all(1)
-    return ArgumentError(
-        f"{op}: {name} has NaN or infinity in {int(wrong.sum())} of {len(rows)} rows, first in row "
-        f"{int(wrong.argmax())}; need finite numbers: leave such rows out, or fill them with "
-        "np.nan_to_num(...); a model that means to see them says takes_nan = True in its class"
-    )
+    if rows.dtype.kind != "f":
+        return rows
+    name = "float32" if dtype.name == "bfloat16" else dtype.name
+    with np.errstate(over="ignore"):  # what is infinite then is refused, or meant
+        return rows.astype(name, copy=False)
 
 
 def placed(error: AmbosError, where: str) -> AmbosError:

@@ -123,6 +123,18 @@ def test_a_model_may_mean_to_see_nan_and_large_numbers_are_none():
     network().fit(X * 1e30, Y, epochs=1, verbose=0)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_numbers_that_only_a_wide_dtype_holds(dtype):
+    model = am.Sequential([nn.Linear(4, 1)]).to(getattr(am, dtype))
+    model.compile("sgd", "mse")
+    x = np.ones((8, 4))
+    x[3, 0] = 1e39
+    told = r"row 3; need finite numbers \(float32 has none beyond 3.4e\+38\): scale them"
+    for data in ((x, x[:, :1]), ([(x, x[:, :1])],)):
+        with pytest.raises(ValueError, match=told):
+            model.fit(*data, verbose=0)
+
+
 def test_labels_out_of_range_change_nothing_and_name_the_batch():
     model = network()
     y = Y.copy()

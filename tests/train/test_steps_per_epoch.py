@@ -56,6 +56,19 @@ class Uncounted:
         return ((X[n : n + 1], Y[n : n + 1]) for n in range(ROWS))
 
 
+class Longer:
+    """Says that it has four batches, and has more, as iterable datasets may."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __len__(self):
+        return 4
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
 def generator(count):
     return ((X[n % ROWS][None], Y[n % ROWS][None]) for n in range(count))
 
@@ -118,8 +131,19 @@ def test_a_generator_goes_on_and_has_to():
     assert found == wanted
     with pytest.raises(ArgumentError, match="x ended after batch 2 of epoch 1; need 4 batches"):
         ours(arguments={"x": generator(7)}, **more)
-    with pytest.raises(ArgumentError, match="x has no batches; a generator can be read once"):
+    with pytest.raises(ArgumentError, match="x ended after epoch 0; need 4 batches in every epoch"):
         ours(arguments={"x": generator(4)}, **more)
+    with pytest.raises(ArgumentError, match="x has no batches left; a generator can be read once"):
+        ours(arguments={"x": generator(0)}, **more)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4])
+def test_a_source_that_goes_on_past_its_length_is_not_read_to_its_end(steps):
+    more = {"epochs": 3, "steps_per_epoch": steps}
+    source = Longer(generator(3 * steps + 1))  # and one, at most, where the pass might be over
+    assert ours(arguments={"x": source}, **more) == theirs(
+        arguments={"x": generator(3 * steps)}, **more
+    )
 
 
 def test_an_epoch_is_not_lost_where_nobody_knew_that_the_pass_was_over():
@@ -154,6 +178,9 @@ def test_who_has_run_out_is_said():
         with pytest.warns(UserWarning, match=told) as caught:
             act()
         assert "epoch" not in str(caught[0].message)
+    batches = ((X[:1], Y[:1]) for _ in range(4))
+    with pytest.raises(ArgumentError, match="evaluate: x ended after 4 batches; need 5: a source"):
+        model.evaluate(batches, steps=5)
 
 
 # The same bits: where it stopped, in a loop of one's own, in the printed loop
@@ -169,6 +196,7 @@ SOURCES = {
     },
     "list": lambda: {"x": PAIRS},
     "uncounted": lambda: {"x": type("Each", (), {"__iter__": lambda self: iter(PAIRS)})()},
+    "longer": lambda: {"x": Longer([PAIRS[n % 8] for n in range(1000)])},
     "generator": lambda: {"x": (PAIRS[n % 8] for n in range(1000))},
 }
 
