@@ -194,7 +194,8 @@ class Model(Trainable):
 
     @checked
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> str:
-        """Write architecture, weights and training state to one safetensors file, in one step.
+        """Write architecture, weights, which of them are frozen, and training state to one
+        safetensors file, in one step.
 
         Returns the path, ".safetensors" added where there was no suffix. A loss or metric that is
         a function of your own is not in the file, and a warning says so.

@@ -89,6 +89,7 @@ def save(model: Any, path: str | os.PathLike[str], include_optimizer: bool) -> s
         "version": __version__,
         "architecture": describe(model.__dict__.get("network") or model),
         "wrapped": model.__dict__.get("network") is not None,
+        "frozen": [name for name, p in model.named_parameters() if not p.requires_grad],
     }
     plan = model.__dict__.get("_plan")
     if plan is not None and include_optimizer:
@@ -158,6 +159,7 @@ def load_into(model: Any, path: str | os.PathLike[str]) -> Any:
     """Weights and training state into an existing model, which is unchanged after an error."""
     place = files.place(path)
     tensors, config = files.read(place)
+    config.pop("frozen", None)  # who made the model has said what is trained
     if unsized(model):  # there is no way back from sizes: try it on a copy
         _restore(copy.deepcopy(model), place, tensors, config)
     _restore(model, place, tensors, config)
@@ -170,6 +172,8 @@ def _restore(model: Any, place: Any, tensors: Mapping[str, Tensor], config: dict
     plan_before = {key: model.__dict__.get(key) for key in ("_plan", "optimizer")}
     try:
         model.load_state_dict(weights)
+        if "frozen" in config:  # older files do not say
+            _freeze(model, config["frozen"])
         if config.get("plan"):
             _restore_plan(model, tensors, config["plan"])
     except (AmbosError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -185,6 +189,16 @@ def _restore(model: Any, place: Any, tensors: Mapping[str, Tensor], config: dict
         raise FormatError(
             f"load: {place} does not fit {type(model).__name__}: {problem}; nothing was changed"
         ) from error
+
+
+def _freeze(model: Any, frozen: list[str]) -> None:
+    """Train all parameters but these."""
+    parameters = dict(model.named_parameters())
+    strange = set(frozen).difference(parameters)
+    if strange:
+        raise FormatError(f"{min(strange)!r} is frozen in the file, which is no parameter")
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name not in frozen)
 
 
 def _restore_plan(model: Any, tensors: Mapping[str, Tensor], plan: dict[str, Any]) -> None:

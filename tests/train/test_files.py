@@ -351,3 +351,46 @@ def test_a_number_at_the_end_of_a_name_is_no_suffix(tmp_path):
     model = am.Sequential([nn.Linear(2, 2)])
     assert model.save(tmp_path / "03-0.25").endswith("03-0.25.safetensors")
     assert repr(am.Model.load(tmp_path / "03-0.25")) == repr(model)
+
+
+def frozen(kind):
+    """A model of which the lower part is not trained."""
+    am.manual_seed(0)
+    base = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    base.trainable = False
+    if kind == "functional":
+        given = am.Input((4,))
+        model = am.Model(given, nn.Linear(3, 1)(base(given, training=False)))
+    else:
+        layers = [base, nn.Linear(3, 1)]
+        model = am.Sequential(layers) if kind == "sequential" else am.Model(nn.Sequential(*layers))
+    model.compile("adam", "mse")
+    return model
+
+
+@pytest.mark.parametrize("kind", ["functional", "sequential", "wrapped"])
+def test_what_is_frozen_comes_back_frozen(kind, tmp_path):
+    """As in Keras, where a loaded model has as many trainable weights."""
+    model = frozen(kind)
+    x, y = np.random.RandomState(0).randn(2, 8, 4).astype(np.float32)
+    model.fit(x, y[:, :1], verbose=0)
+    path = model.save(tmp_path / "m")
+    again = am.Model.load(path)
+    assert [p.requires_grad for p in again.parameters()] == [False] * 4 + [True] * 2
+    for each in (model, again):
+        each.fit(x, y[:, :1], epochs=2, verbose=0)
+    for one, other in zip(again.parameters(), model.parameters(), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    model.load(path)  # who made it has said what is trained
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("names", [3, None, ["nothing"]])
+def test_frozen_parameters_that_are_none(names, tmp_path):
+    path = tmp_path / "m.safetensors"
+    frozen("sequential").save(path)
+    rewrite(path, lambda t, c: c.update(frozen=names))
+    with pytest.raises(FormatError, match=r"does not fit Sequential: .*; nothing was"):
+        am.Model.load(path)
