@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
+from ambos.core.dtype import DType
 from ambos.core.errors import ArgumentError, DTypeError, suggest
 from ambos.nn.parameter import Parameter, Unsized, assign
 from ambos.tensor.handle import Tensor
@@ -22,9 +23,17 @@ class Convertible:
         """Every buffer."""
         raise NotImplementedError
 
+    def modules(self) -> Iterator[Any]:
+        """The module and all below, those on top first."""
+        raise NotImplementedError
+
+    def _conversion(self, dtype: DType) -> Callable[[], None] | None:
+        """What else has to be done, inside of this module alone, once parameters have `dtype`."""
+        return None
+
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Convert every floating parameter and buffer to a dtype (or to that of a tensor); returns
-        self.
+        """Convert every floating parameter and buffer to a dtype (or to that of a tensor), and what
+        functional models compute between their layers; returns self.
 
         Errors: DTypeError for a dtype of integers or bools; ArgumentError for an unknown keyword.
         """
@@ -40,6 +49,10 @@ class Convertible:
                 f"{type(self).__name__}.to: got {wanted.name}; need a floating dtype, since what "
                 "is trained is no whole number"
             )
+        is_cast = (
+            Tensor([], dtype="float64").to(*args, **kwargs).dtype is wanted
+        )  # .to("cpu") is none
+        more = [module._conversion(wanted) for module in self.modules()] if is_cast else []
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.is_floating:
                 value = tensor.detach().to(*args, **kwargs)
@@ -47,6 +60,9 @@ class Convertible:
                     tensor.data = value  # no numbers yet, but a dtype
                 else:
                     assign(tensor, value)
+        for convert in reversed(more):  # those inside first
+            if convert is not None:
+                convert()
         return self
 
     def type(self, dst_type: Any) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
-from ambos.core.unknown import larger
+from ambos.core.unknown import known, larger
 from ambos.tensor.diagonals import diagonal
 from ambos.tensor.handle import Tensor, node_of, wrap
 from ambos.tensor.linear import matmul
@@ -54,7 +54,7 @@ def cov(x: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = No
     left = total - lost
     left = left.clip(0) if isinstance(left, Tensor) else larger(left, 0.0)
     square = matmul(centred, weighted.mH) / left
-    return reshape(square, ()) if rows.shape[0] == 1 else square
+    return reshape(square, ()) if known("cov: variables", rows.shape[0]) == 1 else square
 
 
 def _weights(name: str, given: Any, samples: int, integers: bool) -> Tensor | None:

@@ -51,7 +51,8 @@ def _describe_graph(module: nn.Module, graph: Any) -> Json:
         return None
     names = {key: child.__dict__.get("name") for key, child in graph.modules.items()}
     return {"class": name_of(type(module)), "name": module.__dict__.get("name"),
-            "functional": layers, "names": names, "graph": calls}  # fmt: skip
+            "functional": layers, "names": names, "graph": calls,
+            "dtypes": sorted(graph.dtypes)}  # fmt: skip
 
 
 def name_of(cls: type) -> str:
@@ -109,6 +110,9 @@ def _build(description: Json, known: Mapping[str, type]) -> nn.Module:
     cls = known[name]
     if "functional" in description:
         children = {key: _build(value, known) for key, value in description["functional"].items()}
+        if len(dtypes := description.get("dtypes", ())) == 1:  # as `Model.to` has left them
+            for child in children.values():
+                child.to(dtypes[0])
         for key, own in description["names"].items():
             if own is not None:
                 children[key].__dict__["name"] = own

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ambos import nn
 from ambos.core import tree
-from ambos.core.errors import ArgumentError, ShapeError, suggest
+from ambos.core.dtype import DType, float32, promote
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError, suggest
 from ambos.core.shape import Shape
 from ambos.core.unknown import Size, at
 from ambos.graph.node import Node, make, toposort
@@ -19,12 +20,17 @@ from ambos.nn.symbolic import (
     names,
     origins,
 )
+from ambos.ops.contraction import contract
+from ambos.ops.movement import window
 from ambos.ops.random import Random
 from ambos.ops.sources import constant_op
+from ambos.tensor.autocast import FLOATS
 from ambos.tensor.handle import Tensor, wrap
-from ambos.tensor.operands import fitting
+from ambos.tensor.operands import convert, fitting
 from ambos.train.graphs import Undescribed, described, symbolic
 from ambos.train.metrics.base import snake
+
+WINDOWED = (contract, window)  # of data shorter than a kernel or window there is none
 
 
 class Graph:
@@ -45,6 +51,10 @@ class Graph:
                 )
         self.calls = self._calls_in_order()
         self.constants = self._constants()
+        self.dtypes = {
+            parameter.dtype.name for call in self.calls for parameter in call.module.parameters()
+            if parameter.dtype.is_floating
+        }  # fmt: skip
         self.modules: dict[str, nn.Module] = {}
         self.names: dict[int, str] = {}
         for call in self.calls:
@@ -142,7 +152,9 @@ class Graph:
         for name, node, value in zip(self.input_names, self.inputs, given, strict=True):
             tensor = value if isinstance(value, Tensor) else Tensor(value)
             _measure(sizes, node.shape, tensor.shape, f"input {name!r}")
-            known[node] = (tensor if tensor.dtype is node.dtype else tensor.to(node.dtype))._node
+            if isinstance(value, Tensor):
+                _check_input(name, value.dtype, node.dtype)
+            known[node] = convert(tensor._node, node.dtype)
         for call in self.calls:
             values = [
                 wrap(_on(known, part, sizes)) if isinstance(part, Node) else at(part, sizes)
@@ -153,9 +165,29 @@ class Graph:
             found = modules[name](*args, **kwargs)
             for node, result in zip(call.results, tree.leaves(found), strict=True):
                 _measure(sizes, node.shape, result.shape, f"the result of {name!r}")
-                known[node] = result._node
+                known[node] = _as_drawn(result._node, node.dtype, name)
         results = [wrap(_on(known, node, sizes)) for node in self.outputs]
         return self.returned.build(iter(results))
+
+    def conversion(self, dtype: DType) -> Callable[[], None] | None:
+        """What draws this graph again, once its modules have parameters of `dtype`, with that
+        instead of the dtype that they have now; None where they have it."""
+        given = {node.dtype.name for node in self.inputs if node.dtype.is_floating}
+        kinds = self.dtypes or given
+        if kinds <= {dtype.name}:
+            return None
+        try:
+            drawn = described(self)
+        except Undescribed as error:
+            raise DTypeError(
+                f"Model.to: {error} between layers computes in the dtype in which it was drawn; "
+                "need that in a module's forward"
+            ) from None
+
+        def convert() -> None:
+            self.__dict__.update(vars(again(converted(drawn, kinds, dtype.name), self.modules)))
+
+        return convert
 
     def result_of(self, module: nn.Module, call: int) -> Any:
         """What a module returned at its call number `call`, symbolic."""
@@ -190,9 +222,45 @@ class Graph:
         return values
 
 
+def converted(description: Any, kinds: set[str], name: str) -> Any:
+    """What `described` wrote with the dtype `name` in place of `kinds`."""
+    if isinstance(description, list):
+        return [converted(part, kinds, name) for part in description]
+    if not isinstance(description, dict):
+        return description
+    return {
+        key: name if key == "dtype" and part in kinds else converted(part, kinds, name)
+        for key, part in description.items()
+    }
+
+
 def again(description: Any, modules: Mapping[str, Any]) -> Graph:
     """What `described` wrote, with these modules."""
     return Graph(*symbolic(description, modules))
+
+
+def _check_input(name: str, found: DType, drawn: DType) -> None:
+    """Refuse an input whose numbers may be others in the dtype that was drawn; those of batches,
+    float32 and int64, are taken for any of their kind."""
+    if (found is float32 and drawn.is_floating) or (found.is_integer and drawn.is_integer):
+        return
+    if promote(found, drawn) is not drawn:
+        convert = f" or model.to({found.name!r})" if found.is_floating and drawn.is_floating else ""
+        raise DTypeError(
+            f"Model: input {name!r} is {found.name}; it was drawn as {drawn.name}; need "
+            f"x.to({drawn.name!r}){convert}, or am.Input(..., dtype={found.name!r})"
+        )
+
+
+def _as_drawn(node: Node, drawn: DType, name: str) -> Node:
+    """The result of a module in the dtype in which it was drawn, as what lies between modules needs
+    it: `autocast` chooses dtypes inside of modules."""
+    if node.dtype is drawn or (node.dtype in FLOATS and drawn in FLOATS):
+        return convert(node, drawn)
+    raise DTypeError(
+        f"Model: the result of {name!r} is {node.dtype.name}; it was drawn as {drawn.name}; need "
+        f"the whole model converted: model.to({node.dtype.name!r})"
+    )
 
 
 def _measure(sizes: dict[Size, int], drawn: Shape, found: Shape, what: str) -> None:
@@ -225,6 +293,11 @@ def _again(node: Node, known: Mapping[Node, Node], sizes: Mapping[Size, int]) ->
     if node.op is constant_op:
         attrs = (fitting(attrs[0], attrs[1]), attrs[1])
     found = make(node.op, taken, attrs)
+    if node.op in WINDOWED and min(found.shape, default=1) < 1 and all(n.size for n in taken):
+        raise ShapeError(
+            f"Model: {node.op.name}, drawn as {node.shape}, gives {found.shape}: its input "
+            f"{taken[0].shape} is shorter than the kernel; need a larger input or more padding"
+        )
     if found.shape != at(node.shape, sizes) or any(size < 0 for size in found.shape):
         raise ShapeError(
             f"Model: {node.op.name} gives {found.shape} where it was drawn as {node.shape}; need "

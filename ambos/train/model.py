@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import MethodType
 from typing import Any, Self
 
 from ambos import nn
 from ambos.core.arguments import checked
+from ambos.core.dtype import DType
 from ambos.core.errors import (
     ArgumentError,
     IndexingError,
@@ -151,6 +152,10 @@ class Model(Trainable):
         if network is None:
             return super().forward(*args, **kwargs)
         return network(*args, **kwargs)
+
+    def _conversion(self, dtype: DType) -> Callable[[], None] | None:
+        graph = self.__dict__.get("graph")
+        return None if graph is None else graph.conversion(dtype)
 
     def train(self, mode: bool = True) -> Self:
         network = self.__dict__.get("network")

@@ -302,3 +302,136 @@ def test_forged_graphs_are_refused(kind, tmp_path):
     forged(path, FORGERIES[kind])
     with pytest.raises(FormatError, match="load: "):
         am.Model.load(path)
+
+
+# Dtypes
+
+
+class Behind(am.Model):
+    """Layers with a function between them, as a class."""
+
+    def __init__(self, model, between):
+        super().__init__()
+        self.first, self.last = copy.deepcopy([*model.children()])
+        self.between = between
+
+    def forward(self, x):
+        return self.last(self.between(self.first(x), x))
+
+
+def around(between):
+    am.manual_seed(0)
+    x = am.Input((4,))
+    return am.Model(x, nn.Linear(4, 2)(between(nn.Linear(4, 4)(x), x)))
+
+
+BETWEEN = {
+    "add": lambda h, x: h + x,
+    "divide": lambda h, x: h / x.shape[0],
+    "concatenate": lambda h, x: am.concatenate([h, x], 1)[:, 2:6],
+    "stack": lambda h, x: am.stack([h, x]).sum(0),
+    "where": lambda h, x: am.where(h > 0, h, x),
+    "clamp": lambda h, x: h.clamp(-1, 1),
+    "layer_norm": lambda h, x: F.layer_norm(h, (4,)),
+    "mean": lambda h, x: h - h.mean(0),
+    "log_softmax": lambda h, x: F.log_softmax(h, 1),
+    "exp": lambda h, x: h.exp(),
+    "cumsum": lambda h, x: h.cumsum(1),
+}
+ROWS = STREAM.randn(12, 4).astype(np.float32)
+
+
+@pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN)
+def test_in_mixed_precision_a_graph_computes_as_the_class_does(between):
+    model = around(between)
+    behind = Behind(model, between)
+    for each in (model, behind):
+        each.compile(optim.SGD(lr=0.01), "mse")
+    loss, wanted = (
+        each.fit(ROWS, ROWS[:, :2], batch_size=6, shuffle=False, verbose=0, precision="bfloat16")
+        for each in (model, behind)
+    )
+    assert loss.history == wanted.history
+    for ours, theirs in zip(model.parameters(), behind.parameters(), strict=True):
+        np.testing.assert_array_equal(ours.detach().numpy(), theirs.detach().numpy())
+
+
+@pytest.mark.parametrize("dtype", [am.bfloat16, am.float16])
+def test_between_layers_autocast_leaves_dtypes_as_they_were_drawn(dtype):
+    x = am.Input((4,))
+    layer = nn.Linear(4, 4)
+    between = am.Model(x, {"layer": layer(x), "after": F.log_softmax(layer(x), 1) + x})
+    with am.autocast(dtype):
+        found = between(am.tensor(ROWS))
+        wanted = F.log_softmax(layer(am.tensor(ROWS)), 1) + am.tensor(ROWS)
+    assert {each.dtype for each in found.values()} == {am.float32} == {wanted.dtype}
+    np.testing.assert_array_equal(found["after"].detach().numpy(), wanted.detach().numpy())
+
+
+def constants(h, x):
+    return (h * 2.5 + x + am.tensor(ROWS[0]).to(x.dtype)).exp() / x.shape[0]
+
+
+@pytest.mark.parametrize("dtype", [am.float64, am.float16, am.bfloat16])
+def test_to_converts_what_lies_between_layers_too(dtype, tmp_path):
+    model = around(constants)
+    x = am.tensor(ROWS).to(dtype)
+    before = model(am.tensor(ROWS)).detach().numpy()
+    outer = nn.Sequential(am.Model(model.inputs, model.outputs)).to(dtype)  # shares the layers
+    with pytest.raises(am.errors.DTypeError):
+        model(x)
+    assert model.to(dtype) is model
+    wanted = Behind(model, constants)(x)
+    loaded = am.Model.load(model.save(tmp_path / "model"))
+    copies = (outer, copy.deepcopy(model), pickle.loads(pickle.dumps(model)), loaded)
+    for each in (model, *copies):
+        found = each(x)
+        assert found.dtype is dtype
+        np.testing.assert_array_equal(found.tolist(), wanted.tolist())
+    assert model.to("cpu")(x).dtype is dtype
+    again = model.float()(am.tensor(ROWS)).detach().numpy()
+    np.testing.assert_allclose(again, before, atol={am.bfloat16: 0.1}.get(dtype, 1e-2))
+
+
+def test_a_graph_without_parameters_is_converted_by_its_inputs():
+    x = am.Input((2,))
+    model = am.Model(x, x * 2).double()
+    assert model(am.full((1, 2), 1e300, dtype="float64")).tolist() == [[2e300, 2e300]]
+
+
+def test_inputs_are_not_cast_where_numbers_would_be_lost():
+    x, words = am.Input((2,)), am.Input((2,), dtype="int64")
+    model = am.Model([x, words], x + words)
+    ones = am.ones(1, 2)
+    assert model(ones.to("float16"), ones.to("int32")).tolist() == [[2.0, 2.0]]
+    assert model(np.ones((1, 2)), ones.to("bool")).tolist() == [[2.0, 2.0]]
+    for given in [(am.full((1, 2), 1e300, dtype="float64"), ones.to("int64")), (ones, ones)]:
+        with pytest.raises(am.errors.DTypeError, match=r"it was drawn as .*need x\.to\("):
+            model(*given)
+
+
+def test_a_layer_that_is_converted_alone_is_refused():
+    words = am.Input((2,), dtype="int64")
+    model = am.Model(words, nn.Embedding(5, 4)(words) + 1)
+    model.get_layer("embedding").double()
+    with pytest.raises(am.errors.DTypeError, match=r"need the whole model converted: model\.to"):
+        model(am.ones(1, 2, dtype="int64"))
+
+
+@pytest.mark.parametrize("length", [1, 3, 4])
+def test_what_is_shorter_than_a_kernel_is_refused_between_layers(length):
+    x = am.Input((2, None))
+    kernel = am.ones(3, 2, 5)
+    model = am.Model(x, F.conv1d(x, kernel).mean(2))
+    assert model(am.ones(1, 2, 5)).shape == (1, 3)
+    assert model(am.ones(0, 2, 5)).shape == (0, 3)
+    with pytest.raises(am.errors.ShapeError, match="shorter than the kernel"):
+        F.conv1d(am.ones(1, 2, length), kernel)
+    with pytest.raises(am.errors.ShapeError, match="shorter than the kernel"):
+        model(am.ones(1, 2, length))
+
+
+def test_a_covariance_has_a_shape_that_depends_on_how_many_variables():
+    x = am.Input((None,))
+    with pytest.raises(ArgumentError, match="cov: variables"):
+        am.cov(x.T)
