@@ -14,7 +14,7 @@ from ambos.nn.attributes import Attributed
 from ambos.nn.conversion import Convertible
 from ambos.nn.html import html_of
 from ambos.nn.making import made, making, settle, waiting
-from ambos.nn.modes import in_mode, mode_of, put_mode, takes_training
+from ambos.nn.modes import in_mode, mode_of, put_mode, says_modes_alone, takes_training
 from ambos.nn.parameter import Parameter
 from ambos.nn.paths import blame
 from ambos.nn.symbolic import are_symbolic, described, symbols
@@ -254,6 +254,7 @@ class Module(Attributed, Convertible, metaclass=ModuleType):
     training = property(mode_of, put_mode, doc="Does it train? As `train` and `eval` set it, or as "
                         "the call says that is under way in this thread.")  # fmt: skip
 
+    @says_modes_alone
     def train(self, mode: bool = True) -> Self:
         """Behave as in training (dropout drops, batch norm uses the batch), and all below it;
         returns self. A class that keeps parts frozen overrides it: `fit` and `training=` ask it."""

@@ -11,7 +11,7 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.recording import Recording
 from ambos.tensor.signature import FIRST, Fixed, argument_name, laid_out
 
-SETTINGS = ("", "recording of gradients", "threads", "processor", "autocast", "modes of modules")
+SETTINGS = ("", "recording of gradients", "threads", "processor", "autocast")
 
 
 class Cause(NamedTuple):
@@ -67,7 +67,7 @@ def of_state(
     tensors: Sequence[Tensor],
 ) -> Cause:  # fmt: skip
     """Why a recording for the same arguments does not hold."""
-    guards = recording.guards.structural + recording.guards.volatile
+    guards = recording.guards.everything()
     found = [text for look, before in guards if (text := difference(look, before))]
     if found:
         return Cause(found[0], is_fixed=True)

@@ -112,9 +112,8 @@ class Jitted:
             return self._fn(*args, **kwargs)
         given = self._statics.wrapped(args, kwargs) if self._has_statics else (args, kwargs)
         leaves, layout = flattened(*given)
-        modes = current.modes
         key: list[Any] = [layout_key(layout), tracking.enabled, config.threads, config.cpu,
-                          casting.dtype, None if modes is None else modes.key]  # fmt: skip
+                          casting.dtype]  # fmt: skip
         tensors = read(leaves, key)
         if tensors is None:  # differentiated from outside: part of that graph
             return self._fn(*args, **kwargs)

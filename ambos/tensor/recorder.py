@@ -39,7 +39,7 @@ from ambos.tensor.resting import peek, put_gradient, rebind
 from ambos.tensor.room import Room, room_for, told
 from ambos.tensor.spent import SPENT
 from ambos.tensor.stand_ins import Met, StandIns, are_kept
-from ambos.tensor.tracing import Touched, Trace, enter, sharing
+from ambos.tensor.tracing import Touched, Trace, current, enter, sharing
 
 Complaints = dict[Node, Complaint]
 ATTEMPTS = 8  # at recording while other threads load weights
@@ -79,6 +79,7 @@ class Recorder:
         """
         self.stand_ins = StandIns(self.tensors, self.met)
         self.arguments = self.stand_ins.arguments
+        modes = current.modes
         enter(self.trace_)
         try:
             with noted():  # for profiles of later calls
@@ -91,6 +92,7 @@ class Recorder:
             raise
         finally:
             enter(None)
+            current.modes = modes  # what was said inside holds inside, as in every later call
         self.stand_ins.hand_over(self.trace_, self.leaves)
         self.relied_on = self.trace_.let_go()
         if any(of() is None for of in self.relied_on):  # modules made inside, and gone with it

@@ -206,6 +206,8 @@ class Recording:
         for value, expected in self.guards.volatile:
             if value() != expected:
                 return False
+        if not self.guards.modes_hold():
+            return False
         if tensors:
             if not self.outside.isdisjoint(tensors.ids):
                 return False

@@ -23,7 +23,7 @@ from ambos.tensor.array import Array
 from ambos.tensor.handle import Tensor
 from ambos.tensor.resting import peek
 
-FIRST = 6  # parts of a signature before those of the arguments
+FIRST = 5  # parts of a signature before those of the arguments
 Layout = Any  # a Structure, or the number of plain arguments
 
 

@@ -79,11 +79,29 @@ class Guards:
     version: int = field(default_factory=lambda: makeup.version)
     volatile: list[tuple[Look, Any]] = field(default_factory=list)
     structural: list[tuple[Look, Any]] = field(default_factory=list)
-    modes: set[int] = field(default_factory=set)  # ids of modules whose own mode was read
+    modes: dict[int, tuple[Look, Any]] = field(default_factory=dict)  # by the ids of modules
+    around: tuple[Any, int] | None = None  # in which they were as they are here, when last looked
+
+    def modes_hold(self) -> bool:
+        """Are the modules whose modes were read still in these, here and now?"""
+        if not self.modes:
+            return True
+        modes = current.modes
+        around = (None if modes is None else modes.token, makeup.version)
+        if around != self.around:
+            if any(look() != before for look, before in self.modes.values()):
+                return False
+            self.around = around
+        return True
+
+    def everything(self) -> list[tuple[Look, Any]]:
+        """What is looked at, and what each look gave."""
+        return [*self.structural, *self.modes.values(), *self.volatile]
 
     def forget_gone(self) -> None:
         """Nobody can change any more what is gone: a look at that gives None."""
         self.structural = [entry for entry in self.structural if entry[0]() is not None]
+        self.modes = {of: entry for of, entry in self.modes.items() if entry[0]() is not None}
 
 
 @dataclass(slots=True)
@@ -208,7 +226,7 @@ class _Current(threading.local):
     """The trace that runs in this thread, if any, and the modes that modules have here."""
 
     trace: Trace | None = None
-    modes: Any = None  # `nn.modes.Modes`; its `key` is equal for the same modes
+    modes: Any = None  # `nn.modes.Modes`; its `token` is one object while they stay
 
 
 current = _Current()
@@ -270,8 +288,7 @@ def guard_mode(of: Any, look: Look) -> None:
     if trace is None or trace.guarded.get(id(of)) is not of:  # built inside, in the mode of what
         return  # it was built from
     if id(of) not in trace.guards.modes:
-        trace.guards.modes.add(id(of))
-        guard(look, structural=True)
+        trace.guards.modes[id(of)] = look, look()
 
 
 def depend_on(of: Any) -> None:

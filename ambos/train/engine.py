@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core.errors import TracingError, depth_of_user
-from ambos.nn.modes import Modes, modes_of, using
+from ambos.nn.modes import modes_of, using
 from ambos.optim import LBFGS
 from ambos.optim.grad_scaler import GradScaler
 from ambos.tensor.handle import Tensor
@@ -36,7 +36,7 @@ class Engine:
         self.turn = RLock()  # held for a batch: each finds the weights as one update left them
         self.sums = RLock()  # held for an evaluation: its steps add to the same tensors
         self.rows = Tensor(np.zeros((), np.float32))  # of gradients that wait for an update
-        self.runners: dict[Any, list[tuple[Modes, Runner]]] = {}
+        self.runners: dict[Any, Runner] = {}
         self.scaler: Any = None
         self.probes: tuple[Probe, ...] = ()  # what a step measures of its gradients
         self.recipe = Recipe()  # of the step that is made now
@@ -84,26 +84,15 @@ class Engine:
     ) -> Runner:
         """A step in the modes that `model.train(trains)` says now. It touches none of the modules,
         which all threads share."""
-        modes = modes_of(model, trains)
         with self.turn:
-            known = self.runners.setdefault(key, [])
-            for found, runner in known:
-                if found == modes:
-                    return runner
-
-            def function(*batch: Any) -> Any:
-                with using(modes):
-                    return body(*args, batch)
-
-            runner = self.taking(step_of(model, key, function))
-            known.append((modes, runner))
-        return runner
-
-    def taking(self, call: Runner) -> Runner:
-        """`call`, in turn."""
+            modes = modes_of(model, trains)
+            call = self.runners.get(key)
+            if call is None:
+                function = lambda *batch: body(*args, batch)
+                call = self.runners[key] = step_of(model, key, function)
 
         def turn(*batch: Any) -> Any:
-            with self.turn:
+            with self.turn, using(modes):
                 return call(*batch)
 
         return turn

@@ -17,7 +17,7 @@ from ambos.core.errors import (
     suggest,
     user_line,
 )
-from ambos.nn.modes import put_mode
+from ambos.nn.modes import put_mode, says_modes_alone
 from ambos.train import saving
 from ambos.train.architecture import name_of
 from ambos.train.functional import Graph
@@ -157,6 +157,7 @@ class Model(Trainable):
         graph = self.__dict__.get("graph")
         return None if graph is None else graph.conversion(dtype)
 
+    @says_modes_alone
     def train(self, mode: bool = True) -> Self:
         network = self.__dict__.get("network")
         if network is None:

@@ -113,7 +113,8 @@ def _steps(model: Any, fit: Fit) -> Iterator[Step]:
     try:
         for epoch in range(run.epoch, fit.epochs):
             run.epoch, number = epoch, 0
-            modes = modes_of(model, True)
+            with model.engine.turn:
+                modes = modes_of(model, True)
             averages(optimizer, False)
             if schedule is not None:
                 schedule.begin(optimizer, run.updates)

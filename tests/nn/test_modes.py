@@ -4,6 +4,7 @@ import copy
 import pickle
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -249,9 +250,8 @@ def test_a_recording_depends_on_the_modes_that_it_reads():
             assert step(x).tolist() == [1 - mode] * 2
             for asked in (True, False):  # the mode comes from around the recording
                 assert outer(x, training=asked).tolist() == [1 - asked] * 2
-    assert len(recorded) == 4  # own modes, and asked for
-    causes = [each.cause for each in am.compilations() if "step" in each.function][-4:]
-    assert any("modes of modules: evaluation was training" in cause for cause in causes)
+    assert len(recorded) == 2  # whoever says the mode
+    causes = [each.cause for each in am.compilations() if "step" in each.function][-2:]
     assert any("Reads.training is False and was True" in cause for cause in causes)
 
 
@@ -314,3 +314,94 @@ def test_train_asks_each_module_as_in_pytorch():
             m.training for m in ours.modules()))  # fmt: skip
     ours(am.ones(1, 2), training=True)
     assert seen == wanted
+
+
+def test_a_function_that_reads_no_mode_is_recorded_once():
+    recorded = []
+
+    @am.jit
+    def doubled(x):
+        recorded.append(x.shape)
+        return x * 2
+
+    class Calls(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def forward(self, x):
+            return doubled(x)
+
+    for net in [Calls() for _ in range(3)]:
+        for mode in (True, False):
+            net(am.ones(2), training=mode)
+            net.train(mode)(am.ones(2))
+    assert len(recorded) == 1
+
+
+def test_what_a_recorded_function_says_of_modes_holds_inside():
+    drop = nn.Dropout(0.5)
+
+    @am.jit
+    def still(x):
+        drop.eval()
+        return drop(x)
+
+    class Calls(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop, self.seen = drop, []
+
+        def forward(self, x):
+            x = still(x)
+            self.seen.append(drop.training)
+            return x
+
+    net = Calls()
+    for _ in range(3):
+        assert net(am.ones(4), training=True).tolist() == [1] * 4
+    assert net.seen == [True] * 3
+    assert drop.training
+
+
+def test_the_modes_in_the_branches_of_a_recorded_function():
+    drop = nn.Dropout(0.5).eval()
+
+    class Calls(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = drop
+
+        def forward(self, x):
+            return am.cond(x.sum() > 0, lambda x: self.drop(x), lambda x: -x, x)
+
+    net = Calls()
+    step = am.jit(lambda x, mode: net(x, training=mode) + drop(x))
+    for _ in range(2):
+        for mode in (True, False):
+            found = step(am.ones(64), mode).numpy()
+            assert set(found) == ({1, 3} if mode else {2})
+            assert not drop.training
+
+
+def test_threads_of_a_forward_are_told_the_mode():
+    """As docs/training.md says it."""
+
+    class Parallel(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = nn.ModuleList([nn.BatchNorm1d(4), nn.Dropout(0.5)])
+
+        def forward(self, x):
+            mode = self.training
+            with ThreadPoolExecutor(2) as pool:
+                first, second = pool.map(lambda part: part(x, training=mode), self.parts)
+            return first + second
+
+    model = am.Model(Parallel())
+    model.compile("sgd", "mse", jit=False)
+    x = np.ones((3, 4), np.float32)
+    np.testing.assert_allclose(model.predict(x), 2 * x, rtol=1e-4)
+    assert model.network.parts[0].num_batches_tracked == 0
+    model.eval().fit(x, x, verbose=0)
+    assert model.network.parts[0].num_batches_tracked == 1
