@@ -9,6 +9,7 @@ ones decide, and small ones tell apart what is alike for large ones only, such a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import operator
 import sys
@@ -16,6 +17,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from ambos.core.errors import ArgumentError, is_inside
+from ambos.core.polynomial import (
+    ONE,
+    Atom,
+    Form,
+    Monomial,
+    atom,
+    constant,
+    difference,
+    form_of,
+    is_divisor,
+    value_of,
+)
 
 Values = tuple[Any, ...]
 
@@ -23,6 +36,7 @@ BATCH = 67_108_859  # a prime: no other size is made of it
 HALF = BATCH // 2
 LARGE = (BATCH, 66_528_000)  # 2**8 * 3**3 * 5**3 * 7 * 11
 STAND_INS = (*LARGE, 1, 2, 5, 12)
+DEPTH = 6  # of what messages show
 
 ARITHMETIC: dict[str, tuple[str, Callable[..., Any]]] = {
     "add": ("+", operator.add), "sub": ("-", operator.sub), "mul": ("*", operator.mul),
@@ -39,6 +53,7 @@ CASTS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 HOW = {name: function for name, (_, function) in ARITHMETIC.items()} | FUNCTIONS | CASTS
 HOW["max"] = max
+TOTAL = ("add", "sub", "mul", "and", "or", "xor", *FUNCTIONS)
 NEUTRAL = {"add": 0, "sub": 0, "mul": 1}  # of ints: -0.0 + 0 is no -0.0
 COMPARISONS = {
     "lt": ("<", operator.lt), "le": ("<=", operator.le), "gt": (">", operator.gt),
@@ -50,7 +65,8 @@ class Size:
     """A size that is not known yet, or a number made of such.
 
     `values` are what it is for the stand-ins, `made` how it was made: (name, *operands), or nothing
-    for one that is given, whose values are its own; `below` are those of all that it is made of.
+    for one that is given, whose values are its own; those of equal `form` are equal. `is_total`:
+    it is a whole number for any sizes, as 1 // (n - 1) is not.
 
     Example:
         >>> n = Size(STAND_INS)
@@ -58,12 +74,18 @@ class Size:
         (7, 3, True)
     """
 
-    __slots__ = ("below", "made", "name", "values")
+    __slots__ = ("form", "is_total", "made", "name", "values")
 
     def __init__(self, values: Values, made: tuple[Any, ...] = (), name: str = "N") -> None:
         self.values, self.made, self.name = values, made, name
-        own = () if made else (values,)
-        self.below: frozenset[Values] = frozenset(own).union(*map(_below, made))
+        if made:
+            are_whole = all(isinstance(each, int) for each in made[1:])
+            forms = tuple(map(_form, made[1:]))
+            self.form = form_of(made[0], forms, are_whole)
+            is_safe = made[0] in TOTAL or (made[0] in ("floordiv", "mod") and is_divisor(forms[1]))
+            self.is_total = are_whole and is_safe and all(map(_is_total, made[1:]))
+        else:
+            self.form, self.is_total = atom(("size", values, name)), True
 
     def at(self, sizes: Mapping[Size, int]) -> Any:
         """The number, where those sizes are known. Errors: ArgumentError for one that is not."""
@@ -94,18 +116,10 @@ class Size:
                 yield from part.parts()
 
     def __hash__(self) -> int:
-        return hash((self.values, self.below))
+        return hash((self.values, self.form))  # hash(-1) is hash(-2)
 
     def __repr__(self) -> str:
-        if not self.made:
-            return self.name
-        name, *operands = self.made
-        if name in CASTS:
-            return repr(operands[0])
-        if name not in ARITHMETIC:
-            return f"{name}({', '.join(map(repr, operands))})"
-        shown = (f"({each!r})" if _is_compound(each) else repr(each) for each in operands)
-        return f" {ARITHMETIC[name][0]} ".join(shown)
+        return _shown(self, DEPTH)
 
     def __format__(self, spec: str) -> str:
         return format(repr(self), spec)
@@ -166,9 +180,14 @@ def made(name: str, *operands: Any) -> Any:
             return left
         if not is_unknown(left) and left == NEUTRAL[name] and name != "sub":
             return right
-    each = [_values(part) for part in operands]
     if name == "pow" and isinstance(operands[1], Size) and not isinstance(operands[0], float):
-        refuse(_text(name, operands))  # the stand-ins would fill the memory
+        refuse(f"{_shown(operands[0], DEPTH)} ** {operands[1]}")  # would fill the memory
+    found = _made(name, operands)
+    return _short(found) if found.is_total and name != "mod" else found
+
+
+def _made(name: str, operands: tuple[Any, ...]) -> Size:
+    each = [_values(part) for part in operands]
     given = list(zip(*each, strict=True))
     large = [HOW[name](*numbers) for numbers in given[: len(LARGE)]]
     small = [_tried(HOW[name], numbers) for numbers in given[len(LARGE) :]]
@@ -230,8 +249,31 @@ def _values(number: Any) -> Values:
     return number.values if isinstance(number, Size) else (number,) * len(STAND_INS)
 
 
-def _below(number: Any) -> frozenset[Values]:
-    return number.below if isinstance(number, Size) else frozenset()
+def _form(number: Any) -> Form:
+    return number.form if isinstance(number, Size) else constant(number)
+
+
+def _is_total(number: Any) -> bool:
+    return number.is_total if isinstance(number, Size) else True
+
+
+def _shown(number: Any, depth: int) -> str:
+    """As one would write it, so far down: what is left of it is "..."."""
+    if not isinstance(number, Size):
+        return repr(number)
+    if not number.made:
+        return number.name
+    if not depth:
+        return "..."
+    name, *operands = number.made
+    shown = [_shown(each, depth - 1) for each in operands]
+    if name in CASTS:
+        return shown[0]
+    if name not in ARITHMETIC:
+        return f"{name}({', '.join(shown)})"
+    pairs = zip(operands, shown, strict=True)
+    shown = [f"({text})" if _is_compound(each) and text != "..." else text for each, text in pairs]
+    return f" {ARITHMETIC[name][0]} ".join(shown)
 
 
 def _is_number(value: Any) -> bool:
@@ -242,8 +284,49 @@ def _is_compound(value: Any) -> bool:
     return isinstance(value, Size) and bool(value.made) and value.made[0] in ARITHMETIC
 
 
-def _text(name: str, operands: tuple[Any, ...]) -> str:
-    return repr(Size((), (name, *operands)))
+def _short(size: Size) -> Any:
+    """A whole number as its form says it, so that long computations stay short: 80 times `- 1` is
+    `- 80`."""
+    found = _written(size.form)
+    return size if found is None else found
+
+
+def _written(form: Form) -> Any:
+    """A number of this form, or None where that is not made of whole ones alone."""
+    if (number := value_of(form)) is not None:
+        return number
+    total: Any = None
+    terms = [(_product(monomial), int(times), monomial == ONE) for monomial, times in form]
+    if any(part is None for part, _, _ in terms):
+        return None
+    for part, times, is_known in sorted(terms, key=lambda t: (t[1] < 0, t[2], repr(t[0]))):
+        size = abs(times) if is_known else part
+        if not is_known and abs(times) != 1:
+            size = _made("mul", (abs(times), part))
+        if total is not None:
+            total = _made("add" if times > 0 else "sub", (total, size))
+        else:
+            total = size if times > 0 else -size if is_known else _made("neg", (size,))
+    return total
+
+
+def _product(monomial: Monomial) -> Any:
+    """The product of atoms, or None where one may fail."""
+    factors = [_factor(which) for which, power in monomial for _ in range(power)]
+    if any(factor is None for factor in factors):
+        return None
+    factors.sort(key=repr)
+    return functools.reduce(lambda a, b: _made("mul", (a, b)), factors) if factors else 1
+
+
+def _factor(which: Atom) -> Any:
+    kind, *rest = which
+    if kind == "size":
+        return Size(rest[0], (), rest[1])
+    if kind != "floordiv" or not value_of(rest[1]):
+        return None
+    inner = _written(rest[0])
+    return None if inner is None else _made("floordiv", (inner, value_of(rest[1])))
 
 
 def _arithmetic(name: str, back: bool) -> Any:
@@ -271,11 +354,12 @@ def _compared(symbol: str, function: Callable[[Any, Any], bool]) -> Any:
 
 def _decided(a: Size, symbol: str, function: Callable[[Any, Any], bool], b: Any) -> bool:
     """How numbers compare, where that is so for any sizes; code of ambos, which compares sizes to
-    find what fits, takes them for large."""
-    mine, others = a.values, _values(b)
-    if mine == others and (a.below <= _below(b) or _below(b) <= a.below):  # one size, not two
-        return function(0, 0)
-    large = list(zip(mine, others, strict=True))[: len(LARGE)]
+    find what fits, takes them for large, and for equal only what is: what it finds is checked
+    when the sizes are known."""
+    apart = difference(a.form, _form(b))
+    if apart == 0 or (apart is not None and isinstance(a, int) and isinstance(b, int)):
+        return function(apart, 0)
+    large = list(zip(a.values, _values(b), strict=True))[: len(LARGE)]
     found = {function(*pair) for pair in large}
     is_near = any(x == y for x, y in large)
     is_asked = is_inside(sys._getframe(2)) and isinstance(a, int)

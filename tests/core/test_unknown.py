@@ -61,11 +61,39 @@ def test_equal_sizes_are_equal_and_others_are_not_told():
     assert N is not None
     assert N != "N"
     assert N != (N,)
-    for other in (2 * N, N + 1, N // 2 * 2, 5, 20 // N, 0.5**N):
+    for other in (2 * N, N // 2 * 2, 5, 20 // N, 0.5**N):
         with pytest.raises(ArgumentError, match="needs a number"):
             operator.eq(N, other)
     with pytest.raises(ArgumentError, match=r"20 // N == 0 needs a number"):
         assert 20 // N == 0
+
+
+def test_a_comparison_is_answered_where_it_is_so_for_any_size_only():
+    length = Size((224, 192, 1, 156, 260, 52_000_156), name="L")
+    for answer in (
+        lambda: (N + 3) // 16 == N // 16, lambda: (N + 1) // 11 == N // 11,
+        lambda: (length + 2) // 4 == length // 4, lambda: (length + 31) // 32 * 32 == length,
+        lambda: length == N, lambda: N / 10 * 10 == N,
+    ):  # fmt: skip
+        with pytest.raises(ArgumentError, match="needs a number"):
+            answer()
+    assert N + 1 > N
+    assert N != N + 1
+    assert (N * length) // length.at({length: 1}) == length * N
+    assert -((-N) // 4) == (N + 3) // 4
+    assert (4 * N + 5) // 4 == N + 1
+    assert (N * 6) % 3 == 0
+    assert N * N - 1 == (N - 1) * (N + 1)
+
+
+def test_long_computations_stay_short():
+    found = N
+    for _ in range(500):
+        found = -((1 - found) // 1)
+    assert repr(found) == "N - 500"
+    for _ in range(40):
+        found = found - found // 2
+    assert len(repr(found)) < 3000
 
 
 def test_it_says_what_it_is():
