@@ -49,9 +49,8 @@ class Convertible:
                 f"{type(self).__name__}.to: got {wanted.name}; need a floating dtype, since what "
                 "is trained is no whole number"
             )
-        is_cast = (
-            Tensor([], dtype="float64").to(*args, **kwargs).dtype is wanted
-        )  # .to("cpu") is none
+        wide = Tensor([], dtype="float64").to(*args, **kwargs).dtype
+        is_cast = wide is wanted  # .to("cpu") leaves both as they are
         more = [module._conversion(wanted) for module in self.modules()] if is_cast else []
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.is_floating:

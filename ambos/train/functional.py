@@ -286,7 +286,14 @@ def _on(known: dict[Node, Node], node: Node, sizes: dict[Size, int]) -> Node:
 def _again(node: Node, known: Mapping[Node, Node], sizes: Mapping[Size, int]) -> Node:
     if not node.inputs and node.value is not None:
         return node
-    attrs = at(node.attrs, sizes)
+    try:
+        attrs = at(node.attrs, sizes)
+    except ZeroDivisionError:
+        given = ", ".join(f"{size} is {number}" for size, number in sizes.items())
+        raise ShapeError(
+            f"Model: {node.op.name} has an attribute of {node.attrs}, which divides by zero where "
+            f"{given}; need more examples or longer ones (statistics need more than one value)"
+        ) from None
     taken = tuple(known[source] for source in node.inputs)
     if attrs is node.attrs and taken == node.inputs:
         return node

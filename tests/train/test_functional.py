@@ -431,6 +431,21 @@ def test_what_is_shorter_than_a_kernel_is_refused_between_layers(length):
         model(am.ones(1, 2, length))
 
 
+@pytest.mark.parametrize("norm", [
+    lambda x: F.instance_norm(x), lambda x: F.batch_norm(x, None, None, training=True),
+], ids=["instance_norm", "batch_norm"])  # fmt: skip
+def test_statistics_of_one_value_are_refused_between_layers(norm):
+    x = am.Input((2, None))
+    model = am.Model(x, norm(x) + 1)
+    several, one = am.tensor(STREAM.randn(1, 2, 3).astype(np.float32)), am.ones(1, 2, 1)
+    np.testing.assert_array_equal(model(several).numpy(), (norm(several) + 1).numpy())
+    with pytest.raises(am.errors.ShapeError, match="more than one"):
+        norm(one)
+    for each in (model, copy.deepcopy(model)):
+        with pytest.raises(am.errors.ShapeError, match="more than one"):
+            each(one)
+
+
 def test_a_covariance_has_a_shape_that_depends_on_how_many_variables():
     x = am.Input((None,))
     with pytest.raises(ArgumentError, match="cov: variables"):

@@ -17,6 +17,7 @@ from ambos.nn.functional.normalization import (
     last_axes,
     mean_square,
     moved_statistics,
+    of_several,
     per_element,
     trailing,
 )
@@ -140,7 +141,7 @@ def instance_norm(
     if count <= 1:
         raise ShapeError(f"instance_norm: the input {x.shape} has {count} value per channel; need "
                          "more than one")  # fmt: skip
-    y, average, spread = _centred(x, tuple(range(2, x.rank)), eps)
+    y, average, spread = _centred(x, tuple(range(2, x.rank)), of_several(eps, count))
     if running_mean is not None and means is not None:
         running_mean.data = wrap(moved_statistics(means, mean(average, (0,)), momentum))
     if running_var is not None and variances is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
+from ambos.core.unknown import is_unknown
 from ambos.graph.node import Node
 from ambos.nn.functional.shared import along, as_type, keep, mean, nodes, same_dtype
 from ambos.ops.arithmetic import add, multiply, negative, subtract
@@ -61,6 +62,7 @@ def batch_norm(
     if count == 0:  # nothing to take statistics of, and nothing that needs them
         zeros, ones = (constant(value, x.dtype, (x.shape[1],)) for value in (0, 1))
         return wrap(_standardized(x, zeros, ones, scale, shift, eps))
+    eps = of_several(eps, count)
     average = mean(x, axes)
     spread = mean_square(away_from(x, average, axes), average, axes)
     if running_mean is not None and means is not None:
@@ -69,6 +71,12 @@ def batch_norm(
         fair = multiply(spread, constant_like(spread, count / (count - 1)))
         running_var.data = wrap(moved_statistics(variances, fair, momentum))
     return wrap(_standardized(x, average, spread, scale, shift, eps, moves=True))
+
+
+def of_several(eps: float, count: Any) -> Any:
+    """`eps`; where the count is not known yet, made of it, and it cannot be made of 1: one value
+    has no spread, and a functional model says so for the data."""
+    return eps + 0.0 * (1 / (count - 1)) if is_unknown(count) else eps
 
 
 def _standardized(
