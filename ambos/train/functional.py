@@ -8,7 +8,7 @@ from typing import Any
 
 from ambos import nn
 from ambos.core import tree
-from ambos.core.dtype import DType, float32, promote
+from ambos.core.dtype import DType, bool_, float32, promote
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError, suggest
 from ambos.core.shape import Shape
 from ambos.core.unknown import Size, at
@@ -241,8 +241,10 @@ def again(description: Any, modules: Mapping[str, Any]) -> Graph:
 
 def _check_input(name: str, found: DType, drawn: DType) -> None:
     """Refuse an input whose numbers may be others in the dtype that was drawn; those of batches,
-    float32 and int64, are taken for any of their kind."""
-    if (found is float32 and drawn.is_floating) or (found.is_integer and drawn.is_integer):
+    float32 and int64, are taken for any of their kind, and all for masks."""
+    if drawn is bool_ or (found.is_integer and drawn.is_integer):
+        return
+    if found is float32 and drawn.is_floating:
         return
     if promote(found, drawn) is not drawn:
         convert = f" or model.to({found.name!r})" if found.is_floating and drawn.is_floating else ""

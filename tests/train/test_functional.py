@@ -405,6 +405,8 @@ def test_inputs_are_not_cast_where_numbers_would_be_lost():
     ones = am.ones(1, 2)
     assert model(ones.to("float16"), ones.to("int32")).tolist() == [[2.0, 2.0]]
     assert model(np.ones((1, 2)), ones.to("bool")).tolist() == [[2.0, 2.0]]
+    mask = am.Input((2,), dtype="bool")
+    assert am.Model([x, mask], x * mask)(ones, ones * 2).tolist() == [[1.0, 1.0]]
     for given in [(am.full((1, 2), 1e300, dtype="float64"), ones.to("int64")), (ones, ones)]:
         with pytest.raises(am.errors.DTypeError, match=r"it was drawn as .*need x\.to\("):
             model(*given)
