@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ambos.core.dtype import int64
 from ambos.tensor.checks import require_whole
 from ambos.tensor.handle import Tensor
@@ -40,6 +42,14 @@ def changes(output: Any, targets: Any, are_classes: bool = False) -> tuple[str, 
     if given == (*wanted, 1):
         return (".squeeze(-1)",)
     return (".unsqueeze(-1)",) if wanted == (*given, 1) else ()
+
+
+def label_changes(rows: Any) -> str:
+    """What makes the class of each row of targets like `rows`, as it is written in Python."""
+    if rows.ndim > 1 and rows.shape[1] > 1:
+        return ".argmax(1)"
+    column = "" if rows.ndim == 1 else ".flatten()"
+    return column if np.dtype(rows.dtype).kind == "i" else f"{column}.long()"
 
 
 def _labels(targets: Tensor) -> Tensor:

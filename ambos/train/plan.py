@@ -16,6 +16,7 @@ from ambos.nn import functional as F
 from ambos.optim import Optimizer
 from ambos.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 from ambos.tensor.handle import Tensor
+from ambos.tensor.modes import is_grad_enabled
 from ambos.train import metrics as known_metrics
 from ambos.train.alignment import aligned, changes, weighed, weight_changes
 from ambos.train.names import Score, find_loss
@@ -45,8 +46,9 @@ class Losses:
     def __init__(self, loss: Any, weights: Any = None) -> None:
         self.spec = _each(loss, find_loss) if loss is not None else None
         self.weights = weights
-        self.changes: tuple[str, ...] = ()  # made to the targets of the last output
-        self.weight_changes: tuple[str, ...] = ()  # and to its weights
+        # Made to targets of the last output and to its weights, in training and in evaluation.
+        self.changes: dict[bool, tuple[str, ...]] = {True: (), False: ()}
+        self.weight_changes: dict[bool, tuple[str, ...]] = {True: (), False: ()}
         if isinstance(weights, (int, float)):
             self.weights = [float(weights)]
         if weights is not None and not isinstance(self.weights, (Mapping, list, tuple)):
@@ -75,8 +77,9 @@ class Losses:
                     "needs; need y, or batches (x, y)"
                 )
             weight = part_of(weights, name, place, outputs, "sample_weight")
-            self.weight_changes, weight = weight_changes(weight), weighed(weight)
-            self.changes = changes(output, target, takes_classes(loss))
+            trains = is_grad_enabled()
+            self.weight_changes[trains], weight = weight_changes(weight), weighed(weight)
+            self.changes[trains] = changes(output, target, takes_classes(loss))
             target = aligned(output, target, takes_classes(loss))
             value = found[f"{name}_loss"] = measured(loss, output, target, weight)
             share = part_of(self.weights, name, place, outputs, "loss_weights")

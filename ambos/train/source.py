@@ -19,6 +19,7 @@ class Writer:
 
     def __init__(self, model: Any, given: Mapping[str, Any]) -> None:
         self.model, self.plan, self.given = model, model.plan, given
+        self.dtype = model.float_dtype.name
         self.weighted = given["class_weight"] is not None or given["sample_weight"]
         self.schedule = self.plan.schedule
         self.is_scaled = given["precision"] == "float16"
@@ -32,6 +33,11 @@ class Writer:
             raise ArgumentError(
                 "loop_source: LBFGS asks for the loss at several weights in an update, which the "
                 "plain loop does not; need another optimizer, or am.loop(model, x, y)"
+            )
+        if self.dtype == "bfloat16":
+            raise ArgumentError(
+                "loop_source: the model is bfloat16, in which NumPy's arrays, which the plain loop "
+                "reads, cannot be; need am.loop(model, x, y), or precision='bfloat16'"
             )
         self.steps = given["steps_per_epoch"]
         self.batches, self.count = ("loader", "len(loader)") if self.steps is None else (
@@ -70,10 +76,11 @@ class Writer:
         yield "model.zero_grad()" if self.has_own_step else "optimizer.zero_grad()"
         columns = ["x", *(["y"] if given["targets"] else []),
                    *(["sample_weight"] if given["sample_weight"] else [])]  # fmt: skip
-        for name in columns:
-            kept = f"None if np.asarray({name}).dtype.kind in 'iub' else "
-            kept *= name != "x" or not self.model.engine.casts_integers
-            yield f"{name} = np.asarray({name}, {kept}'float32')"
+        yield from (self._as_array(name) for name in columns)
+        if isinstance(given["validation"], tuple):
+            for name, dtype in zip(self._held_out(), given["validation"], strict=True):
+                if not self._is_ready(name, dtype):
+                    yield self._as_array(name)
         if given["validation_split"]:
             yield f"kept = int(np.floor(len(x) * (1.0 - {given['validation_split']})))"
             for name in columns:
@@ -89,7 +96,8 @@ class Writer:
         if given["class_weight"] is not None:
             weights = given["class_weight"]
             table = [weights.get(label, 1.0) for label in range(max(weights) + 2)]
-            yield f"class_weight = am.tensor({table})  # by class; the last: of any other"
+            wide = f".to(am.{self.dtype})" * (self.dtype != "float32")
+            yield f"class_weight = am.tensor({table}){wide}  # by class; the last: of any other"
         if self.recipe:
             yield f"recipe = Recipe({self.recipe})"
             yield "model.engine.prepare(model, recipe)"
@@ -99,6 +107,25 @@ class Writer:
             yield "schedule = model.plan.schedule.given"
             if self.schedule.is_function:
                 yield "updates = 0"
+
+    def _as_array(self, name: str) -> str:
+        """Numbers as the model takes them, in its dtype unless they are whole and stay so."""
+        kept = f"None if np.asarray({name}).dtype.kind in 'iub' else "
+        kept *= not name.startswith("x") or not self.model.engine.casts_integers
+        return f"{name} = np.asarray({name}, {kept}'{self.dtype}')"
+
+    def _is_ready(self, name: str, dtype: str) -> bool:
+        """Are numbers of `dtype` what `_as_array` makes of them?"""
+        is_whole = dtype.startswith(("int", "uint", "bool"))
+        stays = not name.startswith("x") or not self.model.engine.casts_integers
+        return dtype == self.dtype or (is_whole and stays)
+
+    def _held_out(self) -> list[str]:
+        """What validation data are called."""
+        given = self.given["validation"]
+        weighted = bool(self.given["validation_split"] and self.given["sample_weight"])
+        count = len(given) if isinstance(given, tuple) else 1 + self.given["targets"] + weighted
+        return ["x_val", "y_val", "sample_weight_val"][:count]
 
     def _parts(self) -> Iterator[str]:
         yield ""
@@ -154,10 +181,8 @@ class Writer:
         yield "totals, rows = {}, 0"
         yield f"for number, batch in enumerate({self.batches}, 1):"
         if given["class_weight"] is not None:
-            known = f"batch[1].clip(-1, {max(given['class_weight']) + 1})"
             more = " * batch[2].reshape(len(batch[2]))" * bool(given["sample_weight"])
-            weight = f"class_weight[{known}]{more}"
-            yield INDENT + f"batch = (*batch[:2], {weight})"
+            yield INDENT + f"batch = (*batch[:2], {self._by_class('batch[1]')}{more})"
         if self.recipe:
             if given["accumulate"] > 1:
                 yield INDENT + (
@@ -181,9 +206,7 @@ class Writer:
         yield INDENT * 2 + ("totals[name] = totals.get(name, 0.0) + value.item() * len(batch[0])")
 
     def _own_validation(self) -> Iterator[str]:
-        columns = ["x_val"] + ["y_val"] * self.given["targets"]
-        if self.given["validation_split"] and self.given["sample_weight"]:
-            columns.append("sample_weight_val")
+        columns = self._held_out()
         yield "model.eval()"
         yield "totals, rows = {}, 0"
         yield "with am.no_grad():"
@@ -203,16 +226,10 @@ class Writer:
         yield INDENT * narrow + "output = model(inputs)"
         if narrow and self.is_single:
             yield "output = output.float()  # in which losses are measured"
-        if self.is_single and self.plan.losses.changes:
-            yield f"targets = targets{''.join(self.plan.losses.changes)}"
-        changed = "".join(self.plan.losses.weight_changes)
-        if given["sample_weight"] and changed:
-            yield f"weight = weight{changed}"
         if given["class_weight"] is not None:
-            labels = "targets" if self.takes_classes else "targets.reshape(len(targets)).long()"
-            known = f"{labels}.clip(-1, {max(given['class_weight']) + 1})"
             more = " * weight.reshape(len(targets))" * bool(given["sample_weight"])
-            yield f"weight = class_weight[{known}]{more}"
+            yield f"weight = {self._by_class('targets')}{more}"
+        yield from self._fitted(True, given["sample_weight"] and given["class_weight"] is None)
         yield f"loss = {self._loss(self.weighted)}"
         unscale = ["scaler.unscale_(optimizer)"] if self.is_scaled else []
         if given["accumulate"] == 1:
@@ -230,6 +247,21 @@ class Writer:
         yield INDENT + "waiting = 0"
         yield from (INDENT + line for line in unscale)
         yield from (INDENT + line for line in self._update())
+
+    def _by_class(self, targets: str) -> str:
+        """The weights of the classes of rows."""
+        labels = self.given["labels"]
+        if labels is None:
+            labels = "" if self.takes_classes or self.has_own_step else ".flatten().long()"
+        return f"class_weight[{targets}{labels}.clip(-1, {max(self.given['class_weight']) + 1})]"
+
+    def _fitted(self, trains: bool, weighted: bool) -> Iterator[str]:
+        """Targets and weights in the shapes and dtypes in which the loss takes them."""
+        losses = self.plan.losses
+        if self.is_single and losses.changes[trains]:
+            yield f"targets = targets{''.join(losses.changes[trains])}"
+        if weighted and losses.weight_changes[trains]:
+            yield f"weight = weight{''.join(losses.weight_changes[trains])}"
 
     def _update(self) -> Iterator[str]:
         if self.given["clip_norm"] is not None:
@@ -267,15 +299,12 @@ class Writer:
         yield "total, rows = 0.0, 0"
         yield "with am.no_grad():"
         size = max(self.given["batch_size"], 128)
-        weighted = bool(self.given["validation_split"] and self.given["sample_weight"])
-        columns = "x_val, y_val" + ", sample_weight_val" * weighted
+        columns = ", ".join(self._held_out())
+        weighted = "sample_weight_val" in columns
         names = "inputs, targets" + ", weight" * weighted
         yield INDENT + f"for {names} in DataLoader(({columns}), batch_size={size}):"
         yield INDENT * 2 + "output, count = model(inputs), len(targets)"
-        if self.is_single and self.plan.losses.changes:
-            yield INDENT * 2 + f"targets = targets{''.join(self.plan.losses.changes)}"
-        if weighted and self.plan.losses.weight_changes:
-            yield INDENT * 2 + f"weight = weight{''.join(self.plan.losses.weight_changes)}"
+        yield from (INDENT * 2 + line for line in self._fitted(False, weighted))
         yield INDENT * 2 + f"total += {self._loss(weighted)}.item() * count"
         yield INDENT * 2 + "rows += count"
         yield 'print(f"  held out: loss {total / rows:.4f}")'

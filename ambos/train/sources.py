@@ -10,6 +10,7 @@ from ambos.core import tree
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError
 from ambos.data.collate import copied
+from ambos.train.alignment import label_changes
 from ambos.train.batches import Arrays, Batch, Source, Stream, arrays_of, is_arrays
 from ambos.train.examples import in_batches
 from ambos.train.stepping import is_own
@@ -78,6 +79,23 @@ def is_pair(data: Any) -> bool:
     return not isinstance(data, list) or not all(
         isinstance(part, (tuple, list)) and not is_arrays([part]) for part in data
     )
+
+
+def dtypes_of(data: Any) -> Any:
+    """The dtypes of arrays of validation data, "" where they do not say; else whether there are
+    any data."""
+    if data is None or not is_pair(data):
+        return data is not None
+    parts = [part for part in data if part is not None]
+    return tuple(str(getattr(part, "dtype", "")).rpartition(".")[2] for part in parts)
+
+
+def labels_of(source: Source) -> str | None:
+    """What makes classes of the targets of `source`, where they are an array."""
+    if not isinstance(source, Arrays):
+        return None
+    _, targets, *_ = source.structure.build(iter(source.columns))
+    return label_changes(targets) if hasattr(targets, "dtype") else None
 
 
 def source_of(

@@ -20,7 +20,14 @@ from ambos.train.callbacks.dispatch import listed
 from ambos.train.fitting import Fit, averages, measure, note_shapes
 from ambos.train.progress import check_verbose
 from ambos.train.source import Writer
-from ambos.train.sources import inputs_of, source_of, training_data, validation_of
+from ambos.train.sources import (
+    dtypes_of,
+    inputs_of,
+    labels_of,
+    source_of,
+    training_data,
+    validation_of,
+)
 from ambos.train.step import Recipe
 from ambos.train.stepping import Stepping
 from ambos.train.totals import Totals
@@ -37,9 +44,10 @@ USUAL: dict[str, Any] = {
     "initial_epoch": 0,
     "steps_per_epoch": None,
     "validation_split": 0.0,
-    "validation": False,
+    "validation": False,  # or the dtypes of its parts
     "sample_weight": False,
     "targets": True,
+    "labels": None,  # what makes classes of targets, where they were seen
 }  # what `loop_source` writes where nothing is said
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -133,8 +141,9 @@ class Trainable(Stepping):
             "accumulate": accumulate, "clip_norm": clip_norm, "precision": precision,
             "class_weight": dict(recipe.class_weight) or None, "initial_epoch": initial_epoch,
             "steps_per_epoch": steps_per_epoch,
-            "validation_split": validation_split, "validation": validation_data is not None,
+            "validation_split": validation_split, "validation": dtypes_of(validation_data),
             "sample_weight": sample_weight is not None, "targets": y is not None,
+            "labels": None if y is None else labels_of(source),
         }  # fmt: skip
         if resume is not None:
             run.resume(resume)
@@ -144,10 +153,12 @@ class Trainable(Stepping):
     def loop_source(self, **arguments: Any) -> str:
         """The text of a plain Python loop which, executed with `model`, `x` and `y`, gives the
         weights that `fit` gives, bit by bit. `arguments` are those of `fit`; without any, those of
-        the last call of it. Validation data is called `x_val` and `y_val` there.
+        the last call of it. Validation data is called `x_val`, `y_val` and
+        `sample_weight_val` there.
         A `train_step` of the model's own is called there, as `fit` calls it.
 
-        Errors: UnknownNameError for what is no argument of `fit`; ArgumentError with LBFGS.
+        Errors: UnknownNameError for what is no argument of `fit`; ArgumentError with LBFGS, and for
+            bfloat16 models.
 
         Example:
             >>> import ambos as am

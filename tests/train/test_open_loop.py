@@ -98,6 +98,9 @@ def test_a_source_for_a_search_along_gradients_is_refused():
     model.compile(optim.LBFGS(lr=0.1), "cross_entropy")
     with pytest.raises(ArgumentError, match="LBFGS"):
         model.loop_source()
+    model = network()
+    with pytest.raises(ArgumentError, match="the model is bfloat16"):
+        model.to(am.bfloat16).loop_source()
 
 
 def test_a_source_for_arguments_that_are_given():
@@ -215,3 +218,73 @@ def test_gradients_of_before_have_no_part_in_a_training(own):
     for model in models[1:]:
         for name, value in tensors(model).items():
             np.testing.assert_array_equal(value, tensors(models[0])[name], err_msg=name)
+
+
+SMALL = X[:16, :3].astype(np.float32)
+LABELS = STREAM.randint(0, 3, 16)
+CODES = np.eye(3)[LABELS]
+COLUMN = SMALL[:, :1]
+BY_CLASS = {"class_weight": {0: 1.0, 1: 2.0, 2: 0.3}}
+
+
+def held_out(*data):
+    return {"validation_data": data}
+
+
+KINDS = {
+    "unsigned": (SMALL, LABELS.astype(np.uint8), BY_CLASS),
+    "column": (SMALL, LABELS.astype(np.uint16)[:, None], BY_CLASS),
+    "floating": (SMALL, LABELS.astype(np.float32)[:, None], BY_CLASS),
+    "codes": (SMALL, CODES.astype(int), BY_CLASS),
+    "floating codes": (SMALL, CODES, {**BY_CLASS, "sample_weight": W[:16]}),
+    "other labels": (SMALL, LABELS, held_out(SMALL, LABELS.astype(float)[:, None])),
+    "labels of columns": (SMALL, LABELS.astype(float)[:, None], held_out(SMALL, LABELS)),
+    "other codes": (SMALL, LABELS, held_out(SMALL, CODES.astype(int), None)),
+    "wide": (SMALL, COLUMN, held_out(SMALL.astype(float), COLUMN.astype(float))),
+    "whole": (SMALL, COLUMN, held_out((SMALL * 3).astype(int), COLUMN)),
+    "flat": (SMALL, COLUMN[:, 0], held_out(SMALL, COLUMN)),
+    "weights": (SMALL, COLUMN, held_out(SMALL, COLUMN, W[:16, None])),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_printed_loop_takes_the_data_that_fit_takes(kind, dtype, capsys):
+    x, y, arguments = KINDS[kind]
+
+    def made():
+        am.manual_seed(0)
+        classes = y is not COLUMN and kind != "flat"
+        layer = nn.Linear(3, 3 if classes else 1)
+        model = am.Sequential([layer]).to(getattr(am, dtype))
+        model.compile("sgd", "cross_entropy" if classes else "mse")
+        return model
+
+    fitted, written = made(), made()
+    history = fitted.fit(x, y, batch_size=8, verbose=0, seed=1, **arguments).history
+    names = dict(zip(("x_val", "y_val", "sample_weight_val"),
+                     arguments.get("validation_data", ()), strict=False))  # fmt: skip
+    names |= {"model": written, "x": x, "y": y, "sample_weight": W[:16]}
+    exec(fitted.loop_source(), names)
+    if names.get("x_val") is not None:
+        assert f"held out: loss {history['val_loss'][-1]:.4f}" in capsys.readouterr().out
+    for one, other in zip(written.parameters(), fitted.parameters(), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+@pytest.mark.parametrize("kind", ["unsigned", "column", "floating", "floating codes"])
+def test_class_weights_of_a_step_of_ones_own(kind):
+    x, y, arguments = KINDS[kind]
+
+    class Own(am.Sequential):
+        def train_step(self, data):
+            return super().train_step(data)
+
+    models = []
+    for _ in range(2):
+        am.manual_seed(0)
+        models.append(Own([nn.Linear(3, 3)]))
+        models[-1].compile("sgd", "cross_entropy")
+    models[0].fit(x, y, verbose=0, seed=1, **arguments)
+    exec(models[0].loop_source(), {"model": models[1], "x": x, "y": y, "sample_weight": W[:16]})
+    np.testing.assert_array_equal(*(model[0].weight.numpy() for model in models))
