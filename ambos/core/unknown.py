@@ -33,7 +33,6 @@ from ambos.core.polynomial import (
 Values = tuple[Any, ...]
 
 BATCH = 67_108_859  # a prime: no other size is made of it
-HALF = BATCH // 2
 LARGE = (BATCH, 66_528_000)  # 2**8 * 3**3 * 5**3 * 7 * 11
 STAND_INS = (*LARGE, 1, 2, 5, 12)
 DEPTH = 6  # of what messages show

@@ -6,12 +6,13 @@ arguments; what it returns is symbolic again. So a functional model is a list of
 graphs between them (`train/functional.py` runs it).
 
 The number of examples is unknown: a `Size` (`core/unknown.py`) in its shape. A module's forward,
-of which only shapes are kept, meets the number that stands for it.
+of which only shapes are kept, runs for two numbers.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,9 +26,10 @@ from ambos.core.arguments import checked
 from ambos.core.dtype import as_dtype
 from ambos.core.errors import AmbosError, ArgumentError
 from ambos.core.structure import Structure
-from ambos.core.unknown import BATCH, HALF, LARGE, STAND_INS, Size, at
+from ambos.core.unknown import LARGE, STAND_INS, Size, at
 from ambos.graph.node import Node, leaf, toposort
 from ambos.nn.modes import in_mode
+from ambos.nn.untouched import untouched
 from ambos.ops.sources import argument
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.modes import no_grad
@@ -59,6 +61,7 @@ class Symbols(threading.local):
 symbols = Symbols()
 EXAMPLES: Any = Size(STAND_INS)
 FEW = 1 << 20
+ROWS = (132, 156)  # in a forward: few enough for a loop, and divisible by 2, 3, 4, 6 and 12
 
 origins: WeakKeyDictionary[Node, SymbolicCall] = WeakKeyDictionary()
 names: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
@@ -78,7 +81,7 @@ def Input(
         `1 / n`, `n ** 0.5`, `round`) is made anew for each batch, in shapes, indices and numbers.
         It is no int, though `isinstance(n, int)`, so what needs the number itself is refused:
         `float(n)`, `if n > 1`, `range(n)`, `len(x)`, `math.log(n)`, NumPy's functions. A module's
-        forward meets an int; where sizes are None it is drawn twice, to see what depends on them.
+        forward meets an int: it is drawn twice, to see what depends on it, and left as it was.
     Errors: ArgumentError for a shape that is none, and for what needs the number; looking at a
         value, which it has not, is a TracingError. Data for which a size does not come out as it
         was drawn are a ShapeError.
@@ -168,8 +171,7 @@ def are_symbolic(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def described(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What `module` returns for symbolic arguments: symbolic tensors, and the call is noted.
 
-    Where sizes but the number of examples are unknown it runs twice, for two assignments of them:
-    what differs in its results is unknown, too."""
+    It runs twice, for two assignments of the sizes: what differs in its results is unknown, too."""
     given, structure = tree.flatten((args, kwargs))
     sizes = _sizes_in(given)
     assigned = _assignments(sizes)
@@ -202,16 +204,14 @@ def _sizes_in(given: list[Any]) -> list[Size]:
 
 
 def _assignments(sizes: list[Size]) -> list[Numbers]:
-    """Numbers in place of what the sizes are made of, no two alike: one assignment if that is the
-    number of examples alone, else two."""
-    pairs: dict[Size, tuple[int, int]] = {}
+    """Numbers in place of what the sizes are made of, no two alike: two assignments."""
+    pairs: dict[Size, tuple[int, int]] = {EXAMPLES: ROWS}
     for part in chain(*(size.parts() for size in sizes)):
         pair, places = part.values[: len(LARGE)], itertools.count(8)
         while part not in pairs and pair in pairs.values():
             pair = large(next(places))
         pairs.setdefault(part, pair)
-    each = [{part: pair[place] for part, pair in pairs.items()} for place in range(len(LARGE))]
-    return each if len(pairs) > 1 else each[:1]
+    return [{part: pair[place] for part, pair in pairs.items()} for place in range(len(LARGE))]
 
 
 def _run(
@@ -225,7 +225,8 @@ def _run(
         except AmbosError as error:
             taken = "".join(f"; {size!r} was taken for {number}" for size, number in numbers.items()
                             if size.name not in "MN")  # fmt: skip
-            error.message = error.message.replace(str(numbers[EXAMPLES]), "N") + taken
+            rows = rf"(?<![\d.]){numbers[EXAMPLES]}(?![\d.])"
+            error.message = re.sub(rows, "N", error.message) + taken
             error.args = (error.message,)
             raise
     results, returned = tree.flatten(found)
@@ -245,26 +246,27 @@ def _stand_in(value: Any, numbers: Numbers) -> Any:
     return wrap(_leaf(at(value.shape, numbers), value.dtype, "an argument"))
 
 
-def _drawn(numbers: tuple[int, ...], sizes: list[Size], assigned: list[Numbers]) -> Any:
+def _drawn(numbers: Any, sizes: list[Size], assigned: list[Numbers]) -> Any:
     """A size of a result that came out as these numbers: a number, or one that is not known. Each
     call with data checks that it is so."""
-    first = numbers[0]
-    if first == numbers[-1] and (len(numbers) > 1 or first <= HALF):
+    first, last = numbers
+    if first == last:
         return first
-    times, rest = divmod(first + HALF, BATCH)
-    made = times * EXAMPLES + (rest - HALF) if 0 < times < FEW and abs(rest - HALF) < FEW else None
-    for size in (*sizes, *([made] if made is not None else [])):
+    few, many = ROWS
+    times = (last - first) // (many - few)
+    of_rows = times * EXAMPLES + (first - times * few) if 0 < times < FEW else None
+    for size in (*sizes, *([of_rows] if isinstance(of_rows, Size) else [])):
         if tuple(size.at(each) for each in assigned) == numbers:
             return size
-    return Size((first, numbers[-1], *_others(FEW + first)), name="M")
+    return Size((first, last, *_others(FEW + first)), name="M")
 
 
 @contextmanager
 def _opened(module: Any) -> Iterator[None]:
-    """The module in eval mode, in which it changes nothing; modules inside are no calls."""
+    """The module in eval mode, and afterwards as before; modules inside are no calls."""
     symbols.is_open = True
     try:
-        with in_mode(module, False):
+        with in_mode(module, False), untouched(module):
             yield
     finally:
         symbols.is_open = False

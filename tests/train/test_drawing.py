@@ -5,6 +5,7 @@ import pytest
 
 import ambos as am
 import ambos.nn.functional as F
+from ambos import nn
 from ambos.core.errors import ArgumentError
 
 STREAM = np.random.RandomState(0)
@@ -42,3 +43,67 @@ def test_chains_of_functions_on_unknown_sizes_may_be_deep():
     with pytest.raises(ArgumentError) as caught:
         range(n)
     assert len(str(caught.value)) < 1000
+
+
+class Count(nn.Module):
+    """All that a forward may leave in its module."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", am.zeros(()))
+        self.rate, self.state, self.layer, self.calls = am.ones(2), None, None, 0
+
+    def forward(self, x):
+        self.seen.add_(x.shape[0])
+        self.rate = self.rate * 2
+        self.calls += 1
+        if self.state is None:
+            self.state = am.zeros(x.shape[0], 4)
+        return x / self.seen + self.state
+
+
+def test_drawing_leaves_a_module_as_it_was():
+    x, module = am.Input((4,)), Count()
+    model = am.Model(x, module(x))
+    assert (module.seen.item(), module.calls, module.state) == (0, 0, None)
+    assert module.rate.tolist() == [1, 1]
+    assert model(am.ones(2, 4)).tolist() == [[0.5] * 4] * 2
+    assert (module.seen.item(), module.calls, module.state.shape) == (2, 1, (2, 4))
+
+
+class Built(nn.Module):
+    """Makes its layer when it is called first."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.is_built = None, False
+
+    def forward(self, x):
+        if not self.is_built:
+            self.layer, self.is_built = nn.Linear(x.shape[1], 2), True
+        return self.layer(x)
+
+
+def test_layers_that_drawing_makes_stay():
+    x, built = am.Input((4,)), Built()
+    model = am.Model(x, nn.LazyBatchNorm1d()(nn.LazyLinear(4)(x)) + built(x).sum(1, keepdim=True))
+    assert len([*model.parameters()]) == 6
+    assert built.is_built
+    assert model(am.ones(3, 4)).shape == (3, 4)
+
+
+class Rows(nn.Module):
+    def forward(self, x):
+        noise = am.tensor(np.zeros(x.shape, np.float32))
+        each = am.stack([x[i] * 2 for i in range(x.shape[0])])
+        return am.stack([*each]) + noise, x[: x.shape[0] // 2]
+
+
+def test_a_forward_may_go_over_its_rows():
+    x = am.Input((4,))
+    rows, half = Rows()(x)
+    assert str(rows.shape) == "(N, 4)"
+    assert str(half.shape) == "(M, 4)"
+    for count in (1, 4, 7):
+        found = am.Model(x, [rows, half])(am.ones(count, 4))
+        assert [part.shape[0] for part in found] == [count, count // 2]
