@@ -36,6 +36,7 @@ BATCH = 67_108_859  # a prime: no other size is made of it
 LARGE = (BATCH, 66_528_000)  # 2**8 * 3**3 * 5**3 * 7 * 11
 STAND_INS = (*LARGE, 1, 2, 5, 12)
 DEPTH = 6  # of what messages show
+SAME = "; inputs of one length share it: b = am.Input((a.shape[1],))"
 
 ARITHMETIC: dict[str, tuple[str, Callable[..., Any]]] = {
     "add": ("+", operator.add), "sub": ("-", operator.sub), "mul": ("*", operator.mul),
@@ -235,12 +236,13 @@ def known(what: str, size: Any) -> Any:
     return refuse(f"{what} ({size})") if isinstance(size, Size) else size
 
 
-def refuse(text: str) -> NoReturn:
+def refuse(text: str, more: str = "") -> NoReturn:
     """The error for what needs the number."""
     raise ArgumentError(
         f"am.Input: {text} needs a number, and N, the number of examples, and sizes that are None "
         "are not known when a functional model is drawn; need this in a module's forward (right "
         "here are sizes such as x.reshape(n, -1), and arithmetic: 2 * n, n // 2, n ** 0.5)"
+        f"{more}"
     )
 
 
@@ -290,6 +292,7 @@ def _short(size: Size) -> Any:
     return size if found is None else found
 
 
+@functools.lru_cache(maxsize=4096)
 def _written(form: Form) -> Any:
     """A number of this form, or None where that is not made of whole ones alone."""
     if (number := value_of(form)) is not None:
@@ -363,7 +366,7 @@ def _decided(a: Size, symbol: str, function: Callable[[Any, Any], bool], b: Any)
     is_near = any(x == y for x, y in large)
     is_asked = is_inside(sys._getframe(2)) and isinstance(a, int)
     if len(found) > 1 or is_near or not is_asked:
-        refuse(f"{a} {symbol} {b}")
+        refuse(f"{a} {symbol} {b}", SAME if isinstance(b, Size) else "")
     return found.pop()
 
 

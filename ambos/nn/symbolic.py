@@ -76,7 +76,9 @@ def Input(
     on it describe a model, `am.Model(inputs=..., outputs=...)`.
 
     Shapes: (N, *shape), where N is any number of examples; a size that is None may differ from
-        batch to batch, too: `am.Input((None,), dtype="int64")` for texts. `n = x.shape[0]` is a
+        batch to batch, too: `am.Input((None,), dtype="int64")` for texts. Each None is a size of
+        its own; that of another input is said by it: `mask = am.Input((words.shape[1],))`, and
+        data of different lengths are a ShapeError. `n = x.shape[0]` is a
         `Size` that stands for the number. What arithmetic makes of it (`2 * n - 1`, `n // 2`,
         `1 / n`, `n ** 0.5`, `round`) is made anew for each batch, in shapes, indices and numbers.
         It is no int, though `isinstance(n, int)`, so what needs the number itself is refused:
@@ -98,6 +100,9 @@ def Input(
         >>> states = am.nn.Embedding(100, 8)(words)
         >>> states.shape, states.sum(1).shape
         ((N, L, 8), (N, 8))
+        >>> mask = am.Input((words.shape[1],))
+        >>> (states * mask[:, :, None]).shape
+        (N, L, 8)
     """
     given = (shape,) if isinstance(shape, int) else shape
     if not isinstance(given, (tuple, list)) or not all(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ambos import nn
-from ambos.core.errors import AmbosError, FormatError
+from ambos.core.errors import AmbosError, ArgumentError, FormatError
 from ambos.train.graphs import Undescribed, described, symbolic
 
 Json = Any
@@ -47,8 +47,13 @@ def _describe_graph(module: nn.Module, graph: Any) -> Json:
         return None
     try:
         calls = described(graph)
+        if not graph.is_described:  # once: nothing is written that could not be read
+            symbolic(calls, graph.modules)
+            graph.is_described = True
     except Undescribed:
         return None
+    except AmbosError as error:
+        raise ArgumentError(f"save: the model could not be drawn again: {error.message}") from None
     names = {key: child.__dict__.get("name") for key, child in graph.modules.items()}
     return {"class": name_of(type(module)), "name": module.__dict__.get("name"),
             "functional": layers, "names": names, "graph": calls,

@@ -61,6 +61,7 @@ class Graph:
             self._name(call.module)
         self.input_names = self._input_names(given)
         self.output_names = self._output_names(outputs)
+        self.is_described = False  # has a description of it been read again?
 
     def __deepcopy__(self, memo: Any) -> Graph:
         """With copies of the modules, which are those of the model's copy."""

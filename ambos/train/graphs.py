@@ -16,7 +16,7 @@ from ambos.core.dtype import DType, as_dtype, float32
 from ambos.core.errors import FormatError
 from ambos.core.unknown import HOW, Size, is_unknown, made
 from ambos.graph.node import Node, make, toposort
-from ambos.nn.symbolic import Input
+from ambos.nn.symbolic import EXAMPLES, Input
 from ambos.ops import registry
 from ambos.ops.contraction import Spec
 from ambos.tensor.handle import Tensor, wrap
@@ -64,9 +64,8 @@ def described(graph: Any) -> Json:
         return number[node]
 
     for name, node in zip(graph.input_names, graph.inputs, strict=True):
-        batch, *shape = (None if is_unknown(n) else n for n in node.shape)
-        steps.append({"input": name, "shape": shape, "batch_size": batch, "dtype": node.dtype.name})
         number.add(node)
+        steps.append({"input": name, **_shape(node, number), "dtype": node.dtype.name})
     for call in graph.calls:
         for part in call.arguments:
             if isinstance(part, Node):
@@ -83,6 +82,23 @@ def described(graph: Any) -> Json:
         "version": VERSION, "steps": steps, "inputs": _written(taken, number),
         "outputs": _written(returned, number),
     }  # fmt: skip
+
+
+def _shape(node: Node, number: Numbers) -> Json:
+    """That of an input: None for each size that it tells first, others by where they are told."""
+    shown: tuple[Any, ...] = node.shape  # of Sizes, too
+    batch, *sizes = shown
+    own = number[node]
+    shape: list[Json] = []
+    for axis, size in enumerate(sizes, 1):
+        if isinstance(size, Size) and number.sizes.get(size) == (own, axis):
+            shape.append(None)
+            continue
+        parts = size.parts() if isinstance(size, Size) else ()
+        if any(number.sizes.get(part, ())[:1] == (own,) and part != batch for part in parts):
+            raise Undescribed(f"a size {size} of an input, which it tells itself,")
+        shape.append(_written(size, number))
+    return {"shape": shape, "batch_size": None if is_unknown(batch) else batch}
 
 
 def _operation(node: Node, number: Numbers) -> Json:
@@ -137,8 +153,9 @@ def symbolic(description: Json, modules: Mapping[str, Any]) -> tuple[Any, Any]:
     nodes: list[Node] = []
     for step in modern(description)["steps"]:
         if "input" in step:
-            made = Input(tuple(step["shape"]), step["batch_size"], step["dtype"], step["input"])
-            nodes.append(made._node)
+            shape = tuple(_read(each, nodes) for each in step["shape"])
+            given = Input(shape, step["batch_size"], step["dtype"], step["input"])
+            nodes.append(given._node)
         elif "call" in step:
             if step["call"] not in modules:
                 raise FormatError(
@@ -171,7 +188,8 @@ def _read(value: Json, nodes: list[Node]) -> Any:
     if kind == "node":
         return wrap(nodes[inner])
     if kind == "size":
-        return nodes[inner[0]].shape[inner[1]]
+        place, axis = inner
+        return nodes[place].shape[axis] if axis or place < len(nodes) else EXAMPLES  # its own
     if kind == "made" and inner in HOW:
         return made(inner, *(_read(each, nodes) for each in dict(more)["of"]))
     if kind == "dtype":
