@@ -2,8 +2,8 @@
 
 A `Size` is computed with as any number and remembers how it was made; `at` gives the number once
 the sizes are known. It is no int, so that nothing takes it for one: what wants a number now is
-refused. Meanwhile stand-ins take its place where code of ambos asks how sizes compare: two large
-ones decide, and small ones tell apart what is alike for large ones only, such as 20 // n and 0.
+refused. How sizes compare is told where it is so for any sizes (`polynomial.py`); beyond that code
+of ambos, and nobody else, is answered for large ones, which stand in their place.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Size:
         name, *operands = self.made
         return HOW[name](*(at(each, sizes) for each in operands))
 
-    @property  # type: ignore[misc]
+    @property  # type: ignore[misc]  # a class that is asked of each number
     def __class__(self) -> Any:
         """What it is a number of: isinstance(n, int)."""
         return self.values[0].__class__

@@ -20,7 +20,7 @@ def stage(name: str) -> Callable[[Stage], Stage]:
     def note(make: Stage) -> Stage:
         STAGES[name] = make
         if isinstance(make, type):
-            make.operation = name  # type: ignore[attr-defined]
+            make.operation = name  # type: ignore[attr-defined]  # a class has attributes
         return make
 
     return note

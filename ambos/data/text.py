@@ -13,6 +13,7 @@ import numpy as np
 
 from ambos.core.arguments import Checked, positive
 from ambos.core.errors import ArgumentError, suggest
+from ambos.data.values import decoded
 from ambos.data.vocabulary import Numbers, Vocabulary
 
 MODES = ("int", "multi_hot", "count", "tf_idf")
@@ -194,11 +195,7 @@ def _texts(op: str, batch: Any) -> Iterator[str]:
         raise ArgumentError(f"{op}: got {type(batch).__name__}; need texts, or batches of them")
     for place, text in enumerate(batch):
         if isinstance(text, bytes):
-            try:
-                yield text.decode()
-            except UnicodeDecodeError as error:
-                raise ArgumentError(f"{op}: text {place} has bytes that are no UTF-8 ({error}); "
-                                    "need text.decode(encoding) of them")  from error  # fmt: skip
+            yield decoded(op, text, f"text {place} has bytes")
         elif isinstance(text, str):
             yield str(text)
         else:

@@ -143,12 +143,20 @@ def _text(op: str, value: Any, number: int, shape: Sequence[int]) -> str:
         return str(value)
     place = place_of(number, shape)
     if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError as error:
-            raise ArgumentError(f"{op}: bytes in {place} that are no UTF-8 ({error}); need "
-                                "value.decode(encoding)") from error  # fmt: skip
+        return decoded(op, value, f"bytes in {place}")
     if isinstance(value, (list, tuple)):
         raise ShapeError(f"{op}: got rows of several lengths; need equally many in each")
     raise ArgumentError(f"{op}: {value!r:.80} in {place}; need strings: str(value) of numbers, and "
                         "some word, as '', where nothing is known")  # fmt: skip
+
+
+def decoded(op: str, value: bytes, which: str) -> str:
+    """The text of bytes, called `which` in the message.
+
+    Errors: ArgumentError for what is no UTF-8.
+    """
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{op}: {which} that are no UTF-8 ({error}); need "
+                            "value.decode(encoding)") from error  # fmt: skip
