@@ -156,8 +156,6 @@ def test_shuffles():
     assert flat(numbers(20).shuffle()) == other
 
 
-# JAX warns so of its threads, which may run in this process; workers never use JAX.
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 def test_random_numbers_follow_the_sample_and_the_stage():
     settings = {"batch_size": 2, "seed": 3}
     helping = {"num_workers": 2, "multiprocessing_context": "fork", **settings}
@@ -214,8 +212,6 @@ def test_a_dataset_is_resumed_as_a_loader_is():
         dataset.load_state_dict({"epoch": 0, "position": -1, "seed": None})
 
 
-# JAX warns so of its threads, which may run in this process; workers never use JAX.
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 def test_loaders_read_pipelines():
     pipeline = numbers(10).map(double).shuffle(seed=2).batch(4)
     expected = flat(pipeline)

@@ -35,9 +35,6 @@ from tests.data.samples import (
     pair,
 )
 
-# JAX warns so of its threads, which may run in this process; workers never use JAX.
-pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
-
 # A fork server imports pytest anew for each worker; most tests need not wait for that.
 Forking = functools.partial(DataLoader, multiprocessing_context="fork")
 

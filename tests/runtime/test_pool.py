@@ -87,7 +87,6 @@ def test_idle_workers_sleep(monkeypatch, futex):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, in whose process this may run
 def test_a_forked_child_computes(monkeypatch):
     monkeypatch.setattr(config, "threads", 3)
     assert compute()
@@ -99,7 +98,6 @@ def test_a_forked_child_computes(monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, in whose process this may run
 def test_forking_while_others_compute(monkeypatch):
     monkeypatch.setattr(config, "threads", 2)
     stop = threading.Event()

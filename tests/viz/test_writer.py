@@ -142,7 +142,8 @@ def test_histograms_are_pytorchs(tmp_path: Path, bins: Any) -> None:
     from torch.utils.tensorboard.writer import SummaryWriter as Peer
 
     values = np.random.default_rng(1).normal(size=500).astype("float32")
-    limits = Peer(str(tmp_path / "peer")).default_bins if bins == "tensorflow" else bins
+    with Peer(str(tmp_path / "peer")) as peer:
+        limits = peer.default_bins if bins == "tensorflow" else bins
     expected = histogram("h", values, limits).value[0].histo
     with SummaryWriter(tmp_path / "own") as writer:
         writer.add_histogram("h", values, bins=bins)
