@@ -205,13 +205,18 @@ class DataLoader(metaclass=Checked):
 
     # Passes
 
-    def __iter__(self) -> Iterator[Any]:
+    def begin(self) -> Position:
+        """Where a new pass stands, which is what `state_dict` tells from now on."""
         resumed, self._resumed = self._resumed, None
         position = resumed or Position(self.epoch, 0, finished=False)
         position.started = True
         self._position = position
         if hasattr(self._source, "state_dict"):
             position.sampler = copy.deepcopy(self._source.state_dict())
+        return position
+
+    def __iter__(self) -> Iterator[Any]:
+        position = self.begin()
         count = None if self.is_stream else len(self.dataset)
         plain = self.collate_fn if self.collate_fn is not default_collate else None
         fetcher = Fetcher(self.dataset, self.batch_size, self.drop_last, plain, count)
@@ -227,7 +232,7 @@ class DataLoader(metaclass=Checked):
         else:
             if hasattr(dataset, "set_epoch"):
                 dataset.set_epoch(epoch)
-            if self._has_rows():
+            if self.has_rows:
                 yield from self._rows(position)
                 return
             indices = itertools.islice(self.batches(epoch), position.batch, None)
@@ -242,34 +247,47 @@ class DataLoader(metaclass=Checked):
             raise
         position.finished = True
 
-    def _has_rows(self) -> bool:
+    @property
+    def has_rows(self) -> bool:
         """Do rows of arrays become a batch as they are, so that no sample has to be looked at?"""
         dataset = self.dataset
         own = isinstance(self.sampler, (RandomSampler, SequentialSampler))
         if type(dataset) is not ArrayDataset or not own or self.collate_fn or not self.batch_size:
             return False
-        return self.sampler.data_source is dataset and dataset.contiguous
+        return not self.num_workers and self.sampler.data_source is dataset and dataset.contiguous
 
-    def _rows(self, position: Position) -> Iterator[Any]:
-        """Their batches."""
-        size, names = self.batch_size or 1, self.dataset.names
+    def spans(self, position: Position) -> tuple[Indices, Iterator[tuple[int, int]]]:
+        """The numbers of all rows of a pass, and for each batch that is left its first place among
+        them and its size."""
         order = np.ascontiguousarray(self.sampler.order(position.epoch), np.int64)
         if len(order) and not 0 <= order.min() <= order.max() < len(self.dataset):
             raise ArgumentError(
                 f"DataLoader: the sampler gave numbers {order.min()} to {order.max()} for "
                 f"{len(self.dataset)} examples; need 0 to {len(self.dataset) - 1}"
             )
-        rows, address = Rows(self.dataset.arrays), order.__array_interface__["data"][0]
-        stop = len(order) - len(order) % size if self.drop_last else len(order)
-        for first in range(position.batch * size, stop, size):
-            position.batch += 1
-            found = rows(first, min(size, stop - first), address)
+
+        def spans() -> Iterator[tuple[int, int]]:
+            size = self.batch_size or 1
+            stop = len(order) - len(order) % size if self.drop_last else len(order)
+            for first in range(position.batch * size, stop, size):
+                position.batch += 1
+                yield first, min(size, stop - first)
+            position.finished = True
+
+        return order, spans()
+
+    def _rows(self, position: Position) -> Iterator[Any]:
+        """Their batches."""
+        names, rows = self.dataset.names, Rows(self.dataset.arrays)
+        order, spans = self.spans(position)
+        address = order.__array_interface__["data"][0]
+        for first, count in spans:
+            found = rows(first, count, address)
             if self.single:
                 yield found.pop()
             else:
                 yield dict(zip(names, found, strict=True)) if names else tuple(found)
             del found
-        position.finished = True
 
     def _with_workers(self, fetcher: Fetcher, position: Position) -> Iterator[Any]:
         # Processes are a third of the import, and most loaders have none.

@@ -5,36 +5,29 @@ A batch is a tuple: (x,), (x, y) or (x, y, sample_weight), each a tensor or a tr
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from sys import getrefcount
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambos.core import tree
-from ambos.core.dtype import DType, as_dtype
+from ambos.core.dtype import DType
 from ambos.core.errors import AmbosError, ArgumentError, ShapeError, depth_of_user, user_line
-from ambos.core.paths import Path, SequenceKey
-from ambos.core.shape import row_major
 from ambos.data.cardinality import INFINITE_CARDINALITY, cardinality_of
 from ambos.data.collate import copied
 from ambos.data.dataset import as_rows
+from ambos.data.loader import DataLoader
 from ambos.data.randomness import fresh_seed
 from ambos.data.samplers import permutation
-from ambos.runtime.memory import Storage
-from ambos.runtime.rows import Taking, in_pieces
-from ambos.tensor.array import Array
-from ambos.tensor.given import leaf_of
-from ambos.tensor.handle import Tensor, wrap
-from ambos.train.finite import found_nan, has_finite, refuse_nan
+from ambos.tensor.handle import Tensor
+from ambos.train.buffers import Columns
+from ambos.train.finite import has_finite, refuse_nan
 
 Batch = tuple[Any, ...]
-KEPT = 3  # buffers of a size: the batch before, this one, and one that is read ahead
 PARTS = ("x", "y", "sample_weight")
 BATCH = re.compile(r"\b(batch \d+ of \w+(?: \d+)?)")
 END = object()  # of an iterator
@@ -114,6 +107,21 @@ class Source:
             self.under_way = self.one_pass(self.turn or 0, self.taken)
         return next(self.under_way, None)
 
+    def taken_from(
+        self, columns: Columns, order: NDArray[np.int64] | None, spans: Iterable[tuple[int, int]],
+        number: int,
+    ) -> Iterator[Batch]:  # fmt: skip
+        """Batch `number` of a pass and those after it: (first, count) of each, in `order`."""
+        address = None if order is None else order.__array_interface__["data"][0]
+        for first, count in spans:
+            try:
+                batch = columns.batch(first, count, address)
+            except ArgumentError as error:
+                raise placed(error, f"batch {number - self.begun} of {self.name}") from None
+            yield batch
+            del batch  # a batch that nobody holds gives its memory to a later one
+            number += 1
+
     def _turn(self) -> None:
         """Begin the next pass."""
         self.turn, self.taken, self.begun = (self.turn or 0) + 1, 0, 0
@@ -152,67 +160,29 @@ class Source:
 
 
 class Arrays(Source):
-    """Rows of arrays, shuffled by a seed: epoch e of seed s has the same order everywhere.
-
-    Rows are copied into memory that is used again as soon as nobody holds the batch. Parts that
-    have `names` are looked at for NaN on the way, where that takes no time.
-    """
+    """Rows of arrays, shuffled by a seed: epoch e of seed s has the same order everywhere. Parts
+    that have `names` are looked at for NaN on the way, where that takes no time."""
 
     def __init__(
         self, parts: Batch, batch_size: int, shuffle: bool, seed: int | None, op: str,
         limit: int | None = None, names: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self.op, self.limit, self.batch_size, self.names = op, limit, batch_size, names
-        columns, self.structure = tree.flatten(parts)
-        self.columns = [in_pieces(column) for column in columns]
-        self.rows = len(self.columns[0])
+        self.op, self.limit, self.batch_size = op, limit, batch_size
+        self.columns = Columns(parts, op, names)
+        self.rows = len(self.columns)
         if not self.rows:
             raise ArgumentError(f"{op}: the arrays have no rows; need at least one example")
-        # Plain columns, which is the usual case, need no structure to be put together.
-        self.is_plain = [*map(id, self.columns)] == [*map(id, parts)]
         self.seed = fresh_seed() if shuffle and seed is None else seed
         self.shuffle = shuffle
-        self.buffers: dict[int, list[Buffers]] = {}
 
     def length(self) -> int:
         return -(-self.rows // self.batch_size)
 
     def one_pass(self, turn: int, start: int) -> Iterator[Batch]:
-        size, rows, address = self.batch_size, self.rows, None
-        if self.shuffle:
-            order = permutation(self.seed or 0, turn, rows)
-            address = order.__array_interface__["data"][0]
-        for number in range(start, self.length()):
-            first = number * size
-            count = min(size, rows - first)
-            buffers = self._free(count)
-            spoiled = buffers.take(first, count, address)
-            if spoiled:
-                raise placed(self._refusal(spoiled - 1), self._place(number))
-            tensors = (*buffers.tensors,)  # another tuple, so that holding it shows
-            yield tensors if self.is_plain else self.structure.build(iter(tensors))
-            del tensors
-
-    def _place(self, number: int) -> str:
-        return f"batch {number - self.begun} of {self.name}"
-
-    def _refusal(self, number: int) -> ArgumentError:
-        """What is said of column `number`, which has NaN somewhere."""
-        part, *inner = [*self.structure.paths()][number]
-        assert isinstance(part, SequenceKey)
-        name = f"{self.names[part.idx]}{Path(inner)}"
-        return found_nan(self.columns[number], name, self.op)
-
-    def _free(self, count: int) -> Buffers:
-        """Memory for so many rows that nobody holds."""
-        known = self.buffers.setdefault(count, [])
-        for buffers in known:
-            if buffers.are_free():
-                return buffers
-        if len(known) == KEPT:
-            known.pop(0)
-        known.append(Buffers(self.columns, count, not self.names))
-        return known[-1]
+        size, rows = self.batch_size, self.rows
+        order = permutation(self.seed or 0, turn, rows) if self.shuffle else None
+        spans = ((first, min(size, rows - first)) for first in range(start * size, rows, size))
+        return self.taken_from(self.columns, order, spans, start)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "seed": self.seed}
@@ -220,31 +190,6 @@ class Arrays(Source):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self.seed = state["seed"]
-
-
-class Buffers:
-    """Memory for `count` rows of each column, as tensors; `take` copies rows there."""
-
-    def __init__(self, columns: list[NDArray[Any]], count: int, takes_nan: bool) -> None:
-        self.tensors = tuple([_memory(column, count) for column in columns])
-        nodes = [tensor._node for tensor in self.tensors]
-        arrays = [node.value for node in nodes]
-        self.take = Taking(columns, [array.address for array in arrays], takes_nan)
-        # What waits to be computed, gradients of an open loop for example, holds the nodes.
-        self.parts = [*self.tensors, *nodes, *arrays, *(array.storage for array in arrays)]
-        del nodes, arrays
-        self.alone = [*map(getrefcount, self.parts)]
-
-    def are_free(self) -> bool:
-        """Does nobody hold what was handed out?"""
-        return [*map(getrefcount, self.parts)] == self.alone
-
-
-def _memory(column: NDArray[Any], count: int) -> Tensor:
-    """A tensor of `count` rows that are to be written."""
-    shape = (count, *column.shape[1:])
-    storage = Storage(max(1, math.prod(shape)) * column.itemsize)
-    return wrap(leaf_of(Array(storage, 0, shape, row_major(shape), as_dtype(column.dtype))))
 
 
 class Stream(Source):
@@ -278,8 +223,11 @@ class Stream(Source):
             return None
 
     def one_pass(self, turn: int, start: int) -> Iterator[Batch]:
-        number = start if self.is_placed else 0
-        self.is_placed = False
+        placed_at, self.is_placed = start if self.is_placed else 0, False
+        return (self._rows if self._has_rows() else self._read)(placed_at, start)
+
+    def _read(self, number: int, start: int) -> Iterator[Batch]:
+        """Batches from `start` on of a source that gives its batch `number` next."""
         found = iter(self.source) if self.once is None else self.once
         while (batch := next(found, END)) is not END:
             number += 1
@@ -292,11 +240,36 @@ class Stream(Source):
                 yield parts
             del parts
         if not number:
-            fix = "; need at least one"
-            if self.once is not None:
-                fix = (" left; a generator can be read once: need a list, a DataLoader, or "
-                       "steps_per_epoch with a generator that does not end")  # fmt: skip
-            raise ArgumentError(f"{self.op}: {self.name} has no batches{fix}")
+            raise self._empty()
+
+    def _empty(self) -> ArgumentError:
+        fix = "; need at least one"
+        if self.once is not None:
+            fix = (" left; a generator can be read once: need a list, a DataLoader, or "
+                   "steps_per_epoch with a generator that does not end")  # fmt: skip
+        return ArgumentError(f"{self.op}: {self.name} has no batches{fix}")
+
+    def _has_rows(self) -> bool:
+        """Is it a loader of rows of arrays? These are taken as if the arrays had been given."""
+        loader = self.source
+        return (
+            type(loader) is DataLoader and loader.has_rows and self.whole
+            and not loader.dataset.names and len(loader.dataset.arrays) in (2, 3)
+        )  # fmt: skip
+
+    def _rows(self, number: int, start: int) -> Iterator[Batch]:
+        """The same of such a loader."""
+        loader, names = self.source, () if self.takes_nan else PARTS
+        columns = Columns(loader.dataset.arrays, self.op, names)
+        if self.check is not None:
+            self.check(columns.arrays)
+            self.check = None
+        if not len(loader):  # drop_last of too few rows
+            raise self._empty()
+        position = loader.begin()
+        position.batch += start - number
+        order, spans = loader.spans(position)
+        return self.taken_from(columns, order, spans, start)
 
     def ran_out(self, epoch: int, number: int, limit: int) -> None:
         if self.once is None:

@@ -47,6 +47,8 @@ def _batched(x: Any) -> bool | None:
     """Are the elements of `x` batches? None where only they can tell."""
     if isinstance(x, Dataset):
         return x.batched
+    if isinstance(x, DataLoader) and x.has_rows:
+        return True
     return False if _is_of_torch(x) and not is_stream(x) else None
 
 

@@ -94,7 +94,7 @@ def labels_of(source: Source) -> str | None:
     """What makes classes of the targets of `source`, where they are an array."""
     if not isinstance(source, Arrays):
         return None
-    _, targets, *_ = source.structure.build(iter(source.columns))
+    _, targets, *_ = source.columns.parts()
     return label_changes(targets) if hasattr(targets, "dtype") else None
 
 
