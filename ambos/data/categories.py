@@ -8,25 +8,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambos.core.arguments import Checked, number, positive
+from ambos.core.arguments import number, positive
+from ambos.core.dtype import float32
 from ambos.core.errors import ArgumentError, ShapeError, suggest
+from ambos.data import decimals
+from ambos.data.column import Column
 from ambos.data.hashing import buckets
 from ambos.data.lookup import batches_of
-from ambos.data.values import floats, integers, place_of, salted, texts
+from ambos.data.values import floats, integer_tensor, integers, place_of, salted, texts
 from ambos.data.vocabulary import Numbers, encode
+from ambos.tensor.gather import embed
+from ambos.tensor.handle import Tensor, wrap
+from ambos.tensor.pointwise import where
+from ambos.tensor.searching import bucketize
 
+NARROW = ("bool", "int8", "uint8", "int16", "uint16", "float16", "bfloat16", "float32")
 MODES = ("int", "one_hot", "multi_hot", "count")
 Sketch = NDArray[Any]  # (2, n): numbers in order, and how many each stands for
 
 
-class CategoryEncoding(metaclass=Checked):
+class CategoryEncoding(Column):
     """Integers from 0 to `num_tokens` - 1 as places of rows: "one_hot" has a row for each,
     "multi_hot" one for all along the last axis, "count" how often each is there.
 
     Shapes: (..., L) to (..., num_tokens), of "one_hot" (..., L, num_tokens); (..., 1) to
         (..., num_tokens).
-    Dtypes: integers to float32.
-    Errors: ArgumentError for integers outside.
+    Dtypes: integers to float32; tensors give tensors, all else arrays.
+    Errors: ArgumentError for integers outside, of tensors IndexingError when they are looked at.
     Source: Keras's layer of this name.
 
     Example:
@@ -40,8 +48,12 @@ class CategoryEncoding(metaclass=Checked):
         self.num_tokens = positive("CategoryEncoding: num_tokens", num_tokens)
         self.output_mode = _mode("CategoryEncoding", output_mode, MODES[1:])
 
-    def __call__(self, inputs: Any, count_weights: Any = None) -> Numbers:
+    def __call__(self, inputs: Any, count_weights: Any = None) -> Any:
         """The rows."""
+        if count_weights is not None and self.output_mode != "count":
+            raise ArgumentError("CategoryEncoding: count_weights go with output_mode='count' only")
+        if isinstance(inputs, Tensor):
+            return self._of_tensor(inputs, count_weights)
         found = integers("CategoryEncoding", inputs)
         outside = np.flatnonzero((found < 0) | (found >= self.num_tokens))
         if len(outside):
@@ -52,19 +64,29 @@ class CategoryEncoding(metaclass=Checked):
             )
         if count_weights is None:
             return encode(found, self.output_mode, self.num_tokens)
-        if self.output_mode != "count":
-            raise ArgumentError("CategoryEncoding: count_weights go with output_mode='count' only")
         weights = floats("CategoryEncoding: count_weights", count_weights)
         if weights.shape != found.shape:
             raise ShapeError(f"CategoryEncoding: count_weights are {weights.shape}, inputs "
                              f"{found.shape}; need equal shapes")  # fmt: skip
         return encode(found, "count", self.num_tokens, weights)
 
+    def _of_tensor(self, inputs: Tensor, weights: Any) -> Tensor:
+        numbers = integer_tensor("CategoryEncoding", inputs)
+        places = Tensor(np.arange(self.num_tokens))
+        numbers = wrap(embed(places._node, numbers._node))  # which looks where they are
+        if weights is not None:
+            weights = weights if isinstance(weights, Tensor) else Tensor(np.asarray(weights))
+            weights = weights.to(float32)
+            if tuple(weights.shape) != tuple(inputs.shape):
+                raise ShapeError(f"CategoryEncoding: count_weights are {weights.shape}, inputs "
+                                 f"{inputs.shape}; need equal shapes")  # fmt: skip
+        return encode(numbers, self.output_mode, self.num_tokens, weights)
+
     def __repr__(self) -> str:
         return f"CategoryEncoding({self.num_tokens}, output_mode={self.output_mode!r})"
 
 
-class Hashing(metaclass=Checked):
+class Hashing(Column):
     """Strings or integers as numbers from 0 to `num_bins` - 1, by a hash of them.
 
     No vocabulary has to be learnt, but several may share a number. FarmHash decides, or SipHash
@@ -72,8 +94,9 @@ class Hashing(metaclass=Checked):
     `StringLookup`.
 
     Shapes: as `StringLookup`.
-    Dtypes: strings or integers to int64 for "int", otherwise float32.
-    Errors: ArgumentError for what is neither.
+    Dtypes: strings or integers to int64 for "int", otherwise float32; tensors of integers give
+        tensors, all else arrays.
+    Errors: ArgumentError for what is neither; DTypeError for tensors of other dtypes.
     Source: Keras's layer of this name, with the same numbers.
 
     Example:
@@ -90,8 +113,10 @@ class Hashing(metaclass=Checked):
         self.mask_value, self.salt = mask_value, salted("Hashing", salt)
         self.output_mode = _mode("Hashing", output_mode)
 
-    def __call__(self, inputs: Any) -> Numbers:
+    def __call__(self, inputs: Any) -> Any:
         """The numbers."""
+        if isinstance(inputs, Tensor):
+            return encode(self._of_tensor(inputs), self.output_mode, self.num_bins)
         found, shape = texts("Hashing", inputs)
         masks = self.mask_value is not None
         numbers = buckets(found, self.num_bins - masks, self.salt) + masks
@@ -100,11 +125,20 @@ class Hashing(metaclass=Checked):
             numbers[[place for place, text in enumerate(found) if text == mask]] = 0
         return encode(numbers.reshape(shape), self.output_mode, self.num_bins)
 
+    def _of_tensor(self, inputs: Tensor) -> Tensor:
+        found = integer_tensor("Hashing", inputs)
+        mask = str(self.mask_value)
+        if self.mask_value is None:
+            return decimals.buckets(found, self.num_bins, self.salt)
+        numbers = decimals.buckets(found, self.num_bins - 1, self.salt) + 1
+        is_integer = mask.removeprefix("-").isdecimal() and str(int(mask)) == mask
+        return where(found == int(mask), 0, numbers) if is_integer else numbers
+
     def __repr__(self) -> str:
         return f"Hashing({self.num_bins}, output_mode={self.output_mode!r})"
 
 
-class Discretization(metaclass=Checked):
+class Discretization(Column):
     """Numbers as the numbers of their bins, whose boundaries are given, or learnt by `adapt`.
 
     It puts about equally many into each of `num_bins`. Bin 0 is below the first boundary, bin n
@@ -112,8 +146,9 @@ class Discretization(metaclass=Checked):
     numbers. `output_mode` is that of `StringLookup`.
 
     Shapes: as `StringLookup`.
-    Dtypes: numbers to int64 for "int", otherwise float32.
-    Errors: ArgumentError before `adapt`, and for NaN and infinities, with column and row.
+    Dtypes: numbers to int64 for "int", otherwise float32; tensors give tensors, all else arrays.
+    Errors: ArgumentError before `adapt`, and for NaN and infinities, with column and row; in
+        tensors, which are not looked at, NaN is in the last bin.
     Source: Keras's layer of this name, with the same boundaries.
 
     Example:
@@ -146,6 +181,11 @@ class Discretization(metaclass=Checked):
                                     "a list, the least first")  # fmt: skip
             self.bin_boundaries = edges.tolist()
 
+    def settings(self) -> dict[str, Any]:
+        """With boundaries, learnt or given, in place of their number."""
+        found = super().settings()
+        return found if self.bin_boundaries is None else found | {"num_bins": None}
+
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Learn the boundaries of an array, a list or a column, or of an iterable of batches, of
         which `steps` are read. What was known before is forgotten.
@@ -166,12 +206,19 @@ class Discretization(metaclass=Checked):
             raise ArgumentError("adapt: got no data; need at least one row")
         self.bin_boundaries = _compressed(sketch, 1 / self.num_bins)[0, :-1].tolist()
 
-    def __call__(self, inputs: Any) -> Numbers:
+    def __call__(self, inputs: Any) -> Any:
         """The bins of numbers."""
         if self.bin_boundaries is None:
             raise ArgumentError("Discretization: has no boundaries yet; need adapt(data) first")
-        numbers = np.digitize(floats("Discretization", inputs), self.bin_boundaries)
-        return encode(np.asarray(numbers), self.output_mode, len(self.bin_boundaries) + 1)
+        found: Any = inputs if isinstance(inputs, Tensor) else floats("Discretization", inputs)
+        # Compared as numbers of the data's dtype, in which 0.7 may be less than Python's.
+        dtype = "float32" if found.dtype.name in NARROW else "float64"
+        edges = np.array(self.bin_boundaries, dtype)
+        if isinstance(found, Tensor):
+            numbers: Any = bucketize(found.to(dtype), Tensor(edges), right=True)
+        else:
+            numbers = np.asarray(np.digitize(found.astype(dtype), edges))
+        return encode(numbers, self.output_mode, len(edges) + 1)
 
     def __repr__(self) -> str:
         edges = self.bin_boundaries

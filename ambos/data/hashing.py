@@ -39,87 +39,125 @@ def buckets(
     return (found % np.uint64(count)).astype(np.int64)
 
 
-def fingerprint(text: Bytes) -> Words:
+class Texts:
+    """Texts of one length, a row of bytes each: what the hashes read of them. Those that are made
+    of tensors are `decimals.Decimals`, with a length for each."""
+
+    def __init__(self, rows: Bytes) -> None:
+        self.rows, self.length = rows, rows.shape[1]
+
+    def word(self, at: int, size: int = 8) -> Words:
+        """Little-endian words of each row."""
+        part = np.ascontiguousarray(self.rows[:, at : at + size])
+        return part.view(f"<u{size}")[:, 0].astype(np.uint64)
+
+
+def fingerprint(rows: Bytes) -> Words:
     """FarmHash's Fingerprint64 of each row.
 
     Source: https://github.com/google/farmhash (farmhashna::Hash64).
     """
-    length = text.shape[1]
-    if length == 0:
-        return np.full(len(text), K2, np.uint64)
-    if length < 4:
-        first, middle, last = (text[:, at].astype(np.uint64) for at in (0, length >> 1, length - 1))
-        return _shifted((first + (middle << 8)) * K2 ^ (length + (last << 2)) * K0) * K2
-    factor = (K2 + 2 * length) & MASK
-    if length < 8:
-        return _mixed(length + (_word(text, 0, 4) << 3), _word(text, length - 4, 4), factor)
-    if length <= 16:
-        a, b = _word(text, 0) + K2, _word(text, length - 8)
-        return _mixed(_turned(b, 37) * factor + a, (_turned(a, 25) + b) * factor, factor)
-    if length > 64:
-        return _long(text)
-    a, b = _word(text, 0) * K1 if length <= 32 else _word(text, 0) * K2, _word(text, 8)
-    c, d = _word(text, length - 8) * factor, _word(text, length - 16) * K2
-    y, z = _turned(a + b, 43) + _turned(c, 30) + d, a + _turned(b + K2, 18) + c
-    if length <= 32:
-        return _mixed(y, z, factor)
+    text = Texts(rows)
+    if not text.length:
+        return np.full(len(rows), K2, np.uint64)
+    for most, of_up_to in SHORT:
+        if text.length <= most:
+            return of_up_to(text)
+    return _of_33_to_64(text) if text.length <= 64 else _long(text)
+
+
+def _of_1_to_3(text: Any) -> Any:
+    last = text.length - 1
+    first, middle, end = (text.word(at, 1) for at in (0, text.length >> 1, last))
+    return _shifted((first + (middle << 8)) * K2 ^ ((end << 2) + text.length) * K0) * K2
+
+
+def _of_4_to_7(text: Any) -> Any:
+    length = text.length
+    return _mixed((text.word(0, 4) << 3) + length, text.word(length - 4, 4), _factor(length))
+
+
+def _of_8_to_16(text: Any) -> Any:
+    factor = _factor(text.length)
+    a, b = text.word(0) + K2, text.word(text.length - 8)
+    return _mixed(_turned(b, 37) * factor + a, (_turned(a, 25) + b) * factor, factor)
+
+
+def _of_17_to_32(text: Any) -> Any:
+    factor = _factor(text.length)
+    return _mixed(*_quarters(text, text.word(0) * K1, factor), factor)
+
+
+SHORT = ((3, _of_1_to_3), (7, _of_4_to_7), (16, _of_8_to_16), (32, _of_17_to_32))
+
+
+def _of_33_to_64(text: Texts) -> Words:
+    length, factor = text.length, _factor(text.length)
+    y, z = _quarters(text, text.word(0) * K2, factor)
     z = _mixed(y, z, factor)
-    e, f = _word(text, 16) * factor, _word(text, 24)
-    g, h = (y + _word(text, length - 32)) * factor, (z + _word(text, length - 24)) * factor
-    return _mixed(_turned(e + f, 43) + _turned(g, 30) + h, e + _turned(f + a, 18) + g, factor)
+    e, f = text.word(16) * factor, text.word(24)
+    g, h = (y + text.word(length - 32)) * factor, (z + text.word(length - 24)) * factor
+    return _mixed(
+        _turned(e + f, 43) + _turned(g, 30) + h, e + _turned(f + text.word(0) * K2, 18) + g, factor
+    )
 
 
-def _long(text: Bytes) -> Words:
+def _quarters(text: Any, a: Any, factor: Any) -> Pair:
+    b = text.word(8)
+    c, d = text.word(text.length - 8) * factor, text.word(text.length - 16) * K2
+    return _turned(a + b, 43) + _turned(c, 30) + d, a + _turned(b + K2, 18) + c
+
+
+def _factor(length: Any) -> Any:
+    return 2 * length + K2 & MASK
+
+
+def _long(text: Texts) -> Words:
     """Of more than 64 bytes: blocks of 64, the last of which overlaps the one before."""
-    seed, last = 81, text.shape[1] - 1
-    x = _word(text, 0) + (seed * K2 & MASK)
-    y = np.full(len(text), (seed * K1 + 113) & MASK, np.uint64)
+    seed, last, count = 81, text.length - 1, len(text.rows)
+    x = text.word(0) + (seed * K2 & MASK)
+    y = np.full(count, (seed * K1 + 113) & MASK, np.uint64)
     z = _shifted(y * K2 + 113) * K2
     v: Pair = (np.zeros_like(x), np.zeros_like(x))
     w: Pair = v
     for at in range(0, last // 64 * 64, 64):
-        x = _turned(x + y + v[0] + _word(text, at + 8), 37) * K1 ^ w[1]
-        y = _turned(y + v[1] + _word(text, at + 48), 42) * K1 + v[0] + _word(text, at + 40)
+        x = _turned(x + y + v[0] + text.word(at + 8), 37) * K1 ^ w[1]
+        y = _turned(y + v[1] + text.word(at + 48), 42) * K1 + v[0] + text.word(at + 40)
         z = _turned(z + w[0], 33) * K1
         v = _weak(text, at, v[1] * K1, x + w[0])
-        w = _weak(text, at + 32, z + w[1], y + _word(text, at + 16))
+        w = _weak(text, at + 32, z + w[1], y + text.word(at + 16))
         z, x = x, z
     factor = K1 + ((z & 0xFF) << 1)
     at = last - 63
     w = (w[0] + (last & 63), w[1])
     v = (v[0] + w[0], v[1])
     w = (w[0] + v[0], w[1])
-    x = _turned(x + y + v[0] + _word(text, at + 8), 37) * factor ^ w[1] * 9
-    y = _turned(y + v[1] + _word(text, at + 48), 42) * factor + v[0] * 9 + _word(text, at + 40)
+    x = _turned(x + y + v[0] + text.word(at + 8), 37) * factor ^ w[1] * 9
+    y = _turned(y + v[1] + text.word(at + 48), 42) * factor + v[0] * 9 + text.word(at + 40)
     z = _turned(z + w[0], 33) * factor
     v = _weak(text, at, v[1] * factor, x + w[0])
-    w = _weak(text, at + 32, z + w[1], y + _word(text, at + 16))
+    w = _weak(text, at + 32, z + w[1], y + text.word(at + 16))
     z, x = x, z
     return _mixed(
         _mixed(v[0], w[0], factor) + _shifted(y) * K0 + z, _mixed(v[1], w[1], factor) + x, factor
     )
 
 
-def _word(text: Bytes, at: int, size: int = 8) -> Words:
-    """Little-endian words of each row."""
-    return np.ascontiguousarray(text[:, at : at + size]).view(f"<u{size}")[:, 0].astype(np.uint64)
-
-
-def _turned(word: Words, bits: int) -> Words:
+def _turned(word: Any, bits: int) -> Any:
     """Rotated to the right."""
     return word >> bits | word << (64 - bits)
 
 
-def _shifted(word: Words) -> Words:
+def _shifted(word: Any) -> Any:
     return word ^ word >> 47
 
 
-def _mixed(u: Words, v: Words, factor: Any) -> Words:
+def _mixed(u: Any, v: Any, factor: Any) -> Any:
     return _shifted((v ^ _shifted((u ^ v) * factor)) * factor) * factor
 
 
-def _weak(text: Bytes, at: int, a: Words, b: Words) -> Pair:
-    first, second, third, fourth = (_word(text, at + 8 * place) for place in range(4))
+def _weak(text: Texts, at: int, a: Words, b: Words) -> Pair:
+    first, second, third, fourth = (text.word(at + 8 * place) for place in range(4))
     a = a + first
     b = _turned(b + a + fourth, 21)
     c = a
@@ -127,32 +165,46 @@ def _weak(text: Bytes, at: int, a: Words, b: Words) -> Pair:
     return a + fourth, b + _turned(a, 44) + c
 
 
-def siphash(text: Bytes, salt: Sequence[int]) -> Words:
+def siphash(rows: Bytes, salt: Sequence[int]) -> Words:
     """SipHash-2-4 of each row, with the two words of `salt` as its key.
 
     Source: Aumasson and Bernstein, SipHash: a fast short-input PRF (2012).
     """
-    count, length = text.shape
+    count, length = rows.shape
     padded = np.zeros((count, length // 8 * 8 + 8), np.uint8)
-    padded[:, :length] = text
+    padded[:, :length] = rows
     padded[:, -1] = length & 0xFF
+    text = Texts(padded)
+    state = sip_begin(np.zeros(count, np.uint64), salt)
+    for at in range(0, text.length, 8):
+        state = sip_add(state, text.word(at))
+    return sip_end(state)
+
+
+def sip_begin(zeros: Any, salt: Sequence[int]) -> list[Any]:
+    """The state of SipHash before the first word, of as many texts as there are `zeros`."""
     words = [int.from_bytes(SIP[at : at + 8], "big") for at in range(0, 32, 8)]
     keys = [key & MASK for key in salt] * 2
-    state: list[Words] = [
-        np.full(count, word ^ key, np.uint64) for word, key in zip(words, keys, strict=True)
-    ]
-    for at in range(0, padded.shape[1], 8):
-        word = _word(padded, at)
-        state[3] = state[3] ^ word
-        state = _round(*_round(*state))
-        state[0] = state[0] ^ word
-    state[2] = state[2] ^ 0xFF
+    return [zeros + (word ^ key) for word, key in zip(words, keys, strict=True)]
+
+
+def sip_add(state: list[Any], word: Any) -> list[Any]:
+    """The state after one more word; the last one has the text's length as its highest byte."""
+    a, b, c, d = state
+    a, b, c, d = _round(*_round(a, b, c, d ^ word))
+    return [a ^ word, b, c, d]
+
+
+def sip_end(state: list[Any]) -> Any:
+    """The hash."""
+    a, b, c, d = state
+    state = [a, b, c ^ 0xFF, d]
     for _ in range(4):
         state = _round(*state)
     return state[0] ^ state[1] ^ state[2] ^ state[3]
 
 
-def _round(a: Words, b: Words, c: Words, d: Words) -> list[Words]:
+def _round(a: Any, b: Any, c: Any, d: Any) -> list[Any]:
     a, c = a + b, c + d
     b, d = _turned(b, 51) ^ a, _turned(d, 48) ^ c
     a = _turned(a, 32)

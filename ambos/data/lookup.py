@@ -9,20 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.arguments import Checked, flag, positive
+from ambos.core.arguments import flag, positive
 from ambos.core.errors import ArgumentError, suggest
+from ambos.data import decimals
 from ambos.data.cardinality import INFINITE_CARDINALITY, cardinality_of
+from ambos.data.column import Column
 from ambos.data.hashing import buckets
-from ambos.data.values import integers, place_of, salted, strings
+from ambos.data.values import integer_tensor, integers, place_of, salted, strings
 from ambos.data.vocabulary import Numbers, Token, Vocabulary
+from ambos.tensor.gather import take
 from ambos.tensor.handle import Tensor
+from ambos.tensor.pointwise import where
+from ambos.tensor.searching import searchsorted
 
 MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 OOV_METHODS = ("floormod", "farmhash")
 MASKED, UNKNOWN = -1, -2  # numbers of tokens that have none
 
 
-class Lookup(metaclass=Checked):
+class Lookup(Column):
     """Base of lookups; `kind` is the type of their tokens."""
 
     kind: type = str
@@ -53,7 +58,7 @@ class Lookup(metaclass=Checked):
         if self.salt and self.kind is int and oov_method != "farmhash":
             raise ArgumentError(f"{owner}: salt goes with oov_method='farmhash' only")
         self.mask_token, self.oov_token, self.oov_method = mask_token, oov_token, oov_method
-        self.invert, self.output_mode = invert, output_mode
+        self.invert, self.output_mode, self.max_tokens = invert, output_mode, max_tokens
         self.pad_to_max_tokens = pad_to_max_tokens
         masks = [] if mask_token is None or output_mode != "int" else [mask_token]
         self.vocabulary = Vocabulary(
@@ -65,6 +70,9 @@ class Lookup(metaclass=Checked):
 
     def _tokens(self, op: str, values: Any) -> tuple[list[Token], tuple[int, ...]]:
         raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | self.vocabulary.settings()
 
     # Learning
 
@@ -200,8 +208,10 @@ class IntegerLookup(Lookup):
     hash (with `salt` another one).
 
     Shapes: as `StringLookup`.
-    Dtypes: integers, or floats that are whole, to int64 for "int", otherwise float32.
-    Errors: ArgumentError before `adapt`, and for what is no integer, with its row.
+    Dtypes: integers, or floats that are whole, to int64 for "int", otherwise float32; tensors of
+        integers give tensors, all else arrays.
+    Errors: ArgumentError before `adapt`, and for what is no integer, with its row; for tensors if
+        unknown integers have no number. DTypeError for tensors of other dtypes.
     Source: Keras's layer of this name.
 
     Example:
@@ -227,6 +237,44 @@ class IntegerLookup(Lookup):
     def _tokens(self, op: str, values: Any) -> tuple[list[Token], tuple[int, ...]]:
         found = integers(op, values)
         return found.reshape(-1).tolist(), found.shape
+
+    def __call__(self, inputs: Any) -> Any:
+        """The numbers of integers, or with `invert` the integers of numbers."""
+        if not isinstance(inputs, Tensor):
+            return super().__call__(inputs)
+        self.vocabulary.known()
+        found = integer_tensor("IntegerLookup", inputs)
+        if self.invert:
+            return self._inverted_tensor(found)
+        numbers = self._numbers(found)
+        return self.vocabulary.encoded(numbers, self.output_mode, self.pad_to_max_tokens)
+
+    def _numbers(self, found: Tensor) -> Tensor:
+        """As operations of a graph."""
+        if not self.num_oov_indices:
+            raise ArgumentError("IntegerLookup: num_oov_indices is 0, so an integer that is not in "
+                                "the vocabulary has no number, and a tensor is not looked at; need "
+                                "num_oov_indices=1")  # fmt: skip
+        masks = self.mask_token is not None and self.output_mode == "int"
+        oov: Any = 0
+        if self.num_oov_indices > 1 and self.oov_method == "floormod":
+            oov = found % self.num_oov_indices
+        elif self.num_oov_indices > 1:
+            oov = decimals.buckets(found, self.num_oov_indices, self.salt)
+        known = sorted(self.vocabulary.number.items())
+        table = Tensor(np.array([*known, (0, 0)], np.int64))
+        at = searchsorted(table[:-1, 0], found)
+        is_known = (at < len(known)) & (take(table[:, 0], at) == found)
+        numbers = where(is_known, take(table[:, 1], at), oov + int(masks))
+        if self.mask_token is None:
+            return numbers
+        return where(found == self.mask_token, 0 if masks else MASKED, numbers)
+
+    def _inverted_tensor(self, numbers: Tensor) -> Tensor:
+        known = self.vocabulary.entries()
+        table = Tensor(np.array([*known, self.oov_token], np.int64))
+        are_there = (numbers >= 0) & (numbers < len(known))
+        return take(table, where(are_there, numbers, len(known)))
 
 
 def batches_of(op: str, data: Any, steps: int | None = None) -> Iterator[Any]:

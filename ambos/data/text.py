@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.arguments import Checked, positive
+from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError, suggest
-from ambos.data.values import decoded
+from ambos.data.column import Column
+from ambos.data.values import decoded, refuse_tensor
 from ambos.data.vocabulary import Numbers, Vocabulary
 
 MODES = ("int", "multi_hot", "count", "tf_idf")
@@ -23,7 +24,7 @@ PADDING, UNKNOWN = "", "[UNK]"
 PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]")
 
 
-class TextVectorization(metaclass=Checked):
+class TextVectorization(Column):
     """Texts as numbers of their words, after `adapt` has learnt which words there are.
 
     A text is standardized (a name of Keras's, a function of one text, or None), split at
@@ -72,7 +73,7 @@ class TextVectorization(metaclass=Checked):
                                     "output_mode='int' only")  # fmt: skip
         if pad_to_max_tokens and max_tokens is None:
             raise ArgumentError("TextVectorization: pad_to_max_tokens needs max_tokens")
-        self.lengths = None if ngrams is None else _lengths(ngrams)
+        self.ngrams, self.lengths = ngrams, None if ngrams is None else _lengths(ngrams)
         self.max_tokens, self.standardize, self.split = max_tokens, standardize, split
         self.output_mode, self.output_sequence_length = output_mode, output_sequence_length
         self.pad_to_max_tokens = pad_to_max_tokens
@@ -82,6 +83,9 @@ class TextVectorization(metaclass=Checked):
         )
         if vocabulary is not None:
             self.set_vocabulary(vocabulary, idf_weights)
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | self.vocabulary.settings()
 
     # Learning words
 
@@ -189,6 +193,7 @@ def _texts(op: str, batch: Any) -> Iterator[str]:
     """The texts of a batch: strings, bytes, or those in arrays (N,) or (N, 1)."""
     if isinstance(batch, (str, bytes)):
         batch = [batch]
+    refuse_tensor(op, batch)
     if isinstance(batch, np.ndarray) and batch.ndim == 2 and batch.shape[1] == 1:
         batch = batch[:, 0]
     if not isinstance(batch, Iterable):

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambos.core.arguments import integer
-from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.dtype import int64
+from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.tensor.gaps import without_gaps
 from ambos.tensor.handle import Tensor
 
@@ -25,11 +26,21 @@ def strings(op: str, values: Any) -> tuple[list[str], tuple[int, ...]]:
         >>> strings("look", [["a", b"b"]])
         (['a', 'b'], (1, 2))
     """
+    refuse_tensor(op, values)
     array = _array(op, values, object)
     flat = array.reshape(-1).tolist()
     if set(map(type, flat)) != {str}:
         flat = [_text(op, value, place, array.shape) for place, value in enumerate(flat)]
     return flat, array.shape
+
+
+def refuse_tensor(op: str, values: Any) -> None:
+    """An ArgumentError for a tensor where strings are needed, as that of an `am.Input`."""
+    if isinstance(values, Tensor):
+        raise ArgumentError(
+            f"{op}: got a tensor, and no tensor has strings; need them in the data: "
+            "dataset.map(lambda words, target: (lookup(words), target))"
+        )
 
 
 def integers(op: str, values: Any) -> NDArray[np.int64]:
@@ -53,6 +64,17 @@ def integers(op: str, values: Any) -> NDArray[np.int64]:
     if array.size and (array.max() > LARGEST or array.min() < -LARGEST):
         raise ArgumentError(f"{op}: got {array.max()}; need integers that fit into 64 bits")
     return array.astype(np.int64)
+
+
+def integer_tensor(op: str, values: Tensor) -> Tensor:
+    """Integers as int64.
+
+    Errors: DTypeError for floats, which may be of a model's input that was meant for integers.
+    """
+    if values.dtype.is_inexact:
+        raise DTypeError(f"{op}: got {values.dtype.name}; need integers: x.to('int64'), or "
+                         "am.Input(shape, dtype='int64')")  # fmt: skip
+    return values.to(int64)
 
 
 def floats(op: str, values: Any, first_row: int = 0) -> NDArray[Any]:

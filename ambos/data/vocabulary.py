@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambos.core.arguments import positive
+from ambos.core.dtype import float32
 from ambos.core.errors import ArgumentError
+from ambos.tensor.handle import Tensor
 
 Numbers = NDArray[Any]
 Token = Any  # a string or an integer
@@ -109,14 +111,21 @@ class Vocabulary:
                                 "set_vocabulary")  # fmt: skip
         return self.tokens
 
-    def encoded(self, numbers: Numbers, mode: str, pad: bool = False) -> Numbers:
+    def settings(self) -> dict[str, Any]:
+        """What a layer is told to have this vocabulary."""
+        if self.tokens is None:
+            return {"vocabulary": None, "idf_weights": None}
+        weights = None if self.weights is None else self.weights.tolist()
+        return {"vocabulary": self.entries(), "idf_weights": weights}
+
+    def encoded(self, numbers: Any, mode: str, pad: bool = False) -> Any:
         """Numbers of tokens in a mode of `encode`, or "tf_idf", counts times weights; with `pad`
         there are places for `max_tokens`."""
         depth = self.max_tokens if pad and self.max_tokens else len(self)
         found = encode(numbers, "count" if mode == "tf_idf" else mode, depth)
-        if self.weights is not None:
-            found[..., : len(self.weights)] *= self.weights
-        return found
+        if self.weights is None:
+            return found
+        return found * np.pad(self.weights, (0, depth - len(self)))
 
     def __len__(self) -> int:
         return len(self.special) + len(self.known())
@@ -161,12 +170,12 @@ def _is_integer(line: str) -> bool:
     return line.strip().removeprefix("-").isdecimal()
 
 
-def encode(numbers: Numbers, mode: str, depth: int, weights: Any = None) -> Numbers:
+def encode(numbers: Any, mode: str, depth: int, weights: Any = None) -> Any:
     """Numbers as they are ("int"), or as places of rows: "one_hot" has a row for each number,
     "multi_hot" and "count" one for all numbers along the last axis. Below 0 is nowhere.
 
     Shapes: (..., L) to (..., depth), of "one_hot" (..., L, depth); (..., 1) to (..., depth).
-    Dtypes: int64 for "int", otherwise float32.
+    Dtypes: int64 for "int", otherwise float32; arrays to arrays, tensors to tensors.
 
     Example:
         >>> encode(np.array([[1, 1], [0, 2]]), "count", 3).tolist()
@@ -176,6 +185,8 @@ def encode(numbers: Numbers, mode: str, depth: int, weights: Any = None) -> Numb
         return numbers[()]  # a single one is no array
     if not numbers.ndim or (mode == "one_hot" and (numbers.ndim == 1 or numbers.shape[-1] != 1)):
         numbers = numbers[..., None]
+    if isinstance(numbers, Tensor):
+        return _encoded(numbers, mode, depth, weights)
     kept = numbers >= 0
     rows = np.arange(numbers[..., :1].size).reshape(*numbers.shape[:-1], 1)
     places = (rows * depth + numbers)[kept]
@@ -185,3 +196,12 @@ def encode(numbers: Numbers, mode: str, depth: int, weights: Any = None) -> Numb
     else:
         found[places] = 1
     return found.reshape(*numbers.shape[:-1], depth)
+
+
+def _encoded(numbers: Tensor, mode: str, depth: int, weights: Any) -> Tensor:
+    """The same as operations of a graph."""
+    are_here = numbers[..., None] == Tensor(np.arange(depth))
+    if mode != "count":
+        return are_here.any(-2).to(float32)
+    counts = are_here.to(float32)
+    return (counts if weights is None else counts * weights[..., None]).sum(-2)

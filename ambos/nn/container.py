@@ -249,7 +249,10 @@ def _module(owner: str, name: str, given: Any) -> Module:
     if isinstance(given, type) and issubclass(given, Module):
         hint = f"{given.__name__} is a class; need an object: {given.__name__}(...)"
     elif callable(given):
-        hint = f"{getattr(given, '__name__', given)} is a function; need a module, e.g. nn.ReLU()"
+        hint = (
+            f"{getattr(given, '__name__', given)} is a function; need a module, e.g. nn.ReLU(), or "
+            "a functional model of it: x = am.Input(shape); am.Model(inputs=x, outputs=net(f(x)))"
+        )
     else:
         hint = f"got {type(given).__name__}; need a module"
     raise ArgumentError(f"{owner}: layer {name!r}: {hint}")

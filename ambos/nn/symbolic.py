@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 from ambos.core import tree
 from ambos.core.arguments import checked
 from ambos.core.dtype import as_dtype
-from ambos.core.errors import AmbosError, ArgumentError
+from ambos.core.errors import AmbosError, ArgumentError, DTypeError
 from ambos.core.structure import Structure
 from ambos.core.unknown import LARGE, STAND_INS, Size, at
 from ambos.graph.node import Node, leaf, toposort
@@ -117,6 +117,12 @@ def Input(
     varying = [axis for axis, n in enumerate(given) if n is None]
     for place, axis in enumerate(varying):
         sizes[axis] = _varying(place, f"L{place + 1}" if len(varying) > 1 else "L")
+    if str(getattr(dtype, "__name__", dtype)).startswith("str"):
+        raise DTypeError(
+            f"Input: dtype is {dtype!r}, and no tensor has strings; need the numbers that "
+            "am.data.StringLookup or TextVectorization make of them in the data: "
+            "dataset.map(lambda words, target: (lookup(words), target)), and dtype='int64'"
+        )
     node = _leaf((batch_size or EXAMPLES, *sizes), as_dtype(dtype), name or "input")
     if name is not None:
         names[node] = name
