@@ -43,9 +43,13 @@ class Reduce(Op, abstract=True):
 
 def kept(node: Node, value: Node) -> Node:
     """`value`, shaped like the result of the reduction `node`, expanded to its input's shape."""
-    (x,), (axes,) = node.inputs, node.attrs
-    single = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
-    return expand(reshape(value, attrs=(single,)), attrs=(x.shape,))
+    return keep(value, node.attrs[0], node.inputs[0].shape)
+
+
+def keep(value: Node, axes: Sequence[int], shape: Shape) -> Node:
+    """`value`, from which `axes` were reduced away, expanded back to `shape`."""
+    single = tuple(1 if a in axes else n for a, n in enumerate(shape))
+    return expand(reshape(value, attrs=(single,)), attrs=(shape,))
 
 
 class Sum(Reduce):
@@ -109,8 +113,12 @@ class Extreme(Reduce, abstract=True):
     def chosen(self, node: Node) -> Node:
         """Where each extreme was found, as bool."""
         (x,), (axes,) = node.inputs, node.attrs
-        place = kept(node, op(self.position)(x, attrs=node.attrs))
-        return equal(positions(x.shape, axes), place)
+        return is_at(op(self.position)(x, attrs=node.attrs), axes, x.shape)
+
+
+def is_at(place: Node, axes: Shape, shape: Shape) -> Node:
+    """Where in `shape` an element is the one at `place` along `axes`, row by row, as bool."""
+    return equal(positions(shape, axes), keep(place, axes, shape))
 
 
 def positions(shape: Shape, axes: Shape) -> Node:

@@ -7,7 +7,7 @@ from typing import Any
 from ambos.core.dtype import int64
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.graph.node import Node
-from ambos.nn.functional.shared import as_type, keep, nodes, same_dtype
+from ambos.nn.functional.shared import as_type, nodes, same_dtype
 from ambos.ops.arithmetic import (
     add,
     bitwise_and,
@@ -23,7 +23,7 @@ from ambos.ops.arithmetic import (
 from ambos.ops.indexing import scatter_add, take
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.movement import detach, reshape
-from ambos.ops.reductions import max_, sum_
+from ambos.ops.reductions import keep, max_, sum_
 from ambos.tensor.creation import arange, full
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.joining import concat

@@ -26,7 +26,6 @@ from ambos.nn.functional.shared import (
     back,
     computed,
     inexact,
-    keep,
     mean,
     nodes,
     pad_with,
@@ -37,7 +36,7 @@ from ambos.ops.arithmetic import add, multiply, subtract
 from ambos.ops.functions import rsqrt
 from ambos.ops.kinds import constant_like
 from ambos.ops.movement import expand, reshape, window
-from ambos.ops.reductions import sum_
+from ambos.ops.reductions import keep, sum_
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.norms import norm
 

@@ -15,7 +15,6 @@ from ambos.nn.functional.shared import (
     as_type,
     described,
     floating,
-    keep,
     nodes,
     reduced,
     same_dtype,
@@ -38,7 +37,7 @@ from ambos.ops.arithmetic import (
 )
 from ambos.ops.functions import exp, log1p
 from ambos.ops.kinds import constant_like
-from ambos.ops.reductions import sum_
+from ambos.ops.reductions import keep, sum_
 from ambos.ops.sources import iota
 from ambos.tensor.checks import given, require_range
 from ambos.tensor.handle import Tensor, wrap

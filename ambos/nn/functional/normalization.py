@@ -9,11 +9,12 @@ from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.core.unknown import is_unknown
 from ambos.graph.node import Node
-from ambos.nn.functional.shared import along, as_type, keep, mean, nodes, same_dtype
+from ambos.nn.functional.shared import along, as_type, mean, nodes, same_dtype
 from ambos.ops.arithmetic import add, multiply, negative, subtract
 from ambos.ops.functions import rsqrt
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.movement import detach, expand, reshape
+from ambos.ops.reductions import keep
 from ambos.tensor.handle import Tensor, wrap
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ambos.core.dtype import int64
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
 from ambos.graph.node import Node
 from ambos.nn.functional.cells import largest_in_cells, places_in_cells
+from ambos.nn.functional.extremes import Layout, largest_in, numbers_in, places_in
 from ambos.nn.functional.shared import as_type, floating, nodes, numeric, pad_with, per_axis
-from ambos.nn.functional.unpooling import places_in
 from ambos.ops.arithmetic import (
     add,
     bitwise_and,
@@ -27,7 +25,7 @@ from ambos.ops.arithmetic import (
 from ambos.ops.contraction import contract, make_spec, plain
 from ambos.ops.kinds import constant, constant_like
 from ambos.ops.movement import expand, reshape, slice_, window
-from ambos.ops.reductions import argmax, max_, sum_
+from ambos.ops.reductions import max_, sum_
 from ambos.ops.sources import iota
 from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.pointwise import divide as quotient
@@ -53,9 +51,8 @@ def max_pool2d(
     input: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
     dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """The largest element of each window; its gradient goes to the first of equals, of which
-    padding is one where all of a window is -inf. With `return_indices` also where each lies in its
-    channel, row by row, int64: the first of equals (or of NaN) that is no padding.
+    """The largest element of each window; its gradient goes to the first of equals that is no
+    padding. With `return_indices` also where that lies in its channel, row by row, int64.
 
     Shapes: (N, C, H, W) or (C, H, W); H' = (H + 2 padding - dilation (kernel - 1) - 1) // stride
         + 1, rounded up with `ceil_mode`. `stride` is the kernel size where it is left out.
@@ -87,21 +84,19 @@ def _max_pool(
     dilation: Sizes, ceil_mode: bool, return_indices: bool,
 ) -> Any:  # fmt: skip
     name = f"max_pool{rank}d"
-    x, alone = _batched(name, rank, input)
-    if not all(x.shape[1:]):
-        raise ShapeError(f"{name}: the input is {x.shape}; need at least one element an axis")
+    x, alone = _batched(name, rank, input, needed=rank + 1)
     kernel, steps, around = _sizes(name, rank, kernel_size, stride, padding)
     gaps = per_axis(name, "dilation", dilation, rank)
     space = x.shape[2:]
     after = _after(name, space, kernel, steps, around, gaps, ceil_mode)
     x = pad_with(x, (0, 0, *around), (0, 0, *after), x.dtype.min)
     windows, axes = _windows(x, kernel, steps, gaps)
-    result = _result(max_(windows, attrs=(axes,)), alone)
+    layout = Layout(kernel, steps, around, gaps)
+    result = _result(largest_in(windows, axes, layout), alone)
     if not return_indices:
         return result
-    found = argmax(windows, attrs=(axes,))
-    starts = [np.arange(n) * s - p for n, s, p in zip(found.shape[2:], steps, around, strict=True)]
-    return result, _result(places_in(found, space, kernel, starts, gaps), alone)
+    found = numbers_in(windows, axes, layout)
+    return result, _result(places_in(found, space, layout), alone)
 
 
 def avg_pool1d(
@@ -151,8 +146,10 @@ def _avg_pool(
     ceil_mode: bool, count_include_pad: bool, divisor_override: int | None,
 ) -> Tensor:  # fmt: skip
     name, ones = f"avg_pool{rank}d", (1,) * rank
-    x, alone = _batched(name, rank, input)
+    x, alone = _batched(name, rank, input, needed=rank + 1)
     kernel, steps, around = _sizes(name, rank, kernel_size, stride, padding)
+    if rank == 3:  # neither padding nor rounding up makes room for the first window, as in PyTorch
+        _after(name, x.shape[2:], kernel, steps, (0, 0, 0), ones, False)
     after = _after(name, x.shape[2:], kernel, steps, around, ones, ceil_mode)
     padded = pad_with(x, (0, 0, *around), (0, 0, *after))
     total = _window_sums(padded, kernel, steps)
@@ -261,13 +258,11 @@ def _adaptive_max_pool(rank: int, input: Any, output_size: Any, return_indices: 
 
 def _grid(name: str, rank: int, input: Any, output_size: Any) -> tuple[Node, bool, Shape]:
     """The input with a batch axis, whether it came without, and the cells along each axis."""
-    x, alone = _batched(name, rank, input)
+    x, alone = _batched(name, rank, input, needed=rank)
     asked = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * rank
     if len(asked) != rank:
         raise ArgumentError(f"{name}: output_size is {output_size!r}; need one integer"
                             + (f" or {rank} of them" if rank > 1 else ""))  # fmt: skip
-    if not all(x.shape[2:]):
-        raise ShapeError(f"{name}: the input is {x.shape}; need at least one element an axis")
     sizes = tuple(
         n if cells is None else cells for n, cells in zip(x.shape[2:], asked, strict=True)
     )
@@ -304,12 +299,15 @@ def _average_cells(x: Node, axis: int, cells: int) -> Node:
     return contract(x, share, attrs=(spec,))
 
 
-def _batched(name: str, rank: int, input: Any) -> tuple[Node, bool]:
-    """The input with a batch axis, and whether it came without."""
+def _batched(name: str, rank: int, input: Any, needed: int) -> tuple[Node, bool]:
+    """The input with a batch axis, and whether it came without. Its `needed` last axes have to have
+    elements."""
     x = numeric(name, nodes(input)[0])
     if x.rank not in (rank + 1, rank + 2):
         space = ", ".join(SPACE[-rank:]) if rank > 1 else "length"
         raise ShapeError(f"{name}: the input is {x.shape}; need (batch, channels, {space})")
+    if not all(x.shape[-needed:]):
+        raise ShapeError(f"{name}: the input is {x.shape}; need at least one element an axis")
     return (reshape(x, attrs=((1, *x.shape),)), True) if x.rank == rank + 1 else (x, False)
 
 
@@ -342,8 +340,8 @@ def _after(
             count -= 1  # a window must begin inside the input or the padding before it
         if count < 1:
             raise ShapeError(
-                f"{name}: an axis of {n} with padding {p} is shorter than the window of {reach}; "
-                "need a larger input or a smaller window"
+                f"{name}: an axis of {n}{f' with padding {p}' * bool(p)} is shorter than the "
+                f"window of {reach}; need a larger input or a smaller window"
             )
         result.append(max(p, (count - 1) * s + reach - n - p))
     return tuple(result)

@@ -92,12 +92,6 @@ def as_type(x: Node, dtype: DType) -> Node:
     return x if x.dtype is dtype else cast(x, attrs=(dtype,))
 
 
-def keep(value: Node, axes: Sequence[int], shape: Shape) -> Node:
-    """`value`, from which `axes` were reduced away, expanded back to `shape`."""
-    single = tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
-    return expand(reshape(value, attrs=(single,)), attrs=(shape,))
-
-
 def along(value: Node, axis: int, shape: Shape) -> Node:
     """A vector laid along `axis` and expanded to `shape`."""
     single = tuple(extent if i == axis else 1 for i, extent in enumerate(shape))

@@ -1,4 +1,4 @@
-"""Where the largest elements of windows lie, pooling over drawn windows, and the way back."""
+"""Pooling over drawn windows, and the way back from largest elements."""
 
 from __future__ import annotations
 
@@ -10,44 +10,18 @@ import numpy as np
 from ambos.core.dtype import int64
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import Shape, row_major, size_of
-from ambos.graph.node import Node
 from ambos.nn.functional.shared import as_tensor, computed, nodes, numeric, per_axis, real
-from ambos.ops.arithmetic import add, maximum, minimum, multiply
-from ambos.ops.indexing import take
-from ambos.ops.kinds import constant, constant_like
-from ambos.ops.movement import expand, reshape
+from ambos.ops.kinds import constant
+from ambos.ops.movement import reshape
 from ambos.tensor.assignment import scatter_last
 from ambos.tensor.creation import arange
 from ambos.tensor.gather import gather
-from ambos.tensor.handle import Tensor, node_of, wrap
+from ambos.tensor.handle import Tensor, wrap
 from ambos.tensor.joining import concat
 from ambos.tensor.random import rand
 
 Sizes = int | Sequence[int]
 Values = np.ndarray[Any, Any]
-
-
-def places_in(
-    found: Node, space: Shape, kernel: Shape, starts: Sequence[Values], gaps: Shape
-) -> Node:
-    """Row-major positions in `space` of elements that are number `found` of their windows.
-
-    `starts` says, for each axis, where windows begin."""
-    flat = constant(0, int64, found.shape)
-    # A look at a small table is many times faster than the division of 64-bit integers.
-    taps = np.unravel_index(np.arange(size_of(kernel)), kernel)
-    for axis, (tap, step) in enumerate(zip(taps, row_major(space), strict=True)):
-        single = tuple(n if a == axis + 2 else 1 for a, n in enumerate(found.shape))
-        # A window of minus infinities finds its padding first.
-        inside = np.where(starts[axis] < 0, starts[axis] % gaps[axis], starts[axis])
-        begin, first = (
-            expand(reshape(node_of(table.astype(np.int64)), attrs=(single,)), attrs=(found.shape,))
-            for table in (starts[axis], inside)
-        )
-        place = maximum(add(begin, take(node_of(tap * gaps[axis]), found, attrs=(0,))), first)
-        place = minimum(place, constant_like(place, space[axis] - 1))
-        flat = add(flat, multiply(place, constant_like(place, step)))
-    return flat
 
 
 def max_unpool1d(
