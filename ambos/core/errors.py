@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import linecache
@@ -16,6 +17,7 @@ _names: dict[CodeType, str] = {}  # of functions that people call
 _inside: dict[str, bool] = {}  # source files met so far: do they belong to this package?
 _ARGS: Any = BaseException.__dict__["args"]
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+CONTEXTS = contextlib.__file__  # whose frame is around what a `with` of ours catches
 
 
 class AmbosError(Exception):
@@ -191,7 +193,7 @@ def is_inside(frame: FrameType) -> bool:
     path = frame.f_code.co_filename
     inside = _inside.get(path)
     if inside is None:
-        inside = _inside[path] = path.startswith((PACKAGE, "<frozen"))
+        inside = _inside[path] = path.startswith((PACKAGE, "<frozen", CONTEXTS))
     # A dataclass's __init__ comes from "<string>", with the globals of its module.
     return inside or (
         path == "<string>" and str(frame.f_globals.get("__name__")).startswith("ambos.")

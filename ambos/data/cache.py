@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import struct
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ambos.core.errors import FormatError
+from ambos.core.errors import FormatError, depth_of_user
 from ambos.data.fluent import stage
 from ambos.data.randomness import Seed
 from ambos.data.selection import ALL, Selection
@@ -20,6 +22,7 @@ from ambos.data.stages import Stage
 MAGIC = b"ambos cache 1\n"
 TAIL = struct.Struct("<QQ8s")  # where the table of offsets begins, how many elements, the end
 END = b"complete"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, one's share of it, a file's limit
 
 
 @stage("cache")
@@ -74,9 +77,10 @@ class Filed(Stage):
         super().__init__(source)
         self.path = path
         self._offsets: list[int] = []
+        self._has_room = True  # where the file is to be
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_offsets": []}
+        return self.__dict__ | {"_offsets": [], "_has_room": True}
 
     @property
     def indexable(self) -> bool:
@@ -107,7 +111,7 @@ class Filed(Stage):
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
         if self.offsets():
             yield from self._read(selection)
-        elif selection != ALL:
+        elif selection != ALL or not self._has_room:
             yield from self.source.stream(epoch, seed, selection)
         else:
             yield from self._written(self.source.stream(epoch, seed, ALL))
@@ -131,41 +135,79 @@ class Filed(Stage):
             ) from error
 
     def _written(self, elements: Iterator[Any]) -> Iterator[Any]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=self.path.name, dir=self.path.parent)
+        """The elements, and a file of them."""
+        draft = Draft(self.path)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield from self._write(file, elements)
-            os.replace(name, self.path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
+            for element in elements:
+                draft.add(element)
+                yield element
+            draft.finish()
+        finally:
+            draft.close()
+            self._has_room = draft.has_room
 
-    def _write(self, file: BinaryIO, elements: Iterator[Any]) -> Iterator[Any]:
-        offsets: list[int] = []
-        file.write(MAGIC)
-        for element in elements:
-            with self._told(len(offsets)):
-                offsets.append(file.tell())
-                pickle.dump(element, file, protocol=5)
-            yield element
-        with self._told(len(offsets)):
-            table = file.tell()
-            file.write(struct.pack(f"<{len(offsets)}Q", *offsets))
-            file.write(TAIL.pack(table, len(offsets), END))
-            file.flush()
-            os.fsync(file.fileno())
+
+class Draft:
+    """A cache that is being written, which is found once it is whole. A full disk costs the cache,
+    not the pass: it is said, and what is added from then on goes nowhere."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.has_room = path, True
+        self.offsets: list[int] = []
+        self.name: str | None = None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._trying():
+            descriptor, self.name = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+            self.file = os.fdopen(descriptor, "wb")
+            self.file.write(MAGIC)
+
+    def add(self, element: Any) -> None:
+        """One more element."""
+        if not self.has_room:
+            return
+        try:
+            pickled = pickle.dumps(element, protocol=5)
+        except Exception as error:
+            error.add_note(f"cache: element {len(self.offsets)} could not be written to "
+                           f"{self.path}; cache() keeps elements in memory")  # fmt: skip
+            raise
+        with self._trying():
+            self.offsets.append(self.file.tell())
+            self.file.write(pickled)
+
+    def finish(self) -> None:
+        """Put the file to its place."""
+        if self.has_room and self.name is not None:
+            with self._trying():
+                table, count = self.file.tell(), len(self.offsets)
+                self.file.write(struct.pack(f"<{count}Q", *self.offsets))
+                self.file.write(TAIL.pack(table, count, END))
+                self.file.flush()
+                os.fsync(self.file.fileno())
+                os.replace(self.name, self.path)
+                self.name = None
+
+    def close(self) -> None:
+        """Leave nothing behind unless it was finished."""
+        with suppress(OSError, AttributeError):  # what is flushed has no room, or nothing was open
+            self.file.close()
+        if self.name is not None:
+            with suppress(OSError):
+                os.unlink(self.name)
 
     @contextmanager
-    def _told(self, number: int) -> Iterator[None]:
-        """A full disk and what pickle refuses are told by the file and the element."""
+    def _trying(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
-            error.add_note(f"cache: element {number} could not be written to {self.path}; cache() "
-                           "keeps elements in memory")  # fmt: skip
-            raise
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self.has_room = False
+            warnings.warn(
+                f"cache: cannot write {self.path}: {error.strerror}; goes on without it, and makes "
+                "the elements anew in each pass",
+                stacklevel=depth_of_user(),
+            )
 
 
 def _read_offsets(path: Path) -> list[int]:

@@ -109,7 +109,8 @@ class Fluent:
 
     @checked
     def cache(self, path: Any = None) -> Fluent:
-        """Elements are kept after they are made first: in memory, or in a file at `path`."""
+        """Elements are kept after they are made first: in memory, or in a file at `path`, if the
+        disk has room for it."""
         return STAGES["cache"](self, path)
 
     @checked

@@ -3,7 +3,10 @@
 import errno
 import os
 import pickle
+import resource
+import tempfile
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -240,14 +243,49 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     with pytest.raises((AttributeError, TypeError, pickle.PicklingError)) as caught:
         flat(numbers(9).map(lambda x: threading.Lock() if x == 5 else x).cache(path))
     assert f"cache: element 5 could not be written to {path}" in caught.value.__notes__[0]
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):  # nothing is full: the path is none
+        flat(numbers(9).cache(tmp_path / "file" / "numbers"))
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left") as caught:
-        flat(numbers(9).cache(path))
-    assert f"cache: element 9 could not be written to {path}" in caught.value.__notes__[0]
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("where", ["begin", "element", "end", "place"])
+def test_a_full_disk_costs_the_cache_and_not_the_pass(where, tmp_path, monkeypatch):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    rows = numbers(9).map(lambda x: np.full(200, x))
+    cached = rows.map(lambda x: x[0]).cache(folder / "numbers")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if where == "element":  # the real thing: the kernel refuses to write more than some bytes
+        cached = rows.cache(folder / "numbers").map(lambda x: x[0])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    elif where == "begin":
+        monkeypatch.setattr(tempfile, "mkstemp", full)
+    else:
+        monkeypatch.setattr(os, "fsync" if where == "end" else "replace", full)
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            assert flat(cached) == flat(cached) == list(range(9))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (warning,) = said
+    told = "File too large" if where == "element" else "No space left on device"
+    assert f"cannot write {folder / 'numbers'}: {told}; goes on without it" in str(warning.message)
+    assert warning.filename == __file__
+    assert list(folder.iterdir()) == []
+
+
+def test_a_source_that_cannot_be_read_is_no_full_disk(tmp_path):
+    with pytest.raises(OSError, match="No space left"):
+        flat(numbers(9).map(lambda x: full() if x == 5 else x).cache(tmp_path / "numbers"))
+    elements = iter(numbers(9).cache(tmp_path / "numbers"))
+    next(elements)
+    elements.close()
     assert list(tmp_path.iterdir()) == []
 
 
