@@ -4,13 +4,25 @@ broadcast."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Any, Self
 
 from ambos.core.dtype import int64
 from ambos.tensor.checks import require_whole
 from ambos.tensor.handle import Tensor
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What all rows of an array have in common."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, rows: Any) -> Self:
+        return cls(rows.dtype.name, tuple(rows.shape[1:]))
+
 
 # What is done to targets, as it is written in Python.
 CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -18,7 +30,7 @@ CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     ".squeeze(-1)": lambda targets, output: targets.squeeze(-1),
     ".unsqueeze(-1)": lambda targets, output: targets.unsqueeze(-1),
     ".to(output.dtype)": lambda targets, output: targets.to(output.dtype),
-    ".long()": lambda targets, output: _labels(targets),
+    ".long()": lambda targets, output: labels(targets),
 }
 
 
@@ -44,15 +56,15 @@ def changes(output: Any, targets: Any, are_classes: bool = False) -> tuple[str, 
     return (".unsqueeze(-1)",) if wanted == (*given, 1) else ()
 
 
-def label_changes(rows: Any) -> str:
-    """What makes the class of each row of targets like `rows`, as it is written in Python."""
-    if rows.ndim > 1 and rows.shape[1] > 1:
-        return ".argmax(1)"
-    column = "" if rows.ndim == 1 else ".flatten()"
-    return column if np.dtype(rows.dtype).kind == "i" else f"{column}.long()"
+def label_changes(kind: Kind) -> tuple[str, ...]:
+    """What makes the class of each row of such targets, as it is written in Python."""
+    if kind.shape and kind.shape[0] > 1:
+        return (".argmax(1)",)
+    column = (".flatten()",) if kind.shape else ()
+    return column if kind.dtype.startswith("int") else (*column, ".long()")
 
 
-def _labels(targets: Tensor) -> Tensor:
+def labels(targets: Tensor) -> Tensor:
     """Numbers of classes, which tables often hold as floating numbers, as integers.
 
     Errors: ArgumentError for 0.5.
@@ -70,24 +82,27 @@ def _labels(targets: Tensor) -> Tensor:
 
 def aligned(output: Any, targets: Any, are_classes: bool = False) -> Any:
     """`targets` after these changes."""
-    for change in changes(output, targets, are_classes):
+    return changed(targets, output, changes(output, targets, are_classes))
+
+
+def changed(targets: Any, output: Any, changes: tuple[str, ...]) -> Any:
+    """`targets` after `changes`."""
+    for change in changes:
         targets = CHANGES[change](targets, output)
     return targets
 
 
-def weight_changes(weight: Any) -> tuple[str, ...]:
-    """What has to be done to `sample_weight` in a column: (N, 1) has numbers of rows, (N, T, 1) of
-    steps."""
-    if not isinstance(weight, Tensor):
-        return ()
-    columns, shape = 0, tuple(weight.shape)
-    while len(shape) > 1 and shape[-1] == 1:
-        columns, shape = columns + 1, shape[:-1]
-    return (".squeeze(-1)",) * columns
+def weight_changes(kind: Kind) -> tuple[str, ...]:
+    """What has to be done to such a `sample_weight` in a column: (N, 1) has numbers of rows,
+    (N, T, 1) of steps."""
+    shape = kind.shape
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return (".squeeze(-1)",) * (len(kind.shape) - len(shape))
 
 
 def weighed(weight: Any) -> Any:
     """`sample_weight` after these changes."""
-    for change in weight_changes(weight):
-        weight = CHANGES[change](weight, weight)
-    return weight
+    if not isinstance(weight, Tensor):
+        return weight
+    return changed(weight, weight, weight_changes(Kind.of(weight)))

@@ -19,7 +19,8 @@ from ambos.tensor.jit import jit
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import no_grad
 from ambos.train.batches import Batch, size_of
-from ambos.train.step import Recipe, prepared
+from ambos.train.recipe import Recipe
+from ambos.train.step import prepared
 from ambos.train.totals import Totals
 
 Runner = Callable[..., Any]

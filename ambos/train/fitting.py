@@ -26,7 +26,7 @@ from ambos.train.callbacks.dispatch import listed
 from ambos.train.callbacks.monitor import validates
 from ambos.train.interrupt import Interrupt
 from ambos.train.logs import LazyLogs
-from ambos.train.step import Recipe
+from ambos.train.recipe import Recipe
 
 HELD = 2  # references to logs that nobody but the loop holds
 SOURCE_FACTS = ("rows", "batch_size", "shuffle")

@@ -12,9 +12,10 @@ from ambos.nn.modes import Modes, modes_of, using
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.train.fitting import Fit, averages, located, note_shapes
+from ambos.train.recipe import recipe_of
 from ambos.train.sources import training_data
 from ambos.train.step import Step
-from ambos.train.trainable import Trainable, recipe_of
+from ambos.train.trainable import Trainable
 
 
 @checked

@@ -16,9 +16,8 @@ from ambos.nn import functional as F
 from ambos.optim import Optimizer
 from ambos.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 from ambos.tensor.handle import Tensor
-from ambos.tensor.modes import is_grad_enabled
 from ambos.train import metrics as known_metrics
-from ambos.train.alignment import aligned, changes, weighed, weight_changes
+from ambos.train.alignment import Kind, aligned, changed, changes, weighed
 from ambos.train.names import Score, find_loss
 from ambos.train.order import TruthFirst
 from ambos.train.totals import Measured
@@ -37,7 +36,7 @@ class Plan:
     schedule: Schedule | None = None
     jit: bool = True
     loss: Any = None  # as it was given, for whoever prints it
-    sources: dict[str, Any] = field(default_factory=dict)
+    fitted: dict[str, Any] = field(default_factory=dict)  # what the last `fit` was given
 
 
 class Losses:
@@ -46,9 +45,9 @@ class Losses:
     def __init__(self, loss: Any, weights: Any = None) -> None:
         self.spec = _each(loss, find_loss) if loss is not None else None
         self.weights = weights
-        # Made to targets of the last output and to its weights, in training and in evaluation.
-        self.changes: dict[bool, tuple[str, ...]] = {True: (), False: ()}
-        self.weight_changes: dict[bool, tuple[str, ...]] = {True: (), False: ()}
+        # What was done to targets of each kind: a recorded step does it again without being here.
+        self.changes: dict[Kind, tuple[str, ...]] = {}
+        self.has_several = isinstance(self.spec, (Mapping, list, tuple))
         if isinstance(weights, (int, float)):
             self.weights = [float(weights)]
         if weights is not None and not isinstance(self.weights, (Mapping, list, tuple)):
@@ -66,6 +65,7 @@ class Losses:
             )
         found: dict[str, Tensor] = {}
         total: Tensor | None = None
+        self.has_several |= len(outputs) > 1
         for place, (name, output) in enumerate(outputs.items()):
             loss = part_of(self.spec, name, place, outputs, "loss")
             if loss is None:
@@ -76,11 +76,11 @@ class Losses:
                     f"fit: no target{f' for output {name!r}' if name else ''}, which the loss "
                     "needs; need y, or batches (x, y)"
                 )
-            weight = part_of(weights, name, place, outputs, "sample_weight")
-            trains = is_grad_enabled()
-            self.weight_changes[trains], weight = weight_changes(weight), weighed(weight)
-            self.changes[trains] = changes(output, target, takes_classes(loss))
-            target = aligned(output, target, takes_classes(loss))
+            weight = weighed(part_of(weights, name, place, outputs, "sample_weight"))
+            needed = changes(output, target, takes_classes(loss))
+            if isinstance(target, Tensor) and target.ndim:
+                self.changes[Kind.of(target)] = needed
+            target = changed(target, output, needed)
             value = found[f"{name}_loss"] = measured(loss, output, target, weight)
             share = part_of(self.weights, name, place, outputs, "loss_weights")
             if share is not None:

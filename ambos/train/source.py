@@ -5,30 +5,91 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ambos.core.errors import ArgumentError
+from ambos.core import tree
+from ambos.core.errors import ArgumentError, UnknownNameError, suggest
 from ambos.optim import LBFGS
+from ambos.train.alignment import Kind, label_changes, weight_changes
 from ambos.train.names import LOSSES
 from ambos.train.plan import takes_classes
+from ambos.train.recipe import Recipe, recipe_of
+from ambos.train.step import takes_names
 from ambos.train.stepping import is_own
 
+Columns = Mapping[str, Any]
 INDENT = "    "
+USUAL: dict[str, Any] = {
+    "batch_size": 32,
+    "epochs": 1,
+    "shuffle": True,
+    "seed": None,
+    "initial_epoch": 0,
+    "steps_per_epoch": None,
+    "validation_split": 0.0,
+    "validation_steps": None,
+    "validation_batch_size": None,
+    "validation_freq": 1,
+    "recipe": Recipe(),
+    "columns": {"x": None, "y": None},  # trees of Kinds; None where they are not known
+    "held_out": {},  # those of validation data; None of an iterable
+}  # what is written where nothing is said
+CHANGING = {"accumulate": 1, "clip_norm": None, "precision": None, "class_weight": None}
+
+
+def settings(model: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is written: `arguments` of `fit`, or those of the last one where there are none.
+
+    Errors: UnknownNameError for others, and as `fit`.
+    """
+    plan = model.plan
+    if not arguments:
+        return USUAL | plan.fitted
+    given = dict(arguments)
+    known = plan.fitted.get("columns", {})
+    columns = {"x": known.get("x"), "y": known.get("y")}
+    if given.pop("sample_weight", None) is not None:
+        columns["sample_weight"] = known.get("sample_weight")
+    names = (*USUAL, *CHANGING)
+    strange = [name for name in given if name not in names]
+    if strange:
+        raise UnknownNameError(
+            f"loop_source: unknown argument {strange[0]!r}; known: {', '.join(names)}"
+            f"{suggest(strange[0], names)}"
+        )
+    changing = {name: given.pop(name, usual) for name, usual in CHANGING.items()}
+    recipe = recipe_of("loop_source", plan.optimizer, **changing)
+    return USUAL | given | {"recipe": recipe, "columns": columns}
+
+
+def indented(lines: Iterator[str], depth: int = 1) -> Iterator[str]:
+    """The same lines, further in."""
+    return (INDENT * depth + line for line in lines)
 
 
 class Writer:
-    """The text of a loop that does what `fit` does with these arguments."""
+    """The text of a loop that does what `fit` does where it is `given` these arguments."""
 
     def __init__(self, model: Any, given: Mapping[str, Any]) -> None:
         self.model, self.plan, self.given = model, model.plan, given
-        self.dtype = model.float_dtype.name
-        self.weighted = given["class_weight"] is not None or given["sample_weight"]
-        self.schedule = self.plan.schedule
-        self.is_scaled = given["precision"] == "float16"
+        self.dtype, self.schedule = model.float_dtype.name, self.plan.schedule
+        self.recipe: Recipe = given["recipe"]
+        self.columns: Columns = given["columns"]
+        self.held_out: Columns = given["held_out"] or {}
+        if given["validation_split"]:
+            self.held_out = self.columns
+        self.is_scaled = self.recipe.precision == "float16"
         self.has_own_step = is_own(model, "train_step")
-        self.has_own_loss = is_own(model, "compute_loss") or is_own(model, "losses_of")
-        settings = {name: given[name] for name in ("accumulate", "clip_norm", "precision")}
-        asked = {n: v for n, v in settings.items() if v not in (None, 1, "float32")}
-        # What the usual step heeds, which that of the model may call.
-        self.recipe = ", ".join(f"{n}={v!r}" for n, v in asked.items()) if self.has_own_step else ""
+        function = next((f for f in LOSSES.values() if f is self.plan.losses.spec), None)
+        has_own_loss = is_own(model, "compute_loss") or is_own(model, "losses_of")
+        # The name of the loss; None where the model has to be asked for it.
+        self.loss: str | None = None
+        if function is not None and not has_own_loss and not self.plan.losses.has_several:
+            self.loss = f"F.{function.__name__}"
+        self.steps = given["steps_per_epoch"]
+        self.batches, self.count = ("loader", "len(loader)") if self.steps is None else (
+            "batches", "count")  # fmt: skip
+        self._check()
+
+    def _check(self) -> None:
         if isinstance(self.plan.optimizer, LBFGS) and not self.has_own_step:
             raise ArgumentError(
                 "loop_source: LBFGS asks for the loss at several weights in an update, which the "
@@ -39,11 +100,11 @@ class Writer:
                 "loop_source: the model is bfloat16, in which NumPy's arrays, which the plain loop "
                 "reads, cannot be; need am.loop(model, x, y), or precision='bfloat16'"
             )
-        self.steps = given["steps_per_epoch"]
-        self.batches, self.count = ("loader", "len(loader)") if self.steps is None else (
-            "batches", "count")  # fmt: skip
-        self.takes_classes = takes_classes(self.plan.losses.spec)
-        self.is_single = not isinstance(self.plan.losses.spec, (Mapping, list, tuple))
+        if not self.columns:
+            raise ArgumentError(
+                "loop_source: the last fit read an iterable of batches, and the plain loop reads "
+                "arrays x and y; need arrays, or am.loop(model, batches)"
+            )
 
     def text(self) -> str:
         """All of it."""
@@ -52,54 +113,44 @@ class Writer:
         body += [INDENT + line if line else "" for line in self._epoch()]
         return "\n".join(body) + "\n"
 
+    @property
+    def follows(self) -> str:
+        """What the usual step heeds, which a step of the model's own may call."""
+        settings = {name: getattr(self.recipe, name)
+                    for name in ("accumulate", "clip_norm", "precision")}  # fmt: skip
+        asked = {name: value for name, value in settings.items() if value not in (None, 1)}
+        return ", ".join(f"{n}={v!r}" for n, v in asked.items()) if self.has_own_step else ""
+
     def _head(self) -> Iterator[str]:
         yield "# What model.fit does, written out: `model`, `x` and `y` are yours."
-        if self.steps is not None:
+        if self.steps is not None or (self.held_out and self.given["validation_steps"]):
             yield "from itertools import islice"
             yield ""
-        yield "import numpy as np"
-        yield ""
         yield "import ambos as am"
         yield "import ambos.nn.functional as F"
-        yield "from ambos.data import DataLoader"
-        if self.recipe:
-            yield "from ambos.train.step import Recipe"
-        elif self.given["clip_norm"] is not None:
+        has_trees = any(map(is_tree, [*self.columns.values(), *self.held_out.values()]))
+        yield "from ambos.data import DataLoader" + ", Dataset" * has_trees
+        if self.recipe.clip_norm is not None and not self.has_own_step:
             yield "from ambos.nn.utils import clip_grad_norm_"
-        yield ""
+        if self._takes_integers(self.columns) or self._takes_integers(self.held_out):
+            yield "from ambos.tensor.autocast import integers_as_floats"
+        if self.follows:
+            yield "from ambos.train.recipe import Recipe"
 
     def _preparation(self) -> Iterator[str]:
-        given = self.given
+        yield from self._data()
+        yield from self._loader()
         yield "optimizer = model.optimizer"
         yield "if not optimizer.param_groups:"
         yield INDENT + "optimizer.attach(model.named_parameters())"
         yield "model.zero_grad()" if self.has_own_step else "optimizer.zero_grad()"
-        columns = ["x", *(["y"] if given["targets"] else []),
-                   *(["sample_weight"] if given["sample_weight"] else [])]  # fmt: skip
-        yield from (self._as_array(name) for name in columns)
-        if isinstance(given["validation"], tuple):
-            for name, dtype in zip(self._held_out(), given["validation"], strict=True):
-                if not self._is_ready(name, dtype):
-                    yield self._as_array(name)
-        if given["validation_split"]:
-            yield f"kept = int(np.floor(len(x) * (1.0 - {given['validation_split']})))"
-            for name in columns:
-                yield f"{name}_val, {name} = {name}[kept:], {name}[:kept]"
-        seed = "" if given["seed"] is None else f", seed={given['seed']}"
-        order = f", shuffle=True{seed}" if given["shuffle"] else ""
-        arrays = f"({', '.join(columns)},)" if len(columns) == 1 else f"({', '.join(columns)})"
-        yield f"loader = DataLoader({arrays}, batch_size={given['batch_size']}{order})"
-        if given["initial_epoch"]:
-            yield f"loader.set_epoch({given['initial_epoch']})"
-        if self.steps is not None:
-            yield from self._parts()
-        if given["class_weight"] is not None:
-            weights = given["class_weight"]
+        if self.recipe.class_weight:
+            weights = dict(self.recipe.class_weight)
             table = [weights.get(label, 1.0) for label in range(max(weights) + 2)]
             wide = f".to(am.{self.dtype})" * (self.dtype != "float32")
             yield f"class_weight = am.tensor({table}){wide}  # by class; the last: of any other"
-        if self.recipe:
-            yield f"recipe = Recipe({self.recipe})"
+        if self.follows:
+            yield f"recipe = Recipe({self.follows})"
             yield "model.engine.prepare(model, recipe)"
         elif self.is_scaled:
             yield "scaler = am.GradScaler()"
@@ -108,26 +159,59 @@ class Writer:
             if self.schedule.is_function:
                 yield "updates = 0"
 
-    def _as_array(self, name: str) -> str:
-        """Numbers as the model takes them, in its dtype unless they are whole and stay so."""
-        kept = f"None if np.asarray({name}).dtype.kind in 'iub' else "
-        kept *= not name.startswith("x") or not self.model.engine.casts_integers
-        return f"{name} = np.asarray({name}, {kept}'{self.dtype}')"
+    # Data
 
-    def _is_ready(self, name: str, dtype: str) -> bool:
-        """Are numbers of `dtype` what `_as_array` makes of them?"""
-        is_whole = dtype.startswith(("int", "uint", "bool"))
-        stays = not name.startswith("x") or not self.model.engine.casts_integers
-        return dtype == self.dtype or (is_whole and stays)
+    def _data(self) -> Iterator[str]:
+        yield ""
+        yield ""
+        yield "def ready(rows):  # floating numbers in the model's dtype, others as they are"
+        yield INDENT + "rows = am.asarray(rows).numpy()"
+        yield INDENT + f'return rows.astype("{self.dtype}") if rows.dtype.kind == "f" else rows'
+        yield ""
+        yield ""
+        yield from self._made_ready(self.columns, "")
+        if not self.given["validation_split"]:
+            yield from self._made_ready(self.held_out, "_val")
+            return
+        count = length("x", self.columns["x"])
+        yield f"kept = int({count} * (1.0 - {self.given['validation_split']}))"
+        for name, kinds in self.columns.items():
+            if is_tree(kinds):
+                yield f"{name}_val = am.tree.map(lambda rows: rows[kept:], {name})"
+                yield f"{name} = am.tree.map(lambda rows: rows[:kept], {name})"
+            else:
+                yield f"{name}_val, {name} = {name}[kept:], {name}[:kept]"
 
-    def _held_out(self) -> list[str]:
-        """What validation data are called."""
-        given = self.given["validation"]
-        weighted = bool(self.given["validation_split"] and self.given["sample_weight"])
-        count = len(given) if isinstance(given, tuple) else 1 + self.given["targets"] + weighted
-        return ["x_val", "y_val", "sample_weight_val"][:count]
+    def _made_ready(self, columns: Columns, suffix: str) -> Iterator[str]:
+        for name, kinds in columns.items():
+            yield f"{name}{suffix} = {ready(name + suffix, kinds)}"
+        if self._is_cut(columns.get("y")):
+            yield f"if (y{suffix} % 1).any():"
+            yield INDENT + (f'raise ValueError("y{suffix}: a label is a fraction; need the number '
+                            'of a class, a whole one")')  # fmt: skip
 
-    def _parts(self) -> Iterator[str]:
+    def _is_cut(self, kinds: Any) -> bool:
+        """Are these floating numbers that are made integers, as numbers of classes?"""
+        if not isinstance(kinds, Kind) or not kinds.dtype.startswith("float"):
+            return False
+        by_class = label_changes(kinds) if self.recipe.class_weight else ()
+        return ".long()" in (*self._changes(kinds), *by_class)
+
+    def _changes(self, kinds: Any) -> tuple[str, ...]:
+        """What is done to such targets for the loss."""
+        if self.loss is None or self.has_own_step:  # the model does it then
+            return ()
+        return self.plan.losses.changes.get(kinds, ()) if isinstance(kinds, Kind) else ()
+
+    def _loader(self) -> Iterator[str]:
+        given = self.given
+        seed = "" if given["seed"] is None else f", seed={given['seed']}"
+        order = f", shuffle=True{seed}" if given["shuffle"] else ""
+        yield f"loader = {reading(self.columns, '', given['batch_size'], order)}"
+        if given["initial_epoch"]:
+            yield f"loader.set_epoch({given['initial_epoch']})"
+        if self.steps is None:
+            return
         yield ""
         yield ""
         yield "def parts():  # each epoch goes on where the last one stopped, to the end of a pass"
@@ -140,8 +224,9 @@ class Writer:
         yield ""
         yield "epochs = parts()"
 
+    # An epoch
+
     def _epoch(self) -> Iterator[str]:
-        given = self.given
         if self.steps is not None:
             yield "batches, count = next(epochs)"
         yield "model.train()"
@@ -149,24 +234,28 @@ class Writer:
             yield "optimizer.train()"
         if self.schedule is not None and self.schedule.is_function:
             yield "optimizer.lr = schedule(updates)"
-        if self.has_own_step:
-            yield from self._own_epoch()
+        yield from self._own_batches() if self.has_own_step else self._batches()
+        if not self.held_out:
             return
+        condition = validated(self.given["validation_freq"])
+        if condition:
+            yield f"if {condition}:"
+        validation = self._own_validation() if self.has_own_step else self._validation()
+        yield from indented(validation, 1 if condition else 0)
+
+    def _batches(self) -> Iterator[str]:
+        count = length("targets", self.columns.get("y"))
         yield "total, rows = 0.0, 0"
-        accumulating = given["accumulate"] > 1
-        if accumulating:
+        names = ", ".join(NAMES[name] for name in self.columns)
+        if self.recipe.accumulate > 1:
             yield "waiting = 0  # rows whose gradients are not used yet"
-        columns = "inputs, targets" + (", weight" if given["sample_weight"] else "")
-        if accumulating:
-            yield f"for number, ({columns}) in enumerate({self.batches}, 1):"
+            yield f"for number, ({names}) in enumerate({self.batches}, 1):"
         else:
-            yield f"for {columns} in {self.batches}:"
-        yield from (INDENT + line for line in self._step())
-        yield INDENT + "total, rows = total + loss.item() * len(targets), rows + len(targets)"
+            yield f"for {names} in {self.batches}:"
+        yield from indented(self._step(count))
+        yield INDENT + f"total, rows = total + loss.item() * {count}, rows + {count}"
         yield from self._after_batches()
         yield 'print(f"epoch {epoch + 1}: loss {total / rows:.4f}")'
-        if given["validation_split"] or given["validation"]:
-            yield from self._validation()
 
     def _after_batches(self) -> Iterator[str]:
         if self.schedule is not None and self.schedule.each == "epoch":
@@ -174,98 +263,99 @@ class Writer:
         if hasattr(self.plan.optimizer, "eval"):
             yield "optimizer.eval()"
 
-    # A model with a train_step of its own, which is called
-
-    def _own_epoch(self) -> Iterator[str]:
-        given = self.given
-        yield "totals, rows = {}, 0"
-        yield f"for number, batch in enumerate({self.batches}, 1):"
-        if given["class_weight"] is not None:
-            more = " * batch[2].reshape(len(batch[2]))" * bool(given["sample_weight"])
-            yield INDENT + f"batch = (*batch[:2], {self._by_class('batch[1]')}{more})"
-        if self.recipe:
-            if given["accumulate"] > 1:
-                yield INDENT + (
-                    f"due = number % {given['accumulate']} == 0 or number == {self.count}"
-                )
-            due = "recipe if due else recipe.collecting()" if given["accumulate"] > 1 else "recipe"
-            yield INDENT + f"with model.engine.following({due}):"
-        yield INDENT * (2 if self.recipe else 1) + "logs = model.train_step(tuple(batch))"
-        yield from (INDENT + line for line in self._added())
-        yield from (INDENT + line for line in self._turned())
-        yield from self._after_batches()
-        yield 'shown = "  ".join(f"{name} {value / rows:.4f}" for name, value in totals.items())'
-        yield 'print(f"epoch {epoch + 1}: {shown}")'
-        if given["validation_split"] or given["validation"]:
-            yield from self._own_validation()
-
-    def _added(self) -> Iterator[str]:
-        yield "rows += len(batch[0])"
-        yield "for name, value in logs.items():"
-        yield INDENT + "if isinstance(value, am.Tensor):"
-        yield INDENT * 2 + ("totals[name] = totals.get(name, 0.0) + value.item() * len(batch[0])")
-
-    def _own_validation(self) -> Iterator[str]:
-        columns = self._held_out()
-        yield "model.eval()"
-        yield "totals, rows = {}, 0"
-        yield "with am.no_grad():"
-        size = max(self.given["batch_size"], 128)
-        arrays = ", ".join(columns) + "," * (len(columns) == 1)
-        yield INDENT + f"for batch in DataLoader(({arrays}), batch_size={size}):"
-        yield INDENT * 2 + "logs = model.test_step(tuple(batch))"
-        yield from (INDENT * 2 + line for line in self._added())
-        yield 'shown = "  ".join(f"{name} {value / rows:.4f}" for name, value in totals.items())'
-        yield 'print(f"  held out: {shown}")'
-
-    def _step(self) -> Iterator[str]:
-        given = self.given
-        narrow = given["precision"] not in (None, "float32")
-        if narrow:
-            yield f"with am.autocast(am.{given['precision']}):"
-        yield INDENT * narrow + "output = model(inputs)"
-        if narrow and self.is_single:
-            yield "output = output.float()  # in which losses are measured"
-        if given["class_weight"] is not None:
-            more = " * weight.reshape(len(targets))" * bool(given["sample_weight"])
-            yield f"weight = {self._by_class('targets')}{more}"
-        yield from self._fitted(True, given["sample_weight"] and given["class_weight"] is None)
-        yield f"loss = {self._loss(self.weighted)}"
+    def _step(self, count: str) -> Iterator[str]:
+        yield from self._forward(self.columns, self.recipe.precision)
+        yield from self._measured(self.columns, self.recipe.class_weight)
         unscale = ["scaler.unscale_(optimizer)"] if self.is_scaled else []
-        if given["accumulate"] == 1:
+        if self.recipe.accumulate == 1:
             yield "scaler.scale(loss).backward()" if self.is_scaled else "loss.backward()"
             yield from unscale
             yield from self._update()
             return
-        yield "before, waiting = waiting, waiting + len(targets)"
+        yield f"before, waiting = waiting, waiting + {count}"
         yield "for parameter in optimizer.parameters():  # the mean over all rows, as of one batch"
         yield INDENT + "if parameter.grad is not None:"
         yield INDENT * 2 + "parameter.grad = parameter.grad * (before / waiting)"
-        shared = "loss * (len(targets) / waiting)"
+        shared = f"loss * ({count} / waiting)"
         yield f"scaler.scale({shared}).backward()" if self.is_scaled else f"({shared}).backward()"
-        yield f"if number % {given['accumulate']} == 0 or number == {self.count}:"
+        yield f"if number % {self.recipe.accumulate} == 0 or number == {self.count}:"
         yield INDENT + "waiting = 0"
-        yield from (INDENT + line for line in unscale)
-        yield from (INDENT + line for line in self._update())
+        yield from indented(iter([*unscale, *self._update()]))
 
-    def _by_class(self, targets: str) -> str:
-        """The weights of the classes of rows."""
-        labels = self.given["labels"]
-        if labels is None:
-            labels = "" if self.takes_classes or self.has_own_step else ".flatten().long()"
-        return f"class_weight[{targets}{labels}.clip(-1, {max(self.given['class_weight']) + 1})]"
+    def _forward(self, columns: Columns, precision: str | None = None) -> Iterator[str]:
+        """From inputs to the output, in the dtype in which losses are measured."""
+        kinds, stars = columns["x"], ""
+        if isinstance(kinds, tuple):
+            stars = "*"
+        elif isinstance(kinds, Mapping) and takes_names(self.model, kinds):
+            stars = "**"
+        managers = ["integers_as_floats()"] * self._takes_integers(columns)
+        if precision is not None:
+            managers.append(f"am.autocast(am.{precision})")
+        if managers:
+            yield f"with {', '.join(managers)}:"
+        yield INDENT * bool(managers) + f"output = model({stars}inputs)"
+        if precision is None or self.dtype == "float64":
+            return
+        if self.loss is not None:
+            yield "output = output.float()  # in which losses are measured"
+            return
+        yield f"narrow = am.{precision}  # losses are measured in float32"
+        yield ("output = am.tree.map(lambda part: part.float() if part.dtype is narrow else part, "
+               "output)")  # fmt: skip
 
-    def _fitted(self, trains: bool, weighted: bool) -> Iterator[str]:
-        """Targets and weights in the shapes and dtypes in which the loss takes them."""
-        losses = self.plan.losses
-        if self.is_single and losses.changes[trains]:
-            yield f"targets = targets{''.join(losses.changes[trains])}"
-        if weighted and losses.weight_changes[trains]:
-            yield f"weight = weight{''.join(losses.weight_changes[trains])}"
+    def _takes_integers(self, columns: Columns) -> bool:
+        """Do layers take integers among these inputs for floating numbers?"""
+        if self.has_own_step or not columns or not self.model.engine.casts_integers:
+            return False
+        kinds = columns["x"]
+        return kinds is None or not all(k.dtype.startswith("float") for k in tree.leaves(kinds))
+
+    def _by_class(self, targets: str, weight: str) -> str:
+        """The weights of rows by the classes of their `targets`, times their own."""
+        kind, own = self.columns.get("y"), self.columns.get("sample_weight")
+        by_class = "".join(label_changes(kind)) if isinstance(kind, Kind) else ""
+        last = max(dict(self.recipe.class_weight)) + 1
+        found = f"class_weight[{targets}{by_class}.clip(-1, {last})]"
+        if "sample_weight" not in self.columns:
+            return found
+        changes = weight_changes(own) if isinstance(own, Kind) else ()
+        steps = len(own.shape) - len(changes) if isinstance(own, Kind) else 0
+        column = f".reshape(-1{', 1' * steps})" if steps else ""
+        return f"{found}{column} * {weight}{''.join(changes)}"
+
+    def _measured(self, columns: Columns, by_class: Any = ()) -> Iterator[str]:
+        """From output and targets to the loss."""
+        is_weighted, kind = bool(by_class) or "sample_weight" in columns, columns.get("y")
+        if by_class:
+            yield f"weight = {self._by_class('targets', 'weight')}"
+        if self.loss is None:
+            given = f"(inputs, targets, output, {'weight' if is_weighted else None})"
+            has_several = is_own(self.model, "losses_of")
+            method, part = ("losses_of", '["loss"]') if has_several else ("compute_loss", "")
+            yield f"loss = model.{method}{given}{part}"
+            return
+        changes = self._changes(kind)
+        if changes:
+            yield f"targets = targets{''.join(changes)}"
+        if not is_weighted:
+            yield f"loss = {self.loss}(output, targets)"
+            return
+        own = columns.get("sample_weight")
+        changes = weight_changes(own) if isinstance(own, Kind) and not by_class else ()
+        if changes:
+            yield f"weight = weight{''.join(changes)}"
+        losses = f'{self.loss}(output, targets, reduction="none")'
+        if takes_classes(self.plan.losses.spec) and isinstance(kind, Kind) and not kind.shape:
+            yield f"loss = ({losses} * weight).mean()"
+            return
+        yield f"losses = {losses}"
+        yield "more = [1] * (losses.ndim - weight.ndim)"
+        yield "loss = (losses * weight.reshape(*weight.shape, *more)).mean()"
 
     def _update(self) -> Iterator[str]:
-        if self.given["clip_norm"] is not None:
-            yield f"clip_grad_norm_(optimizer.parameters(), {self.given['clip_norm']})"
+        if self.recipe.clip_norm is not None:
+            yield f"clip_grad_norm_(optimizer.parameters(), {float(self.recipe.clip_norm)})"
         yield from (
             ["scaler.step(optimizer)", "scaler.update()"]
             if self.is_scaled
@@ -282,29 +372,103 @@ class Writer:
         elif self.schedule is not None and self.schedule.each == "update":
             yield "schedule.step()"
 
-    def _loss(self, weighted: bool) -> str:
-        function = next((f for f in LOSSES.values() if f is self.plan.losses.spec), None)
-        if function is None or self.has_own_loss:
-            weight = "weight" if weighted else "None"
-            return f"model.compute_loss(inputs, targets, output, {weight})"
-        name = f"F.{function.__name__}"
-        if weighted:
-            rows = ".reshape(*weight.shape, *[1] * (output.ndim - weight.ndim))"
-            rows = "" if self.takes_classes else rows
-            return f'({name}(output, targets, reduction="none") * weight{rows}).mean()'
-        return f"{name}(output, targets)"
-
     def _validation(self) -> Iterator[str]:
         yield "model.eval()"
         yield "total, rows = 0.0, 0"
         yield "with am.no_grad():"
-        size = max(self.given["batch_size"], 128)
-        columns = ", ".join(self._held_out())
-        weighted = "sample_weight_val" in columns
-        names = "inputs, targets" + ", weight" * weighted
-        yield INDENT + f"for {names} in DataLoader(({columns}), batch_size={size}):"
-        yield INDENT * 2 + "output, count = model(inputs), len(targets)"
-        yield from (INDENT * 2 + line for line in self._fitted(False, weighted))
-        yield INDENT * 2 + f"total += {self._loss(weighted)}.item() * count"
-        yield INDENT * 2 + "rows += count"
+        names = ", ".join(NAMES[name] for name in self.held_out)
+        yield INDENT + f"for {names} in {self._held_out_batches()}:"
+        yield from indented(self._forward(self.held_out), 2)
+        yield INDENT * 2 + f"size = {length('targets', self.held_out['y'])}"
+        yield from indented(self._measured(self.held_out), 2)
+        yield INDENT * 2 + "total, rows = total + loss.item() * size, rows + size"
         yield 'print(f"  held out: loss {total / rows:.4f}")'
+
+    def _held_out_batches(self) -> str:
+        size = self.given["validation_batch_size"] or max(self.given["batch_size"], 128)
+        steps = self.given["validation_steps"]
+        loader = reading(self.held_out, "_val", size)
+        return loader if steps is None else f"islice({loader}, {steps})"
+
+    # A model with a train_step of its own, which is called
+
+    def _own_batches(self) -> Iterator[str]:
+        recipe = self.recipe
+        yield "totals, rows = {}, 0"
+        yield f"for number, batch in enumerate({self.batches}, 1):"
+        if recipe.class_weight:
+            yield INDENT + f"batch = (*batch[:2], {self._by_class('batch[1]', 'batch[2]')})"
+        if self.follows:
+            due = "recipe"
+            if recipe.accumulate > 1:
+                yield INDENT + f"due = number % {recipe.accumulate} == 0 or number == {self.count}"
+                due = "recipe if due else recipe.collecting()"
+            yield INDENT + f"with model.engine.following({due}):"
+        yield INDENT * (2 if self.follows else 1) + "logs = model.train_step(tuple(batch))"
+        yield from indented(self._added())
+        turned = [*self._turned()]
+        if turned and recipe.accumulate > 1:
+            yield INDENT + "if due:"
+        yield from indented(iter(turned), 2 if recipe.accumulate > 1 else 1)
+        yield from self._after_batches()
+        shown = '"  ".join(f"{name} {value / rows:.4f}" for name, value in totals.items())'
+        yield f"shown = {shown}"
+        yield 'print(f"epoch {epoch + 1}: {shown}")'
+
+    def _added(self) -> Iterator[str]:
+        yield f"size = {length('batch[0]', self.columns['x'])}"
+        yield "rows += size"
+        yield "for name, value in logs.items():"
+        yield INDENT + "if isinstance(value, am.Tensor):"
+        yield INDENT * 2 + "totals[name] = totals.get(name, 0.0) + value.item() * size"
+
+    def _own_validation(self) -> Iterator[str]:
+        yield "model.eval()"
+        yield "totals, rows = {}, 0"
+        yield "with am.no_grad():"
+        yield INDENT + f"for batch in {self._held_out_batches()}:"
+        yield INDENT * 2 + "logs = model.test_step(tuple(batch))"
+        yield from indented(self._added(), 2)
+        shown = '"  ".join(f"{name} {value / rows:.4f}" for name, value in totals.items())'
+        yield f"shown = {shown}"
+        yield 'print(f"  held out: {shown}")'
+
+
+NAMES = {"x": "inputs", "y": "targets", "sample_weight": "weight"}  # of the parts of a batch
+
+
+def is_tree(kinds: Any) -> bool:
+    """Are these kinds of several arrays?"""
+    return kinds is not None and not isinstance(kinds, Kind)
+
+
+def ready(name: str, kinds: Any) -> str:
+    """The expression that makes arrays ready for the model."""
+    if isinstance(kinds, Mapping):
+        parts = (f"{key!r}: {ready(f'{name}[{key!r}]', part)}" for key, part in kinds.items())
+        return "{" + ", ".join(parts) + "}"
+    if isinstance(kinds, tuple):
+        parts = (ready(f"{name}[{place}]", part) for place, part in enumerate(kinds))
+        return f"({', '.join(parts)},)"
+    return f"ready({name})"
+
+
+def length(name: str, kinds: Any) -> str:
+    """The expression for the number of rows."""
+    return f"len(am.tree.leaves({name})[0])" if is_tree(kinds) else f"len({name})"
+
+
+def reading(columns: Columns, suffix: str, batch_size: int, order: str = "") -> str:
+    """The expression for the batches of arrays."""
+    names = [name + suffix for name in columns]
+    arrays = f"({', '.join(names)}{',' * (len(names) == 1)})"
+    if any(map(is_tree, columns.values())):
+        arrays = f"Dataset.from_tensor_slices({arrays})"
+    return f"DataLoader({arrays}, batch_size={batch_size}{order})"
+
+
+def validated(freq: Any) -> str:
+    """The condition on which there is validation after an epoch; "" where there always is."""
+    if freq == 1:
+        return ""
+    return f"epoch + 1 in {freq}" if isinstance(freq, list) else f"(epoch + 1) % {freq} == 0"

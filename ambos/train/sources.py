@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ambos.core import tree
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError
 from ambos.data.collate import copied
-from ambos.train.alignment import label_changes
-from ambos.train.batches import Arrays, Batch, Source, Stream, arrays_of, is_arrays
+from ambos.train.alignment import Kind
+from ambos.train.batches import PARTS, Arrays, Batch, Source, Stream, arrays_of, is_arrays
 from ambos.train.examples import in_batches
 from ambos.train.stepping import is_own
 
@@ -81,21 +82,25 @@ def is_pair(data: Any) -> bool:
     )
 
 
-def dtypes_of(data: Any) -> Any:
-    """The dtypes of arrays of validation data, "" where they do not say; else whether there are
-    any data."""
-    if data is None or not is_pair(data):
-        return data is not None
-    parts = [part for part in data if part is not None]
-    return tuple(str(getattr(part, "dtype", "")).rpartition(".")[2] for part in parts)
+def parts_of(data: Any) -> tuple[Any, ...]:
+    """x, y and sample_weight of validation data, as far as they are arrays."""
+    return tuple(data) if is_pair(data) else ()
 
 
-def labels_of(source: Source) -> str | None:
-    """What makes classes of the targets of `source`, where they are an array."""
+def kinds_of(model: Any, source: Source | None, *given: Any) -> dict[str, Any]:
+    """The kinds of the arrays that `source` has of the `given` parts, by name, as the model gets
+    them; none of an iterable, whose batches are not known."""
     if not isinstance(source, Arrays):
-        return None
-    _, targets, *_ = source.columns.parts()
-    return label_changes(targets) if hasattr(targets, "dtype") else None
+        return {}
+    dtype = model.float_dtype.name
+
+    def kind_of(rows: Any) -> Kind:
+        kind = Kind.of(rows)
+        return replace(kind, dtype=dtype) if kind.dtype.startswith("float") else kind
+
+    names = [name for name, part in zip(PARTS, given, strict=False) if part is not None]
+    parts = source.columns.parts()
+    return {n: tree.map(kind_of, part) for n, part in zip(names, parts, strict=False)}
 
 
 def source_of(

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from inspect import Parameter, signature
 from typing import Any, Self
 
-import numpy as np
-
 from ambos.core import tree
-from ambos.core.dtype import DType, bfloat16, float16, float32, float64, int64
+from ambos.core.dtype import DType, bfloat16, float16, float32, float64
 from ambos.core.errors import ArgumentError
 from ambos.nn.utils import clip_grad_norm_
 from ambos.optim import LBFGS
 from ambos.tensor.autocast import autocast, casting, integers_as_floats
 from ambos.tensor.handle import Tensor
 from ambos.tensor.modes import no_grad
-from ambos.tensor.pointwise import where
 from ambos.train.alignment import weighed
 from ambos.train.batches import Batch, size_of
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What `fit` was asked for that changes a step."""
-
-    accumulate: int = 1
-    clip_norm: float | None = None
-    precision: str | None = None
-    class_weight: tuple[tuple[int, float], ...] = ()
-    classes: int | None = None  # how many a list of class weights has
-    due: bool = True  # is this the batch whose gradients complete an update?
-
-    def collecting(self) -> Recipe:
-        """The same for the batches before."""
-        return replace(self, due=False)
+from ambos.train.recipe import Recipe, check_class_weights, class_weights
 
 
 class Step:
@@ -235,43 +216,3 @@ def prepared(model: Any, batch: Batch, recipe: Recipe) -> Batch:
         more = weighed(batch[2])
         weight = weight.reshape(-1, *[1] * (more.ndim - 1)) * more
     return (batch[0], batch[1], weight)
-
-
-def check_class_weights(recipe: Recipe, target: Any, output: Any) -> None:
-    """Refuse a list of class weights that is for more or fewer classes than there are scores for,
-    and targets with several classes in a row, as pictures and texts have them: a row has one
-    weight.
-
-    Errors: ArgumentError.
-    """
-    if not recipe.class_weight:
-        return
-    listed, is_output = recipe.classes, isinstance(output, Tensor)
-    if listed is not None and is_output and output.ndim == 2:
-        classes = max(2, output.shape[1])  # one score tells two
-        if listed != classes:
-            odd = min(listed, classes)
-            said = f"class {odd} has no weight" if listed < classes else f"there is no class {odd}"
-            raise ArgumentError(
-                f"fit: class_weight lists {listed} weights and the model tells {classes} classes, "
-                f"so {said}; need {classes} of them, or {{class: weight}}, where others weigh 1"
-            )
-    if not isinstance(target, Tensor) or all(n == 1 for n in target.shape[1:]):
-        return
-    if target.ndim > 2 or (is_output and output.shape != target.shape):
-        raise ArgumentError(
-            f"fit: class_weight with targets {target.shape}, which have several classes in a row; "
-            "need one class a row, or sample_weight of the targets' shape: "
-            "sample_weight=weights[y], weights an array by class"
-        )
-
-
-def class_weights(target: Tensor, weights: tuple[tuple[int, float], ...]) -> Tensor:
-    """The weight of each row's class; classes that are not named weigh 1."""
-    if target.ndim > 1 and target.shape[1] > 1:
-        target = target.argmax(1)
-    labels = target.reshape(target.shape[0], -1)[:, 0].to(int64)
-    known = dict(weights)
-    table = Tensor(np.array([known.get(n, 1.0) for n in range(max(known) + 2)], np.float32))
-    inside = (labels >= 0) & (labels < len(table) - 1)
-    return table[where(inside, labels, len(table) - 1)]

@@ -15,7 +15,8 @@ from ambos.train.batches import Batch
 from ambos.train.callbacks import History
 from ambos.train.engine import Engine
 from ambos.train.plan import Losses, Metrics, Plan, Schedule, optimizer_of
-from ambos.train.step import Step, call, check_class_weights
+from ambos.train.recipe import check_class_weights
+from ambos.train.step import Step, call
 
 
 class Stepping(nn.Module):
@@ -90,7 +91,7 @@ class Stepping(nn.Module):
         plan = Plan(
             rule, losses, Metrics(metrics, weighted_metrics, losses.spec),
             saving.written_plan(loss, metrics, loss_weights, weighted_metrics), turning, bool(jit),
-            loss, {"metrics": metrics},
+            loss,
         )  # fmt: skip
         self.__dict__.update(_plan=plan, optimizer=rule, _engine=Engine())
 

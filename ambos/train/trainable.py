@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from ambos.core import tree
-from ambos.core.arguments import checked, number, positive, share
-from ambos.core.errors import ArgumentError, UnknownNameError, suggest
+from ambos.core.arguments import checked, positive, share
+from ambos.core.errors import ArgumentError
 from ambos.data.collate import copied
-from ambos.optim import LBFGS, Optimizer
 from ambos.tensor.handle import Tensor
 from ambos.train.batches import Batch, arrays_of, size_of
 from ambos.train.callbacks import BackupAndRestore, CallbackList, History
 from ambos.train.callbacks.dispatch import listed
 from ambos.train.fitting import Fit, averages, measure, note_shapes
 from ambos.train.progress import check_verbose
-from ambos.train.source import Writer
+from ambos.train.recipe import Recipe, class_weights_of, classes_of, recipe_of
+from ambos.train.source import Writer, settings
 from ambos.train.sources import (
-    dtypes_of,
     inputs_of,
-    labels_of,
+    kinds_of,
+    parts_of,
     source_of,
     training_data,
     validation_of,
 )
-from ambos.train.step import Recipe
 from ambos.train.stepping import Stepping
 from ambos.train.totals import Totals
-
-USUAL: dict[str, Any] = {
-    "batch_size": 32,
-    "epochs": 1,
-    "shuffle": True,
-    "seed": None,
-    "accumulate": 1,
-    "clip_norm": None,
-    "precision": None,
-    "class_weight": None,
-    "initial_epoch": 0,
-    "steps_per_epoch": None,
-    "validation_split": 0.0,
-    "validation": False,  # or the dtypes of its parts
-    "sample_weight": False,
-    "targets": True,
-    "labels": None,  # what makes classes of targets, where they were seen
-}  # what `loop_source` writes where nothing is said
-PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 class Trainable(Stepping):
@@ -136,14 +116,13 @@ class Trainable(Stepping):
             callbacks, resume = [*listed(callbacks, "fit"), keeper], None
         run = Fit(self, source, validation, recipe, epochs, callbacks, verbose, validation_freq)
         run.run.epoch = initial_epoch
-        plan.sources["fit"] = {
+        plan.fitted = {
             "batch_size": batch_size or 32, "epochs": epochs, "shuffle": shuffle, "seed": seed,
-            "accumulate": accumulate, "clip_norm": clip_norm, "precision": precision,
-            "class_weight": dict(recipe.class_weight) or None, "initial_epoch": initial_epoch,
-            "steps_per_epoch": steps_per_epoch,
-            "validation_split": validation_split, "validation": dtypes_of(validation_data),
-            "sample_weight": sample_weight is not None, "targets": y is not None,
-            "labels": None if y is None else labels_of(source),
+            "initial_epoch": initial_epoch, "steps_per_epoch": steps_per_epoch, "recipe": recipe,
+            "validation_split": validation_split, "validation_freq": validation_freq,
+            "validation_steps": validation_steps, "validation_batch_size": validation_batch_size,
+            "columns": kinds_of(self, source, x, y, sample_weight),
+            "held_out": kinds_of(self, validation, *parts_of(validation_data)),
         }  # fmt: skip
         if resume is not None:
             run.resume(resume)
@@ -157,8 +136,8 @@ class Trainable(Stepping):
         `sample_weight_val` there.
         A `train_step` of the model's own is called there, as `fit` calls it.
 
-        Errors: UnknownNameError for what is no argument of `fit`; ArgumentError with LBFGS, and for
-            bfloat16 models.
+        Errors: UnknownNameError for what is no argument of `fit`; ArgumentError with LBFGS, for
+            bfloat16 models, and after a `fit` on an iterable of batches.
 
         Example:
             >>> import ambos as am
@@ -167,16 +146,7 @@ class Trainable(Stepping):
             >>> "loss = F.mse_loss(output, targets)" in model.loop_source(epochs=3)
             True
         """
-        known = USUAL if arguments else USUAL | self.plan.sources.get("fit", {})
-        strange = [name for name in arguments if name not in known]
-        if strange:
-            raise UnknownNameError(
-                f"loop_source: unknown argument {strange[0]!r}; known: {', '.join(known)}"
-                f"{suggest(strange[0], known)}"
-            )
-        if "class_weight" in arguments:
-            arguments["class_weight"] = dict(class_weights_of(arguments["class_weight"])) or None
-        return Writer(self, known | arguments).text()
+        return Writer(self, settings(self, arguments)).text()
 
     # Evaluation and prediction
 
@@ -328,83 +298,3 @@ def check_sizes(op: str, **sizes: int | None) -> None:
     for name, size in sizes.items():
         if size is not None:
             positive(f"{op}: {name}", size)
-
-
-def recipe_of(
-    op: str, optimizer: Optimizer, accumulate: Any, clip_norm: Any, precision: Any,
-    class_weight: Any,
-) -> Recipe:  # fmt: skip
-    """What changes a step, where all of it fits together.
-
-    Errors: ArgumentError.
-    """
-    positive(f"{op}: accumulate", accumulate)
-    if clip_norm is not None and not number(f"{op}: clip_norm", clip_norm) > 0:
-        raise ArgumentError(f"{op}: clip_norm is {clip_norm!r}; need a number > 0, or None")
-    recipe = Recipe(
-        accumulate, clip_norm, precision_of(precision), class_weights_of(class_weight),
-        classes_of(class_weight),
-    )  # fmt: skip
-    if isinstance(optimizer, LBFGS):
-        asked = {"accumulate": accumulate > 1, "clip_norm": clip_norm is not None,
-                 "precision='float16'": recipe.precision == "float16"}  # fmt: skip
-        strange = [name for name, is_asked in asked.items() if is_asked]
-        if strange:
-            raise ArgumentError(
-                f"{op}: {', '.join(strange)} with LBFGS, which searches along the gradients of one "
-                "whole batch as they are; need a larger batch_size and none of these, or another "
-                "optimizer"
-            )
-    return recipe
-
-
-def precision_of(given: Any) -> str | None:
-    """The dtype in which products compute, by name; None for that of the parameters.
-
-    Errors: ArgumentError for another one.
-    """
-    if given is None:
-        return None
-    name = str(getattr(given, "name", given)).removeprefix("mixed_")
-    name = {"bf16": "bfloat16", "fp16": "float16"}.get(name, name)
-    if name not in PRECISIONS:
-        raise ArgumentError(
-            f"fit: precision is {given!r}; need one of {', '.join(PRECISIONS)}"
-            f"{suggest(name, PRECISIONS)}"
-        )
-    return None if name == "float32" else name
-
-
-def class_weights_of(given: Any) -> tuple[tuple[int, float], ...]:
-    """{class: weight}, or a list by class, as pairs.
-
-    Errors: ArgumentError for anything else and for negative weights.
-    """
-    if given is None:
-        return ()
-    pairs = given.items() if isinstance(given, Mapping) else enumerate(np.asarray(given).tolist())
-    try:
-        found = tuple(sorted((_label(label), float(weight)) for label, weight in pairs))
-    except (TypeError, ValueError):
-        raise ArgumentError(
-            f"fit: class_weight is {given!r}; need weights by class: {{0: 1.0, 1: 5.0}}"
-        ) from None
-    if not found or any(label < 0 or not 0 <= weight < float("inf") for label, weight in found):
-        raise ArgumentError(f"fit: class_weight is {given!r}; need classes >= 0, weights >= 0")
-    return found
-
-
-def _label(given: Any) -> int:
-    """A class as an integer, which a 1.0 or a "1" of a file may be.
-
-    Errors: ValueError for 1.5.
-    """
-    label = int(given)
-    if not isinstance(given, str) and label != given:
-        raise ValueError(given)
-    return label
-
-
-def classes_of(given: Any) -> int | None:
-    """How many classes a list of weights is for; a mapping may leave classes out."""
-    return None if given is None or isinstance(given, Mapping) else len(given)

@@ -13,8 +13,9 @@ from ambos.tensor.forecast import forecast
 from ambos.train.batches import Arrays
 from ambos.train.callbacks.base import Callback, Logs
 from ambos.train.callbacks.monitor import say
+from ambos.train.recipe import Recipe
 from ambos.train.sizes import settle
-from ambos.train.step import Recipe, prepared
+from ambos.train.step import prepared
 
 
 class BatchSizeFinder(Callback):
