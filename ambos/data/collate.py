@@ -46,6 +46,35 @@ def adopted(array: NDArray[Any]) -> Tensor:
     return tensor_on(Array(storage, 0, shape, row_major(shape), _dtype_of(array.dtype)))
 
 
+def kept(array: NDArray[Any]) -> Tensor:
+    """A tensor of an array that others hold, too: on its memory if nobody can write there, a copy
+    otherwise, since no tensor changes with an array."""
+    flags = array.flags
+    plain = flags.c_contiguous and flags.aligned and array.dtype.isnative
+    if flags.writeable or not plain or not _is_frozen(array):
+        return copied(array)
+    address, shape = array.__array_interface__["data"][0], array.shape
+    storage = Storage.from_address(address, array.nbytes, array, readonly=True)
+    return tensor_on(Array(storage, 0, shape, row_major(shape), _dtype_of(array.dtype)))
+
+
+def _is_frozen(array: NDArray[Any]) -> bool:
+    """Is there no way to write to this memory, through what it is a view of neither? So it is with
+    arrays that are not writeable, bytes, and files mapped for reading. (Columns of Arrow may lie in
+    an array of NumPy's.)"""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return False
+        owner = owner.base
+    if owner is None:
+        return True
+    try:
+        return memoryview(memoryview(owner).obj).readonly
+    except TypeError:  # somebody's memory, of which nothing is known
+        return False
+
+
 def copied(array: NDArray[Any]) -> Tensor:
     """A tensor with memory of its own."""
     kind, shape = array.dtype, array.shape
@@ -96,6 +125,20 @@ def tensors(batch: Any, convert: Callable[[NDArray[Any]], Tensor] = adopted) -> 
     if isinstance(batch, Mapping):
         return like(batch, {key: tensors(value, convert) for key, value in batch.items()})
     return batch
+
+
+def received(sample: Any) -> Any:
+    """What another process has sent, as tensors on the memory in which it arrived. An array that
+    stands there twice is copied the second time, since each tensor has memory of its own."""
+    known: set[int] = set()
+
+    def convert(array: NDArray[Any]) -> Tensor:
+        if id(array) in known:
+            return copied(array)
+        known.add(id(array))
+        return adopted(array)
+
+    return tensors(sample, convert)
 
 
 def rebuilt(sample: Any, values: list[Any]) -> Any:
@@ -354,7 +397,11 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 @checked
 def default_convert(data: Any) -> Any:
-    """The arrays in one sample as tensors, copied; the rest stays (PyTorch's function).
+    """The arrays in one sample as tensors, the rest as it is (PyTorch's function).
+
+    Arrays are copied unless nobody can write to them: those that are not writeable
+    (`array.flags.writeable = False`), and rows of files that are mapped for reading, lend their
+    memory.
 
     Example:
         >>> default_convert({"x": np.arange(3), "name": "a"})
@@ -362,4 +409,4 @@ def default_convert(data: Any) -> Any:
     """
     if isinstance(data, np.generic):
         return tensors(np.asarray(data), copied)
-    return tensors(data, copied)
+    return tensors(data, kept)

@@ -13,7 +13,14 @@ import numpy as np
 from ambos.core.arguments import Checked, flag, positive
 from ambos.core.errors import ArgumentError, ArgumentTypeError, FormatError
 from ambos.data.cardinality import UNKNOWN_CARDINALITY, cardinality_of
-from ambos.data.collate import Rows, default_collate, default_convert, native_empty, tensors
+from ambos.data.collate import (
+    Rows,
+    default_collate,
+    default_convert,
+    native_empty,
+    received,
+    tensors,
+)
 from ambos.data.dataset import ArrayDataset, Dataset
 from ambos.data.fetch import Fetcher, check_positive
 from ambos.data.position import Position
@@ -304,7 +311,7 @@ class DataLoader(metaclass=Checked):
         try:
             crew.drain()
             for batch in Deliveries(self, crew, position):
-                yield self._ready(batch)
+                yield self._ready(batch, received)
             position.finished = True
         except BaseException as error:
             if not isinstance(error, GeneratorExit) or not self.persistent_workers:
@@ -314,11 +321,11 @@ class DataLoader(metaclass=Checked):
         if not self.persistent_workers:
             crew.close()
 
-    def _ready(self, batch: Any) -> Any:
+    def _ready(self, batch: Any, convert: Callable[[Any], Any] = default_convert) -> Any:
         if self.collate_fn is not None and self.collate_fn is not default_collate:
             return batch
         if self.batch_size is None:
-            return default_convert(batch)
+            return convert(batch)
         found = tensors(batch)
         return found[0] if self.single else found
 

@@ -134,3 +134,49 @@ def test_a_batch_belongs_to_whoever_holds_it():
         assert [x.tolist() for x, _ in held] == kept
         held[0][0].add_(1)
         assert held[0][0].tolist() == (np.array(kept[0]) + 1).tolist()
+
+
+def frozen(array):
+    array.flags.writeable = False
+    return array
+
+
+def lending(tmp_path):
+    """Arrays that nobody can write to."""
+    np.save(tmp_path / "rows.npy", X)
+    yield frozen(X.copy())
+    yield frozen(X.copy())[3:]
+    yield np.load(tmp_path / "rows.npy", mmap_mode="r")
+    yield np.load(tmp_path / "rows.npy", mmap_mode="r")[2]
+    yield np.frombuffer(X.tobytes(), np.float32)
+
+
+def keeping(tmp_path):
+    """Arrays that somebody could write to, or that lie otherwise than tensors."""
+    np.save(tmp_path / "kept.npy", X)
+    yield X
+    yield frozen(X[:])
+    yield frozen(np.frombuffer(memoryview(bytearray(X.tobytes())).toreadonly(), np.float32))
+    for mode in ("c", "r+"):
+        yield np.load(tmp_path / "kept.npy", mmap_mode=mode)
+        yield frozen(np.load(tmp_path / "kept.npy", mmap_mode=mode)[:])
+    yield pytest.importorskip("pyarrow").array(X.reshape(-1)).to_numpy()  # lies where X does
+    yield frozen(X.copy()).T
+    yield frozen(X.astype(">f4"))
+    yield np.broadcast_to(X[0], (3, 2))
+    yield np.frombuffer(b"x" + X.tobytes(), np.uint8)[1:].view(np.float32)
+
+
+def test_samples_that_nobody_can_write_to_lend_their_memory(tmp_path):
+    for array in lending(tmp_path):
+        (found,) = DataLoader([array], batch_size=None)
+        assert found._node.value.address == array.ctypes.data
+        before = array.copy()
+        found += 1  # no tensor writes there
+        found[0] = 9
+        am.jit(lambda x: x * 2, donate_argnums=0)(found)
+        np.testing.assert_array_equal(array, before)
+    for array in keeping(tmp_path):
+        (found,) = DataLoader([array], batch_size=None)
+        assert found._node.value.address != array.ctypes.data
+        np.testing.assert_array_equal(found.numpy(), array)

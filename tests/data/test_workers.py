@@ -362,3 +362,23 @@ def test_what_cannot_be_sent_is_inherited_or_refused(monkeypatch):
         list(DataLoader(Noisy(), num_workers=1, multiprocessing_context="threads"))
     with pytest.raises(WorkerError, match=r"could not start: ValueError(.|\n)*no file"):
         list(DataLoader(Unloadable(), num_workers=1))
+
+
+class Twice(Dataset):
+    """What an autoencoder is given, input and target alike."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        x = np.full(2000, index)
+        return x, {"y": x, "z": x[:1000]}
+
+
+def test_samples_without_batches_arrive_in_memory_of_their_own():
+    for x, more in Forking(Twice(), batch_size=None, num_workers=1):
+        wanted = x.tolist()
+        tensors = [x, more["y"], more["z"]]
+        assert len({tensor._node.value.address for tensor in tensors}) == 3
+        x += 1
+        assert more["y"].tolist() == wanted
