@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.dtype import float64, int64, uint64
+from ambos.core.dtype import bfloat16, float64, int64, uint64
 from ambos.core.errors import AmbosError, ArgumentError
-from ambos.graph.node import Node
+from ambos.graph.node import Node, make
 from ambos.ops.arithmetic import (
     bitwise_and,
     bitwise_or,
@@ -35,6 +35,8 @@ from ambos.ops.reductions import any_, sum_
 from ambos.ops.sources import iota
 from ambos.tensor.tracing import current
 
+SHAPES = ("reshape", "permute")
+MOVES = (*SHAPES, "slice", "flip")
 UNNAMED = "out of range"  # in place of the value, which only the native check has seen
 
 
@@ -45,38 +47,58 @@ def require_range(
     """Every value of `node` that is known, cut to an integer, has to lie in [low, high) or be
     `besides`; else an `error` with the `message` for the first that does not. Of rows only the
     first so many as `lengths` says count, where it is given."""
-    node = node if lengths is not None else given(node)
-    if node.value is None or not node.size or (lengths is not None and lengths.value is None):
+    if lengths is None:
+        node, values = known(node)
+    else:
+        values = None if node.value is None or lengths.value is None else node.value.numpy()
+    if values is None or not values.size:
         return
-    wrong = outside(node.value.numpy(), low, high, besides)
+    wrong = outside(values, low, high, besides)
     if lengths is not None:
         wrong = wrong & (np.arange(node.shape[1]) < lengths.value.numpy()[:, None])
     if wrong.any():
-        raise error(message(node.value.numpy()[wrong].flat[0]))
+        raise error(message(values[wrong].flat[0]))
     if current.trace is not None:
         found = outside_node(node, low, high, besides, lengths)
         current.trace.checks[found] = error, message(UNNAMED)
 
 
-def given(node: Node) -> Node:
-    """What is known, of which `node` has the values, cut to integers, in another shape; or `node`
-    itself."""
+def known(node: Node) -> tuple[Node, np.ndarray[Any, Any] | None]:
+    """A node with the values of `node`, in any shape and not cut to integers yet, and these; None
+    where they are still to be computed. What is only moved is known: `y[:, 0]` of known data."""
+    moves: list[Node] = []
     found = node
-    while found.value is None and found.op.name in ("reshape", "permute", "cast"):
-        source = found.inputs[0]
-        if found.op.name == "cast" and (found.dtype is not int64 or source.dtype is uint64):
-            break
-        found = source
-    return node if found.value is None else found
+    while found.value is None and (found.op.name in MOVES or _is_cut(found) or _is_whole(found)):
+        is_nothing = found.op.name in SHAPES and not moves  # their order says nothing
+        if not is_nothing and not _is_cut(found):
+            moves.append(found)
+        found = found.inputs[0]
+    if found.value is None:
+        return node, None
+    values = found.value.numpy()
+    for move in reversed(moves):
+        op: Any = move.op
+        attrs = (np.dtype(move.dtype.name),) if op is cast else move.attrs
+        values, found = op.ref(np, values, *attrs), make(op, (found,), move.attrs)
+    return found, values
+
+
+def _is_cut(node: Node) -> bool:
+    """Is `node` a cast to integers, which are cut anyway where their range is looked at?"""
+    return node.op is cast and node.dtype is int64 and node.inputs[0].dtype is not uint64
+
+
+def _is_whole(node: Node) -> bool:
+    """Is `node` a cast of integers, which NumPy has too?"""
+    return node.op is cast and node.inputs[0].dtype.is_integer and node.dtype is not bfloat16
 
 
 def require_whole(node: Node, message: Callable[[Any], str]) -> None:
     """Every known value has to be a whole number; else an ArgumentError with the `message` for the
     first that is none."""
-    node = given(node)
-    if node.value is None or not node.size:
+    node, values = known(node)
+    if values is None or not values.size:
         return
-    values = node.value.numpy()
     wrong = ~(values == np.trunc(values))
     if wrong.any():
         raise ArgumentError(message(values[wrong].flat[0]))

@@ -114,6 +114,36 @@ def test_losses_never_broadcast(name, a, b):
         assert "squeeze(1)" in str(found.value)
 
 
+MOVED = {
+    "a column": lambda y: y[:, 0],
+    "both ways": lambda y: y.T.flip(1)[0],
+    "int32": lambda y: y[:, 1].int(),
+    "through floats": lambda y: y[:, 0].float().long(),
+    "part": lambda y: y[2:4].flatten(),
+}
+
+
+@pytest.mark.parametrize("how", MOVED)
+def test_labels_that_are_moved_are_looked_at(how):
+    """A number that NumPy's own way of moving brings out of range is refused, in recorded steps
+    too; the others are not looked at."""
+    labels = np.arange(12).reshape(6, 2) % 3
+    step = am.jit(lambda y: F.cross_entropy(am.zeros(len(MOVED[how](y)), 3), MOVED[how](y)))
+    wanted = {"a column": labels[:, 0], "both ways": labels[:, 0], "int32": labels[:, 1],
+              "through floats": labels[:, 0], "part": labels[2:4]}[how]  # fmt: skip
+    step(am.tensor(labels))
+    for place in range(12):
+        spoiled = labels.copy()
+        spoiled.flat[place] = 9
+        is_seen = np.shares_memory(labels.ravel()[place : place + 1], wanted)
+        for call in (step, step.__wrapped__):
+            if is_seen:
+                with pytest.raises(IndexError, match=r"a target is .*; need 0 <= index < 3"):
+                    call(am.tensor(spoiled))
+            else:
+                assert np.isfinite(call(am.tensor(spoiled)).item())
+
+
 @pytest.mark.parametrize(
     ("target", "error", "message"),
     [

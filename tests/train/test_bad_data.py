@@ -75,6 +75,25 @@ def test_a_generator_that_raises_or_ends_early():
         model.fit(iter([(X[:8], Y[:8])] * 3), steps_per_epoch=7, verbose=0)
 
 
+@pytest.mark.parametrize("jit", [True, False])
+def test_labels_that_a_step_of_ones_own_cuts_are_looked_at(jit):
+    class Own(am.Sequential):
+        def train_step(self, data):
+            loss = nn.functional.cross_entropy(self(data[0]), data[1][:, 1])
+            loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            return {"loss": loss}
+
+    model, pairs = Own([nn.Linear(3, 2)]), np.stack([Y, Y], 1)
+    model.compile(optim.SGD(lr=0.1), jit=jit)
+    pairs[20] = 9, 2
+    with pytest.raises(IndexError, match=r"a target is .* 0 <= index < 2 .*\(batch 2 of epoch 0\)"):
+        model.fit(X, pairs, batch_size=8, shuffle=False, verbose=0)
+    assert model.run.updates == 2
+    assert np.isfinite(model[0].weight.numpy()).all()
+
+
 @pytest.mark.parametrize(
     ("x", "y", "more", "message"),
     [

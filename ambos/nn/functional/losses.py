@@ -39,7 +39,7 @@ from ambos.ops.functions import exp, log1p
 from ambos.ops.kinds import constant_like
 from ambos.ops.reductions import keep, sum_
 from ambos.ops.sources import iota
-from ambos.tensor.checks import given, require_range
+from ambos.tensor.checks import known, require_range
 from ambos.tensor.handle import Tensor, wrap
 
 
@@ -182,7 +182,7 @@ def _against_indices(
             multiply(spread, constant_like(loss, smoothing / classes)),
         )
     loss = where(counts, loss, constant_like(loss, 0.0))
-    if given(t).value is None:
+    if known(t)[1] is None:
         loss = _poisoned(loss, chosen, counts, classes)
     if reduction == "none":
         return loss
