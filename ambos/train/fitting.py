@@ -7,7 +7,7 @@ from there.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from sys import getrefcount
 from typing import Any
 
@@ -22,7 +22,7 @@ from ambos.tensor.ledger import ledger
 from ambos.tensor.random import default_generator
 from ambos.train.batches import Batch, Source, placed, size_of
 from ambos.train.callbacks import CallbackList, History, ProgressBar
-from ambos.train.callbacks.dispatch import listed
+from ambos.train.callbacks.dispatch import FROM_ZERO, listed
 from ambos.train.callbacks.monitor import validates
 from ambos.train.interrupt import Interrupt
 from ambos.train.logs import LazyLogs
@@ -313,10 +313,35 @@ def measure(
                     callbacks.tell("on_test_batch_end", number, LazyLogs(totals.results))
                 number += 1
         except Exception as error:
-            raise located(error, f"batch {number} of {source.name}") from error.__cause__
+            where, trained = f"batch {number} of {source.name}", source.op == "fit"
+            raise located(error, where, trained) from error.__cause__
         logs = totals.results(checked=True)
     callbacks.tell("on_test_end", logs)
     return logs
+
+
+def predicted(model: Any, batches: Iterable[Batch], callbacks: CallbackList) -> Any:
+    """The outputs for `batches`, one below the other, as NumPy arrays."""
+    step, parts = model.engine.predict(model), list[Any]()
+    callbacks.tell("on_predict_begin", None)
+    try:
+        for batch in batches:
+            number = len(parts)
+            callbacks.tell("on_predict_batch_begin", number, {})
+            output = step(*batch)
+            leaves = tree.leaves(output)
+            if not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
+                raise ArgumentError(
+                    f"predict: forward returned {type(output).__name__}; need tensors"
+                )
+            parts.append(tree.map(lambda leaf: leaf.numpy(), output))
+            callbacks.tell("on_predict_batch_end", number, {"outputs": parts[-1]})
+    except Exception as error:
+        raise located(error, f"batch {len(parts)} of x", False) from error.__cause__
+    callbacks.tell("on_predict_end", None)
+    if len(parts) == 1:
+        return parts[0]
+    return tree.map(lambda *each: np.concatenate(each), *parts)
 
 
 def averages(optimizer: Optimizer, shown: bool) -> None:
@@ -327,14 +352,16 @@ def averages(optimizer: Optimizer, shown: bool) -> None:
         switch()
 
 
-def located(error: Exception, where: str) -> Exception:
-    """The same error with the batch that it met; what a callback raised says so itself."""
-    if getattr(foreign(error), "__notes__", None):
+def located(error: Exception, where: str, trained: bool = True) -> Exception:
+    """The same error with the batch that it met, and, where it was `trained`, what became of the
+    model; what a callback raised says so itself."""
+    notes = getattr(foreign(error), "__notes__", ())
+    if any(FROM_ZERO in note for note in notes):
         return error
     if isinstance(error, AmbosError):
         return placed(error, where)
-    error.add_note(f"in {where}, counted from 0; the model keeps what it has learnt, "
-                   "model.history the numbers so far")  # fmt: skip
+    kept = "; the model keeps what it has learnt, model.history the numbers so far" * trained
+    error.add_note(f"in {where}, {FROM_ZERO}{kept}")
     return error
 
 

@@ -6,17 +6,13 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import Any
 
-import numpy as np
-
 from ambos.core import tree
 from ambos.core.arguments import checked, positive, share
-from ambos.core.errors import ArgumentError
 from ambos.data.collate import copied
-from ambos.tensor.handle import Tensor
 from ambos.train.batches import Batch, arrays_of, size_of
 from ambos.train.callbacks import BackupAndRestore, CallbackList, History
 from ambos.train.callbacks.dispatch import listed
-from ambos.train.fitting import Fit, averages, measure, note_shapes
+from ambos.train.fitting import Fit, averages, measure, note_shapes, predicted
 from ambos.train.progress import check_verbose
 from ambos.train.recipe import Recipe, class_weights_of, classes_of, recipe_of
 from ambos.train.source import Writer, settings
@@ -215,24 +211,9 @@ class Trainable(Stepping):
         """
         check_verbose("predict", verbose)
         check_sizes("predict", batch_size=batch_size, steps=steps)
-        step, parts = self.engine.predict(self), []
         listeners = CallbackList(callbacks, "predict")
         listeners.bind(self, {"verbose": verbose})
-        listeners.tell("on_predict_begin", None)
-        for place, batch in enumerate(inputs_of(self, x, batch_size, steps)):
-            listeners.tell("on_predict_batch_begin", place, {})
-            output = step(*batch)
-            leaves = tree.leaves(output)
-            if not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
-                raise ArgumentError(
-                    f"predict: forward returned {type(output).__name__}; need tensors"
-                )
-            parts.append(tree.map(lambda leaf: leaf.numpy(), output))
-            listeners.tell("on_predict_batch_end", place, {"outputs": parts[-1]})
-        listeners.tell("on_predict_end", None)
-        if len(parts) == 1:
-            return parts[0]
-        return tree.map(lambda *each: np.concatenate(each), *parts)
+        return predicted(self, inputs_of(self, x, batch_size, steps), listeners)
 
     # One batch
 

@@ -152,6 +152,20 @@ def test_a_validation_set_that_fails(at, updates, epochs, batch):
     in_order(model, updates, epochs)
 
 
+@pytest.mark.parametrize("op", ["evaluate", "predict"])
+def test_batches_that_fail_to_come_without_training(op):
+    run = getattr(network(), op)
+    for batches in (Passes(Failing(3)), Failing(3).batches()):
+        with pytest.raises(Fault) as caught:
+            run(batches)
+        assert caught.value.__notes__ == ["in batch 2 of x, counted from 0"]
+    rows = am.data.Dataset.from_tensor_slices((X, Y))
+    failing = Failing(20)
+    with pytest.raises(Fault) as caught:
+        run(rows.map(lambda x, y: failing() or (x, y)).batch(8))
+    assert caught.value.__notes__ == ["map: at element 19", "in batch 2 of x, counted from 0"]
+
+
 @pytest.mark.parametrize("what", ["loss", "metric", "forward"])
 def test_a_part_of_the_step_that_fails(what):
     """Run as it was met; a recorded step calls none of them again."""

@@ -13,6 +13,7 @@ from ambos.core.misuse import foreign
 from ambos.train.callbacks.base import HOOKS, OLDER, Callback
 
 Hook = Callable[..., None]
+FROM_ZERO = "counted from 0"
 COUNTED = ("epoch", "batch")  # hooks whose first argument is a number are named after it
 approved: WeakSet[type] = WeakSet()  # classes whose hooks are right
 
@@ -147,5 +148,5 @@ def _place(call: Hook, hook: str, args: tuple[Any, ...], epoch: int | None) -> s
     counted = next((word for word in COUNTED if f"_{word}_" in hook), None)
     when = [] if epoch is None else [f"epoch {epoch}"]
     when += [f"{counted} {args[0]}"] if counted else []
-    text = f" ({', '.join(when)}, counted from 0)" if when else ""
+    text = f" ({', '.join(when)}, {FROM_ZERO})" if when else ""
     return f"in {owner}.{hook}{text}; the model keeps what it has learnt, model.history its numbers"
