@@ -1,6 +1,7 @@
 """Every primitive, declared once. Importing this package fills the registry."""
 
 from ambos.ops import (
+    activations,
     arithmetic,
     attempts,
     attention,
@@ -31,9 +32,9 @@ from ambos.ops import (
 from ambos.ops.kinds import Op, Pointwise, constant, constant_like, op, registry
 
 __all__ = [
-    "Op", "Pointwise", "arithmetic", "attempts", "attention", "bessel", "bits", "blend",
-    "complex", "constant", "constant_like", "contraction", "control", "custom", "folding",
+    "Op", "Pointwise", "activations", "arithmetic", "attempts", "attention", "bessel", "bits",
+    "blend", "complex", "constant", "constant_like", "contraction", "control", "custom", "folding",
     "fourier", "functions", "indefinite", "indexing", "movement", "op", "random", "reductions",
-    "reflections",
-    "registry", "sampling", "scan", "solving", "sources", "special", "spectral", "triangles",
+    "reflections", "registry", "sampling", "scan", "solving", "sources", "special", "spectral",
+    "triangles",
 ]  # fmt: skip

@@ -3,23 +3,20 @@ values never alias."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ambos.core.errors import ArgumentError
 from ambos.nn.functional.shared import floating, in_dtype, inexact, nodes
-from ambos.ops.arithmetic import (
-    add,
-    multiply,
-)
+from ambos.ops import activations
+from ambos.ops.arithmetic import multiply
 from ambos.ops.arithmetic import relu as relu_op
 from ambos.ops.arithmetic import relu6 as relu6_op
-from ambos.ops.functions import erf
 from ambos.ops.functions import tanh as tanh_op
-from ambos.ops.kinds import constant_like
 from ambos.tensor import soft
 from ambos.tensor.composite import sigmoid_node
 from ambos.tensor.handle import Tensor, wrap
+
+GELUS = {"none": activations.gelu, "tanh": activations.gelu_tanh}
 
 
 def relu(input: Any, inplace: bool = False) -> Tensor:
@@ -100,16 +97,9 @@ def gelu(input: Any, approximate: str = "none") -> Tensor:
         >>> gelu(am.tensor([0.0, 1.0])).numpy().round(3)
         array([0.   , 0.841], dtype=float32)
     """
-    x = floating("gelu", nodes(input)[0])
-    half = constant_like(x, 0.5)
-    if approximate == "none":
-        inner = erf(multiply(x, constant_like(x, math.sqrt(0.5))))
-    elif approximate == "tanh":
-        cube = multiply(multiply(multiply(x, x), x), constant_like(x, 0.044715))
-        inner = tanh_op(multiply(add(x, cube), constant_like(x, math.sqrt(2 / math.pi))))
-    else:
+    if approximate not in GELUS:
         raise ArgumentError(f"gelu: approximate is {approximate!r}; need 'none' or 'tanh'")
-    return wrap(multiply(multiply(x, half), add(inner, constant_like(x, 1.0))))
+    return wrap(GELUS[approximate](floating("gelu", nodes(input)[0])))
 
 
 def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
