@@ -48,11 +48,6 @@ def value_of(form: Form) -> int | float | None:
     return int(number) if number.denominator == 1 else float(number)
 
 
-def difference(a: Form, b: Form) -> int | float | None:
-    """By how much a is larger than b, if that is so for any sizes."""
-    return value_of(_sum(a, b, -1))
-
-
 def form_of(name: str, forms: tuple[Form, ...], are_whole: bool) -> Form:
     """The form of what an operation of `core/unknown.py` makes of numbers of these forms.
 
@@ -71,13 +66,13 @@ def _whole(name: str, forms: tuple[Form, ...]) -> Form | None:
     if name in ("add", "sub"):
         return _sum(first, last, 1 if name == "add" else -1)
     if name == "neg":
-        return _scaled(first, Fraction(-1))
+        return _negative(first)
     if name == "mul" and len(first) * len(last) <= MANY:
         return _product(first, last)
     if (name in ROUNDINGS and len(forms) == 1) or name == "as_float":
         return first
-    if name == "max" and (is_size(_sum(first, last, -1)) or is_size(_sum(last, first, -1))):
-        return first if is_size(_sum(first, last, -1)) else last
+    if name in ("max", "min"):
+        return _extreme(name, forms)
     by = value_of(last)
     if name in ("floordiv", "mod") and by is None:
         whole = _divided(first, last)
@@ -124,7 +119,7 @@ def _is_power_of_two(number: float) -> bool:
 def _quotient(form: Form, by: int) -> Form:
     """What divides goes out of the brackets, and the rest has a positive leading coefficient."""
     if by < 0:
-        return _quotient(_scaled(form, Fraction(-1)), -by)
+        return _quotient(_negative(form), -by)
     outside, inside = Terms(), Terms()
     for monomial, each in form:
         times, rest = divmod(int(each), by)
@@ -136,7 +131,7 @@ def _quotient(form: Form, by: int) -> Form:
         return _form(outside)
     if inside[max(leading, key=hash)] > 0:
         return _sum(_form(outside), atom(("floordiv", _form(inside), constant(by))), 1)
-    up = _sum(_scaled(_form(inside), Fraction(-1)), constant(by - 1), 1)  # -x // k is -ceil(x / k)
+    up = _sum(_negative(_form(inside)), constant(by - 1), 1)  # -x // k is -ceil(x / k)
     return _sum(_form(outside), _quotient(up, by), -1)
 
 
@@ -162,6 +157,56 @@ def _divided(form: Form, by: Form) -> Form | None:
     return None if form else quotient
 
 
+def _extreme(name: str, forms: tuple[Form, ...]) -> Form:
+    """The largest or smallest of forms, and of those of which they are that; what another one is in
+    place of, for any sizes, goes."""
+    given: dict[Form, None] = {}
+    for form in forms:
+        inner = _only(form)
+        given |= dict.fromkeys(inner[1:] if inner and inner[0] == name else [form])
+    kept = [*given]
+    for form in given:
+        others = [_sum(other, form, -1) for other in kept if other != form]
+        if any(is_size(_lowest(each if name == "max" else _negative(each))) for each in others):
+            kept.remove(form)
+    return kept[0] if len(kept) == 1 else atom((name, *sorted(kept, key=hash)))
+
+
+def _only(form: Form) -> Atom | None:
+    """The atom that this is and nothing else."""
+    ((monomial, times), *more) = form or ((ONE, 0),)
+    ((which, power), *others) = monomial or ((None, 0),)
+    return which if power == times == 1 and not more and not others else None
+
+
+def signs(a: Form, b: Form) -> list[int]:
+    """Those that a - b, of whole numbers, may have, as far as can be told.
+
+    Example:
+        >>> n = atom(("size", "N"))
+        >>> signs(n, form_of("floordiv", (n, constant(2)), True))
+        [0, 1]
+    """
+    apart = _sum(a, b, -1)
+    above, below = _lowest(apart), _lowest(_negative(apart))
+    is_apart = any(is_size(_sum(form, constant(1), -1)) for form in (above, below))
+    excluded = {-1: is_size(above), 0: is_apart, 1: is_size(below)}
+    return [sign for sign, is_none in excluded.items() if not is_none]
+
+
+def _lowest(form: Form) -> Form:
+    """What is not above it, without quotients: x // k lies from (x - k + 1) / k to x / k."""
+    total: Form = frozenset()
+    for monomial, each in form:
+        term = _form({monomial: each})
+        ((which, power), *more) = monomial or ((("number",), 0),)
+        if which[0] == "floordiv" and power == 1 and not more and (by := value_of(which[2])):
+            rounded = constant(by - 1 if each > 0 else 0)
+            term = _scaled(_sum(which[1], rounded, -1), each / Fraction(by))
+        total = _sum(total, term, 1)
+    return total
+
+
 def is_divisor(form: Form) -> bool:
     """Is it nothing for no sizes: a number that is not, or a product of sizes of axes?"""
     return len(form) == 1 and all(which[0] == "size" for m, _ in form for which, _ in m)
@@ -173,7 +218,10 @@ def is_size(form: Form) -> bool:
 
 
 def _is_size(which: Atom) -> bool:
-    return which[0] == "size" or (which[0] == "floordiv" and all(map(is_size, which[1:])))
+    kind, *forms = which
+    if kind == "max":
+        return any(map(is_size, forms))
+    return kind == "size" or (kind in ("floordiv", "min") and all(map(is_size, forms)))
 
 
 def _sum(a: Form, b: Form, sign: int) -> Form:
@@ -185,6 +233,10 @@ def _sum(a: Form, b: Form, sign: int) -> Form:
 
 def _scaled(form: Form, by: Fraction) -> Form:
     return _form({monomial: each * by for monomial, each in form})
+
+
+def _negative(form: Form) -> Form:
+    return _scaled(form, Fraction(-1))
 
 
 def _product(a: Form, b: Form) -> Form:

@@ -3,7 +3,8 @@
 A `Size` is computed with as any number and remembers how it was made; `at` gives the number once
 the sizes are known. It is no int, so that nothing takes it for one: what wants a number now is
 refused. How sizes compare is told where it is so for any sizes (`polynomial.py`); beyond that code
-of ambos, and nobody else, is answered for large ones, which stand in their place.
+of ambos, and nobody else, is answered for large ones, which stand in their place. What operations
+check when they are made, and once more when they are made anew for a batch, holds if it may.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import functools
 import math
 import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import FrameType
 from typing import Any, NoReturn
 
 from ambos.core.errors import ArgumentError, is_inside
@@ -24,9 +26,9 @@ from ambos.core.polynomial import (
     Monomial,
     atom,
     constant,
-    difference,
     form_of,
     is_divisor,
+    signs,
     value_of,
 )
 
@@ -36,6 +38,8 @@ BATCH = 67_108_859  # a prime: no other size is made of it
 LARGE = (BATCH, 66_528_000)  # 2**8 * 3**3 * 5**3 * 7 * 11
 STAND_INS = (*LARGE, 1, 2, 5, 12)
 DEPTH = 6  # of what messages show
+DRAWN = "M"  # sizes that layers gave, of which only numbers are known for some of the others
+CHECKS = ("ambos.ops.", "ambos.core.shape")  # modules in which what is asked is checked again
 SAME = "; inputs of one length share it: b = am.Input((a.shape[1],))"
 
 ARITHMETIC: dict[str, tuple[str, Callable[..., Any]]] = {
@@ -52,7 +56,8 @@ CASTS: dict[str, Callable[..., Any]] = {
     "as_bool": bool, "as_int": int, "as_float": float, "as_complex": complex,
 }  # fmt: skip
 HOW = {name: function for name, (_, function) in ARITHMETIC.items()} | FUNCTIONS | CASTS
-HOW["max"] = max
+EXTREMES = ("max",), ("min",)
+HOW |= {"max": max, "min": min}
 TOTAL = ("add", "sub", "mul", "and", "or", "xor", *FUNCTIONS)
 NEUTRAL = {"add": 0, "sub": 0, "mul": 1}  # of ints: -0.0 + 0 is no -0.0
 COMPARISONS = {
@@ -61,12 +66,24 @@ COMPARISONS = {
 }  # fmt: skip
 
 
+class SizeInt(int):
+    """What a Size says that it is a number of: isinstance(n, int)."""
+
+
+class SizeFloat(float):
+    """Likewise n / 2."""
+
+
+SizeInt.__name__ = SizeFloat.__name__ = "Size"  # in messages of others, which show this
+
+
 class Size:
     """A size that is not known yet, or a number made of such.
 
     `values` are what it is for the stand-ins, `made` how it was made: (name, *operands), or nothing
-    for one that is given, whose values are its own; those of equal `form` are equal. `is_total`:
-    it is a whole number for any sizes, as 1 // (n - 1) is not.
+    for one that is given, whose values are its own; those of equal `form` are equal. `parts`: the
+    given ones that it is made of. `is_total`: it is a whole number for any sizes, as 1 // (n - 1)
+    is not.
 
     Example:
         >>> n = Size(STAND_INS)
@@ -74,7 +91,7 @@ class Size:
         (7, 3, True)
     """
 
-    __slots__ = ("form", "is_total", "made", "name", "values")
+    __slots__ = ("form", "is_total", "made", "name", "parts", "values")
 
     def __init__(self, values: Values, made: tuple[Any, ...] = (), name: str = "N") -> None:
         self.values, self.made, self.name = values, made, name
@@ -84,36 +101,40 @@ class Size:
             self.form = form_of(made[0], forms, are_whole)
             is_safe = made[0] in TOTAL or (made[0] in ("floordiv", "mod") and is_divisor(forms[1]))
             self.is_total = are_whole and is_safe and all(map(_is_total, made[1:]))
+            self.parts = tuple(dict.fromkeys(part for each in made[1:] for part in _parts(each)))
         else:
-            self.form, self.is_total = atom(("size", values, name)), True
+            self.form, self.is_total, self.parts = atom(("size", values, name)), True, (self,)
 
     def at(self, sizes: Mapping[Size, int]) -> Any:
         """The number, where those sizes are known. Errors: ArgumentError for one that is not."""
         if not self.made:
             if self not in sizes:
                 raise ArgumentError(
-                    f"Model: it is made of the size {self} of an am.Input that is not among the "
-                    "inputs; need it there"
+                    f"Model: it is made of the size {self} of the result of a layer that it does "
+                    "not need otherwise; need that in a module's forward"
+                    if self.name == DRAWN
+                    else f"Model: it is made of the size {self} of an am.Input that is not among "
+                    "the inputs; need it there"
                 )
             return sizes[self]
-        name, *operands = self.made
-        return HOW[name](*(at(each, sizes) for each in operands))
+        found = sizes.found if isinstance(sizes, Numbers) else {}
+        if id(self) not in found:
+            name, *operands = self.made
+            found[id(self)] = self, HOW[name](*(at(each, sizes) for each in operands))
+        return found[id(self)][1]
 
     @property  # type: ignore[misc]  # a class that is asked of each number
     def __class__(self) -> Any:
         """What it is a number of: isinstance(n, int)."""
-        return self.values[0].__class__
+        return SizeInt if isinstance(self.values[0], int) else SizeFloat
 
     def __reduce__(self) -> Any:
         return Size, (self.values, self.made, self.name)
 
-    def parts(self) -> Iterator[Size]:
-        """The given sizes that it is made of."""
-        if not self.made:
-            yield self
-        for part in self.made:
-            if isinstance(part, Size):
-                yield from part.parts()
+    def __getattr__(self, name: str) -> NoReturn:
+        if not name.startswith("_") and (hasattr(int, name) or hasattr(float, name)):
+            refuse(f"({self}).{name}")
+        raise AttributeError(f"a Size, a number that no batch has told yet, has no {name!r}")
 
     def __hash__(self) -> int:
         return hash((self.values, self.form))  # hash(-1) is hash(-2)
@@ -122,7 +143,10 @@ class Size:
         return _shown(self, DEPTH)
 
     def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
+        try:
+            return format(repr(self), spec)
+        except ValueError:  # digits are wanted
+            refuse(f"format({self}, {spec!r})")
 
     def __bool__(self) -> bool:
         if not all(self.values) and any(self.values):  # n - 1 is nothing where n is 1
@@ -135,6 +159,12 @@ class Size:
     def __rdivmod__(self, other: Any) -> Any:
         return (other // self, other % self) if _is_number(other) else NotImplemented
 
+    def __lshift__(self, other: Any) -> Any:
+        return made("mul", self, 1 << other) if isinstance(other, int) else NotImplemented
+
+    def __rlshift__(self, other: Any) -> NoReturn:
+        refuse(f"{other} << {self}")  # would fill the memory
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         refuse(f"{self} in NumPy")
 
@@ -146,6 +176,14 @@ class Size:
         if name is None or method != "__call__" or not all(map(_is_number, plain)):
             refuse(f"np.{ufunc.__name__} of {self}")
         return made(name, *plain)
+
+
+class Numbers(dict[Size, int]):
+    """What sizes are, and `found`, what was made of them: each expression is evaluated once."""
+
+    def __init__(self, known: Mapping[Size, int] = {}) -> None:
+        super().__init__(known)
+        self.found: dict[int, tuple[Size, Any]] = {}
 
 
 def at(value: Any, sizes: Mapping[Size, int]) -> Any:
@@ -183,6 +221,8 @@ def made(name: str, *operands: Any) -> Any:
     if name == "pow" and isinstance(operands[1], Size) and not isinstance(operands[0], float):
         refuse(f"{_shown(operands[0], DEPTH)} ** {operands[1]}")  # would fill the memory
     found = _made(name, operands)
+    if name in ("max", "min") and found.form in map(_form, operands):
+        return operands[[*map(_form, operands)].index(found.form)]
     return _short(found) if found.is_total and name != "mod" else found
 
 
@@ -205,6 +245,14 @@ def _tried(function: Callable[..., Any], operands: Values) -> Any:
 def is_unknown(value: Any) -> bool:
     """Is it a size that is not known yet?"""
     return isinstance(value, Size)
+
+
+def has_unknown(attrs: tuple[Any, ...]) -> bool:
+    """Is there one among attributes of an operation?"""
+    for each in attrs:
+        if isinstance(each, Size) or (type(each) is tuple and has_unknown(each)):
+            return True
+    return False
 
 
 def whole(value: Any) -> Any:
@@ -231,6 +279,11 @@ def larger(a: Any, b: Any) -> Any:
     return made("max", a, b) if isinstance(a, Size) or isinstance(b, Size) else max(a, b)
 
 
+def smaller(a: Any, b: Any) -> Any:
+    """`min` likewise."""
+    return made("min", a, b) if isinstance(a, Size) or isinstance(b, Size) else min(a, b)
+
+
 def known(what: str, size: Any) -> Any:
     """`size`, where `what` depends on it being one number or another, or an ArgumentError."""
     return refuse(f"{what} ({size})") if isinstance(size, Size) else size
@@ -252,6 +305,10 @@ def _values(number: Any) -> Values:
 
 def _form(number: Any) -> Form:
     return number.form if isinstance(number, Size) else constant(number)
+
+
+def _parts(number: Any) -> tuple[Size, ...]:
+    return number.parts if isinstance(number, Size) else ()
 
 
 def _is_total(number: Any) -> bool:
@@ -333,6 +390,8 @@ def _factor(which: Atom) -> Any:
 
 def _arithmetic(name: str, back: bool) -> Any:
     def method(self: Size, other: Any, *rest: Any) -> Any:
+        if isinstance(other, complex):
+            refuse(f"{self} with {other}")
         if rest or not _is_number(other):
             return NotImplemented
         return made(name, other, self) if back else made(name, self, other)
@@ -355,19 +414,41 @@ def _compared(symbol: str, function: Callable[[Any, Any], bool]) -> Any:
 
 
 def _decided(a: Size, symbol: str, function: Callable[[Any, Any], bool], b: Any) -> bool:
-    """How numbers compare, where that is so for any sizes; code of ambos, which compares sizes to
-    find what fits, takes them for large, and for equal only what is: what it finds is checked
-    when the sizes are known."""
-    apart = difference(a.form, _form(b))
-    if apart == 0 or (apart is not None and isinstance(a, int) and isinstance(b, int)):
-        return function(apart, 0)
+    """How numbers compare, where that is so for any sizes. Code of ambos, which compares sizes to
+    find what fits, takes them for large; what may be equal, as it is for large ones, is so where it
+    is checked again once the sizes are known, and elsewhere is not."""
+    form = _form(b)
+    if a.form == form:
+        return function(0, 0)
+    if isinstance(a, int) and isinstance(b, int):
+        answers = {function(sign, 0) for sign in signs(a.form, form)}
+        if len(answers) == 1:
+            return answers.pop()
     large = list(zip(a.values, _values(b), strict=True))[: len(LARGE)]
     found = {function(*pair) for pair in large}
-    is_near = any(x == y for x, y in large)
-    is_asked = is_inside(sys._getframe(2)) and isinstance(a, int)
-    if len(found) > 1 or is_near or not is_asked:
-        refuse(f"{a} {symbol} {b}", SAME if isinstance(b, Size) else "")
-    return found.pop()
+    asks = sys._getframe(2)
+    if is_inside(asks) and isinstance(a, int):
+        are_near = [x == y for x, y in large]
+        if len(found) == 1 and (not any(are_near) or (_checks(asks) and _is_open(a, b))):
+            return found.pop()
+        if symbol in ("==", "!=") and _may_be_one(a, b):
+            return symbol == "!="
+    refuse(f"{a} {symbol} {b}", SAME if isinstance(b, Size) else "")
+
+
+def _checks(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith(CHECKS)
+
+
+def _is_open(a: Size, b: Any) -> bool:
+    """May these be equal, or not? Lengths of two inputs are lengths of their own."""
+    return not isinstance(b, Size) or _may_be_one(a, b)
+
+
+def _may_be_one(a: Size, b: Any) -> bool:
+    parts = (*a.parts, *_parts(b))
+    is_drawn = any(part.name == DRAWN for part in parts)
+    return is_drawn or a.made[:1] in EXTREMES or len(set(parts)) < len(parts)
 
 
 def _number(name: str) -> Any:

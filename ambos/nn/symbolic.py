@@ -6,7 +6,8 @@ arguments; what it returns is symbolic again. So a functional model is a list of
 graphs between them (`train/functional.py` runs it).
 
 The number of examples is unknown: a `Size` (`core/unknown.py`) in its shape. A module's forward,
-of which only shapes are kept, runs for two numbers.
+of which only shapes are kept, runs for two numbers that are divided by much, and for two that are
+not by anything, where it takes those.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -26,7 +26,7 @@ from ambos.core.arguments import checked
 from ambos.core.dtype import as_dtype
 from ambos.core.errors import AmbosError, ArgumentError, DTypeError
 from ambos.core.structure import Structure
-from ambos.core.unknown import LARGE, STAND_INS, Size, at
+from ambos.core.unknown import DRAWN, LARGE, STAND_INS, Numbers, Size, at
 from ambos.graph.node import Node, leaf, toposort
 from ambos.nn.modes import in_mode
 from ambos.nn.untouched import untouched
@@ -61,7 +61,7 @@ class Symbols(threading.local):
 symbols = Symbols()
 EXAMPLES: Any = Size(STAND_INS)
 FEW = 1 << 20
-ROWS = (132, 156)  # in a forward: few enough for a loop, and divisible by 2, 3, 4, 6 and 12
+ROWS = (132, 156, 7, 20)  # in a forward: few enough for a loop; the first are divided by 12
 
 origins: WeakKeyDictionary[Node, SymbolicCall] = WeakKeyDictionary()
 names: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
@@ -83,7 +83,7 @@ def Input(
         `1 / n`, `n ** 0.5`, `round`) is made anew for each batch, in shapes, indices and numbers.
         It is no int, though `isinstance(n, int)`, so what needs the number itself is refused:
         `float(n)`, `if n > 1`, `range(n)`, `len(x)`, `math.log(n)`, NumPy's functions. A module's
-        forward meets an int: it is drawn twice, to see what depends on it, and left as it was.
+        forward meets an int: it is drawn for some, to see what depends on it, and left as it was.
     Errors: ArgumentError for a shape that is none, and for what needs the number; looking at a
         value, which it has not, is a TracingError. Data for which a size does not come out as it
         was drawn are a ShapeError.
@@ -131,24 +131,18 @@ def Input(
 
 
 inputs: WeakKeyDictionary[Node, bool] = WeakKeyDictionary()
-Numbers = dict[Size, int]
 _count = itertools.count(50)
 
 
-def large(place: int) -> tuple[int, int]:
-    """Two numbers for an unknown size: what halves sizes five times fits both."""
-    return 32 * (7 + place), 32 * (6 + 3 * place)
+def taken(place: int) -> tuple[int, ...]:
+    """Numbers for an unknown size: what halves sizes five times fits the first two; by 2 and 3 the
+    others are not divided, one of which is long and one short, in other orders among sizes."""
+    return 32 * (7 + place), 32 * (6 + 3 * place), abs(551 - 6 * place), 59 + 6 * place
 
 
 def _varying(place: int, name: str) -> Size:
     """A size of its own: no other one is alike."""
-    number = next(_count)
-    return Size((*large(place), *_others(number)), name=name)
-
-
-def _others(number: int) -> tuple[int, ...]:
-    """Numbers that tell a size from others: the smallest, some, and a very large one."""
-    return 1, 3 * number, 5 * number, 1_000_003 * number
+    return Size((*taken(place), 1, 1_000_003 * next(_count)), name=name)
 
 
 def _leaf(shape: tuple[int, ...], dtype: Any, what: str) -> Node:
@@ -182,26 +176,53 @@ def are_symbolic(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def described(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What `module` returns for symbolic arguments: symbolic tensors, and the call is noted.
 
-    It runs twice, for two assignments of the sizes: what differs in its results is unknown, too."""
+    It runs for several assignments of the sizes: what differs in its results is unknown, too."""
     given, structure = tree.flatten((args, kwargs))
     sizes = _sizes_in(given)
-    assigned = _assignments(sizes)
-    runs = [_run(module, structure, given, numbers) for numbers in assigned]
-    results, returned = runs[0]
-    if any(len(leaves) != len(results) for leaves, _ in runs):
-        raise ArgumentError(f"{type(module).__name__}: how much it returns depends on a size that "
-                            "is None; need as many tensors for any")  # fmt: skip
-    title = f"the result of {type(module).__name__}"
+    title = type(module).__name__
+    runs = _runs(module, structure, given, _assignments(sizes))
+    returned = runs[0].returned
     leaves = []
-    for same in zip(*(leaves for leaves, _ in runs), strict=True):
+    for same in zip(*(run.results for run in runs), strict=True):
         shapes = zip(*(result.shape for result in same), strict=True)
-        shape = tuple(_drawn(numbers, sizes, assigned) for numbers in shapes)
-        leaves.append(_leaf(shape, same[0].dtype, title))
+        shape = tuple(_drawn(numbers, sizes, runs) for numbers in shapes)
+        leaves.append(_leaf(shape, same[0].dtype, f"the result of {title}"))
     arguments = [value._node if isinstance(value, Tensor) else value for value in given]
     call = SymbolicCall(module, arguments, structure, leaves, returned, sizes)
     for node in leaves:
         origins[node] = call
     return returned.build(iter([wrap(node) for node in leaves]))
+
+
+@dataclass(eq=False)
+class Run:
+    """What a module returned where sizes were `numbers`; `place`: which of the assignments."""
+
+    place: int
+    numbers: Numbers
+    results: list[Tensor]
+    returned: Structure
+
+    @property
+    def kinds(self) -> Any:
+        return self.returned, [(result.dtype, result.ndim) for result in self.results]
+
+
+def _runs(module: Any, structure: Structure, given: list[Any], assigned: list[Any]) -> list[Run]:
+    """A module may refuse lengths that nothing divides: these tell nothing then."""
+    runs: list[Run] = []
+    for place, numbers in assigned:
+        try:
+            runs.append(Run(place, numbers, *_run(module, structure, given, numbers)))
+        except Exception:
+            if place < len(LARGE):
+                raise
+    if any(run.kinds != runs[0].kinds for run in runs):
+        raise ArgumentError(
+            f"{type(module).__name__}: how many tensors it returns, or of how many axes or which "
+            "dtype, depends on a size that is not known; need the same for any size"
+        )
+    return runs
 
 
 def _sizes_in(given: list[Any]) -> list[Size]:
@@ -214,15 +235,21 @@ def _sizes_in(given: list[Any]) -> list[Size]:
     return [*dict.fromkeys(size for size in found if isinstance(size, Size))]
 
 
-def _assignments(sizes: list[Size]) -> list[Numbers]:
-    """Numbers in place of what the sizes are made of, no two alike: two assignments."""
-    pairs: dict[Size, tuple[int, int]] = {EXAMPLES: ROWS}
-    for part in chain(*(size.parts() for size in sizes)):
-        pair, places = part.values[: len(LARGE)], itertools.count(8)
-        while part not in pairs and pair in pairs.values():
-            pair = large(next(places))
-        pairs.setdefault(part, pair)
-    return [{part: pair[place] for part, pair in pairs.items()} for place in range(len(LARGE))]
+def _assignments(sizes: list[Size]) -> list[tuple[int, Numbers]]:
+    """Numbers in place of what the sizes are made of, those of no two inputs alike, with the places
+    that they have among `values`."""
+    found: dict[Size, tuple[Any, ...]] = {EXAMPLES: ROWS}
+    for part in dict.fromkeys(part for size in sizes for part in size.parts):
+        own, places = part.values[: len(ROWS)], itertools.count(8)
+        while part.name != DRAWN and own in found.values():
+            own = taken(next(places))
+        found.setdefault(part, own)
+    assigned = []
+    for place in range(len(ROWS)):
+        numbers = Numbers({part: values[place] for part, values in found.items()})
+        if None not in numbers.values():
+            assigned.append((place, numbers))
+    return assigned
 
 
 def _run(
@@ -235,7 +262,7 @@ def _run(
             found = module(*args, **kwargs)
         except AmbosError as error:
             taken = "".join(f"; {size!r} was taken for {number}" for size, number in numbers.items()
-                            if size.name not in "MN")  # fmt: skip
+                            if size.name not in (DRAWN, EXAMPLES.name))  # fmt: skip
             rows = rf"(?<![\d.]){numbers[EXAMPLES]}(?![\d.])"
             error.message = re.sub(rows, "N", error.message) + taken
             error.args = (error.message,)
@@ -257,19 +284,24 @@ def _stand_in(value: Any, numbers: Numbers) -> Any:
     return wrap(_leaf(at(value.shape, numbers), value.dtype, "an argument"))
 
 
-def _drawn(numbers: Any, sizes: list[Size], assigned: list[Numbers]) -> Any:
+def _drawn(numbers: Any, sizes: list[Size], runs: list[Run]) -> Any:
     """A size of a result that came out as these numbers: a number, or one that is not known. Each
     call with data checks that it is so."""
-    first, last = numbers
-    if first == last:
-        return first
-    few, many = ROWS
+    if len(set(numbers)) == 1:
+        return numbers[0]
+    first, last, *_ = numbers
+    few, many, *_ = ROWS
     times = (last - first) // (many - few)
     of_rows = times * EXAMPLES + (first - times * few) if 0 < times < FEW else None
     for size in (*sizes, *([of_rows] if isinstance(of_rows, Size) else [])):
-        if tuple(size.at(each) for each in assigned) == numbers:
+        if tuple(size.at(run.numbers) for run in runs) == numbers:
             return size
-    return Size((first, last, *_others(FEW + first)), name="M")
+    values: list[Any] = [None] * len(ROWS)
+    for run, number in zip(runs, numbers, strict=True):
+        values[run.place] = number
+    # Those of other inputs are of their own, though they came out alike.
+    given = frozenset(part for size in sizes for part in size.parts if part.name != DRAWN)
+    return Size((*values, 1, hash((numbers, given))), name=DRAWN)
 
 
 @contextmanager

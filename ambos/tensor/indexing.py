@@ -13,7 +13,7 @@ import numpy as np
 from ambos.core.dtype import bool_, int64
 from ambos.core.errors import ArgumentError, IndexingError, named
 from ambos.core.shape import Shape, broadcast, size_of
-from ambos.core.unknown import refuse, whole
+from ambos.core.unknown import is_unknown, larger, refuse, smaller, whole
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops.bounds import wrapped
@@ -46,6 +46,8 @@ def _one(node: Node, index: int) -> Node:
 def position(index: int, axis: int, shape: Shape) -> int:
     extent = shape[axis]
     if not -extent <= index < extent:
+        if is_unknown(index) or is_unknown(extent):
+            refuse(f"x[{index}] on an axis of {extent}")
         raise IndexingError(
             f"index: {index} is outside axis {axis} of {shape}; need {-extent} <= index < {extent}"
         )
@@ -227,8 +229,8 @@ def bounds(part: slice, extent: int) -> tuple[int, int, int, bool]:
 
 
 def _unknown_bounds(part: slice, extent: Any) -> tuple[Any, Any, Any, bool]:
-    """The same where sizes are not known yet: what lies outside of the axis once they are is
-    refused then, since no shape could say now how much is left."""
+    """The same where sizes are not known yet. What is within the axis where it is long is refused
+    of shorter ones, so that x[:, -5:] has 5; beyond that as much is taken as there is."""
     start, stop = (None if at is None else whole(at) for at in (part.start, part.stop))
     step = 1 if part.step is None else operator.index(part.step)
     if step < 0 and not (start is stop is None):
@@ -237,9 +239,22 @@ def _unknown_bounds(part: slice, extent: Any) -> tuple[Any, Any, Any, bool]:
         return (extent - 1) % -step if step < -1 else 0, extent, -step, True
     start, stop = 0 if start is None else start, extent if stop is None else stop
     start, stop = (extent - -at if at < 0 else at for at in (start, stop))
-    if not 0 <= start <= stop <= extent:
-        refuse(f"x[{part.start}:{part.stop}] of {extent}")
-    return start, stop, step, False
+    start, stop = (_within(extent, 0, at) for at in (start, stop))
+    return start, _within(extent, start, stop), step, False
+
+
+def _within(extent: Any, low: Any, at: Any) -> Any:
+    """`at` within [low, extent], as it is where that is so for long axes."""
+    at = at if _is_below(low, at) else larger(low, at)
+    return at if _is_below(at, extent) else smaller(at, extent)
+
+
+def _is_below(a: Any, b: Any) -> bool:
+    """Is a <= b, as far as it can be told?"""
+    try:
+        return bool(a <= b)
+    except ArgumentError:
+        return False
 
 
 def checked(index: Node, axis: int, shape: Shape) -> Node:

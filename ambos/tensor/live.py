@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, ref
 
 from ambos.core.config import number
 from ambos.core.errors import AmbosError, TracingError
+from ambos.core.unknown import has_unknown
 from ambos.graph.constants import is_constant
 from ambos.graph.node import Node, apart, pending
 from ambos.ops.movement import detach
@@ -156,7 +157,8 @@ def _evaluated(asked: list[Handle]) -> bool:
                 raise
             _realize(roots)
     with sharing:
-        _settle_all(others)
+        if others:
+            _settle_all(others)
         for handle in asked:
             settle(handle)
             if roots:
@@ -197,8 +199,6 @@ def _realize(nodes: list[Node]) -> None:
 def _settle_all(handles: list[Handle], failed: bool = False) -> None:
     """`handles` wait no longer: who has a value is known to hold it, and who has none stays, unless
     it `failed`."""
-    if not handles:
-        return
     for handle in handles:
         settle(handle)
     tried = set(map(id, handles)) if failed else set()
@@ -252,7 +252,8 @@ def _connected(roots: Sequence[Node]) -> list[Handle]:
     live = [(handle, handle._node) for handle in pending_handles()]
     for node in pending(node for _, node in live):
         if node not in state:
-            abstract = node.op.name in VALUELESS and node.value is None
+            is_open = node.op.name in VALUELESS and node.value is None
+            abstract = is_open or has_unknown(node.attrs)
             state[node] = ABSTRACT if abstract else _inherited(node, state)
     for handle, node in live:
         due = state[node] == SHARED or node in roots

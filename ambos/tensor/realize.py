@@ -19,6 +19,7 @@ from ambos.core.config import config
 from ambos.core.errors import IndexingError, OutOfMemoryError, user_line
 from ambos.core.program import TextMissing
 from ambos.core.shape import Shape
+from ambos.core.unknown import has_unknown, refuse
 from ambos.graph import Node, substitute
 from ambos.graph.constants import is_constant
 from ambos.graph.lines import Line, line_of
@@ -269,6 +270,9 @@ def prepare(
     budget: int | None, key: Any,
 ) -> Plan:  # fmt: skip
     """Compile the graph with numbered inputs in place of its data."""
+    for node in trail:
+        if has_unknown(node.attrs):
+            refuse(f"the value of {node.op.name}, made of {node.attrs},")
     start = time.perf_counter()
     how = "disk"
 

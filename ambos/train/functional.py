@@ -11,7 +11,7 @@ from ambos.core import tree
 from ambos.core.dtype import DType, bool_, float32, promote
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError, suggest
 from ambos.core.shape import Shape
-from ambos.core.unknown import Size, at
+from ambos.core.unknown import Numbers, Size, at
 from ambos.graph.node import Node, make, toposort
 from ambos.nn.symbolic import (
     SymbolicCall,
@@ -149,10 +149,10 @@ class Graph:
 
     def __call__(self, modules: Mapping[str, Any], given: list[Any]) -> Any:
         """The outputs for these inputs."""
-        known, sizes = dict[Node, Node](), dict[Size, int]()
+        known, sizes = dict[Node, Node](), Numbers()
         for name, node, value in zip(self.input_names, self.inputs, given, strict=True):
             tensor = value if isinstance(value, Tensor) else Tensor(value)
-            _measure(sizes, node.shape, tensor.shape, f"input {name!r}")
+            _measure(sizes, node.shape, tensor.shape, f"input {name!r}", _one_example)
             if isinstance(value, Tensor):
                 _check_input(name, value.dtype, node.dtype)
             known[node] = convert(tensor._node, node.dtype)
@@ -163,12 +163,17 @@ class Graph:
             ]
             args, kwargs = call.structure.build(iter(values))
             name = self.names[id(call.module)]
-            found = modules[name](*args, **kwargs)
-            for node, result in zip(call.results, tree.leaves(found), strict=True):
-                _measure(sizes, node.shape, result.shape, f"the result of {name!r}")
+            results = tree.leaves(modules[name](*args, **kwargs))
+            if len(results) != len(call.results):
+                raise ShapeError(
+                    f"Model: {name!r} returns {len(results)} tensors; it was drawn with "
+                    f"{len(call.results)}; need as many for any sizes"
+                )
+            for node, result in zip(call.results, results, strict=True):
+                _measure(sizes, node.shape, result.shape, f"the result of {name!r}", _otherwise)
                 known[node] = _as_drawn(result._node, node.dtype, name)
-        results = [wrap(_on(known, node, sizes)) for node in self.outputs]
-        return self.returned.build(iter(results))
+        outputs = [wrap(_on(known, node, sizes)) for node in self.outputs]
+        return self.returned.build(iter(outputs))
 
     def conversion(self, dtype: DType) -> Callable[[], None] | None:
         """What draws this graph again, once its modules have parameters of `dtype`, with that
@@ -266,7 +271,9 @@ def _as_drawn(node: Node, drawn: DType, name: str) -> Node:
     )
 
 
-def _measure(sizes: dict[Size, int], drawn: Shape, found: Shape, what: str) -> None:
+def _measure(
+    sizes: Numbers, drawn: Shape, found: Shape, what: str, fix: Callable[[Shape, Shape], str]
+) -> None:
     """Note the sizes that `found` tells; it has to be as it was drawn."""
     if len(drawn) == len(found):
         given = zip(drawn, found, strict=True)
@@ -274,10 +281,26 @@ def _measure(sizes: dict[Size, int], drawn: Shape, found: Shape, what: str) -> N
             if isinstance(size, Size) and not size.made:
                 sizes.setdefault(size, number)
     if len(drawn) != len(found) or at(drawn, sizes) != found:
-        raise ShapeError(f"Model: {what} is {found}; need {drawn}")
+        raise ShapeError(f"Model: {what} is {found}; need {drawn}{fix(drawn, found)}")
 
 
-def _on(known: dict[Node, Node], node: Node, sizes: dict[Size, int]) -> Node:
+def _one_example(drawn: Shape, found: Shape) -> str:
+    """An input without an axis for examples is likely to be one."""
+    one: tuple[Any, ...] = drawn[1:]
+    fits = len(one) == len(found) and all(
+        isinstance(size, Size) or size == number for size, number in zip(one, found, strict=True)
+    )
+    return ": a batch; one example is x[None]" if fits else ""
+
+
+def _otherwise(drawn: Shape, found: Shape) -> str:
+    """A layer whose sizes came out alike for all that it was drawn for, and do not now."""
+    if len(drawn) != len(found):
+        return ""
+    return ", as it came out for other sizes; or need it with what it is used for in one module"
+
+
+def _on(known: dict[Node, Node], node: Node, sizes: Numbers) -> Node:
     """`node` on what is known, where the sizes are these."""
     if node not in known:
         for part in toposort([node], stop=known.__contains__):
@@ -302,7 +325,7 @@ def _again(node: Node, known: Mapping[Node, Node], sizes: Mapping[Size, int]) ->
         return node
     if node.op is constant_op:
         attrs = (fitting(attrs[0], attrs[1]), attrs[1])
-    found = make(node.op, taken, attrs)
+    found = _made(node, taken, attrs)
     if node.op in WINDOWED and min(found.shape, default=1) < 1 and all(n.size for n in taken):
         raise ShapeError(
             f"Model: {node.op.name}, drawn as {node.shape}, gives {found.shape}: its input "
@@ -314,6 +337,18 @@ def _again(node: Node, known: Mapping[Node, Node], sizes: Mapping[Size, int]) ->
             "as many examples as it was drawn for, or this in a module's forward"
         )
     return found
+
+
+def _made(node: Node, taken: tuple[Node, ...], attrs: Any) -> Node:
+    try:
+        return make(node.op, taken, attrs)
+    except ShapeError as error:
+        drawn, given = (", ".join(str(n.shape) for n in nodes) for nodes in (node.inputs, taken))
+        raise ShapeError(
+            f"Model: {node.op.name}, drawn as {node.shape} of {drawn}, gets {given}: "
+            f"{error.message}; this was taken for granted of sizes that are not known: need data "
+            "for which it is so, or this in a module's forward"
+        ) from None
 
 
 def _check(node: Node) -> None:

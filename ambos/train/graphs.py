@@ -94,7 +94,7 @@ def _shape(node: Node, number: Numbers) -> Json:
         if isinstance(size, Size) and number.sizes.get(size) == (own, axis):
             shape.append(None)
             continue
-        parts = size.parts() if isinstance(size, Size) else ()
+        parts = size.parts if isinstance(size, Size) else ()
         if any(number.sizes.get(part, ())[:1] == (own,) and part != batch for part in parts):
             raise Undescribed(f"a size {size} of an input, which it tells itself,")
         shape.append(_written(size, number))

@@ -10,6 +10,7 @@ import ambos as am
 import ambos.nn.functional as F
 from ambos import nn
 from ambos.core.errors import ArgumentError, ShapeError
+from ambos.tensor import live
 
 STREAM = np.random.RandomState(0)
 
@@ -134,3 +135,23 @@ def test_inputs_that_differ_in_length_say_how_they_would_not():
     a, b = am.Input((None,)), am.Input((None,))
     with pytest.raises(ArgumentError, match=r"am.Input\(\(a.shape\[1\],\)\)"):
         a + b
+
+
+class Steps(nn.Module):
+    """A cell of one's own, called in a loop."""
+
+    def forward(self, x):
+        state = x[:, 0]
+        for step in range(x.shape[1]):
+            state = (state * 0.5 + x[:, step]).tanh()
+        return state
+
+
+def test_drawing_a_long_loop_looks_for_work_now_and_then(monkeypatch):
+    """What was drawn cannot be computed; when there is much of it, it was tried for each step."""
+    looked = []
+    flush = live.flush
+    monkeypatch.setattr(live, "flush", lambda: (looked.append(1), flush()))
+    monkeypatch.setattr(live.settings, "limit", 200)
+    assert str(Steps()(am.Input((None, 4))).shape) == "(N, 4)"
+    assert 0 < len(looked) < 100

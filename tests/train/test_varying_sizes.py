@@ -182,7 +182,10 @@ MISTAKES = {
     "weights": (lambda x: nn.LazyLinear(2)(x.flatten(1)), "L was taken for 192"),
     "rank": (lambda x: am.Model(x, x * 2)(am.ones(2, 3)), r"is \(2, 3\); need \(N, L, 3\)"),
     "others": (lambda x: am.Model(x, x * 2)(am.ones(2, 5, 4)), r"need \(N, L, 3\)"),
-    "odd": (lambda x: am.Model(x, Doubled()(x) + x)(am.ones(2, 5, 3)), r"'doubled' is \(2, 4, 3\)"),
+    "odd": (
+        lambda x: am.Model(x, Doubled()(x) + x)(am.ones(2, 5, 3)),
+        r"expand, drawn as \(N, L, 3\) of \(N, M, 3\), gets \(2, 4, 3\)",
+    ),
     "loop": (lambda x: sum(x[:, i] for i in range(x.shape[1])), "sizes that are None"),
     "another": (
         lambda x: am.Model(x, x * am.Input((None,)).shape[1])(am.ones(2, 5, 3)),

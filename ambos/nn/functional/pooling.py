@@ -8,6 +8,7 @@ from typing import Any
 from ambos.core.dtype import int64
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape, size_of
+from ambos.core.unknown import is_unknown
 from ambos.graph.node import Node
 from ambos.nn.functional.cells import largest_in_cells, places_in_cells
 from ambos.nn.functional.extremes import Layout, largest_in, numbers_in, places_in
@@ -350,11 +351,12 @@ def _after(
 def _windows(x: Node, kernel: Shape, steps: Shape, gaps: Shape) -> tuple[Node, Shape]:
     """Windows of the spatial axes, and the axes that run within a window.
 
-    Windows that tile the input are a reshape, which costs nothing and fuses with anything.
+    Windows that tile the input are a reshape, which costs nothing and fuses with anything; where
+    it is not known that the input has one, the op looks when it is.
     """
-    rank = len(kernel)
-    if kernel == steps and all(gap == 1 for gap in gaps):
-        counts = [n // k for n, k in zip(x.shape[2:], kernel, strict=True)]
+    rank, space = len(kernel), x.shape[2:]
+    if kernel == steps and all(gap == 1 for gap in gaps) and not any(map(is_unknown, space)):
+        counts = [n // k for n, k in zip(space, kernel, strict=True)]
         stop = (*x.shape[:2], *(n * k for n, k in zip(counts, kernel, strict=True)))
         if stop != x.shape:
             x = slice_(x, attrs=((0,) * x.rank, stop, (1,) * x.rank))
