@@ -7,6 +7,7 @@ of /dev/shm (64 MiB in most containers, where PyTorch's workers die of a bus err
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import pickle
@@ -141,7 +142,7 @@ class Slot:
     def empty(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """Room for an array: in the slot, or elsewhere as long as the slot is too small."""
         kind = np.dtype(dtype)
-        nbytes = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        nbytes = math.prod(shape) * kind.itemsize
         start, self.wanted = self.wanted, self.wanted + aligned(nbytes)
         if self.wanted > len(self._room):
             return np.empty(shape, kind)

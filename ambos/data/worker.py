@@ -166,4 +166,6 @@ def seed_globals(seed: int, epoch: int, number: int) -> None:
     default_generator.manual_seed(word)
     torch = sys.modules.get("torch")
     if torch is not None:  # torchvision's transforms draw from there
-        torch.manual_seed(word)
+        torch.default_generator.manual_seed(
+            word
+        )  # manual_seed tells all devices: 200 times as long

@@ -4,6 +4,7 @@ import functools
 import gc
 import multiprocessing
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -19,6 +20,8 @@ import torch
 import ambos as am
 from ambos.core.errors import ArgumentError, WorkerError
 from ambos.data import DataLoader, Dataset, get_worker_info
+from ambos.data.worker import seed_globals
+from ambos.tensor.random import default_generator
 from tests.data.samples import (
     Bad,
     Listening,
@@ -382,3 +385,23 @@ def test_samples_without_batches_arrive_in_memory_of_their_own():
         assert len({tensor._node.value.address for tensor in tensors}) == 3
         x += 1
         assert more["y"].tolist() == wanted
+
+
+def test_streams_of_torch_are_seeded_without_asking_all_devices(monkeypatch):
+    def refused(*_):
+        raise AssertionError  # 200 us a batch, where the CPU's generator takes one
+
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    ours = default_generator.get_state()
+    try:
+        monkeypatch.setattr(torch, "manual_seed", refused)
+        found = []
+        for number in (3, 4, 3):
+            seed_globals(1, 0, number)
+            found.append(torch.rand(2).tolist())
+        assert found[0] == found[2] != found[1]
+    finally:
+        torch.set_rng_state(before[0])
+        np.random.set_state(before[1])
+        random.setstate(before[2])
+        default_generator.set_state(ours)
