@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ambos.core.arguments import checked
 from ambos.core.dtype import as_dtype
-from ambos.core.errors import ArgumentTypeError, ShapeError
+from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError
 from ambos.core.program import ALIGNMENT
 from ambos.core.shape import row_major
 from ambos.runtime.memory import Storage, storage_of
@@ -120,6 +120,8 @@ def tensors(batch: Any, convert: Callable[[NDArray[Any]], Tensor] = adopted) -> 
     """Every array of numbers in a batch as a tensor; the rest stays."""
     if isinstance(batch, np.ndarray):
         return convert(batch) if batch.dtype.kind in "biufc" else batch
+    if isinstance(batch, np.generic) and batch.dtype.kind in "biufc":
+        return convert(np.asarray(batch))
     if isinstance(batch, (tuple, list)):
         return rebuilt(batch, [tensors(value, convert) for value in batch])
     if isinstance(batch, Mapping):
@@ -196,6 +198,12 @@ def stack(
     first = samples[0]
     kinds = set(map(type, samples))
     if isinstance(first, (str, bytes)):
+        if any(not issubclass(kind, (str, bytes)) for kind in kinds):
+            place = next(n for n, one in enumerate(samples) if not isinstance(one, (str, bytes)))
+            raise ShapeError(
+                f"default_collate: {_number(place, indices)}{path} is "
+                f"{type(samples[place]).__name__}, {_number(0, indices)}{path} text; need one kind"
+            )
         return list(samples)
     if isinstance(first, NUMBERS) and len(kinds) == 1:
         found = _of_numbers(samples, empty)
@@ -364,7 +372,12 @@ def padded(
     if len({array.ndim for array in found}) > 1:
         return stack(found, indices, path=path)  # which says what is wrong
     shape = [max(sizes) for sizes in zip(*(array.shape for array in found), strict=True)]
-    batch = np.full((len(found), *shape), padding, np.result_type(*found))
+    dtype = np.result_type(*found)
+    bounds = np.iinfo(dtype) if dtype.kind in "iu" else None
+    if bounds and (padding % 1 or not bounds.min <= padding <= bounds.max):
+        raise ArgumentError(f"padded_batch: padding is {padding}, which no {dtype} can be; need "
+                            "another one, or arrays of another dtype")  # fmt: skip
+    batch = np.full((len(found), *shape), padding, dtype)
     for row, array in zip(batch, found, strict=True):
         row[tuple(slice(0, size) for size in array.shape)] = array
     return batch
@@ -387,9 +400,10 @@ def default_collate(batch: Sequence[Any]) -> Any:
         ((2, 3), ['a', 'b'])
     """
     samples: Any = batch
+    kind = type(batch).__name__
     if not isinstance(samples, Sequence) or not samples:
         raise ArgumentTypeError(
-            f"default_collate: got {'no samples' if batch == [] else type(batch).__name__}; need "
+            f"default_collate: got {'no samples' if isinstance(samples, list) else kind}; need "
             "a list of at least one sample"
         )
     return tensors(stack(batch, None, native_empty))
@@ -407,6 +421,4 @@ def default_convert(data: Any) -> Any:
         >>> default_convert({"x": np.arange(3), "name": "a"})
         {'x': tensor([0, 1, 2]), 'name': 'a'}
     """
-    if isinstance(data, np.generic):
-        return tensors(np.asarray(data), copied)
     return tensors(data, kept)

@@ -14,6 +14,7 @@ from ambos.core.errors import ArgumentError, ArgumentTypeError, IndexingError, S
 from ambos.data.cardinality import cardinality_of, total, without_length
 from ambos.data.dataset import Dataset, IterableDataset, rows_of
 from ambos.data.fluent import stage
+from ambos.data.indices import numbers_in, place_in
 from ambos.data.randomness import Seed, seed_of
 from ambos.data.samplers import permutation
 from ambos.data.selection import ALL, Selection
@@ -29,19 +30,18 @@ class Subset(Dataset):
     """
 
     def __init__(self, dataset: Any, indices: Any) -> None:
+        if not hasattr(dataset, "__getitem__"):
+            raise ArgumentTypeError(f"Subset: got {type(dataset).__name__}, which has no index; "
+                                    "need a dataset with __getitem__")  # fmt: skip
         self.dataset, self.indices = dataset, indices
         self.sources = (dataset,)
-        self._numbers = np.asarray(indices, np.int64).reshape(-1)
+        self._numbers = numbers_in("Subset", indices)
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def __getitem__(self, index: int) -> Any:
-        count = len(self)
-        if not -count <= index < count:
-            raise IndexingError(f"Subset: index {index} of {count}; need {-count} <= index < "
-                                f"{count}")  # fmt: skip
-        return self.dataset[int(self._numbers[index])]
+        return self.dataset[int(self._numbers[place_in("Subset", index, len(self))])]
 
     @property
     def rows_at(self) -> Callable[..., Any] | None:
@@ -75,11 +75,7 @@ class ConcatDataset(Dataset):
         return self.cumulative_sizes[-1]
 
     def __getitem__(self, index: int) -> Any:
-        count = len(self)
-        if not -count <= index < count:
-            raise IndexingError(f"ConcatDataset: index {index} of {count}; need {-count} <= index "
-                                f"< {count}")  # fmt: skip
-        index %= count
+        index = place_in("ConcatDataset", index, len(self))
         place = int(np.searchsorted(self.cumulative_sizes, index, side="right"))
         return self.datasets[place][index - (self.cumulative_sizes[place - 1] if place else 0)]
 

@@ -18,6 +18,7 @@ from ambos.core.errors import (
 )
 from ambos.data.cardinality import UNKNOWN_CARDINALITY
 from ambos.data.fluent import Fluent
+from ambos.data.indices import numbers_in, place_in
 from ambos.data.randomness import Late, Seed, begin, end
 from ambos.data.selection import Selection
 from ambos.data.values import strings
@@ -261,7 +262,7 @@ class ArrayDataset(Dataset):
         (3, (array([0., 0.]), np.int64(2)))
     """
 
-    def __init__(self, *arrays: Any, **named: Any) -> None:
+    def __init__(self, /, *arrays: Any, **named: Any) -> None:
         if bool(arrays) == bool(named):
             what = "both positional and named arrays" if arrays else "no arrays"
             raise ArgumentError(f"ArrayDataset: got {what}; need at least one, all of one kind")
@@ -278,10 +279,11 @@ class ArrayDataset(Dataset):
     def __len__(self) -> int:
         return len(self.arrays[0])
 
-    def __getitem__(self, index: int) -> Any:
-        if not -len(self) <= index < len(self):
-            raise IndexingError(f"ArrayDataset: index {index} of {len(self)} examples; "
-                                f"need {-len(self)} <= index < {len(self)}")  # fmt: skip
+    def __getitem__(self, index: Any) -> Any:
+        if type(index) is int or not _are_several(index):
+            index = place_in("ArrayDataset", index, len(self))
+        elif isinstance(index, Tensor):
+            index = index.numpy()
         return self._named(tuple(array[index] for array in self.arrays))
 
     @property
@@ -297,7 +299,7 @@ class ArrayDataset(Dataset):
 
         Errors: IndexingError for rows that are not there.
         """
-        count = len(self)
+        count, indices = len(self), numbers_in("ArrayDataset", indices)
         if len(indices) and not -count <= indices.min() <= indices.max() < count:
             raise IndexingError(f"ArrayDataset: rows {indices.min()} to {indices.max()} of {count}"
                                 " examples; need rows that exist")  # fmt: skip
@@ -313,6 +315,11 @@ class ArrayDataset(Dataset):
                 rows[...] = array[indices]
             found.append(rows)
         return self._named(tuple(found))
+
+
+def _are_several(index: Any) -> bool:
+    """Does it choose several rows at once, as that of PyTorch's TensorDataset may?"""
+    return isinstance(index, (slice, list)) or bool(getattr(index, "shape", ()))
 
 
 class Slices(ArrayDataset):

@@ -252,7 +252,18 @@ class DataLoader(metaclass=Checked):
             where = [fetcher.explain(error), f"batch {position.batch}"]
             error.add_note(f"DataLoader: at {', '.join(filter(None, where))}")
             raise
+        if epoch and not position.batch:
+            self._check_not_used_up()
         position.finished = True
+
+    def _check_not_used_up(self) -> None:
+        """An ArgumentError where a later pass is empty because the first one has read it all."""
+        for name in ("dataset", "sampler", "batch_sampler"):
+            given = getattr(self, name)
+            if isinstance(given, Iterator):
+                fix = "Dataset.from_generator(function)" if name == "dataset" else "a list"
+                raise ArgumentError(f"DataLoader: {name} is a {type(given).__name__}, which gives "
+                                    f"its elements once; need {fix}")  # fmt: skip
 
     @property
     def has_rows(self) -> bool:
@@ -380,8 +391,14 @@ def as_dataset(given: Any) -> tuple[Any, bool]:
     """A dataset, and whether its samples are single arrays."""
     if isinstance(given, (tuple, Mapping)) and not hasattr(given, "_fields"):
         return (ArrayDataset(*given) if isinstance(given, tuple) else ArrayDataset(**given)), False
-    if isinstance(given, (np.ndarray, Tensor)) or (
-        not isinstance(given, Dataset) and hasattr(given, "shape") and hasattr(given, "dtype")
+    if isinstance(given, type):
+        raise ArgumentTypeError(f"DataLoader: got the class {given.__name__}; need a dataset: "
+                                f"{given.__name__}(...)")  # fmt: skip
+    is_table = hasattr(given, "to_numpy")  # of pandas, whose index is no number of a row
+    if (
+        isinstance(given, (np.ndarray, Tensor))
+        or is_table
+        or (not isinstance(given, Dataset) and hasattr(given, "shape") and hasattr(given, "dtype"))
     ):
         return ArrayDataset(given), True
     if is_stream(given) or (hasattr(given, "__len__") and hasattr(given, "__getitem__")):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ambos.core.arguments import Checked, flag, positive
 from ambos.core.errors import ArgumentError, ArgumentTypeError
+from ambos.data.indices import numbers_in
 from ambos.data.randomness import seed_of
 
 Indices = NDArray[np.int64]
@@ -168,7 +169,7 @@ class SubsetRandomSampler(Ordered):
     ) -> None:
         super().__init__(None)
         self.indices = indices
-        self._indices = np.asarray(indices, np.int64).reshape(-1)
+        self._indices = numbers_in("SubsetRandomSampler", indices)
         self.seed = seed_of("SubsetRandomSampler", generator if seed is None else seed)
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core.arguments import flag, integer, positive
-from ambos.core.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
+from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError
 from ambos.data.cardinality import (
     INFINITE_CARDINALITY,
     UNKNOWN_CARDINALITY,
@@ -21,6 +21,7 @@ from ambos.data.cardinality import (
 from ambos.data.collate import padded, stack
 from ambos.data.dataset import ArrayDataset, Dataset, Slices, rows_of
 from ambos.data.fluent import stage
+from ambos.data.indices import place_in
 from ambos.data.randomness import Seed, begin, end
 from ambos.data.samplers import permutation
 from ambos.data.selection import ALL, Selection
@@ -63,11 +64,7 @@ class Stage(Dataset):
             raise ArgumentTypeError(
                 f"{type(self).__name__}: is a stream and has no index; need `for`"
             )
-        count = len(self)
-        if not -count <= index < count:
-            raise IndexingError(f"{type(self).__name__}: index {index} of {count}; need "
-                                f"{-count} <= index < {count}")  # fmt: skip
-        return self.element(index % count)
+        return self.element(place_in(self.operation, index, len(self)))
 
 
 def calling(op: str, function: Any) -> Callable[[Any], Any]:
@@ -332,6 +329,8 @@ class Zipped(Stage):
     """An element of each source."""
 
     def __init__(self, *sources: Any) -> None:
+        if len(sources) == 1 and isinstance(sources[0], (tuple, list)):
+            sources = tuple(sources[0])  # Dataset.zip((a, b)), as in TensorFlow
         for source in sources:
             if not isinstance(source, Dataset):
                 raise ArgumentTypeError(f"zip: got {type(source).__name__}; need datasets")

@@ -52,7 +52,10 @@ class Filtered(Stream):
     def elements(self, epoch: int, seed: Seed) -> Iterator[Any]:
         for number, element in enumerate(self.source.stream(epoch, seed, ALL)):
             try:
-                kept = self.predicate(element)
+                found = self.predicate(element)
+                if found is None:
+                    raise ArgumentTypeError("filter: the function gave None; need True or False")
+                kept = bool(found)
             except Exception as error:
                 error.add_note(f"filter: at element {number}")
                 raise
@@ -281,4 +284,8 @@ class Generated(Dataset):
         return UNKNOWN_CARDINALITY if self.count is None else self.count
 
     def stream(self, epoch: int, seed: Seed, selection: Selection) -> Iterator[Any]:
-        return selection.of(self.function(*self.args))
+        found = self.function(*self.args)
+        if not isinstance(found, Iterable):
+            raise ArgumentTypeError(f"from_generator: the function gave {type(found).__name__}; "
+                                    "need something to iterate: yield the elements")  # fmt: skip
+        return selection.of(found)
