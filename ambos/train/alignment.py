@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ambos.core.dtype import int64
-from ambos.tensor.checks import require_whole
+from ambos.core.errors import ArgumentError
+from ambos.tensor.autocast import DIGITS
+from ambos.tensor.checks import require_range, require_whole
 from ambos.tensor.handle import Tensor
 
 
@@ -67,8 +69,17 @@ def label_changes(kind: Kind) -> tuple[str, ...]:
 def labels(targets: Tensor) -> Tensor:
     """Numbers of classes, which tables often hold as floating numbers, as integers.
 
-    Errors: ArgumentError for 0.5.
+    Errors: ArgumentError for 0.5, and for what float16 and bfloat16 may have rounded.
     """
+    exact = 1 << DIGITS.get(targets.dtype, 64)
+    if exact < 1 << 24:
+        require_range(
+            targets._node, -exact, exact, ArgumentError,
+            lambda found: (
+                f"targets: a label is {found}, and {targets.dtype.name} has all whole numbers up "
+                f"to {exact} only; need integers: y.astype(int)"
+            ),
+        )  # fmt: skip
     if targets.dtype.is_floating:
         require_whole(
             targets._node,

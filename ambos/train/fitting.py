@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core import tree
+from ambos.core.dtype import float16
 from ambos.core.errors import AmbosError, ArgumentError, depth_of_user
 from ambos.core.misuse import foreign
 from ambos.optim import Optimizer
@@ -181,6 +182,7 @@ class Fit:
             optimizer.attach(model.named_parameters())
         else:
             warn_of_strangers(model, optimizer)
+        refuse_vanishing(optimizer)
         if not self.run.is_resumed:
             model.zero_grad()  # those that its own optimizers have, too
             optimizer.zero_grad()
@@ -388,6 +390,22 @@ def warn_of_strangers(model: Any, optimizer: Optimizer) -> None:
         "model.compile(...) again",
         stacklevel=depth_of_user(),
     )
+
+
+def refuse_vanishing(optimizer: Optimizer) -> None:
+    """Refuse what rounds to nothing in the dtype of the parameters, and would divide by it.
+
+    Errors: ArgumentError.
+    """
+    for group in optimizer.param_groups:
+        eps = group.get("eps")
+        narrow = any(parameter.dtype is float16 for parameter in group["params"])
+        if narrow and isinstance(eps, float) and eps and not np.float16(eps):
+            raise ArgumentError(
+                f"fit: the parameters are float16, in which eps={eps} of "
+                f"{type(optimizer).__name__} is 0, so that small gradients give NaN; need "
+                "eps=1e-4, or the model in float32 with precision='float16'"
+            )
 
 
 def own_optimizers(model: Any) -> dict[str, Optimizer]:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from ambos import nn, optim
+from ambos.core import tree
 from ambos.core.arguments import number
 from ambos.core.errors import ArgumentError, suggest
 from ambos.nn import functional as F
@@ -48,6 +49,7 @@ class Losses:
         # What was done to targets of each kind: a recorded step does it again without being here.
         self.changes: dict[Kind, tuple[str, ...]] = {}
         self.has_several = isinstance(self.spec, (Mapping, list, tuple))
+        self.takes_classes = any(takes_classes(one) for one in tree.leaves(self.spec))
         if isinstance(weights, (int, float)):
             self.weights = [float(weights)]
         if weights is not None and not isinstance(self.weights, (Mapping, list, tuple)):
@@ -78,6 +80,8 @@ class Losses:
                 )
             weight = weighed(part_of(weights, name, place, outputs, "sample_weight"))
             needed = changes(output, target, takes_classes(loss))
+            if takes_classes(loss) and _are_wider(target, output):
+                needed = (*needed, ".to(output.dtype)")
             if isinstance(target, Tensor) and target.ndim:
                 self.changes[Kind.of(target)] = needed
             target = changed(target, output, needed)
@@ -117,6 +121,14 @@ def part_of(spec: Any, name: str, place: int, outputs: Mapping[str, Any], what: 
             )
         return spec[place]
     return spec
+
+
+def _are_wider(target: Any, output: Any) -> bool:
+    """Are these probabilities of classes, which a narrow model's steps get as they were?"""
+    if not isinstance(target, Tensor) or not isinstance(output, Tensor):
+        return False
+    is_other = target.dtype.is_floating and target.dtype is not output.dtype
+    return is_other and target.shape == output.shape
 
 
 def measured(loss: Score, output: Any, target: Any, weight: Any = None) -> Tensor:

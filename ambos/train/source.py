@@ -78,6 +78,7 @@ class Writer:
             self.held_out = self.columns
         self.is_scaled = self.recipe.precision == "float16"
         self.has_own_step = is_own(model, "train_step")
+        self.is_brief = self.dtype == "bfloat16"
         function = next((f for f in LOSSES.values() if f is self.plan.losses.spec), None)
         has_own_loss = is_own(model, "compute_loss") or is_own(model, "losses_of")
         # The name of the loss; None where the model has to be asked for it.
@@ -94,11 +95,6 @@ class Writer:
             raise ArgumentError(
                 "loop_source: LBFGS asks for the loss at several weights in an update, which the "
                 "plain loop does not; need another optimizer, or am.loop(model, x, y)"
-            )
-        if self.dtype == "bfloat16":
-            raise ArgumentError(
-                "loop_source: the model is bfloat16, in which NumPy's arrays, which the plain loop "
-                "reads, cannot be; need am.loop(model, x, y), or precision='bfloat16'"
             )
         if not self.columns:
             raise ArgumentError(
@@ -166,9 +162,17 @@ class Writer:
         yield ""
         yield "def ready(rows):  # floating numbers in the model's dtype, others as they are"
         yield INDENT + "rows = am.asarray(rows).numpy()"
-        yield INDENT + f'return rows.astype("{self.dtype}") if rows.dtype.kind == "f" else rows'
+        dtype = "float32" if self.is_brief else self.dtype
+        yield INDENT + f'return rows.astype("{dtype}") if rows.dtype.kind == "f" else rows'
         yield ""
         yield ""
+        if self.is_brief:
+            yield "def narrow(part):  # to the model's dtype, which NumPy has not got"
+            yield INDENT + f"to = lambda rows: rows.to(am.{self.dtype})"
+            yield INDENT + ("return am.tree.map(lambda rows: to(rows) if rows.dtype.is_floating "
+                            "else rows, part)")  # fmt: skip
+            yield ""
+            yield ""
         yield from self._made_ready(self.columns, "")
         if not self.given["validation_split"]:
             yield from self._made_ready(self.held_out, "_val")
@@ -285,6 +289,9 @@ class Writer:
     def _forward(self, columns: Columns, precision: str | None = None) -> Iterator[str]:
         """From inputs to the output, in the dtype in which losses are measured."""
         kinds, stars = columns["x"], ""
+        if self.is_brief:
+            whole = ("y",) * self.plan.losses.takes_classes  # these are not rounded
+            yield from (f"{NAMES[n]} = narrow({NAMES[n]})" for n in columns if n not in whole)
         if isinstance(kinds, tuple):
             stars = "*"
         elif isinstance(kinds, Mapping) and takes_names(self.model, kinds):
@@ -396,6 +403,8 @@ class Writer:
         recipe = self.recipe
         yield "totals, rows = {}, 0"
         yield f"for number, batch in enumerate({self.batches}, 1):"
+        if self.is_brief:
+            yield INDENT + self._own_narrowed
         if recipe.class_weight:
             yield INDENT + f"batch = (*batch[:2], {self._by_class('batch[1]', 'batch[2]')})"
         if self.follows:
@@ -415,6 +424,12 @@ class Writer:
         yield f"shown = {shown}"
         yield 'print(f"epoch {epoch + 1}: {shown}")'
 
+    @property
+    def _own_narrowed(self) -> str:
+        if self.plan.losses.takes_classes:
+            return "batch = (narrow(batch[0]), *batch[1:2], *map(narrow, batch[2:]))"
+        return "batch = tuple(map(narrow, batch))"
+
     def _added(self) -> Iterator[str]:
         yield f"size = {length('batch[0]', self.columns['x'])}"
         yield "rows += size"
@@ -427,6 +442,8 @@ class Writer:
         yield "totals, rows = {}, 0"
         yield "with am.no_grad():"
         yield INDENT + f"for batch in {self._held_out_batches()}:"
+        if self.is_brief:
+            yield INDENT * 2 + self._own_narrowed
         yield INDENT * 2 + "logs = model.test_step(tuple(batch))"
         yield from indented(self._added(), 2)
         shown = '"  ".join(f"{name} {value / rows:.4f}" for name, value in totals.items())'

@@ -92,15 +92,16 @@ def kinds_of(model: Any, source: Source | None, *given: Any) -> dict[str, Any]:
     them; none of an iterable, whose batches are not known."""
     if not isinstance(source, Arrays):
         return {}
+    names = [name for name, part in zip(PARTS, given, strict=False) if part is not None]
+    found = dict(zip(names, tree.map(Kind.of, source.columns.parts()), strict=False))
     dtype = model.float_dtype.name
 
-    def kind_of(rows: Any) -> Kind:
-        kind = Kind.of(rows)
+    def narrow(kind: Kind) -> Kind:
         return replace(kind, dtype=dtype) if kind.dtype.startswith("float") else kind
 
-    names = [name for name, part in zip(PARTS, given, strict=False) if part is not None]
-    parts = source.columns.parts()
-    return {n: tree.map(kind_of, part) for n, part in zip(names, parts, strict=False)}
+    # Of numbers of classes none is rounded.
+    kept = ("y",) * model.plan.losses.takes_classes
+    return {n: kind if n in kept else tree.map(narrow, kind) for n, kind in found.items()}
 
 
 def source_of(

@@ -204,14 +204,17 @@ def prepared(model: Any, batch: Batch, recipe: Recipe) -> Batch:
             return leaf.to(dtype)
         return leaf
 
+    given = batch[1] if len(batch) > 1 else None
     batch = tree.map(fitted, batch)
+    if given is not None and dtype in (bfloat16, float16) and model.plan.losses.takes_classes:
+        batch = (batch[0], given, *batch[2:])  # numbers of classes are not rounded
     if not recipe.class_weight:
         return batch
-    if len(batch) < 2 or not isinstance(batch[1], Tensor):
+    if not isinstance(given, Tensor):
         raise ArgumentError("fit: class_weight needs one tensor of targets; need y")
-    if batch[1].ndim > 2:
-        check_class_weights(recipe, batch[1], None)
-    weight = class_weights(batch[1], recipe.class_weight).to(dtype)
+    if given.ndim > 2:
+        check_class_weights(recipe, given, None)
+    weight = class_weights(given, recipe.class_weight).to(dtype)
     if len(batch) > 2:
         more = weighed(batch[2])
         weight = weight.reshape(-1, *[1] * (more.ndim - 1)) * more

@@ -132,8 +132,8 @@ class Trainable(Stepping):
         `sample_weight_val` there.
         A `train_step` of the model's own is called there, as `fit` calls it.
 
-        Errors: UnknownNameError for what is no argument of `fit`; ArgumentError with LBFGS, for
-            bfloat16 models, and after a `fit` on an iterable of batches.
+        Errors: UnknownNameError for what is no argument of `fit`; ArgumentError with LBFGS, and
+            after a `fit` on an iterable of batches.
 
         Example:
             >>> import ambos as am

@@ -98,9 +98,6 @@ def test_a_source_for_a_search_along_gradients_is_refused():
     model.compile(optim.LBFGS(lr=0.1), "cross_entropy")
     with pytest.raises(ArgumentError, match="LBFGS"):
         model.loop_source()
-    model = network()
-    with pytest.raises(ArgumentError, match="the model is bfloat16"):
-        model.to(am.bfloat16).loop_source()
 
 
 def test_a_source_for_arguments_that_are_given():

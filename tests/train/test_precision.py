@@ -151,3 +151,36 @@ def test_accumulated_float16_gradients_overflow_where_pytorchs_do():
             model[0].weight.numpy(), twin.weight.detach().numpy(), rtol=2e-2, atol=1e-4
         )
     assert scaler.get_scale() < 65536  # some did overflow
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_numbers_of_classes_are_not_rounded_to_the_dtype_of_a_model(dtype):
+    """bfloat16 has no 257: labels of tables were those of other classes, in silence."""
+    x = np.random.RandomState(0).randn(4, 3).astype(np.float32)
+
+    def fitted(labels, **arguments):
+        am.manual_seed(0)
+        model = am.Sequential([nn.Linear(3, 3000)]).to(getattr(am, dtype))
+        model.compile("sgd", "cross_entropy", ["accuracy"])
+        return model.fit(x, labels, verbose=0, shuffle=False, **arguments).history
+
+    for arguments in ({}, {"class_weight": {257: 5.0}}):
+        whole = np.array([257, 1029, 3, 1])
+        assert fitted(whole.astype(float), **arguments) == fitted(whole, **arguments)
+        with pytest.raises(ValueError, match="a label is"):
+            fitted(np.array([2.5, 1.0, 0.0, 1.0]), **arguments)
+    if dtype == "float16":
+        with pytest.raises(ValueError, match=r"up to 2048 only; need integers: y.astype\(int\)"):
+            fitted(np.array([2049.0, 1.0, 0.0, 1.0]))
+    soft = np.full((4, 3000), 1 / 3000)
+    assert np.isfinite(fitted(soft)["loss"]).all()
+
+
+def test_an_eps_that_is_nothing_in_float16_is_refused():
+    model = am.Sequential([nn.Linear(3, 2)]).half()
+    x, y = np.ones((4, 3)), np.arange(4) % 2
+    model.compile("adam", "cross_entropy")
+    with pytest.raises(ValueError, match=r"eps=1e-08 of Adam is 0.* need eps=1e-4, or"):
+        model.fit(x, y, verbose=0)
+    model.compile(am.optim.Adam(eps=1e-4), "cross_entropy")
+    assert np.isfinite(model.fit(x, y, epochs=3, verbose=0).history["loss"]).all()
