@@ -30,6 +30,7 @@ from ambos.tensor.gradients import check_gradient
 from ambos.tensor.identity import set_apart
 from ambos.tensor.live import hold, leaf_handle, leaf_node, register, register_leaf
 from ambos.tensor.looking import Looking
+from ambos.tensor.lost import refuse_lost
 from ambos.tensor.names import check_device
 from ambos.tensor.operands import (
     SCALARS,
@@ -115,6 +116,7 @@ class Tensor(Looking):
     def _rebind(self, node: Node, name: str = "assignment") -> Tensor:
         """What every in-place spelling does: a new value for this handle; shape and dtype stay."""
         old = self._node
+        refuse_lost(self, old, name)
         if node.shape != old.shape:
             raise ShapeError(f"{name}: the result is {node.shape} but the tensor is {old.shape}; "
                              "need a result of the same shape")  # fmt: skip

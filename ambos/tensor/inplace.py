@@ -32,7 +32,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 def zero_(self: Tensor) -> Tensor:
     """0 in every element."""
-    return fill_(self, 0)
+    return self._rebind(scalar(0, self._node.dtype, self._node.shape), "zero_")
 
 
 def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:

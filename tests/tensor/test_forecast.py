@@ -202,9 +202,10 @@ def test_a_memory_budget_is_kept_with_the_same_bits():
     usual = am.forecast(plain, x)
     wanted = [am.jit(plain)(x).item() for _ in range(3)]
     am.manual_seed(0)
-    saving = am.jit(deep(), memory_budget=f"{usual.peak_bytes // 2 >> 10} KiB")
+    budget = usual.peak_bytes * 3 // 5
+    saving = am.jit(deep(), memory_budget=f"{budget >> 10} KiB")
     found = am.forecast(saving, x)
-    assert found.peak_bytes <= usual.peak_bytes // 2
+    assert found.peak_bytes <= budget
     assert usual.flops < found.flops < 1.4 * usual.flops
     kernels = lambda text: re.search(r"1: (\d+) launch", text)[1]
     assert int(kernels(explanation(saving, x))) == found.kernels > usual.kernels

@@ -61,9 +61,9 @@ def test_residual_connections_go_around() -> None:
     found = flow(Block(), (5, 8))
     assert sorted(edges(found)) == sorted([
         "x -> norm", "x -> add", "norm -> attend", "attend -> add", "add -> feed.0",
-        "add -> add · multiply · erf", "feed.0 -> feed.1", "feed.1 -> feed.2",
-        "feed.2 -> feed.3", "feed.3 -> add · multiply · erf",
-        "add · multiply · erf -> output",
+        "add -> add · gelu", "feed.0 -> feed.1", "feed.1 -> feed.2",
+        "feed.2 -> feed.3", "feed.3 -> add · gelu",
+        "add · gelu -> output",
     ])  # fmt: skip
     folded = flow(Block(), (5, 8), depth=1)
     assert "add -> feed" in edges(folded)
