@@ -20,6 +20,7 @@ from ambos.data.combining import (
 from ambos.data.dataset import ArrayDataset, Dataset, IterableDataset, TensorDataset
 from ambos.data.digits import digits
 from ambos.data.directories import image_dataset_from_directory, text_dataset_from_directory
+from ambos.data.fluent import AUTOTUNE
 from ambos.data.folders import ImageFolder
 from ambos.data.hugging_face import from_huggingface
 from ambos.data.information import WorkerInfo, get_worker_info
@@ -41,6 +42,7 @@ from ambos.data.text import TextVectorization
 from ambos.data.windows import timeseries_dataset_from_array
 
 __all__ = [
+    "AUTOTUNE",
     "INFINITE_CARDINALITY",
     "UNKNOWN_CARDINALITY",
     "ArrayDataset",

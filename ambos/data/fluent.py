@@ -5,11 +5,20 @@ The stages themselves are above this: they register here, so that a dataset know
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ambos.core.arguments import checked
+from ambos.core.arguments import checked as checked_alone
+from ambos.core.errors import ArgumentError
 
+AUTOTUNE = -1  # for `map` as many threads as compute tensors, for `prefetch` 2 elements
+IN_TENSORFLOW = {
+    "buffer_size": ("buffer", "count"), "drop_remainder": ("drop_last",),
+    "filename": ("path",), "map_func": ("function",), "num_parallel_calls": ("workers",),
+    "padding_values": ("padding",), "reshuffle_each_iteration": ("reshuffle",),
+}  # fmt: skip
 STAGES: dict[str, Callable[..., Any]] = {}
 Stage = TypeVar("Stage", bound=Callable[..., Any])
 
@@ -24,6 +33,26 @@ def stage(name: str) -> Callable[[Stage], Stage]:
         return make
 
     return note
+
+
+def checked(method: Stage) -> Stage:
+    """Decorate a method so that tf.data's names of arguments are taken for ours, and misspelt ones
+    are answered with the right one."""
+    own = inspect.signature(method).parameters
+    ours = {theirs: name for theirs, many in IN_TENSORFLOW.items() for name in many if name in own}
+    plain = checked_alone(method)
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs.keys().isdisjoint(ours):
+            for theirs in kwargs.keys() & ours.keys():
+                if ours[theirs] in kwargs:
+                    raise ArgumentError(f"{method.__name__}: got {theirs} and {ours[theirs]}, "
+                                        "which are one; need one of them")  # fmt: skip
+                kwargs[ours[theirs]] = kwargs.pop(theirs)
+        return plain(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
 
 
 class Fluent:
@@ -46,8 +75,9 @@ class Fluent:
     def map(self, function: Callable[..., Any], workers: int = 0) -> Fluent:
         """`function` of each element; tuples become arguments if it takes several.
 
-        With `workers` as many threads are at it, order kept: for functions that let go of Python's
-        lock, as NumPy, Pillow and readers of files do. Processes: a DataLoader with num_workers.
+        With `workers` as many threads are at it (`am.data.AUTOTUNE`: as many as compute tensors),
+        order kept: for functions that let go of Python's lock, as NumPy, Pillow and readers of
+        files do. Processes: a DataLoader with num_workers.
 
         Example:
             >>> import ambos as am
@@ -62,9 +92,7 @@ class Fluent:
         return STAGES["filter"](self, predicate)
 
     @checked
-    def batch(
-        self, batch_size: int, drop_last: bool = False, drop_remainder: bool = False
-    ) -> Fluent:
+    def batch(self, batch_size: int, drop_last: bool = False) -> Fluent:
         """Elements stacked into batches of NumPy arrays.
 
         Errors: ShapeError where elements differ in shape.
@@ -74,7 +102,7 @@ class Fluent:
             >>> [b.tolist() for b in am.data.Dataset.range(5).batch(2)]
             [[0, 1], [2, 3], [4]]
         """
-        return STAGES["batch"](self, batch_size, drop_last or drop_remainder)
+        return STAGES["batch"](self, batch_size, drop_last)
 
     @checked
     def padded_batch(self, batch_size: int, padding: float = 0, drop_last: bool = False) -> Fluent:
@@ -120,7 +148,7 @@ class Fluent:
 
     @checked
     def repeat(self, count: int | None = None) -> Fluent:
-        """`count` epochs one after the other, or without end."""
+        """`count` epochs one after the other, or without end (None, or tf.data's -1)."""
         return STAGES["repeat"](self, count)
 
     @checked

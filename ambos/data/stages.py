@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core.arguments import flag, integer, positive
+from ambos.core.config import config
 from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError
 from ambos.data.cardinality import (
     INFINITE_CARDINALITY,
@@ -20,7 +21,7 @@ from ambos.data.cardinality import (
 )
 from ambos.data.collate import padded, stack
 from ambos.data.dataset import ArrayDataset, Dataset, Slices, rows_of
-from ambos.data.fluent import stage
+from ambos.data.fluent import AUTOTUNE, stage
 from ambos.data.indices import place_in
 from ambos.data.randomness import Seed, begin, end
 from ambos.data.samplers import permutation
@@ -100,6 +101,7 @@ class Mapped(Stage):
     def __init__(self, source: Any, function: Callable[..., Any], workers: int = 0) -> None:
         super().__init__(source)
         self.function = calling("map", function)
+        workers = config.threads if workers == AUTOTUNE else workers
         self.workers = positive("map: workers", workers, least=0)
         # Random numbers of two maps of one element must not be the same.
         below: Any = source
@@ -356,7 +358,8 @@ class Repeated(Stage):
 
     def __init__(self, source: Any, count: int | None) -> None:
         super().__init__(source)
-        self.count = None if count is None else positive("repeat: count", count, least=0)
+        is_endless = count is None or count == -1
+        self.count = None if is_endless else positive("repeat: count", count, least=0)
 
     @property
     def indexable(self) -> bool:

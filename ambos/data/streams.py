@@ -13,7 +13,7 @@ from ambos.core.errors import ArgumentError, ArgumentTypeError, ShapeError
 from ambos.data.cardinality import UNKNOWN_CARDINALITY, without_length
 from ambos.data.collate import as_array, rebuilt
 from ambos.data.dataset import Dataset
-from ambos.data.fluent import stage
+from ambos.data.fluent import AUTOTUNE, stage
 from ambos.data.randomness import Seed, seed_of
 from ambos.data.samplers import stream_of
 from ambos.data.selection import ALL, Selection
@@ -153,7 +153,7 @@ class Prefetched(Stage):
 
     def __init__(self, source: Any, count: int) -> None:
         super().__init__(source)
-        self.count = positive("prefetch: count", count, least=0)
+        self.count = positive("prefetch: count", 2 if count == AUTOTUNE else count, least=0)
 
     def element(self, number: int) -> Any:
         return self.source[number]

@@ -123,3 +123,33 @@ def test_zips_are_written_as_in_tensorflow():
 
 def test_a_column_may_be_called_self():
     assert ArrayDataset(self=THREE)[1] == {"self": 1}
+
+
+def test_pipelines_in_tensorflows_words():
+    theirs = (
+        range_(9)
+        .map(map_func=lambda x: 2 * x, num_parallel_calls=am.data.AUTOTUNE)
+        .cache(filename=None)
+        .shuffle(buffer_size=9, seed=3, reshuffle_each_iteration=False)
+        .padded_batch(2, padding_values=1, drop_remainder=True)
+        .prefetch(buffer_size=am.data.AUTOTUNE)
+        .repeat(-1)
+        .take(6)
+    )
+    ours = (
+        range_(9)
+        .map(lambda x: 2 * x, workers=2)
+        .cache()
+        .shuffle(9, seed=3, reshuffle=False)
+        .padded_batch(2, padding=1, drop_last=True)
+        .prefetch()
+        .repeat()
+        .take(6)
+    )
+    assert [batch.tolist() for batch in theirs] == [batch.tolist() for batch in ours]
+    assert len(range_(5).batch(2, drop_remainder=True)) == 2
+    assert len(range_(5).window(2, drop_remainder=True)) == 2
+    with pytest.raises(ArgumentError, match="drop_remainder and drop_last, which are one"):
+        range_(5).batch(2, drop_last=True, drop_remainder=True)
+    with pytest.raises(AmbosError, match="Did you mean 'buffer'"):
+        range_(5).shuffle(bufer=2)
