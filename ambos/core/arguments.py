@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, TypeVar
 
+from ambos.core.elsewhere import needed
 from ambos.core.errors import ArgumentError, UnknownNameError, named, suggest, user_line
 from ambos.core.misuse import MISUSE, construction, explained
 
@@ -75,8 +76,8 @@ def checked_all(names: Iterable[str], namespace: dict[str, Any]) -> None:
 
 
 def answering(room: str, names: Iterable[str], parts: Iterable[str] = ()) -> Callable[[str], Any]:
-    """A room's `__getattr__`, which answers an unknown name with the nearest, and imports those of
-    its `parts` that are asked for.
+    """A room's `__getattr__`, which answers an unknown name with what is meant by it elsewhere or
+    with the nearest, and imports those of its `parts` that are asked for.
 
     Example:
         >>> answering("ambos.nn", ["Linear"])("Liner")  # doctest: +ELLIPSIS
@@ -90,8 +91,9 @@ name. Did you mean 'Linear'? [...]
             return import_module(f"{room}.{name}")
         if name.startswith("__"):
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        near = suggest(name, [*names, *parts])
-        raise UnknownNameError(f"{room}: has no attribute {name!r}; need an existing name{near}")
+        known = needed(room, name)
+        fix = known or f"an existing name{suggest(name, [*names, *parts])}"
+        raise UnknownNameError(f"{room}: has no attribute {name!r}; need {fix}")
 
     return missing
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ambos.core import tree
 from ambos.core.arguments import checked
+from ambos.core.elsewhere import needed
 from ambos.core.errors import UnknownNameError, suggest
 from ambos.tensor import (
     branches,
@@ -112,18 +113,11 @@ def names() -> dict[str, Any]:
     return found
 
 
-# Rooms that Keras and PyTorch have under other names.
-ELSEWHERE = {
-    "layers": "am.nn", "optimizers": "am.optim", "losses": "am.nn, and by name in compile",
-    "activations": "am.nn.functional", "initializers": "am.nn.init", "applications": "am.models",
-    "datasets": "am.data", "utils": "am.data, am.viz and am.nn.utils",
-}  # fmt: skip
-
-
 def unknown(name: str, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that this package does not have."""
-    if name in ELSEWHERE:
-        return UnknownNameError(f"ambos: has no attribute {name!r}; need {ELSEWHERE[name]}")
+    fix = needed("ambos", name)
+    if fix is not None:
+        return UnknownNameError(f"ambos: has no attribute {name!r}; need {fix}")
     return UnknownNameError(
         f"ambos: has no attribute {name!r}; need an existing name",
         hint=lambda: suggest(name, known),

@@ -10,6 +10,7 @@ from typing import Any, Self
 from ambos import nn
 from ambos.core.arguments import checked
 from ambos.core.dtype import DType
+from ambos.core.elsewhere import needed
 from ambos.core.errors import (
     ArgumentError,
     IndexingError,
@@ -24,21 +25,6 @@ from ambos.train.functional import Graph
 from ambos.train.sizes import unsized
 from ambos.train.summary import known_inputs, summarize
 from ambos.train.trainable import Trainable
-
-IN_KERAS = {
-    "save_weights": "am.save(model.state_dict(), path)",
-    "load_weights": "model.load_state_dict(am.load(path))",
-    "get_weights": "model.state_dict()",
-    "set_weights": "model.load_state_dict(state)",
-    "weights": "model.state_dict()",
-    "trainable_weights": "model.parameters()",
-    "trainable_variables": "model.parameters()",
-    "layers": "list(model.children())",
-    "count_params": "sum(p.numel() for p in model.parameters())",
-    "metrics_names": "list(model.evaluate(x, y))",
-    "to_json": "model.save(path)",
-    "get_config": "model.save(path)",
-}
 
 
 class Model(Trainable):
@@ -102,8 +88,9 @@ class Model(Trainable):
         try:
             return super().__getattr__(name)
         except UnknownNameError as error:
-            if name in IN_KERAS:
-                error.message += f"; what Keras does so is {IN_KERAS[name]} here"
+            known = needed("Model", name)
+            if known is not None:
+                error.message += f"; what Keras does so is {known} here"
                 error.at(user_line())
             raise
 

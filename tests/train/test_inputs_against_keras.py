@@ -6,6 +6,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import ambos as am
 import ambos.nn.functional as F
@@ -202,8 +203,16 @@ def test_weights_in_a_column_are_of_rows(loss):
 
 
 def test_weights_of_classes_and_of_samples_in_a_column_multiply(capsys):
-    """Keras refuses both at once."""
+    """As in scikit-learn; Keras refuses both at once."""
     both = {"class_weight": {0: 0.5, 1: 3.0}, "validation_split": 0.25}
+    with pytest.raises(ValueError, match=r"cannot .class_weight. and .sample_weight. at the same"):
+        theirs("cross_entropy").fit(X, LABELS, sample_weight=W, **PLAIN, **both)
+    rows = {"sample_weight": np.array([1.0, 2.0, 3.0, 4.0])}
+    line, kinds = np.array([[0.0], [1.0], [2.0], [1.5]]), np.array([0, 1, 0, 1])
+    each = LogisticRegression(class_weight={0: 0.5, 1: 3.0}).fit(line, kinds, **rows)
+    product = {"sample_weight": np.where(kinds == 1, 3.0, 0.5) * rows["sample_weight"]}
+    same = LogisticRegression().fit(line, kinds, **product)
+    np.testing.assert_allclose(each.coef_, same.coef_, rtol=1e-5)
     product = np.where(LABELS == 1, 3.0, 0.5) * W
     for loss, out in (("cross_entropy", 2), ("bce_with_logits", 1)):
         wanted, found, written = (ours(loss, out) for _ in range(3))
