@@ -105,7 +105,7 @@ class Pad(Move):
 
     def infer(self, inputs: tuple[Node, ...], attrs: Attrs) -> tuple[Shape, DType]:
         (x,), (before, after) = inputs, attrs
-        if not len(before) == len(after) == x.rank or min(before + after, default=0) < 0:
+        if not len(before) == len(after) == x.rank or any(n < 0 for n in before + after):
             raise ShapeError(f"pad: {before} before and {after} after for {x.rank} dimensions; "
                              "need one count >= 0 an axis and side")  # fmt: skip
         return tuple(b + n + a for b, n, a in zip(before, x.shape, after, strict=True)), x.dtype

@@ -8,6 +8,7 @@ from typing import Any
 
 from ambos.core.dtype import bool_
 from ambos.core.errors import ArgumentError, ShapeError
+from ambos.core.unknown import is_unknown, larger, refuse, smaller
 from ambos.graph.node import Node
 from ambos.ops import movement as ops
 from ambos.ops.arithmetic import where
@@ -78,15 +79,15 @@ def _sides(node: Node, padding: Any) -> list[tuple[int, int]]:
 
 def _pad_constant(node: Node, sides: list[tuple[int, int]], value: bool | int | float) -> Node:
     for axis, (before, after) in enumerate(sides):
-        stop = node.shape[axis] + builtins.min(after, 0)
-        start = builtins.max(-before, 0)
+        stop = node.shape[axis] + smaller(after, 0)
+        start = larger(-before, 0)
         if stop < start:
             raise ShapeError(f"pad: {(before, after)} on axis {axis} of {node.shape} removes more "
                              "than there is; need something left")  # fmt: skip
         node = cut_axis(node, axis, start, stop)
-    low = tuple(builtins.max(before, 0) for before, _ in sides)
-    high = tuple(builtins.max(after, 0) for _, after in sides)
-    if not any(low + high):
+    low = tuple(larger(before, 0) for before, _ in sides)
+    high = tuple(larger(after, 0) for _, after in sides)
+    if not any(is_unknown(n) or n for n in low + high):
         return node
     padded = ops.pad(node, attrs=(low, high))
     if value == 0:
@@ -99,6 +100,8 @@ def _pad_constant(node: Node, sides: list[tuple[int, int]], value: bool | int | 
 def _pad_one(node: Node, axis: int, before: int, after: int, mode: str) -> Node:
     """`_pad_mirrored`, where a negative count removes elements. What wraps around is what is left;
     what is mirrored or repeated may have been removed at the other end."""
+    if is_unknown(before) or is_unknown(after):
+        refuse(f"pad of {(before, after)} with mode {mode!r}")
     low, high = builtins.max(before, 0), builtins.max(after, 0)
     if (low, high) == (before, after):
         return _pad_mirrored(node, axis, before, after, mode)

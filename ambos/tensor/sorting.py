@@ -8,6 +8,7 @@ from ambos.core.arguments import integer
 from ambos.core.dtype import bool_, int64
 from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import normalize_axis
+from ambos.core.unknown import is_unknown, refuse
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as compare
 from ambos.ops import indexing as ops
@@ -107,6 +108,8 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = Tr
     at = normalize_axis("topk", axis, node.rank or 1)
     extent = node.shape[at] if node.rank else 1
     if not 0 <= k <= extent:
+        if is_unknown(k) and not is_unknown(extent):
+            refuse(f"topk of {k} on an axis of {extent}")
         raise ArgumentError(f"topk: k is {k} on an axis of {extent}; need 0 <= k <= {extent}")
     if node.rank == 0:
         shape = () if k else (0,)

@@ -23,7 +23,7 @@ from ambos.train import saving
 from ambos.train.architecture import name_of
 from ambos.train.functional import Graph
 from ambos.train.sizes import unsized
-from ambos.train.summary import known_inputs, summarize
+from ambos.train.summary import known_inputs, summarize, varies
 from ambos.train.trainable import Trainable
 
 
@@ -164,10 +164,10 @@ class Model(Trainable):
         """Print a table of the layers: name, type, output shape, parameters, FLOPs.
 
         `input` is the shape of one example, `(1, 8, 8)`, or a batch, or a list of either for a
-        model of several inputs; without it, shapes are those of a functional model or of the last
-        `fit`, or left out. Below `depth` levels modules are one line each. FLOPs are those of
-        contractions for one example, a product and its addition counted as two. `am.viz.summary`
-        gives the numbers as well.
+        model of several inputs; without it, shapes are those of a functional model (as drawn, where
+        sizes are None) or of the last `fit`, or left out. Below `depth` levels modules are one line
+        each. FLOPs are those of contractions for one example, a product and its addition counted as
+        two. `am.viz.summary` gives the numbers as well.
 
         Errors: ShapeError where an input like this does not fit the layers.
 
@@ -183,7 +183,9 @@ class Model(Trainable):
             parameters 9 (9 trained), 36 B
             an example 12 FLOPs, activations 12 B
         """
-        print(summarize(self, known_inputs(self) if input is None else input, depth))
+        if input is None and not varies(self):
+            input = known_inputs(self)
+        print(summarize(self, input, depth))
 
     @checked
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> str:

@@ -158,6 +158,7 @@ def _layers(
     calls: dict[int, list[Call]] = {}
     for call in recording.root.walk() if recording is not None else ():
         calls.setdefault(id(call.module), []).append(call)
+    drawn = _drawn(model) if recording is None else {}
     counted: set[int] = set()
     for path, module in model.named_modules():
         level = path.count(".") + 1 if path else 0
@@ -168,11 +169,22 @@ def _layers(
         layer = Layer(path, type(module).__name__, level, calls=len(mine))
         if mine:
             layer.outputs = [node.shape for node in mine[-1].outputs]
+        elif id(module) in drawn:
+            layer.outputs, layer.calls = drawn[id(module)]
         _count(layer, module.parameters() if whole else _own(module), counted)
         inside = [c for call in mine for c in (call.walk() if whole else [call])]
         layer.flops = sum(flops_of(call.nodes) for call in inside) // (batch or 1)
         if level or whole or layer.flops or layer.parameters != 0:  # the title names the model
             yield layer
+
+
+def _drawn(model: nn.Module) -> dict[int, tuple[list[Shape], int]]:
+    """What layers of a functional model give, as it was drawn, and how often they are called."""
+    graph, found = model.__dict__.get("graph"), dict[int, tuple[list[Shape], int]]()
+    for call in graph.calls if graph is not None else ():
+        _, calls = found.get(id(call.module), ([], 0))
+        found[id(call.module)] = [node.shape for node in call.results], calls + 1
+    return found
 
 
 def _own(module: nn.Module) -> list[Any]:
@@ -220,11 +232,17 @@ def recorded(op: str, model: nn.Module, example: Any) -> tuple[Recording, int | 
     return found, int(leaves[0].shape[0]) if leaves else None
 
 
+def varies(model: Any) -> bool:
+    """Is it a functional model of examples of several sizes?"""
+    graph = model.__dict__.get("graph")
+    given = graph.inputs if graph is not None else ()
+    return any(is_unknown(size) for node in given for size in node.shape[1:])
+
+
 def known_inputs(model: Any) -> Any:
     """Inputs that a Model knows of: those of a functional one, or of the last `fit`; else None."""
     graph = model.__dict__.get("graph")
-    sizes = [node.shape[1:] for node in graph.inputs] if graph is not None else [(None,)]
-    if not any(n is None or is_unknown(n) for shape in sizes for n in shape):
+    if graph is not None and not varies(model):
         return tuple(ShapeDtype((ROWS, *node.shape[1:]), node.dtype) for node in graph.inputs)
     engine = model.__dict__.get("_engine")
     return None if engine is None else engine.example

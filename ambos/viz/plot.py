@@ -11,6 +11,7 @@ from typing import Any
 
 from ambos.core.arguments import checked
 from ambos.core.errors import ArgumentError
+from ambos.core.unknown import is_unknown
 from ambos.nn.module import Module
 from ambos.train.summary import known_inputs, recorded, short
 from ambos.viz.flow import Box, flow_of
@@ -107,7 +108,7 @@ def plot_model(
     example = known_inputs(model) if input is None else input
     if example is None:
         raise ArgumentError("plot_model: no input; need the shape of one example, such as "
-                            "plot_model(model, (3, 224, 224))")  # fmt: skip
+                            f"plot_model(model, {_an_example(model)})")  # fmt: skip
     recording, batch = recorded("plot_model", model, example)
     flow = flow_of(recording, depth)
     labels = [_labels(b, batch, show_shapes, show_layer_names, show_parameters) for b in flow.boxes]
@@ -116,6 +117,15 @@ def plot_model(
     if to_file is not None:
         drawing.save(to_file)
     return drawing
+
+
+def _an_example(model: Module) -> str:
+    """Shapes of inputs that it takes, as far as it says."""
+    graph = model.__dict__.get("graph")
+    if graph is None:
+        return "(3, 224, 224)"
+    shapes = [tuple(32 if is_unknown(n) else n for n in node.shape[1:]) for node in graph.inputs]
+    return repr(shapes if shapes[1:] else shapes[0])
 
 
 def _labels(box: Box, batch: int | None, shapes: bool, names: bool, parameters: bool) -> list[str]:

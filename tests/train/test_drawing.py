@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections import deque
 
 import numpy as np
 import pytest
@@ -72,6 +73,39 @@ def test_drawing_leaves_a_module_as_it_was():
     assert module.rate.tolist() == [1, 1]
     assert model(am.ones(2, 4)).tolist() == [[0.5] * 4] * 2
     assert (module.seen.item(), module.calls, module.state.shape) == (2, 1, (2, 4))
+
+
+class Notes(nn.Module):
+    """Keeps what it saw, in all that Python has for that."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.kept, self.kinds = [1], {"of": {"all": [am.zeros(2)]}}, {2}
+        self.last, self.pair, self.me = deque([3], maxlen=2), ([], 4), None
+
+    def forward(self, x):
+        self.seen.append(x)
+        self.kept["of"]["all"][0].add_(1)
+        self.kept["of"]["all"] += [x.shape[0]]
+        self.kept["new"] = self.kinds.pop()
+        self.last.append(x)
+        self.pair[0].insert(0, len(self.seen))
+        self.me = self.kept["me"] = self.kept
+        return x * len(self.seen)
+
+
+def test_drawing_leaves_lists_and_dicts_as_they_were():
+    x, module = am.Input((None,)), Notes()
+    first = module.kept["of"]["all"]
+    y = module(x)
+    assert (module.seen, module.kinds, [*module.last], module.pair) == ([1], {2}, [3], ([], 4))
+    assert module.kept["of"]["all"] is first
+    assert [*module.kept] == ["of"]
+    assert len(first) == 1
+    assert first[0].tolist() == [0, 0]
+    assert module.me is None
+    assert am.Model(x, y)(am.ones(1, 3)).tolist() == [[2.0] * 3]
+    assert (module.pair, first[0].tolist(), first[1:]) == (([2], 4), [1, 1], [1])
 
 
 class Built(nn.Module):

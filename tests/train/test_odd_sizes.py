@@ -201,3 +201,29 @@ def test_as_many_results_for_any_size():
     few = am.Model(x, Several(lambda n: 1 if n > 50 else 2)(x)[0])
     with pytest.raises(ShapeError, match="returns 2 tensors; it was drawn with 1"):
         few(am.ones(2, 3))
+
+
+FUNCTIONS = {
+    "to eights": lambda F, x: F.pad(x, (0, -x.shape[2] % 8)),
+    "by its length": lambda F, x: F.pad(x, (x.shape[2] // 2, 1 - x.shape[2] // 3), value=2.0),
+    "rows": lambda F, x: F.pad(x, (1, 0, 0, x.shape[2])),
+    "doubled": lambda F, x: F.interpolate(x, scale_factor=2),
+    "fourfold": lambda F, x: F.interpolate(x, scale_factor=4.0, mode="nearest-exact"),
+    "pooled": lambda F, x: F.max_pool1d(x, 2), "averaged": lambda F, x: F.avg_pool1d(x, 3, 2),
+    "upsampled": lambda F, x: F.interpolate(F.max_pool1d(x, 2), scale_factor=2) + x,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FUNCTIONS)
+def test_functions_between_layers(case):
+    function, x = FUNCTIONS[case], am.Input((2, None))
+    model = am.Model(x, function(F, x))
+    for length in (1, 2, 3, 4, 8, 9, 16, 31):
+        data = STREAM.rand(2, 2, length).astype("f")
+        try:
+            wanted = function(torch.nn.functional, torch.tensor(data)).numpy()
+        except RuntimeError:
+            with pytest.raises(AmbosError):
+                model(am.tensor(data)).numpy()
+            continue
+        np.testing.assert_allclose(model(am.tensor(data)).numpy(), wanted, 1e-6, err_msg=length)

@@ -2,6 +2,7 @@
 PyTorch with the same weights."""
 
 import copy
+import json
 import pickle
 
 import numpy as np
@@ -132,13 +133,25 @@ def test_batches_of_different_lengths_train_as_in_pytorch():
     assert model.evaluate(batches)["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
 
 
+def test_what_cannot_say_that_it_needs_a_number_names_the_size():
+    with pytest.raises(TypeError, match="Size is not JSON serializable"):
+        json.dumps({"length": am.Input((None,)).shape[1]})
+
+
 def test_it_is_described_with_an_example_of_its_size(capsys):
     model = text()
     model.summary()
     model.summary((12,))
     shown = capsys.readouterr().out
     assert shown.count("(N, 12, 8)") == 1
+    assert shown.count("(N, L, 8)") == 1
     assert "224" not in shown
+    with pytest.raises(ArgumentError, match=r"such as plot_model\(model, \(32,\)\)"):
+        am.plot_model(model, to_file=None)
+    model.compile("sgd", "cross_entropy")
+    model.fit(words(7), np.zeros(3, int), verbose=0)
+    model.summary()
+    assert "(N, L, 8)" in capsys.readouterr().out
     assert "(N, 12, 8)" in am.plot_model(model, (12,), to_file=None).svg
 
 
@@ -187,6 +200,30 @@ MISTAKES = {
         r"expand, drawn as \(N, L, 3\) of \(N, M, 3\), gets \(2, 4, 3\)",
     ),
     "loop": (lambda x: sum(x[:, i] for i in range(x.shape[1])), "sizes that are None"),
+    "topk": (lambda x: am.ones(10).topk(x.shape[1]), "topk of L on an axis of 10 needs a number"),
+    "row": (lambda x: am.ones(10, 2)[x.shape[1]], r"x\[L\] on an axis of 10 needs a number"),
+    "digits": (lambda x: f"{x.shape[1]:d}", r"format\(L, 'd'\) needs a number"),
+    "kernel": (lambda x: nn.Conv1d(3, 4, x.shape[1]), "needs a number"),
+    "shift": (lambda x: 1 << x.shape[1], "1 << L needs a number"),
+    "complex": (lambda x: x.shape[1] * 1j, "L with 1j needs a number"),
+    "short": (
+        lambda x: am.Model(x, x[:, -5:])(am.ones(2, 3, 3)),
+        r"slice, drawn as \(N, 5, 3\) of \(N, L, 3\), gets \(2, 3, 3\): .* in a module's forward",
+    ),
+    "one example": (
+        lambda x: am.Model(x, x * 2).predict(np.ones((4, 3))),
+        r"is \(4, 3\); need \(N, L, 3\): a batch; one example is x\[None\]",
+    ),
+    "resized": (
+        lambda x: F.interpolate(x, x.shape[1] + 1), r"here .*; layers do this: nn.Upsample"
+    ),
+    "no layer": (
+        lambda x: am.Model(x, x * nn.Conv1d(3, 4, 3)(x.transpose(1, 2)).shape[2])(am.ones(2, 5, 3)),
+        "of the result of a layer that it does not need",
+    ),
+    "evaluated": (
+        lambda x: am.ones(10, 2)[: x.shape[1]].sum().item(), "the value of slice, made of .* needs"
+    ),
     "another": (
         lambda x: am.Model(x, x * am.Input((None,)).shape[1])(am.ones(2, 5, 3)),
         "the size L of an am.Input that is not among the inputs",

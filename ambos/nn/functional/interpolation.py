@@ -10,6 +10,7 @@ import numpy as np
 from ambos.core.dtype import DType
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
 from ambos.core.shape import Shape
+from ambos.core.unknown import is_unknown, larger, refuse
 from ambos.graph.node import Node
 from ambos.nn.functional.pooling import (
     adaptive_avg_pool1d,
@@ -34,6 +35,7 @@ ALONG = {
 }  # fmt: skip
 BLENDS = ("linear", "bilinear", "bicubic", "trilinear", "lanczos")
 SMOOTH = ("bilinear", "bicubic", "lanczos")  # modes that know `antialias`
+POWERS = [2**n for n in range(10)]
 AREA = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)
 
 
@@ -59,6 +61,8 @@ def interpolate(
     """
     (x,) = nodes(input)
     along, align = _checked(x, mode, align_corners, antialias)
+    if any(map(is_unknown, (*x.shape[2:], *_each(size)))):
+        return wrap(_doubled(x, size, scale_factor, mode))
     sizes, scales = _sizes(x, size, scale_factor, bool(recompute_scale_factor) or mode == "area")
     if recompute_scale_factor and size is not None:
         raise ArgumentError("interpolate: recompute_scale_factor with a size; need a scale_factor")
@@ -86,7 +90,7 @@ def _checked(x: Node, mode: str, align: bool | None, antialias: bool) -> tuple[s
         axes = " or ".join(str(rank + 2) for rank in ranks)
         raise ShapeError(f"interpolate: the input is {x.shape} for mode {mode!r}; need {axes} "
                          "dimensions: (batch, channels, sizes ...)")  # fmt: skip
-    if not all(x.shape[1:]):
+    if not all(is_unknown(n) or n for n in x.shape[1:]):
         raise ShapeError(f"interpolate: the input is {x.shape}; need at least one element an axis")
     if align is not None and mode not in BLENDS:
         raise ArgumentError(f"interpolate: align_corners with mode {mode!r}; only "
@@ -107,7 +111,7 @@ def _sizes(
     if (size is None) == (factor is None):
         raise ArgumentError("interpolate: need size or scale_factor, and one of them only")
     given = size if factor is None else factor
-    each: tuple[Any, ...] = tuple(given) if isinstance(given, Sequence) else (given,) * rank
+    each = _each(given) * (1 if isinstance(given, Sequence) else rank)
     if len(each) != rank:
         role = "size" if factor is None else "scale_factor"
         raise ArgumentError(f"interpolate: {role} is {given!r} for {x.shape}; need {rank} numbers, "
@@ -124,6 +128,25 @@ def _sizes(
         raise ShapeError(f"interpolate: the result of {x.shape} would be {sizes}; need positive "
                          "sizes")  # fmt: skip
     return sizes, scales
+
+
+def _each(given: Any) -> tuple[Any, ...]:
+    return tuple(given) if isinstance(given, Sequence) else (given,)
+
+
+def _doubled(x: Node, size: Size, factor: Scale, mode: str) -> Node:
+    """Elements repeated by powers of two, which is so for axes of any size: of other modes and
+    factors, places and weights are constants, made for one size and another."""
+    factors = _each(factor) * (1 if isinstance(factor, Sequence) else x.rank - 2)
+    is_exact = all(f in POWERS for f in factors) and len(factors) == x.rank - 2
+    if size is not None or not is_exact or not mode.startswith("nearest"):
+        refuse(f"interpolate of {x.shape} to {factor if size is None else size}, mode {mode!r},",
+               "; layers do this: nn.Upsample(scale_factor=2)(x)")  # fmt: skip
+    # Of data without elements it is a reshape that does not fit.
+    x = reshape(x, attrs=((*x.shape[:2], *(larger(n, 1) for n in x.shape[2:])),))
+    for axis, times in enumerate(factors, 2):
+        x = _repeated(x, axis, int(times))
+    return x
 
 
 def _resized(x: Node, axis: int, rows: Table) -> Node:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ambos.core.errors import ArgumentError
+from ambos.core.unknown import is_unknown
 from ambos.nn.functional.shared import as_tensor
 from ambos.tensor import padding
 from ambos.tensor.handle import Tensor
@@ -32,7 +33,7 @@ def pad(
         )
     if value is not None and mode != "constant":
         raise ArgumentError(f"pad: value with mode {mode!r}; only 'constant' has one")
-    amounts = tuple(int(n) for n in pad)
+    amounts = tuple(n if is_unknown(n) else int(n) for n in pad)
     filling: Any = 0 if value is None else value
     if not x.dtype.is_inexact and not isinstance(filling, bool):
         filling = int(filling)

@@ -307,7 +307,7 @@ def _batched(name: str, rank: int, input: Any, needed: int) -> tuple[Node, bool]
     if x.rank not in (rank + 1, rank + 2):
         space = ", ".join(SPACE[-rank:]) if rank > 1 else "length"
         raise ShapeError(f"{name}: the input is {x.shape}; need (batch, channels, {space})")
-    if not all(x.shape[-needed:]):
+    if not all(is_unknown(n) or n for n in x.shape[-needed:]):
         raise ShapeError(f"{name}: the input is {x.shape}; need at least one element an axis")
     return (reshape(x, attrs=((1, *x.shape),)), True) if x.rank == rank + 1 else (x, False)
 
