@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,8 +44,9 @@ class Column(metaclass=Checked):
                 raise ArgumentError(f"{kind}.save: {name} is a function, which no file "
                                     "holds; need pickle.dumps(layer)")  # fmt: skip
         written = {"format": FORMAT, "class": kind, "settings": settings}
+        text = json.dumps(written, default=methodcaller("item"))  # of NumPy's numbers
         with placed(Path(path)) as new:
-            new.write_text(json.dumps(written), encoding="utf-8")
+            new.write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -242,7 +242,8 @@ def test_layers_in_files(tmp_path):
     bins = Discretization(num_bins=7)
     bins.adapt(np.random.default_rng(0).normal(size=99))
     assert saved(bins, tmp_path).bin_boundaries == bins.bin_boundaries
-    for layer in (Hashing(9, 3, (4, 5)), CategoryEncoding(3, "count"), StringLookup()):
+    for layer in (Hashing(9, 3, (4, 5)), Hashing(np.int64(9), np.int64(3)), StringLookup(),
+                  CategoryEncoding(3, "count"), StringLookup(max_tokens=np.int32(7))):  # fmt: skip
         assert saved(layer, tmp_path).settings() == layer.settings()
 
 
