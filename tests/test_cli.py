@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,3 +96,25 @@ def test_enlarging_keeps_the_mean():
     assert fine.shape == (16, 16)
     assert fine.mean() == pytest.approx(image.mean(), rel=0.05)
     np.testing.assert_allclose(demo.enlarge(np.full((8, 8), 0.3)), 0.3)
+
+
+STOPPED = """
+import sys
+
+class Stopping:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Stopping())
+import ambos_command
+sys.exit(ambos_command.main())
+"""
+
+
+@pytest.mark.parametrize("name", ["ambos", "numpy", "ambos.tensor.public", "ambos.cli.train"])
+def test_ctrl_c_while_it_is_imported_is_a_line(name):
+    """The package takes a fifth of a second to import, in which nothing of the command is there."""
+    command = [sys.executable, "-c", STOPPED.format(name=name)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (found.returncode, found.stderr) == (130, "ambos: was interrupted\n")
