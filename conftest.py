@@ -9,6 +9,7 @@ import gc
 import importlib
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -21,6 +22,10 @@ if _OWN_CACHE:
     os.environ["AMBOS_CACHE"] = tempfile.mkdtemp(prefix="ambos-test-cache-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# What a shell starts in the background ignores Ctrl-C, and tests of it would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples at every run: a red test must be red again when somebody looks.
 settings.register_profile(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -267,14 +267,21 @@ class ArrayDataset(Dataset):
             what = "both positional and named arrays" if arrays else "no arrays"
             raise ArgumentError(f"ArrayDataset: got {what}; need at least one, all of one kind")
         self.names = tuple(named)
-        given = arrays or tuple(named.values())
-        self.arrays: tuple[Array, ...] = tuple(_column(array) for array in given)
-        counts = [len(array) for array in self.arrays]
-        if len(set(counts)) > 1:
-            raise ShapeError(
-                f"ArrayDataset: the arrays have {' and '.join(map(str, counts))} rows; need "
-                "equally many"
-            )
+        self.arrays = arrays or tuple(named.values())
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """The columns."""
+        return self._arrays
+
+    @arrays.setter
+    def arrays(self, given: Iterable[Any]) -> None:
+        columns = tuple(_column(array) for array in given)
+        counts = [len(array) for array in columns]
+        if len(set(counts)) != 1:
+            rows = " and ".join(map(str, counts)) or "no"
+            raise ShapeError(f"ArrayDataset: the arrays have {rows} rows; need equally many")
+        self._arrays = columns
 
     def __len__(self) -> int:
         return len(self.arrays[0])

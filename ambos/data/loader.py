@@ -23,12 +23,20 @@ from ambos.data.collate import (
 )
 from ambos.data.dataset import ArrayDataset, Dataset
 from ambos.data.fetch import Fetcher, check_positive
-from ambos.data.position import Position
+from ambos.data.position import Passes, Position
 from ambos.data.randomness import fresh_seed, seed_of
-from ambos.data.samplers import BatchSampler, Indices, Ordered, RandomSampler, SequentialSampler
+from ambos.data.row_spans import has_rows, spans
+from ambos.data.samplers import (
+    BatchSampler,
+    Indices,
+    RandomSampler,
+    SequentialSampler,
+    is_ordered,
+)
 from ambos.tensor.handle import Tensor
 
 PREFETCH = 2
+SETTLED = ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last", "persistent_workers")
 
 
 class DataLoader(metaclass=Checked):
@@ -52,6 +60,8 @@ class DataLoader(metaclass=Checked):
         >>> [y.tolist() for x, y in loader]
         [[0, 1], [2, 3], [4]]
     """
+
+    _is_made = False
 
     def __init__(
         self,
@@ -103,8 +113,16 @@ class DataLoader(metaclass=Checked):
             self._seed = seed_of("DataLoader", seed)
         self._choose_sampler(sampler, batch_sampler)
         self._crew: Any = None
-        self._position = Position(0, 0, finished=False)
-        self._resumed: Position | None = None
+        self.passes = Passes()
+        self._is_made = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in SETTLED and self._is_made:
+            raise ArgumentError(
+                f"DataLoader: {name} is settled when a loader is made, its order follows from it; "
+                f"need another one: DataLoader(..., {name}=...)"
+            )
+        super().__setattr__(name, value)
 
     # The order
 
@@ -182,23 +200,23 @@ class DataLoader(metaclass=Checked):
 
     def order(self, epoch: int) -> Indices:
         """The examples' order in an epoch."""
-        if not isinstance(self.sampler, Ordered):
+        if not is_ordered(self.sampler):
             raise ArgumentError("DataLoader: order is known beforehand for samplers of ambos only")
         return self.sampler.order(epoch)
 
     def set_epoch(self, epoch: int) -> None:
         """The next `for` loop is this epoch, from its beginning."""
         epoch = positive("DataLoader.set_epoch: epoch", epoch, least=0)
-        self._position, self._resumed = Position(epoch, 0, finished=False), None
+        self.passes.set_epoch(epoch)
 
     @property
     def epoch(self) -> int:
         """The epoch of the next `for` loop."""
-        return self._position.next_epoch
+        return self.passes.latest.next_epoch
 
     def batches(self, epoch: int) -> Iterator[Any]:
         """The indices of each batch of an epoch; of each sample, where there are no batches."""
-        if isinstance(self.sampler, Ordered):
+        if is_ordered(self.sampler):
             order = self.sampler.order(epoch)
             if self.batch_size is None:
                 return iter(order.tolist())
@@ -212,18 +230,8 @@ class DataLoader(metaclass=Checked):
 
     # Passes
 
-    def begin(self) -> Position:
-        """Where a new pass stands, which is what `state_dict` tells from now on."""
-        resumed, self._resumed = self._resumed, None
-        position = resumed or Position(self.epoch, 0, finished=False)
-        position.started = True
-        self._position = position
-        if hasattr(self._source, "state_dict"):
-            position.sampler = copy.deepcopy(self._source.state_dict())
-        return position
-
     def __iter__(self) -> Iterator[Any]:
-        position = self.begin()
+        position = self.passes.begin(self._source)
         count = None if self.is_stream else len(self.dataset)
         plain = self.collate_fn if self.collate_fn is not default_collate else None
         fetcher = Fetcher(self.dataset, self.batch_size, self.drop_last, plain, count)
@@ -237,11 +245,11 @@ class DataLoader(metaclass=Checked):
         if self.is_stream:
             batches = fetcher.stream(seed, epoch, position.selection(self), native_empty)
         else:
-            if hasattr(dataset, "set_epoch"):
-                dataset.set_epoch(epoch)
-            if self.has_rows:
+            if has_rows(self):
                 yield from self._rows(position)
                 return
+            if hasattr(dataset, "set_epoch"):
+                dataset.set_epoch(epoch)
             indices = itertools.islice(self.batches(epoch), position.batch, None)
             batches = (fetcher.batch(seed, epoch, chosen, native_empty) for chosen in indices)
         try:
@@ -265,41 +273,12 @@ class DataLoader(metaclass=Checked):
                 raise ArgumentError(f"DataLoader: {name} is a {type(given).__name__}, which gives "
                                     f"its elements once; need {fix}")  # fmt: skip
 
-    @property
-    def has_rows(self) -> bool:
-        """Do rows of arrays become a batch as they are, so that no sample has to be looked at?"""
-        dataset = self.dataset
-        own = isinstance(self.sampler, (RandomSampler, SequentialSampler))
-        if type(dataset) is not ArrayDataset or not own or self.collate_fn or not self.batch_size:
-            return False
-        return not self.num_workers and self.sampler.data_source is dataset and dataset.contiguous
-
-    def spans(self, position: Position) -> tuple[Indices, Iterator[tuple[int, int]]]:
-        """The numbers of all rows of a pass, and for each batch that is left its first place among
-        them and its size."""
-        order = np.ascontiguousarray(self.sampler.order(position.epoch), np.int64)
-        if len(order) and not 0 <= order.min() <= order.max() < len(self.dataset):
-            raise ArgumentError(
-                f"DataLoader: the sampler gave numbers {order.min()} to {order.max()} for "
-                f"{len(self.dataset)} examples; need 0 to {len(self.dataset) - 1}"
-            )
-
-        def spans() -> Iterator[tuple[int, int]]:
-            size = self.batch_size or 1
-            stop = len(order) - len(order) % size if self.drop_last else len(order)
-            for first in range(position.batch * size, stop, size):
-                position.batch += 1
-                yield first, min(size, stop - first)
-            position.finished = True
-
-        return order, spans()
-
     def _rows(self, position: Position) -> Iterator[Any]:
         """Their batches."""
         names, rows = self.dataset.names, Rows(self.dataset.arrays)
-        order, spans = self.spans(position)
+        order, left = spans(self, position)
         address = order.__array_interface__["data"][0]
-        for first, count in spans:
+        for first, count in left:
             found = rows(first, count, address)
             if self.single:
                 yield found.pop()
@@ -344,9 +323,12 @@ class DataLoader(metaclass=Checked):
 
     def state_dict(self) -> dict[str, Any]:
         """Where the latest pass is: what comes after it is decided by this alone."""
-        state = self._position.state_dict()
+        return self.state_at(self.passes.latest)
+
+    def state_at(self, position: Position) -> dict[str, Any]:
+        """The same of a pass that is or was under way."""
+        state, source = position.state_dict(), self._source
         state["seed"] = self._seed
-        position, source = self._position, self._source
         if position.sampler is not None and not position.finished:
             state["sampler"] = position.sampler
         elif hasattr(source, "state_dict"):
@@ -372,7 +354,7 @@ class DataLoader(metaclass=Checked):
         if self._crew is not None:  # its workers know the old seed
             self._crew.close()
             self._crew = None
-        self._position = self._resumed = position
+        self.passes.resume(position)
 
 
 def _some(number: int, indices: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,3 +67,28 @@ class Position:
         if position.epoch < 0 or position.batch < 0:
             raise FormatError("DataLoader.load_state_dict: epoch or batch is negative")
         return position
+
+
+class Passes:
+    """The passes over a loader: the latest one, and what the next one goes on with."""
+
+    def __init__(self) -> None:
+        self.latest = Position(0, 0, finished=False)
+        self.resumed: Position | None = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch, from its beginning."""
+        self.latest, self.resumed = Position(epoch, 0, finished=False), None
+
+    def resume(self, position: Position) -> None:
+        """The next pass goes on there."""
+        self.latest = self.resumed = position
+
+    def begin(self, sampler: Any) -> Position:
+        """Where a new pass stands."""
+        resumed, self.resumed = self.resumed, None
+        self.latest = resumed or Position(self.latest.next_epoch, 0, finished=False)
+        self.latest.started = True
+        if hasattr(sampler, "state_dict"):
+            self.latest.sampler = copy.deepcopy(sampler.state_dict())
+        return self.latest

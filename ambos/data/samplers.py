@@ -87,6 +87,16 @@ class Ordered(Sampler):
         self.seed, self.epoch = int(state["seed"]), int(state["epoch"])
 
 
+def is_ordered(sampler: Any) -> bool:
+    """Is the `order` of `sampler` what its `__iter__` gives? That of a subclass comes first."""
+    for kind in type(sampler).__mro__:
+        if "order" in vars(kind):
+            return isinstance(sampler, Ordered)
+        if "__iter__" in vars(kind):
+            return False
+    return False
+
+
 def _sized(op: str, source: Any) -> int:
     if not isinstance(source, Sized):
         raise ArgumentTypeError(

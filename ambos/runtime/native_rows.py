@@ -4,7 +4,7 @@ they are in registers.
 A number is NaN or infinite if all bits of its exponent are set. With the sign cleared, adding one
 to the exponent's last place then carries into the sign, and never beyond it: so words of 64 bits
 tell of the two, four or one numbers in them at once, by `(word & keep) + step`, whatever their
-dtype. Where both are 0 everything will do.
+dtype. A larger step refuses large numbers as well. Where both are 0 everything will do.
 """
 
 from __future__ import annotations

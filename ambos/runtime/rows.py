@@ -27,14 +27,28 @@ _Look = ctypes.CFUNCTYPE(
 
 
 @cache
-def _masks(dtype: str) -> tuple[int, int, int]:
-    """The last fields of native_rows.Column, for words of these numbers."""
+def _masks(dtype: str, within: str | None = None) -> tuple[int, int, int]:
+    """The last fields of native_rows.Column, for words of these numbers. Those that the dtype
+    `within` would round to infinity are taken for infinite."""
     if dtype not in EXPONENTS:
         return 0, 0, 0
     bits, place = EXPONENTS[dtype]
+    sign = 1 << (bits - 1)
+    limit = sign - (1 << place)  # infinity, as an integer: its order is that of the numbers
+    if within is not None:
+        limit = min(limit, _rounded_to_infinity(within, bits, place))
     every = sum(1 << n for n in range(0, 64, bits))
-    sign = every << (bits - 1)
-    return ~sign & (1 << 64) - 1, every << place, sign
+    return ~(every * sign) & (1 << 64) - 1, every * (sign - limit), every * sign
+
+
+def _rounded_to_infinity(dtype: str, bits: int, place: int) -> int:
+    """The least number for which `dtype` has infinity, as one of another dtype: it lies half of a
+    last place beyond the largest one."""
+    narrow_bits, narrow_place = EXPONENTS[dtype]
+    bias = (1 << bits - 2 - place) - 1
+    largest = (1 << narrow_bits - 2 - narrow_place) - 1  # exponent
+    half = place - narrow_place - 1
+    return (bias + largest + 1 << place) - (1 << half if half >= 0 else 0)
 
 
 @cache
@@ -60,7 +74,8 @@ def in_pieces(array: NDArray[Any]) -> NDArray[Any]:
 
 
 class Taking:
-    """Copies rows of `columns`, each of which lies in one piece, to the addresses `targets`.
+    """Copies rows of `columns`, each of which lies in one piece, to the addresses `targets`. What
+    the dtype `within` would round to infinity is infinite.
 
     Example:
         >>> rows, taken = np.arange(6.0).reshape(3, 2), np.zeros((2, 2))
@@ -70,12 +85,13 @@ class Taking:
     """
 
     def __init__(
-        self, columns: Sequence[NDArray[Any]], targets: Sequence[int], takes_nan: bool = False
-    ) -> None:
+        self, columns: Sequence[NDArray[Any]], targets: Sequence[int], takes_nan: bool = False,
+        within: str | None = None,
+    ) -> None:  # fmt: skip
         self.columns = columns  # which keeps them
         words: list[int] = []
         for column, target in zip(columns, targets, strict=True):
-            masks = (0, 0, 0) if takes_nan else _masks(_name(column.dtype))
+            masks = (0, 0, 0) if takes_nan else _masks(_name(column.dtype), within)
             nbytes = column.itemsize * math.prod(column.shape[1:])
             source = column.__array_interface__["data"][0]
             words += (target, source, column.strides[0], nbytes, *masks)
@@ -114,9 +130,10 @@ def is_finite(array: NDArray[Any]) -> bool:
     return is_finite_at(array.__array_interface__["data"][0], array.nbytes, name)
 
 
-def is_finite_at(address: int, nbytes: int, dtype: str) -> bool:
-    """The same of memory that holds numbers of a floating `dtype`."""
-    keep, step, sign = _masks(dtype)
+def is_finite_at(address: int, nbytes: int, dtype: str, within: str | None = None) -> bool:
+    """The same of memory that holds numbers of a floating `dtype`, also once they are rounded to
+    the dtype `within`."""
+    keep, step, sign = _masks(dtype, within)
     seen: int = _entry("look_at", _Look)(address, nbytes, keep, step)
     return not seen & sign
 

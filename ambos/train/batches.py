@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -22,10 +22,11 @@ from ambos.data.collate import copied
 from ambos.data.dataset import as_rows
 from ambos.data.loader import DataLoader
 from ambos.data.randomness import fresh_seed
+from ambos.data.row_spans import has_rows, spans
 from ambos.data.samplers import permutation
 from ambos.tensor.handle import Tensor
 from ambos.train.buffers import Columns
-from ambos.train.finite import has_finite, refuse_nan
+from ambos.train.finite import has_finite, host_name, narrowed, refuse_nan
 
 Batch = tuple[Any, ...]
 PARTS = ("x", "y", "sample_weight")
@@ -64,12 +65,9 @@ class Source:
         return self.length() if self.limit is None else self.limit
 
     def count(self) -> int | None:
-        """The number of batches of the epoch that was begun last, where it is known."""
-        whole = self.length()
-        if whole is None or self.limit is None:
-            return whole
-        left = whole - self.begun
-        return min(self.limit, left) if left > 0 else None  # there is more than its length says
+        """The number of batches of the epoch that was begun last, where it is certain: loaders may
+        go on in the middle, and samplers give more or fewer than they say."""
+        return None
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from number `start` on."""
@@ -84,6 +82,8 @@ class Source:
             else:
                 self.under_way = chain([more], self.under_way or ())
         self.begun = self.taken - start
+        if start and self.under_way is None:  # now, before a validation reads the same loader
+            self.under_way = self.one_pass(self.turn or 0, self.taken)
         return self._part(epoch, start, self.limit)
 
     def _part(self, epoch: int, start: int, limit: int) -> Iterator[Batch]:
@@ -110,8 +110,9 @@ class Source:
     def taken_from(
         self, columns: Columns, order: NDArray[np.int64] | None, spans: Iterable[tuple[int, int]],
         number: int,
-    ) -> Iterator[Batch]:  # fmt: skip
-        """Batch `number` of a pass and those after it: (first, count) of each, in `order`."""
+    ) -> Generator[Batch, None, int]:  # fmt: skip
+        """Batch `number` of a pass and those after it: (first, count) of each, in `order`. Returns
+        the number after the last."""
         address = None if order is None else order.__array_interface__["data"][0]
         for first, count in spans:
             try:
@@ -121,6 +122,7 @@ class Source:
             yield batch
             del batch  # a batch that nobody holds gives its memory to a later one
             number += 1
+        return number
 
     def _turn(self) -> None:
         """Begin the next pass."""
@@ -178,6 +180,10 @@ class Arrays(Source):
     def length(self) -> int:
         return -(-self.rows // self.batch_size)
 
+    def count(self) -> int:
+        whole = self.length()
+        return whole if self.limit is None else min(self.limit, whole - self.begun)
+
     def one_pass(self, turn: int, start: int) -> Iterator[Batch]:
         size, rows = self.batch_size, self.rows
         order = permutation(self.seed or 0, turn, rows) if self.shuffle else None
@@ -215,6 +221,8 @@ class Stream(Source):
         self.check = check  # of a first batch
         self.once = iter(source) if hasattr(source, "__next__") else None
         self.is_placed = False  # is the source itself where a resumed training goes on?
+        self.place: Any = None  # of the pass over a loader that is under way
+        self.later: Any = None  # the loader's state after that pass, where others have begun more
 
     def length(self) -> int | None:
         try:
@@ -223,12 +231,21 @@ class Stream(Source):
             return None
 
     def one_pass(self, turn: int, start: int) -> Iterator[Batch]:
-        placed_at, self.is_placed = start if self.is_placed else 0, False
-        return (self._rows if self._has_rows() else self._read)(placed_at, start)
+        number, self.is_placed = start if self.is_placed else 0, False
+        if self._has_rows():
+            self.place = self.source.passes.begin(self.source.sampler)
+            batches = self._rows(number, start)
+        else:
+            found = iter(self.source) if self.once is None else self.once
+            self.place = self.source.passes.latest if isinstance(self.source, DataLoader) else None
+            batches = self._read(found, number, start)
+        if self.later is not None:
+            self.source.load_state_dict(self.later)
+            self.later = None
+        return batches
 
-    def _read(self, number: int, start: int) -> Iterator[Batch]:
-        """Batches from `start` on of a source that gives its batch `number` next."""
-        found = iter(self.source) if self.once is None else self.once
+    def _read(self, found: Iterator[Any], number: int, start: int) -> Iterator[Batch]:
+        """Batches from `start` on of what gives batch `number` next."""
         while (batch := next(found, END)) is not END:
             number += 1
             if self.check is not None:
@@ -242,34 +259,32 @@ class Stream(Source):
         if not number:
             raise self._empty()
 
-    def _empty(self) -> ArgumentError:
-        fix = "; need at least one"
-        if self.once is not None:
-            fix = (" left; a generator can be read once: need a list, a DataLoader, or "
-                   "steps_per_epoch with a generator that does not end")  # fmt: skip
-        return ArgumentError(f"{self.op}: {self.name} has no batches{fix}")
-
     def _has_rows(self) -> bool:
         """Is it a loader of rows of arrays? These are taken as if the arrays had been given."""
         loader = self.source
         return (
-            type(loader) is DataLoader and loader.has_rows and self.whole
+            type(loader) is DataLoader and has_rows(loader) and self.whole
             and not loader.dataset.names and len(loader.dataset.arrays) in (2, 3)
         )  # fmt: skip
 
     def _rows(self, number: int, start: int) -> Iterator[Batch]:
         """The same of such a loader."""
         loader, names = self.source, () if self.takes_nan else PARTS
-        columns = Columns(loader.dataset.arrays, self.op, names)
+        columns = Columns(loader.dataset.arrays, self.op, names, self.dtype)
         if self.check is not None:
             self.check(columns.arrays)
             self.check = None
-        if not len(loader):  # drop_last of too few rows
+        self.place.batch += start - number
+        order, left = spans(loader, self.place)
+        if not (yield from self.taken_from(columns, order, left, start)):
             raise self._empty()
-        position = loader.begin()
-        position.batch += start - number
-        order, spans = loader.spans(position)
-        return self.taken_from(columns, order, spans, start)
+
+    def _empty(self) -> ArgumentError:
+        fix = "; need at least one"
+        if self.once is not None:
+            fix = (" left; a generator can be read once: need a list, a DataLoader, or "
+                   "steps_per_epoch with a generator that does not end")  # fmt: skip
+        return ArgumentError(f"{self.op}: {self.name} has no batches{fix}")
 
     def ran_out(self, epoch: int, number: int, limit: int) -> None:
         if self.once is None:
@@ -320,8 +335,8 @@ class Stream(Source):
     def _ready(self, value: Any, name: str) -> Tensor:
         """A tensor; float64, NumPy's default, becomes the model's dtype."""
         if isinstance(value, Tensor):
-            if not self.takes_nan and not has_finite(value):
-                refuse_nan(np.atleast_1d(np.asarray(value)), name, self.op)
+            if not self.takes_nan and not has_finite(value, host_name(self.dtype)):
+                refuse_nan(narrowed(np.atleast_1d(value), self.dtype), name, self.op)
             return value
         rows = narrowed(value, self.dtype)
         if not self.takes_nan:
@@ -329,14 +344,19 @@ class Stream(Source):
         return copied(rows)
 
     def state_dict(self) -> dict[str, Any]:
-        save = getattr(self.source, "state_dict", None)
-        return super().state_dict() | ({} if save is None else {"source": save()})
+        source, state = self.source, super().state_dict()
+        if hasattr(source, "state_dict"):
+            state["source"] = source.state_dict()
+        place = self.place
+        if place is None or place.finished or place is source.passes.latest:
+            return state
+        return state | {"source": source.state_at(place), "later": state["source"]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         if "source" in state:
             self.source.load_state_dict(state["source"])
-            self.is_placed = True
+            self.later, self.is_placed = state.get("later"), True
 
 
 def _mapped(batch: Any) -> str:
@@ -423,16 +443,6 @@ def arrays_of(
             "example"
         )
     return tuple(parts.values())
-
-
-def narrowed(value: Any, dtype: DType) -> NDArray[Any]:
-    """Rows, floating ones in the model's dtype, or in float32 where NumPy has not got it."""
-    rows = as_rows(value)
-    if rows.dtype.kind != "f":
-        return rows
-    name = "float32" if dtype.name == "bfloat16" else dtype.name
-    with np.errstate(over="ignore"):  # what is infinite then is refused, or meant
-        return rows.astype(name, copy=False)
 
 
 def placed(error: AmbosError, where: str) -> AmbosError:

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ambos.core import tree
-from ambos.core.dtype import as_dtype
+from ambos.core.dtype import DType, as_dtype
 from ambos.core.errors import ArgumentError
 from ambos.core.paths import Path, SequenceKey
 from ambos.core.shape import row_major
@@ -19,21 +19,24 @@ from ambos.runtime.rows import Taking, in_pieces
 from ambos.tensor.array import Array
 from ambos.tensor.given import leaf_of
 from ambos.tensor.handle import Tensor, wrap
-from ambos.train.finite import found_nan
+from ambos.train.finite import found_nan, host_name, narrowed
 
 KEPT = 3  # buffers of a size: the batch before, this one, and one that is read ahead
 
 
 class Columns:
     """The parts of a batch for all examples: `batch` copies some of their rows. Parts that have
-    `names` are looked at for NaN on the way, where that takes no time."""
+    `names` are looked at on the way, where that takes no time: for NaN, and for numbers that a
+    model of `dtype` would take for infinite."""
 
-    def __init__(self, parts: tuple[Any, ...], op: str, names: Sequence[str]) -> None:
+    def __init__(
+        self, parts: tuple[Any, ...], op: str, names: Sequence[str], dtype: DType | None = None
+    ) -> None:
         columns, self.structure = tree.flatten(parts)
         self.arrays = [in_pieces(column) for column in columns]
         # Plain columns, which is the usual case, need no structure to be put together.
         self.is_plain = [*map(id, columns)] == [*map(id, parts)]
-        self.op, self.names = op, names
+        self.op, self.names, self.dtype = op, names, dtype
         self.buffers: dict[int, list[Buffers]] = {}
 
     def __len__(self) -> int:
@@ -61,7 +64,10 @@ class Columns:
         """What is said of column `number`, which has NaN somewhere."""
         part, *inner = [*self.structure.paths()][number]
         assert isinstance(part, SequenceKey)
-        return found_nan(self.arrays[number], f"{self.names[part.idx]}{Path(inner)}", self.op)
+        rows = self.arrays[number]
+        if self.dtype is not None:
+            rows = narrowed(rows, self.dtype)
+        return found_nan(rows, f"{self.names[part.idx]}{Path(inner)}", self.op)
 
     def _free(self, count: int) -> Buffers:
         """Memory for so many rows that nobody holds."""
@@ -71,18 +77,21 @@ class Columns:
                 return buffers
         if len(known) == KEPT:
             known.pop(0)
-        known.append(Buffers(self.arrays, count, not self.names))
+        within = None if self.dtype is None else host_name(self.dtype)
+        known.append(Buffers(self.arrays, count, not self.names, within))
         return known[-1]
 
 
 class Buffers:
     """Memory for `count` rows of each column, as tensors; `take` copies rows there."""
 
-    def __init__(self, columns: list[NDArray[Any]], count: int, takes_nan: bool) -> None:
+    def __init__(
+        self, columns: list[NDArray[Any]], count: int, takes_nan: bool, within: str | None
+    ) -> None:
         self.tensors = tuple([_memory(column, count) for column in columns])
         nodes = [tensor._node for tensor in self.tensors]
         arrays = [node.value for node in nodes]
-        self.take = Taking(columns, [array.address for array in arrays], takes_nan)
+        self.take = Taking(columns, [array.address for array in arrays], takes_nan, within)
         # What waits to be computed, gradients of an open loop for example, holds the nodes.
         self.parts = [*self.tensors, *nodes, *arrays, *(array.storage for array in arrays)]
         del nodes, arrays

@@ -11,6 +11,7 @@ from ambos.core import tree
 from ambos.core.errors import ArgumentError
 from ambos.data import DataLoader, Dataset
 from ambos.data.loader import is_stream
+from ambos.data.row_spans import has_rows
 
 Check = Callable[[Any], None]  # of the first batch, as it came
 
@@ -47,7 +48,7 @@ def _batched(x: Any) -> bool | None:
     """Are the elements of `x` batches? None where only they can tell."""
     if isinstance(x, Dataset):
         return x.batched
-    if isinstance(x, DataLoader) and x.has_rows:
+    if isinstance(x, DataLoader) and has_rows(x):
         return True
     return False if _is_of_torch(x) and not is_stream(x) else None
 

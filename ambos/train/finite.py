@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ambos.core.dtype import DType
 from ambos.core.errors import ArgumentError
+from ambos.data.dataset import as_rows
 from ambos.runtime.rows import is_finite, is_finite_at
 from ambos.tensor.array import is_dense
 from ambos.tensor.handle import Tensor
@@ -20,15 +22,29 @@ def refuse_nan(rows: NDArray[Any], name: str, op: str = "fit") -> None:
         raise found_nan(rows, name, op)
 
 
-def has_finite(tensor: Tensor) -> bool:
-    """Are all numbers of `tensor` finite? It stays at rest."""
+def has_finite(tensor: Tensor, within: str) -> bool:
+    """Are all numbers of `tensor` finite, also in the dtype `within`? It stays at rest."""
     if not tensor.dtype.is_floating:
         return True
     array = tensor._array()
     nbytes = math.prod(array.shape) * array.dtype.itemsize
     return is_dense(array.shape, array.strides) and is_finite_at(
-        array.storage.address + array.offset, nbytes, array.dtype.name
+        array.storage.address + array.offset, nbytes, array.dtype.name, within
     )
+
+
+def host_name(dtype: DType) -> str:
+    """The dtype of rows for a model of `dtype`: float32 where NumPy has not got it."""
+    return "float32" if dtype.name == "bfloat16" else dtype.name
+
+
+def narrowed(value: Any, dtype: DType) -> NDArray[Any]:
+    """Rows, floating ones in the model's dtype."""
+    rows = as_rows(value)
+    if rows.dtype.kind != "f":
+        return rows
+    with np.errstate(over="ignore"):  # what is infinite then is refused, or meant
+        return rows.astype(host_name(dtype), copy=False)
 
 
 def found_nan(rows: NDArray[Any], name: str, op: str) -> ArgumentError:

@@ -310,11 +310,12 @@ def test_a_sampler_may_not_lead_out_of_the_arrays():
 
     rows = np.arange(6.0).reshape(6, 1)
     for shift, size in ((0, 3), (2, 4)):
-        loader = ours.DataLoader(rows, size, shuffle=True)
-        loader.sampler = sampler = Beyond(loader.dataset)
+        dataset = ours.TensorDataset(rows)
+        sampler = Beyond(dataset)
+        loader = ours.DataLoader(dataset, size, sampler=sampler)
         sampler.shift = shift
         wanted = rows[shift : shift + 4]
-        np.testing.assert_array_equal(np.concatenate([np.asarray(b) for b in loader]), wanted)
+        np.testing.assert_array_equal(np.concatenate([np.asarray(b) for (b,) in loader]), wanted)
         for sampler.shift in (-1, 3):
             with pytest.raises(ValueError, match=r"sampler gave numbers .* for 6 examples"):
                 list(loader)

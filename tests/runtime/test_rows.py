@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from ambos.runtime.rows import Taking, in_pieces, is_finite
 
@@ -74,3 +75,17 @@ def test_what_a_float_of_another_size_or_an_integer_holds():
     assert is_finite(np.array([-1, 1 << 62]))
     assert is_finite(np.zeros(0, np.float32))
     assert not is_finite(np.array([1.0, np.nan], np.longdouble))
+
+
+@pytest.mark.parametrize("within", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_what_another_dtype_rounds_to_infinity_is_found(dtype, within):
+    facts, bits = torch.finfo(getattr(torch, within)), np.dtype(f"i{np.dtype(dtype).itemsize}")
+    # IEEE 754, 4.3.1: from half a last place beyond the largest number on.
+    half = facts.max + facts.max / (2 - facts.eps) * facts.eps / 2
+    near = np.minimum([facts.max, half, 1.0], float(np.finfo(dtype).max)).astype(dtype)
+    around = (near.view(bits)[:, None] + np.arange(-9, 10)).astype(bits).view(dtype)
+    for value in around[np.isfinite(around)]:
+        for sign in (value, -value):
+            take = Taking([np.array([[sign]])], [np.zeros(1, dtype).ctypes.data], within=within)
+            assert (take(0, 1) == 0) == (float(value) < half)

@@ -1,10 +1,13 @@
 """Loaders of rows of arrays, which `fit` copies itself: nobody can tell, but for the time."""
 
+import re
+
 import numpy as np
 import pytest
+import torch
 
 import ambos as am
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import ArgumentError, ShapeError
 from ambos.data import DataLoader, RandomSampler, TensorDataset
 from ambos.train.batches import Stream
 from tests.train.test_fit_arguments import W, X, Y, network, same
@@ -122,3 +125,105 @@ def test_a_model_that_takes_nan_gets_it():
         models[-1].compile("sgd", "cross_entropy")
         models[-1].fit(kind((spoiled, Y), 16), verbose=0)
     same(*models)
+
+
+@pytest.mark.parametrize("kind", [DataLoader, Plain])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_numbers_that_the_model_would_take_for_infinite(kind, dtype):
+    large = X.astype(np.float64)
+    large[40, 1] = 3.5e38 if dtype != "float16" else 65520
+    model = am.Sequential([am.nn.Linear(4, 2)]).to(getattr(am, dtype))
+    model.compile("sgd", "cross_entropy")
+    last = "3.4e+38" if dtype != "float16" else "6.55e+04"
+    with pytest.raises(ArgumentError, match=rf"first in row \d+; .*none beyond {re.escape(last)}"):
+        model.fit(kind((large, Y), 16), verbose=0)
+    large[40, 1] = 1.0
+    model.fit(kind((large, Y), 16), verbose=0)
+
+
+def test_a_loader_with_nothing_left():
+    def spent():
+        loader = DataLoader((X, Y), 16)
+        batches = iter(loader)
+        for _ in range(4):
+            next(batches)
+        loader.load_state_dict(loader.state_dict())
+        return loader
+
+    for call in (network().fit, network().evaluate):
+        with pytest.raises(ArgumentError, match="x has no batches; need at least one"):
+            call(spent(), verbose=0)
+    rows = TensorDataset(X, Y)
+
+    class Nothing(RandomSampler):
+        def order(self, epoch):
+            return np.zeros(0, np.int64)
+
+    with pytest.raises(ArgumentError, match="x has no batches"):
+        network().fit(DataLoader(rows, 16, sampler=Nothing(rows)), verbose=0)
+
+
+@pytest.mark.parametrize("kind", [DataLoader, Plain])
+def test_gradients_of_a_loader_that_gives_fewer_batches_than_it_says(kind):
+    loader = kind((X, Y), 16)
+    next(iter(loader))
+    loader.load_state_dict(loader.state_dict())
+    batches = [(X[at : at + 16], Y[at : at + 16]) for at in (16, 32, 48)]
+    found, wanted = network(), network()
+    found.fit(loader, accumulate=2, verbose=0)
+    wanted.fit(batches, accumulate=2, verbose=0)
+    assert found.run.updates == wanted.run.updates == 2
+    same(found, wanted)
+
+
+@pytest.mark.filterwarnings("ignore:fit. x ran out of batches")  # short epochs
+@pytest.mark.parametrize("kind", [DataLoader, Plain])
+@pytest.mark.parametrize("at", range(1, 9))
+def test_going_on_where_others_read_the_loader_meanwhile(kind, at):
+    class Reads(am.callbacks.Callback):
+        state = None
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.run.updates == 2:
+                list(loader)
+            if self.model.run.updates == at and self.state is None:
+                self.state = self.model.run.state_dict()
+
+    model, reads = network(), Reads()
+    loader = kind((X, Y), 16, shuffle=True, seed=0)
+    how = {"epochs": 4, "steps_per_epoch": 3, "validation_data": loader, "verbose": 0}
+    model.fit(loader, **how, callbacks=[reads])
+    again = network()
+    loader = kind((X, Y), 16, shuffle=True, seed=5)
+    how["validation_data"] = loader
+    again.fit(loader, **how, resume=reads.state, callbacks=[Reads()])
+    same(again, model)
+
+
+def test_what_a_loader_is_made_of_is_settled():
+    loader = DataLoader((X, Y), 16)
+    for name in ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last"):
+        with pytest.raises(ArgumentError, match=f"{name} is settled when a loader is made"):
+            setattr(loader, name, getattr(loader, name))
+    rows = TensorDataset(X, Y)
+    with pytest.raises(ShapeError, match="52 and 40 rows"):
+        rows.arrays = (X, Y[:40])
+    rows.arrays = (X[:40], Y[:40])
+    assert len(DataLoader(rows, 16)) == 3
+
+
+def test_an_order_of_a_subclass_comes_first():
+    class Backwards(RandomSampler):
+        def __iter__(self):
+            return iter(range(len(self.data_source) - 1, -1, -1))
+
+    rows = TensorDataset(X, Y)
+    for kind in (DataLoader, torch.utils.data.DataLoader):
+        found = [np.asarray(x) for x, _ in kind(rows, 16, sampler=Backwards(rows))]
+        np.testing.assert_array_equal(np.concatenate(found), X[::-1])
+
+
+def test_datasets_are_told_the_epoch():
+    rows = TensorDataset(X, Y)
+    network().fit(DataLoader(rows, 16), epochs=3, verbose=0)
+    assert (rows.epoch, rows.next_epoch) == (2, 2)
