@@ -12,9 +12,8 @@ from ambos.core.arguments import number, positive
 from ambos.core.dtype import float32
 from ambos.core.errors import ArgumentError, ShapeError, suggest
 from ambos.data import decimals
-from ambos.data.column import Column
+from ambos.data.column import Column, batches_of
 from ambos.data.hashing import buckets
-from ambos.data.lookup import batches_of
 from ambos.data.values import floats, integer_tensor, integers, place_of, salted, texts
 from ambos.data.vocabulary import Numbers, encode
 from ambos.tensor.gather import embed

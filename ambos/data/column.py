@@ -1,4 +1,4 @@
-"""What the layers for columns share: files of what they are made with and have learnt.
+"""What the layers for columns share: how they read what they learn from, and their files.
 
 A model takes the numbers that a lookup made of words, so the lookup is kept beside it."""
 
@@ -7,13 +7,18 @@ from __future__ import annotations
 import inspect
 import json
 import os
+from collections.abc import Iterable, Iterator
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from ambos.core.arguments import Checked
 from ambos.core.errors import AmbosError, ArgumentError, FormatError
+from ambos.data.cardinality import INFINITE_CARDINALITY, cardinality_of
 from ambos.tensor.files.placed import placed
+from ambos.tensor.handle import Tensor
 
 FORMAT = "ambos-column-1"
 
@@ -65,3 +70,23 @@ class Column(metaclass=Checked):
             reason = getattr(error, "message", str(error))
             raise FormatError(f"{cls.__name__}.load: {os.fspath(path)} cannot be read ({reason}); "
                               f"need what {cls.__name__}.save wrote") from error  # fmt: skip
+
+
+def batches_of(op: str, data: Any, steps: int | None = None) -> Iterator[Any]:
+    """An array, a list or a column as one batch; the batches of what is iterated.
+
+    Errors: ArgumentError for what is neither.
+    """
+    if isinstance(data, (np.ndarray, Tensor, list, tuple, str, bytes, int, float)) or hasattr(
+        data, "to_numpy"
+    ):
+        yield data
+        return
+    if steps is None and cardinality_of(data) == INFINITE_CARDINALITY:
+        raise ArgumentError(f"{op}: the data go on without end; need steps, the number of batches")
+    if not isinstance(data, Iterable):
+        raise ArgumentError(f"{op}: got {type(data).__name__}; need values, or batches of them")
+    for number, batch in enumerate(data):
+        if steps is not None and number >= steps:
+            return
+        yield batch

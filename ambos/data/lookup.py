@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any
 
@@ -12,8 +12,7 @@ import numpy as np
 from ambos.core.arguments import flag, positive
 from ambos.core.errors import ArgumentError, suggest
 from ambos.data import decimals
-from ambos.data.cardinality import INFINITE_CARDINALITY, cardinality_of
-from ambos.data.column import Column
+from ambos.data.column import Column, batches_of
 from ambos.data.hashing import buckets
 from ambos.data.values import integer_tensor, integers, place_of, salted, strings
 from ambos.data.vocabulary import Numbers, Token, Vocabulary
@@ -275,23 +274,3 @@ class IntegerLookup(Lookup):
         table = Tensor(np.array([*known, self.oov_token], np.int64))
         are_there = (numbers >= 0) & (numbers < len(known))
         return take(table, where(are_there, numbers, len(known)))
-
-
-def batches_of(op: str, data: Any, steps: int | None = None) -> Iterator[Any]:
-    """An array, a list or a column as one batch; the batches of what is iterated.
-
-    Errors: ArgumentError for what is neither.
-    """
-    if isinstance(data, (np.ndarray, Tensor, list, tuple, str, bytes, int, float)) or hasattr(
-        data, "to_numpy"
-    ):
-        yield data
-        return
-    if steps is None and cardinality_of(data) == INFINITE_CARDINALITY:
-        raise ArgumentError(f"{op}: the data go on without end; need steps, the number of batches")
-    if not isinstance(data, Iterable):
-        raise ArgumentError(f"{op}: got {type(data).__name__}; need values, or batches of them")
-    for number, batch in enumerate(data):
-        if steps is not None and number >= steps:
-            return
-        yield batch

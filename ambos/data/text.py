@@ -13,7 +13,7 @@ import numpy as np
 
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError, suggest
-from ambos.data.column import Column
+from ambos.data.column import Column, batches_of
 from ambos.data.values import decoded, refuse_tensor
 from ambos.data.vocabulary import Numbers, Vocabulary
 
@@ -92,13 +92,11 @@ class TextVectorization(Column):
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Learn the vocabulary of texts: one, a list of them, or an iterable of batches, of which
         `steps` are read. What was known before is forgotten."""
-        batches: Iterable[Any] = [data] if _is_texts(data) else data
+        are_batches = isinstance(data, (list, tuple)) and not _is_texts(data)
         counts: Counter[str] = Counter()
         documents: Counter[str] = Counter()
         total = 0
-        for number, batch in enumerate(batches):
-            if steps is not None and number >= steps:
-                break
+        for batch in batches_of("adapt", iter(data) if are_batches else data, steps):
             for text in _texts("adapt", batch):
                 tokens = self.tokens(text)
                 counts.update(tokens)

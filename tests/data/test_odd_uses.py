@@ -14,6 +14,7 @@ from ambos.data import (
     Subset,
     SubsetRandomSampler,
     TensorDataset,
+    TextVectorization,
     default_collate,
     random_split,
 )
@@ -53,6 +54,9 @@ def padded(padding, *rows):
         (lambda: default_collate(["a", 1]), "sample 1 is int, sample 0 text; need one"),
         (lambda: default_collate(np.ones((2, 2))), "got ndarray; need a list"),
         (lambda: default_collate(am.ones(2)), "got Tensor; need a list"),
+        (lambda: TextVectorization().adapt(None), "adapt: got NoneType; need values, or batches"),
+        (lambda: TextVectorization().adapt(Dataset.from_tensor_slices(["a"]).batch(1).repeat()),
+         "adapt: the data go on without end; need steps"),
         (lambda: DataLoader(Dataset), r"got the class Dataset; need a dataset: Da"),
     ],
 )  # fmt: skip
