@@ -10,7 +10,7 @@ from ambos.graph.node import Node
 from ambos.ops.arithmetic import add, bitwise_or, equal, multiply, not_equal, where
 from ambos.ops.indexing import gather
 from ambos.ops.kinds import constant_like
-from ambos.ops.movement import concat, expand, reshape, slice_
+from ambos.ops.movement import concat, expand, reshape, slice_, window
 from ambos.ops.reductions import argmax, max_, min_
 from ambos.ops.sources import iota
 
@@ -37,7 +37,7 @@ def places_in_cells(x: Node, grid: Shape) -> Node:
     along = reshape(iota(attrs=(inside,)), attrs=((1, 1, 1, *space[1:]),))
     places = multiply(places, constant_like(places, inside))
     places = add(places, expand(along, attrs=(places.shape,)))
-    x = _largest_along(x, 2, first)
+    x = _cell_by_cell(x, 2, first, _largest_of_column)  # beside their places
     for axis, cells in enumerate(others, start=3):
         pairs = zip(_parts(x, axis, cells), _parts(places, axis, cells), strict=True)
         found = [_least_of_largest(cell, place, axis) for (cell, _), (place, _) in pairs]
@@ -46,7 +46,16 @@ def places_in_cells(x: Node, grid: Shape) -> Node:
 
 
 def _largest_along(x: Node, axis: int, cells: int) -> Node:
+    """The largest elements of cells along an axis: of windows, where they are as far apart."""
+    bounds = _bounds(x.shape[axis], cells)
+    size, step = bounds[0][1], bounds[1][0] if cells > 1 else 1
+    if bounds == [(i * step, i * step + size) for i in range(cells)]:  # 64 in 7: 10, every 9
+        return max_(window(x, attrs=((axis,), (size,), (step,), (1,))), attrs=((x.rank,),))
     return _cell_by_cell(x, axis, cells, lambda cell, _: max_(cell, attrs=((axis,),)))
+
+
+def _largest_of_column(cell: Node, _: int) -> Node:
+    return max_(cell, attrs=((2,),))
 
 
 def _first_of_column(cell: Node, start: int) -> Node:
@@ -71,11 +80,15 @@ def _cell_by_cell(x: Node, axis: int, cells: int, found: Callable[[Node, int], N
 
 def _parts(x: Node, axis: int, cells: int) -> Iterator[tuple[Node, int]]:
     """The cells along an axis, and where they begin."""
-    extent, ones = x.shape[axis], (1,) * x.rank
-    for i in range(cells):
+    for first, end in _bounds(x.shape[axis], cells):
         start, stop = [0] * x.rank, list(x.shape)
-        start[axis], stop[axis] = i * extent // cells, -(-(i + 1) * extent // cells)
-        yield slice_(x, attrs=(tuple(start), tuple(stop), ones)), start[axis]
+        start[axis], stop[axis] = first, end
+        yield slice_(x, attrs=(tuple(start), tuple(stop), (1,) * x.rank)), first
+
+
+def _bounds(extent: int, cells: int) -> list[tuple[int, int]]:
+    """Where the cells of an axis begin and end."""
+    return [(i * extent // cells, -(-(i + 1) * extent // cells)) for i in range(cells)]
 
 
 def _joined(parts: Sequence[Node], axis: int) -> Node:
