@@ -2,62 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ambos.core import tree
-from ambos.core.errors import ArgumentError, UnknownNameError, suggest
+from ambos.core.errors import ArgumentError
 from ambos.optim import LBFGS
 from ambos.train.alignment import Kind, label_changes, weight_changes
+from ambos.train.asked import settings, variants
 from ambos.train.names import LOSSES
+from ambos.train.noted import Columns
 from ambos.train.plan import takes_classes
-from ambos.train.recipe import Recipe, recipe_of
+from ambos.train.reading import INDENT, NAMES, Batches, Reading, Rows, is_tree, length
+from ambos.train.recipe import Recipe
 from ambos.train.step import takes_names
 from ambos.train.stepping import is_own
 
-Columns = Mapping[str, Any]
-INDENT = "    "
-USUAL: dict[str, Any] = {
-    "batch_size": 32,
-    "epochs": 1,
-    "shuffle": True,
-    "seed": None,
-    "initial_epoch": 0,
-    "steps_per_epoch": None,
-    "validation_split": 0.0,
-    "validation_steps": None,
-    "validation_batch_size": None,
-    "validation_freq": 1,
-    "recipe": Recipe(),
-    "columns": {"x": None, "y": None},  # trees of Kinds; None where they are not known
-    "held_out": {},  # those of validation data; None of an iterable
-}  # what is written where nothing is said
-CHANGING = {"accumulate": 1, "clip_norm": None, "precision": None, "class_weight": None}
 
+def loop_of(model: Any, arguments: Mapping[str, Any]) -> str:
+    """The text of the loop; where there were batches of several kinds, that which is for all.
 
-def settings(model: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is written: `arguments` of `fit`, or those of the last one where there are none.
-
-    Errors: UnknownNameError for others, and as `fit`.
+    Errors: as `settings`; ArgumentError where there is none for all.
     """
-    plan = model.plan
-    if not arguments:
-        return USUAL | plan.fitted
-    given = dict(arguments)
-    known = plan.fitted.get("columns", {})
-    columns = {"x": known.get("x"), "y": known.get("y")}
-    if given.pop("sample_weight", None) is not None:
-        columns["sample_weight"] = known.get("sample_weight")
-    names = (*USUAL, *CHANGING)
-    strange = [name for name in given if name not in names]
-    if strange:
-        raise UnknownNameError(
-            f"loop_source: unknown argument {strange[0]!r}; known: {', '.join(names)}"
-            f"{suggest(strange[0], names)}"
+    given = settings(model, arguments)
+    found = {Writer(model, each).text() for each in variants(given, model)}
+    if len(found) > 1:
+        raise ArgumentError(
+            "loop_source: the batches of the last fit differ in what has to be done to them, as "
+            "with targets (N,) in some and (N, 1) in others; need batches of one kind, or "
+            "am.loop(model, batches)"
         )
-    changing = {name: given.pop(name, usual) for name, usual in CHANGING.items()}
-    recipe = recipe_of("loop_source", plan.optimizer, **changing)
-    return USUAL | given | {"recipe": recipe, "columns": columns}
+    return found.pop()
 
 
 def indented(lines: Iterator[str], depth: int = 1) -> Iterator[str]:
@@ -76,19 +52,35 @@ class Writer:
         self.held_out: Columns = given["held_out"] or {}
         if given["validation_split"]:
             self.held_out = self.columns
+        self.reading, self.held_out_reading = self._reading(), self._held_out_reading()
         self.is_scaled = self.recipe.precision == "float16"
         self.has_own_step = is_own(model, "train_step")
-        self.is_brief = self.dtype == "bfloat16"
+        has_batches = given["batches"] is not None or given["held_out_batches"] is not None
+        self.is_brief = self.dtype == "bfloat16" or (self.dtype == "float16" and has_batches)
         function = next((f for f in LOSSES.values() if f is self.plan.losses.spec), None)
         has_own_loss = is_own(model, "compute_loss") or is_own(model, "losses_of")
         # The name of the loss; None where the model has to be asked for it.
         self.loss: str | None = None
         if function is not None and not has_own_loss and not self.plan.losses.has_several:
             self.loss = f"F.{function.__name__}"
-        self.steps = given["steps_per_epoch"]
-        self.batches, self.count = ("loader", "len(loader)") if self.steps is None else (
-            "batches", "count")  # fmt: skip
         self._check()
+
+    def _reading(self) -> Reading:
+        given, note, steps = self.given, self.given["batches"], self.given["steps_per_epoch"]
+        if note is not None:
+            return Batches(self.columns, "", steps, note, given["batches present"])
+        seed = "" if given["seed"] is None else f", seed={given['seed']}"
+        order = f", shuffle=True{seed}" if given["shuffle"] else ""
+        return Rows(self.columns, "", steps, given["batch_size"], order)
+
+    def _held_out_reading(self) -> Reading:
+        given, note = self.given, self.given["held_out_batches"]
+        steps = given["validation_steps"]
+        if note is not None:
+            present = given["held_out_batches present"]
+            return Batches(self.held_out, "_val", steps, note, present)
+        size = given["validation_batch_size"] or max(given["batch_size"], 128)
+        return Rows(self.held_out, "_val", steps, size)
 
     def _check(self) -> None:
         if isinstance(self.plan.optimizer, LBFGS) and not self.has_own_step:
@@ -96,18 +88,13 @@ class Writer:
                 "loop_source: LBFGS asks for the loss at several weights in an update, which the "
                 "plain loop does not; need another optimizer, or am.loop(model, x, y)"
             )
-        if not self.columns:
-            raise ArgumentError(
-                "loop_source: the last fit read an iterable of batches, and the plain loop reads "
-                "arrays x and y; need arrays, or am.loop(model, batches)"
-            )
 
     def text(self) -> str:
         """All of it."""
         body = [*self._head(), *self._preparation(), ""]
         body.append(f"for epoch in range({self.given['initial_epoch']}, {self.given['epochs']}):")
         body += [INDENT + line if line else "" for line in self._epoch()]
-        return "\n".join(body) + "\n"
+        return re.sub("\n{3,}", "\n\n\n", "\n".join(body)) + "\n"
 
     @property
     def follows(self) -> str:
@@ -118,14 +105,21 @@ class Writer:
         return ", ".join(f"{n}={v!r}" for n, v in asked.items()) if self.has_own_step else ""
 
     def _head(self) -> Iterator[str]:
-        yield "# What model.fit does, written out: `model`, `x` and `y` are yours."
-        if self.steps is not None or (self.held_out and self.given["validation_steps"]):
-            yield "from itertools import islice"
+        yours = "`x`, the batches," if self.given["batches"] else "`x` and `y`"
+        yield f"# What model.fit does, written out: `model` and {yours} are yours."
+        readings = [self.reading, *[self.held_out_reading] * bool(self.held_out)]
+        tools = ["islice"] * any(reading.steps is not None for reading in readings)
+        if self.given["batches"] and self.reading.steps is not None:
+            tools = ["chain", *tools]
+        if tools:
+            yield f"from itertools import {', '.join(tools)}"
             yield ""
         yield "import ambos as am"
         yield "import ambos.nn.functional as F"
-        has_trees = any(map(is_tree, [*self.columns.values(), *self.held_out.values()]))
-        yield "from ambos.data import DataLoader" + ", Dataset" * has_trees
+        made = [reading.expression for reading in readings if reading.loader != reading.expression]
+        classes = ["DataLoader"] * bool(made) + ["Dataset"] * ("Dataset." in "".join(made))
+        if classes:
+            yield f"from ambos.data import {', '.join(classes)}"
         if self.recipe.clip_norm is not None and not self.has_own_step:
             yield "from ambos.nn.utils import clip_grad_norm_"
         if self._takes_integers(self.columns) or self._takes_integers(self.held_out):
@@ -160,22 +154,25 @@ class Writer:
     def _data(self) -> Iterator[str]:
         yield ""
         yield ""
-        yield "def ready(rows):  # floating numbers in the model's dtype, others as they are"
-        yield INDENT + "rows = am.asarray(rows).numpy()"
-        dtype = "float32" if self.is_brief else self.dtype
-        yield INDENT + f'return rows.astype("{dtype}") if rows.dtype.kind == "f" else rows'
+        dtype = "float32" if self.dtype == "bfloat16" else self.dtype
+        yield "def ready(rows):  # a tensor; floating numbers in the model's dtype"
+        if self.is_brief:
+            yield INDENT + "if isinstance(rows, am.Tensor):"
+            yield INDENT * 2 + "return rows"
+        yield INDENT + "rows = am.asarray(rows)"
+        yield INDENT + f"return rows.to(am.{dtype}) if rows.dtype.is_floating else rows"
         yield ""
         yield ""
         if self.is_brief:
-            yield "def narrow(part):  # to the model's dtype, which NumPy has not got"
+            yield "def narrow(part):  # to the model's dtype; numbers of classes stay what they are"
             yield INDENT + f"to = lambda rows: rows.to(am.{self.dtype})"
             yield INDENT + ("return am.tree.map(lambda rows: to(rows) if rows.dtype.is_floating "
                             "else rows, part)")  # fmt: skip
             yield ""
             yield ""
-        yield from self._made_ready(self.columns, "")
+        yield from self.reading.prepared(self._is_cut(self.columns, self.recipe.class_weight))
         if not self.given["validation_split"]:
-            yield from self._made_ready(self.held_out, "_val")
+            yield from self.held_out_reading.prepared(self._is_cut(self.held_out))
             return
         count = length("x", self.columns["x"])
         yield f"kept = int({count} * (1.0 - {self.given['validation_split']}))"
@@ -186,20 +183,12 @@ class Writer:
             else:
                 yield f"{name}_val, {name} = {name}[kept:], {name}[:kept]"
 
-    def _made_ready(self, columns: Columns, suffix: str) -> Iterator[str]:
-        for name, kinds in columns.items():
-            yield f"{name}{suffix} = {ready(name + suffix, kinds)}"
-        if self._is_cut(columns.get("y")):
-            yield f"if (y{suffix} % 1).any():"
-            yield INDENT + (f'raise ValueError("y{suffix}: a label is a fraction; need the number '
-                            'of a class, a whole one")')  # fmt: skip
-
-    def _is_cut(self, kinds: Any) -> bool:
-        """Are these floating numbers that are made integers, as numbers of classes?"""
+    def _is_cut(self, columns: Columns, by_class: Any = ()) -> bool:
+        """Are targets floating numbers that are made integers, as numbers of classes?"""
+        kinds = columns.get("y")
         if not isinstance(kinds, Kind) or not kinds.dtype.startswith("float"):
             return False
-        by_class = label_changes(kinds) if self.recipe.class_weight else ()
-        return ".long()" in (*self._changes(kinds), *by_class)
+        return ".long()" in (*self._changes(kinds), *(label_changes(kinds) if by_class else ()))
 
     def _changes(self, kinds: Any) -> tuple[str, ...]:
         """What is done to such targets for the loss."""
@@ -208,31 +197,23 @@ class Writer:
         return self.plan.losses.changes.get(kinds, ()) if isinstance(kinds, Kind) else ()
 
     def _loader(self) -> Iterator[str]:
-        given = self.given
-        seed = "" if given["seed"] is None else f", seed={given['seed']}"
-        order = f", shuffle=True{seed}" if given["shuffle"] else ""
-        yield f"loader = {reading(self.columns, '', given['batch_size'], order)}"
-        if given["initial_epoch"]:
-            yield f"loader.set_epoch({given['initial_epoch']})"
-        if self.steps is None:
-            return
-        yield ""
-        yield ""
-        yield "def parts():  # each epoch goes on where the last one stopped, to the end of a pass"
-        yield INDENT + "while True:"
-        yield INDENT * 2 + "batches = iter(loader)"
-        yield INDENT * 2 + f"for start in range(0, len(loader), {self.steps}):"
-        count = f"min({self.steps}, len(loader) - start)"
-        yield INDENT * 3 + f"yield islice(batches, {self.steps}), {count}"
-        yield ""
-        yield ""
-        yield "epochs = parts()"
+        reading = self.reading
+        yield from reading.made()
+        if self.given["initial_epoch"] and not self.given["batches"]:
+            yield f"loader.set_epoch({self.given['initial_epoch']})"
+        if self.held_out:
+            yield from self.held_out_reading.made()
+        if reading.steps is not None:
+            yield from ("", "", *reading.parted(), "", "")
+            yield "epochs = parts()"
+        if self.recipe.accumulate > 1:
+            yield from reading.told()
 
     # An epoch
 
     def _epoch(self) -> Iterator[str]:
-        if self.steps is not None:
-            yield "batches, count = next(epochs)"
+        if self.reading.steps is not None:
+            yield from self.reading.begun()
         yield "model.train()"
         if hasattr(self.plan.optimizer, "train"):
             yield "optimizer.train()"
@@ -250,12 +231,12 @@ class Writer:
     def _batches(self) -> Iterator[str]:
         count = length("targets", self.columns.get("y"))
         yield "total, rows = 0.0, 0"
-        names = ", ".join(NAMES[name] for name in self.columns)
-        if self.recipe.accumulate > 1:
+        collects = self.recipe.accumulate > 1
+        if collects:
             yield "waiting = 0  # rows whose gradients are not used yet"
-            yield f"for number, ({names}) in enumerate({self.batches}, 1):"
-        else:
-            yield f"for {names} in {self.batches}:"
+        yield self.reading.heading(collects)
+        is_cut = self._is_cut(self.columns, self.recipe.class_weight)
+        yield from indented(self.reading.received(is_cut))
         yield from indented(self._step(count))
         yield INDENT + f"total, rows = total + loss.item() * {count}, rows + {count}"
         yield from self._after_batches()
@@ -282,7 +263,7 @@ class Writer:
         yield INDENT * 2 + "parameter.grad = parameter.grad * (before / waiting)"
         shared = f"loss * ({count} / waiting)"
         yield f"scaler.scale({shared}).backward()" if self.is_scaled else f"({shared}).backward()"
-        yield f"if number % {self.recipe.accumulate} == 0 or number == {self.count}:"
+        yield f"if number % {self.recipe.accumulate} == 0 or {self.reading.last}:"
         yield INDENT + "waiting = 0"
         yield from indented(iter([*unscale, *self._update()]))
 
@@ -383,42 +364,39 @@ class Writer:
         yield "model.eval()"
         yield "total, rows = 0.0, 0"
         yield "with am.no_grad():"
-        names = ", ".join(NAMES[name] for name in self.held_out)
-        yield INDENT + f"for {names} in {self._held_out_batches()}:"
+        yield INDENT + self.held_out_reading.held_out()
+        yield from indented(self.held_out_reading.received(self._is_cut(self.held_out)), 2)
         yield from indented(self._forward(self.held_out), 2)
         yield INDENT * 2 + f"size = {length('targets', self.held_out['y'])}"
         yield from indented(self._measured(self.held_out), 2)
         yield INDENT * 2 + "total, rows = total + loss.item() * size, rows + size"
         yield 'print(f"  held out: loss {total / rows:.4f}")'
 
-    def _held_out_batches(self) -> str:
-        size = self.given["validation_batch_size"] or max(self.given["batch_size"], 128)
-        steps = self.given["validation_steps"]
-        loader = reading(self.held_out, "_val", size)
-        return loader if steps is None else f"islice({loader}, {steps})"
-
     # A model with a train_step of its own, which is called
 
     def _own_batches(self) -> Iterator[str]:
         recipe = self.recipe
         yield "totals, rows = {}, 0"
-        yield f"for number, batch in enumerate({self.batches}, 1):"
+        collects = recipe.accumulate > 1
+        yield self.reading.heading(collects, as_one=True)
+        is_cut = self._is_cut(self.columns, recipe.class_weight)
+        yield from indented(self.reading.received(is_cut, as_one=True))
         if self.is_brief:
             yield INDENT + self._own_narrowed
         if recipe.class_weight:
             yield INDENT + f"batch = (*batch[:2], {self._by_class('batch[1]', 'batch[2]')})"
         if self.follows:
             due = "recipe"
-            if recipe.accumulate > 1:
-                yield INDENT + f"due = number % {recipe.accumulate} == 0 or number == {self.count}"
+            if collects:
+                yield INDENT + f"due = number % {recipe.accumulate} == 0 or {self.reading.last}"
                 due = "recipe if due else recipe.collecting()"
             yield INDENT + f"with model.engine.following({due}):"
         yield INDENT * (2 if self.follows else 1) + "logs = model.train_step(tuple(batch))"
         yield from indented(self._added())
         turned = [*self._turned()]
-        if turned and recipe.accumulate > 1:
+        if turned and collects:
             yield INDENT + "if due:"
-        yield from indented(iter(turned), 2 if recipe.accumulate > 1 else 1)
+        yield from indented(iter(turned), 2 if collects else 1)
         yield from self._after_batches()
         shown = '"  ".join(f"{name} {value / rows:.4f}" for name, value in totals.items())'
         yield f"shown = {shown}"
@@ -441,7 +419,8 @@ class Writer:
         yield "model.eval()"
         yield "totals, rows = {}, 0"
         yield "with am.no_grad():"
-        yield INDENT + f"for batch in {self._held_out_batches()}:"
+        yield INDENT + self.held_out_reading.held_out(as_one=True)
+        yield from indented(self.held_out_reading.received(False, as_one=True), 2)
         if self.is_brief:
             yield INDENT * 2 + self._own_narrowed
         yield INDENT * 2 + "logs = model.test_step(tuple(batch))"
@@ -449,39 +428,6 @@ class Writer:
         shown = '"  ".join(f"{name} {value / rows:.4f}" for name, value in totals.items())'
         yield f"shown = {shown}"
         yield 'print(f"  held out: {shown}")'
-
-
-NAMES = {"x": "inputs", "y": "targets", "sample_weight": "weight"}  # of the parts of a batch
-
-
-def is_tree(kinds: Any) -> bool:
-    """Are these kinds of several arrays?"""
-    return kinds is not None and not isinstance(kinds, Kind)
-
-
-def ready(name: str, kinds: Any) -> str:
-    """The expression that makes arrays ready for the model."""
-    if isinstance(kinds, Mapping):
-        parts = (f"{key!r}: {ready(f'{name}[{key!r}]', part)}" for key, part in kinds.items())
-        return "{" + ", ".join(parts) + "}"
-    if isinstance(kinds, tuple):
-        parts = (ready(f"{name}[{place}]", part) for place, part in enumerate(kinds))
-        return f"({', '.join(parts)},)"
-    return f"ready({name})"
-
-
-def length(name: str, kinds: Any) -> str:
-    """The expression for the number of rows."""
-    return f"len(am.tree.leaves({name})[0])" if is_tree(kinds) else f"len({name})"
-
-
-def reading(columns: Columns, suffix: str, batch_size: int, order: str = "") -> str:
-    """The expression for the batches of arrays."""
-    names = [name + suffix for name in columns]
-    arrays = f"({', '.join(names)}{',' * (len(names) == 1)})"
-    if any(map(is_tree, columns.values())):
-        arrays = f"Dataset.from_tensor_slices({arrays})"
-    return f"DataLoader({arrays}, batch_size={batch_size}{order})"
 
 
 def validated(freq: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ambos.core import tree
@@ -14,6 +13,7 @@ from ambos.data.collate import copied
 from ambos.train.alignment import Kind
 from ambos.train.batches import PARTS, Arrays, Batch, Source, Stream, arrays_of, is_arrays
 from ambos.train.examples import in_batches
+from ambos.train.noted import NotedStream, kinds_in_steps, note_of
 from ambos.train.stepping import is_own
 
 TRAINING_BATCH = 32
@@ -29,12 +29,12 @@ def training_data(
         raise ArgumentError("fit: no x; need arrays x and y, or an iterable of batches (x, y)")
     if not is_arrays(x):
         refuse_beside_stream("fit", y, weight)
-        x, check = in_batches("fit", "x", x, batch_size, TRAINING_BATCH, shuffle, seed)
         if split:
             raise ArgumentError(
                 "fit: validation_split needs arrays; pass validation_data for an iterable"
             )
-        return Stream(x, model.float_dtype, "fit", steps, "x", model.takes_nan, check=check), None
+        sizes = (batch_size, TRAINING_BATCH)
+        return stream_of(model, "fit", "x", x, sizes, steps, shuffle, seed), None
     own = is_own(model, "train_step")
     if y is None and not own:
         raise ArgumentError("fit: got x without y; need both, or an iterable of pairs (x, y)")
@@ -94,14 +94,7 @@ def kinds_of(model: Any, source: Source | None, *given: Any) -> dict[str, Any]:
         return {}
     names = [name for name, part in zip(PARTS, given, strict=False) if part is not None]
     found = dict(zip(names, tree.map(Kind.of, source.columns.parts()), strict=False))
-    dtype = model.float_dtype.name
-
-    def narrow(kind: Kind) -> Kind:
-        return replace(kind, dtype=dtype) if kind.dtype.startswith("float") else kind
-
-    # Of numbers of classes none is rounded.
-    kept = ("y",) * model.plan.losses.takes_classes
-    return {n: kind if n in kept else tree.map(narrow, kind) for n, kind in found.items()}
+    return dict(kinds_in_steps(model, found))
 
 
 def source_of(
@@ -111,8 +104,7 @@ def source_of(
     """Batches in order, from arrays or from an iterable."""
     if not is_arrays(x):
         refuse_beside_stream(op, y, weight)
-        x, check = in_batches(op, name, x, batch_size, usual)
-        return Stream(x, model.float_dtype, op, steps, name, model.takes_nan, check=check)
+        return stream_of(model, op, name, x, (batch_size, usual), steps)
     if y is None and not is_own(model, "test_step"):
         what = "x without y" if name == "x" else f"{name} without targets"
         raise ArgumentError(f"{op}: got {what}; need both, or an iterable of pairs (x, y)")
@@ -123,6 +115,17 @@ def source_of(
     source = Arrays(parts, batch_size or EVALUATION_BATCH, False, None, op, steps,
                     looked_at(model, given))  # fmt: skip
     source.name = name
+    return source
+
+
+def stream_of(
+    model: Any, op: str, name: str, x: Any, sizes: tuple[int | None, int], steps: int | None,
+    shuffle: bool = False, seed: int | None = None,
+) -> Source:  # fmt: skip
+    """Batches of an iterable; of examples, that of `sizes` which was given, or the usual one."""
+    read, check = in_batches(op, name, x, *sizes, shuffle, seed)
+    source = NotedStream(read, model.float_dtype, op, steps, name, model.takes_nan, check=check)
+    source.note = note_of(x, read, shuffle, seed)
     return source
 
 

@@ -15,7 +15,7 @@ from ambos.train.callbacks.dispatch import listed
 from ambos.train.fitting import Fit, averages, measure, note_shapes, predicted
 from ambos.train.progress import check_verbose
 from ambos.train.recipe import Recipe, class_weights_of, classes_of, recipe_of
-from ambos.train.source import Writer, settings
+from ambos.train.source import loop_of
 from ambos.train.sources import (
     inputs_of,
     kinds_of,
@@ -78,6 +78,7 @@ class Trainable(Stepping):
             names the argument and the batch.
 
         Example:
+            >>> import numpy as np
             >>> import ambos as am
             >>> model = am.Sequential([am.nn.Linear(2, 2)])
             >>> model.compile("sgd", "mse")
@@ -119,6 +120,8 @@ class Trainable(Stepping):
             "validation_steps": validation_steps, "validation_batch_size": validation_batch_size,
             "columns": kinds_of(self, source, x, y, sample_weight),
             "held_out": kinds_of(self, validation, *parts_of(validation_data)),
+            "batches": getattr(source, "note", None),
+            "held_out_batches": getattr(validation, "note", None),
         }  # fmt: skip
         if resume is not None:
             run.resume(resume)
@@ -128,12 +131,14 @@ class Trainable(Stepping):
     def loop_source(self, **arguments: Any) -> str:
         """The text of a plain Python loop which, executed with `model`, `x` and `y`, gives the
         weights that `fit` gives, bit by bit. `arguments` are those of `fit`; without any, those of
-        the last call of it. Validation data is called `x_val`, `y_val` and
-        `sample_weight_val` there.
+        the last call of it. Where that read a loader or another iterable of batches, `x` is one
+        that gives these batches again, and there is no `y`. Validation data is called `x_val`,
+        `y_val` and `sample_weight_val` there.
         A `train_step` of the model's own is called there, as `fit` calls it.
 
-        Errors: UnknownNameError for what is no argument of `fit`; ArgumentError with LBFGS, and
-            after a `fit` on an iterable of batches.
+        Errors: UnknownNameError for what is no argument of `fit`; ArgumentError with LBFGS, for
+            batches of kinds that one loop cannot take, and for arguments that would change the
+            batches of an iterable.
 
         Example:
             >>> import ambos as am
@@ -142,7 +147,7 @@ class Trainable(Stepping):
             >>> "loss = F.mse_loss(output, targets)" in model.loop_source(epochs=3)
             True
         """
-        return Writer(self, settings(self, arguments)).text()
+        return loop_of(self, arguments)
 
     # Evaluation and prediction
 
@@ -165,6 +170,7 @@ class Trainable(Stepping):
         Errors: ArgumentError before `compile`, and as `fit`.
 
         Example:
+            >>> import numpy as np
             >>> import ambos as am
             >>> model = am.Sequential([am.nn.Linear(2, 2)])
             >>> model.compile("sgd", "mse")
@@ -227,6 +233,7 @@ class Trainable(Stepping):
         Errors: as `fit`.
 
         Example:
+            >>> import numpy as np
             >>> import ambos as am
             >>> model = am.Sequential([am.nn.Linear(2, 1)])
             >>> model.compile("sgd", "mse")

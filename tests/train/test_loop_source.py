@@ -217,16 +217,6 @@ def test_a_printed_loop_refuses_fractions_of_labels_as_fit_does(arguments):
     np.testing.assert_array_equal(models[1][0].weight.numpy(), before)
 
 
-def test_what_a_printed_loop_cannot_read_is_said():
-    model = made("layers", "numbers", 0)
-    batches = [(FEATURES.astype("float32"), FEATURES[:, :1].astype("float32"))]
-    model.fit(batches, validation_data=batches, verbose=0)
-    with pytest.raises(ArgumentError, match=r"an iterable of batches.* am.loop"):
-        model.loop_source()
-    model.fit(FEATURES, FEATURES[:, :1], validation_data=batches, verbose=0)
-    assert "_val" not in model.loop_source()
-
-
 def test_arguments_that_are_given_are_read_as_fit_reads_them():
     model = made("layers", "classes", 0)
     text = model.loop_source(precision="mixed_bfloat16", class_weight=[1.0, 2.0, 3.0])
