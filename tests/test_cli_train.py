@@ -236,7 +236,7 @@ def test_ctrl_c_and_kill_cost_nothing(tmp_path, monkeypatch, capsys):
     text = text.replace('"Timer"', "'stopping:Stop'\nhow = 'SIGKILL'\nafter = 6")
     Path("kill.toml").write_text(text)
     Path("stop.toml").write_text(text.replace("SIGKILL", "SIGINT"))
-    left = subprocess.run([sys.executable, "-m", "ambos.cli", "train", "kill.toml", "--quiet"],
+    left = subprocess.run([sys.executable, "-m", "ambos", "train", "kill.toml", "--quiet"],
                           timeout=60, check=False)  # fmt: skip
     assert left.returncode == -signal.SIGKILL
     assert cli.main(["resume", "runs/kill", "--quiet"]) == 0

@@ -17,6 +17,7 @@ from ambos.nn.functional.shared import as_tensor
 from ambos.nn.layer import layer
 from ambos.nn.module import Module
 from ambos.nn.parameter import UninitializedBuffer, assign
+from ambos.nn.symbolic import symbols
 from ambos.tensor.gaps import without_gaps
 from ambos.tensor.handle import Tensor
 from ambos.tensor.joining import stack
@@ -54,7 +55,7 @@ class Normalization(Module):
 
     `axis` keeps its places apart: -1 the columns of a table, 1 the channels of images, several in a
     tuple, None for one mean of everything. `invert` is the way back. Mean and variance are in the
-    state dict and are not trained.
+    state dict and are not trained; a functional model may be drawn before they are known.
 
     Dtypes: floating kept, others to float32.
     Errors: ArgumentError before `adapt`; ShapeError for inputs of another size along `axis`.
@@ -124,6 +125,8 @@ class Normalization(Module):
     def forward(self, input: Tensor) -> Tensor:
         x = floating(input)
         if isinstance(self.mean, UninitializedBuffer):
+            if symbols.is_open:  # a functional model is drawn, of which shapes alone count
+                return x
             raise ArgumentError("Normalization: has no mean yet; need adapt(data) first")
         kept = {normalize_axis("Normalization", axis, x.ndim) for axis in self.axis}
         shape = [n if axis in kept else 1 for axis, n in enumerate(x.shape)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from ambos import nn
 from ambos.core.errors import AmbosError, ArgumentError, FormatError
+from ambos.nn.utils.parametrize import is_parametrized
 from ambos.train.graphs import Undescribed, described, symbolic
 
 Json = Any
@@ -24,6 +25,8 @@ def describe(module: nn.Module) -> Json:
     A class of the user's own is described by name; reading needs that class again.
     """
     made, graph = module._made_with, module.__dict__.get("graph")
+    if is_parametrized(module):  # which its constructor does not make
+        return None
     if made is None and graph is not None:
         return _describe_graph(module, graph)
     if isinstance(module, nn.Sequential) or made is None:

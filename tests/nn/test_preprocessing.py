@@ -52,6 +52,36 @@ def test_normalization_in_a_model_that_is_kept(tmp_path):
     assert normalize.mean.requires_grad is False
 
 
+def drawn(layers):
+    given = made = am.Input((3,))
+    for layer in layers:
+        made = layer(made)
+    return am.Model(given, made)
+
+
+KINDS = {
+    "functional": drawn,
+    "functional of a Sequential": lambda layers: drawn([nn.Sequential(*layers)]),
+    "functional of a functional": lambda layers: drawn([drawn(layers)]),
+    "Sequential of a functional": lambda layers: am.Sequential([drawn(layers)]),
+    "wrapped": lambda layers: am.Model(nn.Sequential(drawn(layers))),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_normalization_in_a_functional_model_that_is_kept(kind, tmp_path):
+    x = (STREAM.randn(16, 3) * [1, 10, 100]).astype(np.float32)
+    layers = [nn.Normalization(), nn.LazyLinear(2), nn.LazyBatchNorm1d(), nn.Linear(2, 1)]
+    model = KINDS[kind](layers)  # before anything is known, as Keras takes it
+    with pytest.raises(ArgumentError, match="need adapt"):
+        model(am.tensor(x))
+    layers[0].adapt(x)
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :1], epochs=2, verbose=0)
+    again = am.Model.load(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+
+
 def test_rescaling_is_kerass():
     found = nn.Rescaling(1 / 127.5, offset=-1)(am.tensor(RECORDED["pixels"]))
     np.testing.assert_allclose(found.numpy(), RECORDED["rescaled"], rtol=1e-6)

@@ -2,6 +2,7 @@
 
 import json
 import pydoc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -345,6 +346,36 @@ def test_losses_and_metrics_come_back_with_their_settings(tmp_path):
     model.compile(optim.SGD(lr=0.1), nn.MSELoss, schedule=lambda update: 0.1)
     with pytest.warns(UserWarning, match="^save: the schedule of the learning rate cannot be"):
         model.save(tmp_path / "m")
+
+
+def test_what_a_constructor_does_not_make_is_made_by_its_owner(tmp_path):
+    """A weight that is computed: the file said Linear, and did not fit it."""
+
+    def made():
+        return am.Sequential([nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))])
+
+    model, other = made(), made()
+    path = model.save(tmp_path / "m")
+    with pytest.raises(FormatError, match=r"no architecture .*model\.load"):
+        am.Model.load(path)
+    other.load(path)
+    np.testing.assert_array_equal(other.predict(np.eye(2)), model.predict(np.eye(2)))
+
+
+def test_files_of_equal_models_are_equal(tmp_path):
+    model = am.Sequential([nn.Linear(2, 2)])
+    model.__dict__["name"] = 'a "name" of \u00e4, \u2028 and \n'
+    opened, files = set(), {Path(model.save(tmp_path / f"{n}")).read_bytes() for n in range(12)}
+    for n in range(12):
+        with (tmp_path / f"{n}.safetensors").open("wb") as file:
+            am.save(model.state_dict(), file, metadata=dict.fromkeys("cab", "\u00e4"))
+        opened.add((tmp_path / f"{n}.safetensors").read_bytes())
+    assert len(files) == len(opened) == 1
+    (data,) = files
+    size = int.from_bytes(data[:8], "little")
+    assert not size % 8
+    assert list(json.loads(data[8 : 8 + size])["__metadata__"]) == ["ambos", "format"]
+    assert list(safetensors.numpy.load_file(tmp_path / "0.safetensors")) == ["0.bias", "0.weight"]
 
 
 def test_a_number_at_the_end_of_a_name_is_no_suffix(tmp_path):

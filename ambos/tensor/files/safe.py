@@ -61,14 +61,34 @@ def write(
         if isinstance(place, Path):
             with placed(place) as new:
                 safetensors.serialize_file(specs, new, dict(metadata))
+                with new.open("rb+") as file:
+                    header = _in_order(file.read(_header_end(file.read(8)) - 8))
+                    file.seek(8)
+                    file.write(header)
         else:
-            put(place, safetensors.serialize(specs, dict(metadata)))
+            data = bytearray(safetensors.serialize(specs, dict(metadata)))
+            header_end = _header_end(data)
+            data[8:header_end] = _in_order(data[8:header_end])
+            put(place, memoryview(data))
     except safetensors.SafetensorError as error:
         code = re.search(r"\(os error (\d+)\)", str(error))
         if code is None:
             raise ArgumentError(f"save: {error}; {place} is as it was") from error
         said = f"save: {os.strerror(int(code[1]))}; {place} is as it was"
         raise OSError(int(code[1]), said, str(place)) from error
+
+
+def _header_end(data: bytes | bytearray) -> int:
+    return 8 + int.from_bytes(data[:8], "little")
+
+
+def _in_order(header: bytes | bytearray) -> bytes:
+    """The header with its metadata in the order of their names, so that equal tensors are equal
+    files: the library writes them in an order that changes with each call."""
+    found = json.loads(header)
+    found["__metadata__"] = dict(sorted(found["__metadata__"].items()))
+    text = json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode()
+    return text.ljust(len(header))
 
 
 def read(path: Path | Held) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -128,7 +148,7 @@ def _parsed(data: bytes, title: str) -> tuple[dict[str, Tensor], dict[str, str]]
         parts = dict(safetensors.deserialize(data))
     except safetensors.SafetensorError as error:
         raise FormatError(f"{title}: {error}; nothing was changed") from error
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    header = json.loads(data[8 : _header_end(data)])
     names = sorted(parts, key=lambda name: header[name]["data_offsets"])
     places = _places({name: (parts[name]["shape"], parts[name]["dtype"]) for name in names}, title)
     found = {}

@@ -1,4 +1,4 @@
-"""`python -m ambos.cli`."""
+"""`python -m ambos`."""
 
 import sys
 
