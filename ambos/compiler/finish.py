@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ambos.compiler import loops
 from ambos.compiler.layout import Memory, Ref, TableRef
@@ -11,6 +12,7 @@ from ambos.compiler.symbolic import PLAIN, Do, Number, Read, Reduced, Symbol, Wh
 from ambos.core.affine import Affine
 from ambos.core.dtype import int64
 from ambos.core.errors import CompilerError
+from ambos.core.open import converted, is_finite
 from ambos.core.program import ALIGNMENT, Watch
 from ambos.graph.node import Node
 
@@ -117,7 +119,7 @@ class Finisher:
                 case Where(value):
                     number = self.integer(value)
                 case Number(value, dtype, text):
-                    plain = text in PLAIN or not math.isfinite(value)
+                    plain = text in PLAIN or not is_finite(value)
                     number = self.put(
                         loops.Literal(_exact(value, dtype.kind), dtype)
                         if plain
@@ -199,9 +201,9 @@ class Finisher:
         return total
 
 
-def _exact(value: bool | int | float, kind: str) -> bool | int | float:
+def _exact(value: bool | int | float, kind: str) -> Any:
     """`value` as the Python type of its dtype: equal kernels must be written alike."""
-    return float(value) if kind == "f" else bool(value) if kind == "b" else int(value)
+    return converted(float if kind == "f" else bool if kind == "b" else int, value)
 
 
 def address_of(read: Read, memory: Memory) -> Affine:

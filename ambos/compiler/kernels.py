@@ -22,12 +22,20 @@ from ambos.compiler.emit_woven import emit_woven
 from ambos.compiler.inside import ControlKernel
 from ambos.compiler.launches import AnyKernel
 from ambos.core.config import config
+from ambos.core.open import Sheet
 from ambos.core.program import Host, Kernel, no_text
+from ambos.graph.node import tracking
 from ambos.ops.kinds import op as find_op
 
 
-@lru_cache(maxsize=4096)
 def kernel_name(kernel: AnyKernel | SmallContract) -> str:
+    if type(tracking.scope) is Sheet:  # it may hold numbers that are left open, and must not
+        return digest(repr(kernel))
+    return _known_name(kernel)
+
+
+@lru_cache(maxsize=4096)
+def _known_name(kernel: AnyKernel | SmallContract) -> str:
     return digest(repr(kernel))
 
 

@@ -14,6 +14,7 @@ from ambos.compiler.group import Group, within_unit_axes
 from ambos.compiler.inside import ControlKernel, Inside
 from ambos.compiler.layout import Memory, order_of, strides_in_order
 from ambos.core.features import Features
+from ambos.core.open import computed, is_below
 from ambos.core.program import Host
 from ambos.core.shape import Shape, row_major
 from ambos.graph.body import Body
@@ -124,11 +125,18 @@ def outline_columns(axes: Axes, words: Words, row: int, cells: int, threads: int
     extents = tuple(words.add(axes.extent(a)) for a in range(len(axes.runs)))
     total = math.prod(axes.extent(a) for a in range(len(axes.runs)) if a not in axes.counters)
     runs = -(-axes.extent(row) // loops.BLOCK)
+    step = slots_of(runs, cells, threads)
+    items = runs * (loops.LANES // step)
+    return Outline(extents, (row,), (), None, words.add(step), items, is_below(total, SERIAL))
+
+
+@computed
+def slots_of(runs: int, cells: int, threads: int) -> int:
+    """How many slots of partial sums an item takes."""
     step = loops.LANES
     while step > 1 and (step * cells > CELLS or runs * loops.LANES < 2 * threads * step):
         step //= 2
-    items = runs * (loops.LANES // step)
-    return Outline(extents, (row,), (), None, words.add(step), items, total < SERIAL)
+    return step
 
 
 def outline(
@@ -145,19 +153,26 @@ def outline(
     if len(around) > 1:
         items = axes.extent(around[0]) * axes.extent(around[1])
         grid, serial = tuple(around[:2]), tuple(around[2:])
-        return Outline(extents, grid, serial, lane, None, items, total < SERIAL)
+        return Outline(extents, grid, serial, lane, None, items, is_below(total, SERIAL))
     extent = axes.extent(around[0])
+    step = grain_of(extent, total, threads, around[0] == lane, bool(inner))
+    grain = words.add(step)
+    items = -(-extent // step)
+    return Outline(extents, tuple(around), (), lane, grain, items, is_below(total, SERIAL))
+
+
+@computed
+def grain_of(extent: int, total: int, threads: int, is_lane: bool, folds: bool) -> int:
+    """How many points of an axis of `extent` an item has, of `total` points all together."""
     each = max(1, total // max(1, extent))
     spread = -(-extent // (16 * threads)) if total > SERIAL else 1
     step = max(1, -(-ITEM // each), spread)
-    if around[0] == lane:
+    if is_lane:
         step = -(-step // loops.LANES) * loops.LANES
-        if inner and total > SERIAL:  # a fold of columns: whole panels if there are enough
+        if folds and total > SERIAL:  # a fold of columns: whole panels if there are enough
             share = -(-extent // (2 * threads * loops.LANES)) * loops.LANES
             step = max(step, min(loops.PANEL, max(4 * loops.LANES, share)))
-    grain = words.add(step)
-    items = -(-extent // step)
-    return Outline(extents, tuple(around), (), lane, grain, items, total < SERIAL)
+    return step
 
 
 def outline_tile(
@@ -168,11 +183,17 @@ def outline_tile(
     extents = tuple(words.add(axes.extent(a)) for a in range(len(axes.runs)))
     total = math.prod(axes.extent(a) for a in range(len(axes.runs)))
     height, width = axes.extent(rows), axes.extent(columns)
-    high = _tiles(min(height, max(TILE_ITEM, TILE_ITEM**2 // max(1, width))))
-    wide = _tiles(min(width, TILE_ITEM**2 // high))
+    high, wide = block_of(height, width)
     tile = loops.Tile(rows, columns, words.add(high), words.add(wide))
     items = math.prod(axes.extent(a) for a in outer) * -(-height // high) * -(-width // wide)
-    return Outline(extents, tuple(outer), (), None, None, items, total < SERIAL, tile)
+    return Outline(extents, tuple(outer), (), None, None, items, is_below(total, SERIAL), tile)
+
+
+@computed
+def block_of(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of an item of a kernel that transposes."""
+    high = _tiles(min(height, max(TILE_ITEM, TILE_ITEM**2 // max(1, width))))
+    return high, _tiles(min(width, TILE_ITEM**2 // high))
 
 
 def _tiles(extent: int) -> int:

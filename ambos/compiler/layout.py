@@ -70,9 +70,17 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class TableRef:
-    """An argument word that will be the address of a table of int64."""
+    """An argument word that will be the address of a table of int64: the offsets of all points of
+    axes, each (extent, step), the last one fastest."""
 
-    values: tuple[int, ...]
+    axes: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        found = [0]
+        for extent, step in self.axes:
+            found = [start + i * step for start in found for i in range(extent)]
+        return tuple(found)
 
 
 def strides_in_order(shape: Shape, order: Sequence[int]) -> Shape:

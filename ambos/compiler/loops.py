@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ambos.core.dtype import DType
+from ambos.core.open import computed
 
 UNIT = -1  # a stride of one, known when the code is generated (vector loads need to know)
 LANES = 16  # logical vector width everywhere; a target splits it over its registers
@@ -376,6 +377,7 @@ class ContractKernel:
     pairs: bool = False
 
 
+@computed
 def block_length(extent: int) -> int:
     """Length of the canonical k blocks: equal shares of at most K_BLOCK.
 

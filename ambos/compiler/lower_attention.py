@@ -23,6 +23,7 @@ from ambos.compiler.layout import Memory, strides_in_order
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import NeedsBuffer, Read, TapeBuilder
 from ambos.core.affine import Affine, Misaligned
+from ambos.core.open import is_below, listed, shown
 from ambos.core.shape import row_major
 from ambos.graph.node import Node
 from ambos.ops.attention import Attend
@@ -162,9 +163,9 @@ class Forward(Lowering):
         if single:
             scratch = single_scratch(value_width)
         work = batch * heads * queries * keys * (width + value_width)
-        label = f"attention {list(q.shape)} x {keys}"
+        label = f"attention {listed(q.shape)} x {shown(keys)}"
         nbytes = scratch * q.dtype.itemsize
-        return Step(kernel, self.words.values, items, nbytes, work < SERIAL, label)
+        return Step(kernel, self.words.values, items, nbytes, is_below(work, SERIAL), label)
 
 
 class Backward(Lowering):
@@ -204,5 +205,7 @@ class Backward(Lowering):
         )
         scratch = gradient_scratch(tile, span, keys, width, value_width) * q.dtype.itemsize
         work = batch * heads * queries * keys * (width + value_width)
-        label = f"attention gradient {list(q.shape)} x {keys}"
-        return Step(kernel, self.words.values, batch * shared, scratch, work < SERIAL, label)
+        label = f"attention gradient {listed(q.shape)} x {shown(keys)}"
+        return Step(
+            kernel, self.words.values, batch * shared, scratch, is_below(work, SERIAL), label
+        )

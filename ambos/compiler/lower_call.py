@@ -7,6 +7,7 @@ from ambos.compiler.group import Group
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory
 from ambos.compiler.symbolic import NeedsBuffer
+from ambos.core.open import listed
 from ambos.core.program import Block, Host
 from ambos.core.shape import row_major
 from ambos.ops.call import Call
@@ -24,7 +25,7 @@ def lower_call(group: Group, context: Context) -> list[Step]:
         for node in group.members
     )
     host = Host(first.op.name, first.attrs[1:], operands, results)
-    shapes = ", ".join(str(list(source.shape)) for source in first.inputs)
+    shapes = ", ".join(listed(source.shape) for source in first.inputs)
     assert isinstance(first.op, Call)
     title = first.op.title(first.attrs)
     return [Step(host, words.values, 1, 0, True, f"{title} {shapes}")]

@@ -26,6 +26,7 @@ from ambos.compiler.tiles import (
 )
 from ambos.core.affine import Affine, Misaligned
 from ambos.core.dtype import float32
+from ambos.core.open import converted, is_below, shown
 from ambos.core.shape import size_of
 from ambos.graph.node import Node
 from ambos.ops.contraction import Spec, plain
@@ -277,7 +278,7 @@ class Contraction:
             b_panel=words.add(side.panel),
             b_line=words.add(side.line) if side.form == "turn" else loops.UNIT,
             b_form=side.form,
-            b_in_place=words.add(int(in_place)),
+            b_in_place=words.add(converted(int, in_place)),
             a_vector=roles.a_vector,
             a_form=a_form,
             a_move=words.add(int(moves)),
@@ -301,8 +302,8 @@ class Contraction:
         )
         items = walk.batches * -(-walk.rows // block) * -(-panels // group)
         more = f"+{len(self.group.members) - 1}" if len(stores) > 1 else ""
-        label = f"contract{more} {walk.rows}x{walk.columns}x{k}"
-        is_small = walk.batches * walk.rows * walk.columns * depth < SMALL
+        label = f"contract{more} {'x'.join(map(shown, (walk.rows, walk.columns, k)))}"
+        is_small = is_below(walk.batches * walk.rows * walk.columns * depth, SMALL)
         return Step(kernel, words.values, items, scratch.size, is_small, label)
 
     def in_pairs(self, walk: Walk, roles: Roles) -> bool:
@@ -350,19 +351,16 @@ class Contraction:
         merged = Axes(self.space.extents)
         order = merged.extend(summed, [a, b])
         if not order:
-            return 1, 1, TableRef((0,)), TableRef((0,)), 0, 0
+            return 1, 1, TableRef(), TableRef(), 0, 0
         *outer, last = order
-        starts = [(0, 0)]
-        for axis in outer:
-            step = merged.coefficient(a, axis), merged.coefficient(b, axis)
-            starts = [
-                (x + i * step[0], y + i * step[1])
-                for x, y in starts
-                for i in range(merged.extent(axis))
-            ]
-        a_table, b_table = (TableRef(tuple(column)) for column in zip(*starts, strict=True))
+        extents = [merged.extent(axis) for axis in outer]
+        a_table, b_table = (
+            TableRef(tuple((n, merged.coefficient(operand, axis))
+                           for n, axis in zip(extents, outer, strict=True)))
+            for operand in (a, b)
+        )  # fmt: skip
         return (
-            len(starts), merged.extent(last), a_table, b_table,
+            math.prod(extents), merged.extent(last), a_table, b_table,
             merged.coefficient(a, last), merged.coefficient(b, last),
         )  # fmt: skip
 

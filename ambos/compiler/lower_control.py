@@ -19,6 +19,7 @@ from ambos.compiler.layout import Memory
 from ambos.compiler.symbolic import NeedsBuffer
 from ambos.compiler.weave import weave
 from ambos.core.dtype import DType, bool_, int32, uint8
+from ambos.core.open import shown
 from ambos.core.program import Control, Part
 from ambos.core.shape import Shape, row_major, size_of
 from ambos.graph.node import Node
@@ -183,7 +184,7 @@ def _scan(group: Group, context: Context, spec: ScanSpec) -> Step:
     writes += [table.sliced(results[number], *slides) for number in ys]
     arena = table.workspace([inside])
     part = table.part(inside, reads, writes, arena)
-    label = f"scan {spec.length} x [{titles(inside)}]"
+    label = f"scan {shown(spec.length)} x [{titles(inside)}]"
     return table.step(Control("repeat", (part,), 0, length=spec.length), [inside], label)
 
 

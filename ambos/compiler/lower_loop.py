@@ -20,6 +20,7 @@ from ambos.compiler.split import Split, split
 from ambos.compiler.symbolic import Do, Read, Reduced, TapeBuilder, build
 from ambos.core.affine import Affine
 from ambos.core.dtype import float32
+from ambos.core.open import listed
 from ambos.graph.node import Node
 from ambos.ops.movement import detach
 from ambos.ops.sources import input_
@@ -129,7 +130,7 @@ def _straighten(draft: Draft, number: int, order: Sequence[int]) -> Step:
     written = [Written(leaf, builder.emit(read), place)]
     copy = Draft(Group("loop", space.shape, (), [leaf]), space, builder, {}, written, context)
     step = _kernel(copy, arrange(copy))
-    step.label = f"copy {list(draft.group.shape)}"
+    step.label = f"copy {listed(draft.group.shape)}"
     return step
 
 
@@ -229,8 +230,8 @@ def _store(finisher: Finisher, write: Written, address: Affine, nest: Nest) -> l
 
 def _label(group: Group) -> str:
     names = [m.op.name for m in group.members]
-    shown = "+".join(names[:4]) + (f"+{len(names) - 4}" if len(names) > 4 else "")
-    return f"{shown} {list(group.shape)}"
+    some = "+".join(names[:4]) + (f"+{len(names) - 4}" if len(names) > 4 else "")
+    return f"{some} {listed(group.shape)}"
 
 
 def copy_into(memory: Memory, source: Node, context: Context, label: str) -> Step:

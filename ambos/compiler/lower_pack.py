@@ -13,6 +13,7 @@ from ambos.compiler.launches import Context, Outline, Step, assemble, outline, o
 from ambos.compiler.layout import Memory
 from ambos.core.affine import Affine
 from ambos.core.dtype import bool_
+from ambos.core.open import shown
 from ambos.core.shape import row_major
 
 
@@ -105,7 +106,7 @@ class Packing:
         buffer, index = finisher.place(self.source.memory, self.loaded)
         value = finisher.put(loops.Load(buffer, index, inside))
         stage = loops.Map(inner, (loops.Store(*finisher.place(packed, self.target), value),))
-        label = f"pack {self.k}x{self.walk.columns}"
+        label = f"pack {shown(self.k)}x{shown(self.walk.columns)}"
         step = assemble(shape, words, finisher, [stage], label)
         operand, panel = Operand(packed, Affine()), self.k * self.width
         return ColumnSide(operand, batch, panel, 1, self.k_address, "packed"), step

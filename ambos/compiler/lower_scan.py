@@ -13,6 +13,7 @@ from ambos.compiler.launches import SERIAL, Context, Step
 from ambos.compiler.space import Space
 from ambos.compiler.symbolic import Do, NeedsBuffer, Read, TapeBuilder, build
 from ambos.core.dtype import float32
+from ambos.core.open import is_below, listed
 from ambos.ops.scan import Scan
 
 LANE_GRAIN = 256  # columns of a work item: so much of a row is read in one go
@@ -68,5 +69,5 @@ def lower_scan(group: Group, context: Context) -> list[Step]:
     )  # fmt: skip
     total = math.prod(axes.extent(a) for a in range(len(axes.runs)))
     scratch = scan_scratch(kernel, LANE_GRAIN)
-    label = f"{node.op.name} {list(node.shape)}"
-    return [Step(kernel, words.values, items, scratch, total < SERIAL, label)]
+    label = f"{node.op.name} {listed(node.shape)}"
+    return [Step(kernel, words.values, items, scratch, is_below(total, SERIAL), label)]

@@ -20,6 +20,7 @@ from ambos.compiler.space import Space
 from ambos.compiler.symbolic import TapeBuilder, build
 from ambos.core.affine import Affine
 from ambos.core.dtype import int64
+from ambos.core.open import listed
 from ambos.core.shape import size_of
 from ambos.graph.node import Node
 from ambos.ops.arithmetic import add
@@ -72,13 +73,15 @@ def lower_scatter(group: Group, context: Context) -> list[Step]:
     buffer, position = finisher.place(memory, address, target)
     store = loops.Store(buffer, position, finisher.numbers[numbers[0]], combine=combine_of(node))
     stage = loops.Map(tuple(inner), (store,), ordered=True)
-    steps.append(assemble(shape, words, finisher, [stage], f"{node.op.name} {updates.shape}"))
+    steps.append(
+        assemble(shape, words, finisher, [stage], f"{node.op.name} {listed(updates.shape)}")
+    )
     return steps
 
 
 def copy_of(base: Node, memory: Memory, context: Context) -> Step:
     """The step that copies `base` into `memory`, or does nothing where it lies there already."""
-    step = copy_into(memory, base, context, f"copy {list(base.shape)}")
+    step = copy_into(memory, base, context, f"copy {listed(base.shape)}")
     kernel = step.kernel
     assert isinstance(kernel, loops.LoopKernel)
     if is_leaf(base) and context.memories[base].strides == memory.strides:

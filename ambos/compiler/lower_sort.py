@@ -9,6 +9,7 @@ from ambos.compiler.group import Group
 from ambos.compiler.launches import ITEM, Context, Step
 from ambos.compiler.layout import strides_in_order
 from ambos.compiler.symbolic import NeedsBuffer
+from ambos.core.open import is_below, listed
 from ambos.core.shape import size_of
 
 
@@ -32,6 +33,6 @@ def lower_sort(group: Group, context: Context) -> list[Step]:
         words.add(extent), words.add(count), descending, len(words.values) + 2,
     )  # fmt: skip
     rows = size_of(source.shape[:-1])
-    label = f"{'+'.join(sorted(buffers))} {list(source.shape)}"
+    label = f"{'+'.join(sorted(buffers))} {listed(source.shape)}"
     scratch = sort_scratch(keys.dtype, extent)
-    return [Step(kernel, words.values, rows, scratch, rows * extent < ITEM, label)]
+    return [Step(kernel, words.values, rows, scratch, is_below(rows * extent, ITEM), label)]

@@ -213,22 +213,25 @@ def crossing(draft: Draft, nest: Nest) -> tuple[list[int], list[int]]:
     vector, extents = nest.vector, draft.space.extents
     if not draft.folds or vector is None or nest.axes.extent(vector) < SHORT:
         return [], []
-    found, straight = [], []
+    found, straight = list[tuple[int, Node]](), list[tuple[list[int], Node]]()
     for number, symbol in enumerate(draft.builder.tape):
         if not isinstance(symbol, Read) or symbol.gathers or symbol.mask is not None:
             continue
         address = draft.address(symbol)
         steps = [abs(address.coefficient(axis)) for axis in range(len(extents))]
-        if not symbol.node.size >= size_of(extents) >= SERIAL or not all(
-            step or n == 1 for step, n in zip(steps, extents, strict=True)
-        ):
+        if not all(step or n == 1 for step, n in zip(steps, extents, strict=True)):
             continue
         step = abs(nest.axes.coefficient(address, vector))
         if step == 1:
-            straight.append(steps)
+            straight.append((steps, symbol.node))
         elif step >= LANES and any(0 < other < step for other in steps):
-            found.append(number)
-    return (found, order_of(straight[0])) if straight else ([], [])
+            found.append((number, symbol.node))
+    if not found or not straight or size_of(extents) < SERIAL:
+        return [], []
+    is_large = lambda node: node.size >= size_of(extents)
+    orders = [steps for steps, node in straight if is_large(node)]
+    across = [number for number, node in found if is_large(node)]
+    return (across, order_of(orders[0])) if orders else ([], [])
 
 
 def _row_axis(draft: Draft, nest: Nest) -> int | None:

@@ -15,6 +15,7 @@ from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_loop import copy_into
 from ambos.compiler.nest import in_any_order
 from ambos.compiler.together import together
+from ambos.core.open import listed
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.ops.kinds import constant
@@ -62,14 +63,14 @@ def lower_parts(group: Group, context: Context) -> list[Step]:
         if context.homes.get(within_unit_axes(part)[0]) != (whole, number):
             start, step = context.place_within(whole, number)
             place = memory.part(start, step, part.shape)
-            steps.append(copy_into(place, part, context, f"copy {list(part.shape)}"))
+            steps.append(copy_into(place, part, context, f"copy {listed(part.shape)}"))
     if whole.op.name == "concat":
         steps = together(steps)
     if whole.op.name == "pad":
         for start, shape in borders(whole, memory):
             place = memory.part(start, (1,) * whole.rank, shape)
             zeros = constant(0, whole.dtype, shape)
-            steps.append(copy_into(place, zeros, context, f"border {list(shape)}"))
+            steps.append(copy_into(place, zeros, context, f"border {listed(shape)}"))
     return steps
 
 

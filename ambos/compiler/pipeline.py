@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ambos.compiler.arrange import arrange
-from ambos.compiler.compiled import NOTHING_RENEWED, Compiled, Renewal, Result
-from ambos.compiler.donate import overwritable
-from ambos.compiler.footprint import held_at_peak
+from ambos.compiler.assemble import assemble, take_apart
+from ambos.compiler.compiled import NOTHING_RENEWED, Compiled, Renewal
 from ambos.compiler.fuse import fuse
 from ambos.compiler.group import Group
 from ambos.compiler.inside import Inside, apart, graph_of
-from ambos.compiler.kernels import kernel_of, trace
+from ambos.compiler.kernels import trace
 from ambos.compiler.launches import Context, Step
 from ambos.compiler.layout import Memory, order_of
 from ambos.compiler.lower_attention import lower_attention
@@ -26,15 +25,13 @@ from ambos.compiler.lower_scan import lower_scan
 from ambos.compiler.lower_scatter import lower_scatter
 from ambos.compiler.lower_sort import lower_sort
 from ambos.compiler.parts import choose_homes, lower_parts
-from ambos.compiler.plan import plan_memory, resolve
 from ambos.compiler.prepare import layout_requests, prepare, turned
 from ambos.compiler.reasons import Reasons
 from ambos.compiler.recompute import Halves, within
 from ambos.compiler.symbolic import NeedsBlock, NeedsBuffer
-from ambos.compiler.work import work_of
 from ambos.core.errors import CompilerError
 from ambos.core.features import Features
-from ambos.core.program import Launch, Program
+from ambos.core.program import Program
 from ambos.core.shape import row_major
 from ambos.graph import Node, show, substitute, toposort, verify
 from ambos.graph.body import Body
@@ -82,7 +79,7 @@ def plan_graph(
     """The graph that is computed in the end, lowered, and its Program."""
     blocks, places = row_major_roots(roots), places_inside(roots, trail)
     lowered = lower_graph(roots, features, threads, trail, reasons, renewal)
-    compiled = assemble_program(*lowered, trail)
+    compiled = assemble(take_apart(*lowered, trail))
     if budget is None or compiled.own_bytes <= budget:
         return lowered, compiled
     tried = []
@@ -91,7 +88,7 @@ def plan_graph(
         return lower_prepared(roots, blocks, features, threads, places, trail, reasons, renewal)
 
     def attempt(roots: list[Node]) -> Compiled:
-        found = assemble_program(*lower_again(roots), trail)
+        found = assemble(take_apart(*lower_again(roots), trail))
         tried.append((found, roots))
         return found
 
@@ -99,7 +96,7 @@ def plan_graph(
     for found, graph in tried if reasons is not None else ():
         if found is compiled:  # the last that was tried may have been another
             lowered = lower_again(graph, reasons)
-            return lowered, assemble_program(*lowered, trail)
+            return lowered, assemble(take_apart(*lowered, trail))
     return lowered, compiled
 
 
@@ -166,7 +163,7 @@ def compile_inside(
     graph, steps, context = lower_graph(
         roots, features, threads, trail, renewal=renewal, is_body=True
     )
-    compiled = assemble_program(graph, steps, context, trail)
+    compiled = assemble(take_apart(graph, steps, context, trail))
     if any(result.output is None or not context.memories[root].is_row_major
            for root, result in zip(graph, compiled.results, strict=True)):  # fmt: skip
         raise CompilerError("compile: a result of a body has no row-major block of its own")
@@ -253,43 +250,6 @@ def input_nodes(roots: Sequence[Node]) -> list[Node]:
     return [node for node in toposort(roots) if node.op.name == "input"]
 
 
-def assemble_program(
-    roots: Sequence[Node], steps: Sequence[Step], context: Context, trail: Trail
-) -> Compiled:
-    """Name the kernels, place the buffers, resolve the words."""
-    outputs: list[Memory] = []
-    results = []
-    for root in roots:
-        memory = context.memories[root]
-        if memory.output is None and memory.input is None:
-            memory.output = len(outputs)
-            outputs.append(memory)
-        where = memory.output, memory.input
-        results.append(Result(*where, root.shape, memory.strides, root.dtype))
-    found = (memory.input for memory in context.memories.values())
-    num_inputs = 1 + max((number for number in found if number is not None), default=-1)
-    pairs = [(context.memories[leaf], context.memories[root])
-             for root, leaf in context.renewed.items()]  # fmt: skip
-    donated = tuple((target.output, source.input) for source, target in overwritable(steps, pairs)
-                    if target.output is not None and source.input is not None)  # fmt: skip
-    placement = plan_memory(steps)
-    known = numbered(roots, trail)
-    places = places_of(steps, known)
-    launches = tuple(
-        Launch(
-            kernel_of(step.kernel, step.label), resolve(step, placement, num_inputs),
-            step.items, step.scratch, step.serial, work_of(step, places[id(step.group)]),
-        )
-        for step in steps
-    )  # fmt: skip
-    program = Program(
-        launches, num_inputs, tuple(m.nbytes for m in outputs), placement.arena_bytes,
-        placement.tables, donated,
-    )  # fmt: skip
-    held = held_at_peak(steps, placement, context, known)
-    return Compiled(program, tuple(results), held)
-
-
 def as_asked(compiled: Compiled, wanted: Sequence[Node]) -> Compiled:
     """Results that hold the parts of complex numbers are these numbers again."""
     results = tuple(
@@ -306,26 +266,6 @@ def places_inside(roots: Sequence[Node], trail: Trail) -> dict[Node, int]:
     keep: the trail holds data, which has to go when its handles do."""
     order = toposort(roots)
     return {node: trail[node] for node in with_insides(order)[len(order) :] if node in trail}
-
-
-def numbered(roots: Sequence[Node], trail: Trail) -> dict[Node, int]:
-    """The numbers in `trail`; what rules have put in belongs to what it is for."""
-    known = dict(trail)
-    for node in reversed(toposort(roots)):
-        if node in known:
-            for source in node.inputs:
-                known.setdefault(source, known[node])
-    return known
-
-
-def places_of(steps: Sequence[Step], known: Mapping[Node, int]) -> dict[int, tuple[int, ...]]:
-    """For each step's group (by id) the numbers of all that it computes."""
-    groups = {id(step.group): step.group for step in steps if step.group is not None}
-    stored = {member for group in groups.values() for member in group.members}
-    return {
-        key: tuple(sorted({known[node] for node in group.nodes(stored) if node in known}))
-        for key, group in groups.items()
-    }
 
 
 def describe(group: Group) -> str:

@@ -37,9 +37,9 @@ def plan_memory(steps: Sequence[Step]) -> Placement:
                 memories[key] = word.memory
                 first.setdefault(key, number)
                 last[key] = number
-            elif isinstance(word, TableRef) and word.values not in tables:
-                tables[word.values] = len(blob)
-                blob += struct.pack(f"<{len(word.values)}q", *word.values)
+            elif isinstance(word, TableRef) and (values := word.values) not in tables:
+                tables[values] = len(blob)
+                blob += struct.pack(f"<{len(values)}q", *values)
     temporary = [k for k, m in memories.items() if m.input is None and m.output is None]
     temporary.sort(key=lambda k: (-memories[k].nbytes, first[k]))
     placed: list[tuple[int, int, int, int]] = []  # (offset, end, first, last), lowest first

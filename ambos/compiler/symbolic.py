@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ambos.compiler.space import Space
 from ambos.core.affine import Affine, Misaligned, linear
 from ambos.core.dtype import DType, bool_, int64
+from ambos.core.open import shown
 from ambos.graph.node import Node
 from ambos.ops.kinds import Move, Op
 from ambos.ops.simplify import is_constant
@@ -27,7 +28,7 @@ class NeedsBuffer(Exception):
     """`nodes` must be stored, row-major, before those that read them can be lowered."""
 
     def __init__(self, *nodes: Node) -> None:
-        super().__init__(*map(repr, nodes))
+        super().__init__(*nodes)
         self.nodes = nodes
 
     @property
@@ -39,7 +40,7 @@ class NeedsBlock(Exception):
     """`nodes` must be stored in blocks of their own, not within larger ones."""
 
     def __init__(self, *nodes: Node) -> None:
-        super().__init__(*map(repr, nodes))
+        super().__init__(*nodes)
         self.nodes = nodes
 
 
@@ -167,7 +168,7 @@ class TapeBuilder:
         return node, place, mask, self.values(place, mask), False
 
     def number(self, value: bool | int | float, dtype: DType) -> int:
-        return self.emit(Number(value, dtype, repr(value)))
+        return self.emit(Number(value, dtype, shown(value)))
 
     def reads_directly(self, node: Node, place: Place) -> bool:
         return self.is_anchored(node, place) or self.is_stored(node) or not node.inputs

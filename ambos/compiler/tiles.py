@@ -7,11 +7,12 @@ panels are argument words, free to follow sizes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ambos.compiler.loops import LANES, block_length
 from ambos.core.dtype import DType
 from ambos.core.features import Features
+from ambos.core.open import computed
 
 MAX_ROW_BLOCK = 1023  # rows; the table of their addresses lies on the stack
 MAX_TILE_ROWS = 11  # more would not find address registers on x86; 3 x 11 wastes one row in 33
@@ -70,6 +71,7 @@ def choose_tile(
     return height * (2 if pairs else 1), vectors
 
 
+@computed
 def choose_item(
     features: Features,
     tile: tuple[int, int],
@@ -154,8 +156,7 @@ def equal_share(amount: int, limit: int, unit: int = 1) -> int:
     return max(1, -(-amount // (parts * unit))) * unit
 
 
-@dataclass(frozen=True, slots=True)
-class Scratch:
+class Scratch(NamedTuple):
     """What a work item keeps in its thread's scratch memory, in bytes: totals from 0 on, then
     copies of one block of k of B's panel and of A's rows."""
 
@@ -164,6 +165,7 @@ class Scratch:
     size: int
 
 
+@computed
 def scratch_of(
     tile: tuple[int, int], block: int, group: int, k: int, itemsizes: tuple[int, int, int],
     copies: tuple[bool, bool],
@@ -196,6 +198,7 @@ def moves_rows(pitch: int, panels: int) -> bool:
     return pitch % WAY_BYTES == 0 and panels >= MOVING_PANELS
 
 
+@computed
 def reads_in_place(rows: int, height: int, pitch: int) -> bool:
     """Whether B, whose k lie `pitch` bytes apart, should not be copied for `rows` rows in tiles of
     `height`: where it is read only once, or seldom and its k do not push each other out of the

@@ -72,7 +72,7 @@ def _one(a: Step, b: Step) -> Step:
     name = a.label.split(" [")[0].removesuffix(" parts")
     label = a.label if a.label == b.label else f"{name} parts"
     words = [*a.words, *b.words]
-    return Step(kernel, words, a.items, 0, a.serial and b.serial, label, a.group)
+    return Step(kernel, words, a.items, 0, a.serial & b.serial, label, a.group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def is_small(kernel: loops.ContractKernel, words: Sequence[WordValue]) -> bool:
     sizes = [words[extent] for extent in (*kernel.extents, kernel.run_length)]
     count = math.prod(size for size in sizes if isinstance(size, int))
     one_run = words[kernel.num_runs] == 1
-    starts = all(words[word] == TableRef((0,)) for word in (kernel.a_runs, kernel.b_runs))
+    starts = all(words[word] == TableRef() for word in (kernel.a_runs, kernel.b_runs))
     return count <= SMALL_CONTRACT and one_run and starts
 
 

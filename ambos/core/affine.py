@@ -19,8 +19,11 @@ class Misaligned(Exception):
     part has `extent`."""
 
     def __init__(self, axis: int | None, extent: int = 0) -> None:
-        super().__init__(f"axis {axis} must be cut at {extent}")
+        super().__init__(axis, extent)
         self.axis, self.extent = axis, extent
+
+    def __str__(self) -> str:
+        return f"axis {self.axis} must be cut at {self.extent}"
 
 
 class Affine(NamedTuple):

@@ -12,6 +12,7 @@ from weakref import ref
 
 from ambos.core.dtype import DType
 from ambos.core.errors import ShapeError
+from ambos.core.open import Open, listed
 from ambos.core.shape import Shape, size_of
 from ambos.core.unknown import Size
 from ambos.graph.lines import Line, note, noting
@@ -64,7 +65,7 @@ class Node:
         return size_of(self.shape)
 
     def __repr__(self) -> str:
-        return f"<{self.op.name} {self.dtype.name}{list(self.shape)}>"
+        return f"<{self.op.name} {self.dtype.name}{listed(self.shape)}>"
 
     def __reduce__(self) -> str:
         raise TypeError("a graph node cannot be pickled; save tensors or a state_dict instead")
@@ -230,8 +231,8 @@ def exact(attrs: Attrs) -> Any:
 
 
 def _exact(value: Any) -> Any:
-    if type(value) is Size:
-        return Size
+    if type(value) is Size or type(value) is Open:
+        return type(value)
     if isinstance(value, float):
         return float, math.copysign(1, value)
     if isinstance(value, complex):

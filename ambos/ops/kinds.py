@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 
 from ambos.core.dtype import DType, Number, bool_
 from ambos.core.errors import CompilerError, DTypeError, ShapeError
+from ambos.core.open import Sheet
 from ambos.core.shape import Shape
-from ambos.graph.node import Attrs, Node, make, unscoped
+from ambos.graph.node import Attrs, Node, make, tracking, unscoped
 
 registry: dict[str, Op] = {}
 
@@ -261,6 +262,8 @@ class Source(Op, abstract=True):
 
 def constant(value: Number, dtype: DType, shape: Shape = ()) -> Node:
     """`value` everywhere."""
+    if type(tracking.scope) is Sheet:  # what is left open there is nobody else's
+        return _filled(value, dtype, shape)
     # repr tells apart what compares equal: 0.0 and -0.0, 1 and 1.0 and True.
     return _constant(repr(value), value, dtype, shape)
 
@@ -270,10 +273,14 @@ def _constant(exact: str, value: Number, dtype: DType, shape: Shape) -> Node:
     """Three nodes, asked for again at every step of a training loop: kept for a while."""
     del exact
     with unscoped():
-        node = op("constant")(attrs=(value, dtype))
-        if not shape:
-            return node
-        return op("expand")(op("reshape")(node, attrs=((1,) * len(shape),)), attrs=(shape,))
+        return _filled(value, dtype, shape)
+
+
+def _filled(value: Number, dtype: DType, shape: Shape) -> Node:
+    node = op("constant")(attrs=(value, dtype))
+    if not shape:
+        return node
+    return op("expand")(op("reshape")(node, attrs=((1,) * len(shape),)), attrs=(shape,))
 
 
 def constant_like(node: Node, value: Number) -> Node:

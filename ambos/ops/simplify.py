@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 
 from ambos.core.dtype import DType, bool_, float32, float64
+from ambos.core.open import converted, is_finite
 from ambos.core.shape import Shape
 from ambos.graph.node import Node
 from ambos.graph.rewrite import Rule
@@ -37,7 +38,7 @@ def constant_value(node: Node) -> Number | None:
 
 def filled(value: Number, dtype: DType, shape: Shape) -> Node:
     """The one form of "`value` everywhere" that simplified graphs hold."""
-    number = spelled(value, dtype) if math.isfinite(value) else value
+    number = spelled(value, dtype) if is_finite(value) else value
     if any(extent != 1 for extent in shape):
         return constant(number, dtype, shape)
     single = constant(number, dtype)
@@ -47,7 +48,8 @@ def filled(value: Number, dtype: DType, shape: Shape) -> Node:
 def spelled(value: Number, dtype: DType) -> Number:
     """1, 1.0 and True are one float32: written as the dtype has it, where that is exact."""
     spelling = float if dtype.is_floating else bool if dtype is bool_ else int
-    return spelling(value) if spelling is bool or spelling(value) == value else value
+    same: Number = converted(spelling, value)
+    return same if spelling is bool or same == value else value
 
 
 def is_constant(node: Node, value: Number) -> bool:
@@ -59,7 +61,7 @@ def is_constant(node: Node, value: Number) -> bool:
 def one_spelling(node: Node) -> Node | None:
     """Equal numbers are one node."""
     value, dtype = node.attrs
-    same = spelled(value, dtype) if math.isfinite(value) else value
+    same = spelled(value, dtype) if is_finite(value) else value
     return None if type(same) is type(value) else constant(same, dtype)
 
 
@@ -82,9 +84,9 @@ def cast_of_constant(node: Node) -> Node | None:
         return None
     if x.dtype is bool_:
         value = bool(value)
-    if math.isinf(value):
+    if abs(value) == math.inf:
         return filled(value, target, node.shape) if target.is_floating else None
-    if value != value or value != int(value) or abs(value) > 127:
+    if value % 1 != 0 or abs(value) > 127:
         return None
     if target is bool_:
         return filled(value != 0, target, node.shape)

@@ -25,8 +25,8 @@ class Compilation:
     """One entry. `function` is a jitted function's name, or "" for a graph that was computed as it
     was met. `cause` says which part of the signature was new. Of `kernels`, LLVM compiled
     `compiled`, `from_disk` came from the cache on disk, the others were in memory. `plan` says
-    whether the schedule was "made", read from "disk", or in "memory". `planning` includes `llvm`,
-    seconds for machine code; `seconds` is all of it."""
+    whether the schedule was "made", "fitted" from one for other sizes, read from "disk", or in
+    "memory". `planning` includes `llvm`, seconds for machine code; `seconds` is all of it."""
 
     function: str
     cause: str

@@ -37,6 +37,7 @@ from ambos.tensor import watch
 from ambos.tensor.array import Array
 from ambos.tensor.failures import HostFailure, located
 from ambos.tensor.filters import lay_out_filters, misplaced
+from ambos.tensor.fitting import fit
 from ambos.tensor.ledger import ledger
 from ambos.tensor.plans import recall
 from ambos.tensor.room import room_for, told
@@ -160,7 +161,7 @@ def find_plan(
     if plan is None:
         trail = {node: i for i, node in enumerate(with_insides(order))}
         plan = _plans[signature, *rest] = prepare(
-            wanted, leaves, trail, renewal, own, (signature, *rest)
+            order, wanted, leaves, trail, renewal, own, (signature, *rest)
         )
         if len(_plans) > MAX_PROGRAMS:
             _plans.popitem(last=False)
@@ -266,10 +267,11 @@ def numbered(
 
 
 def prepare(
-    wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, int], renewal: Renewal,
-    budget: int | None, key: Any,
+    order: Sequence[Node], wanted: Sequence[Node], leaves: Sequence[Node], trail: dict[Node, int],
+    renewal: Renewal, budget: int | None, key: Any,
 ) -> Plan:  # fmt: skip
-    """Compile the graph with numbered inputs in place of its data."""
+    """Compile the graph with numbered inputs in place of its data, if no plan for other sizes fits
+    these."""
     for node in trail:
         if has_unknown(node.attrs):
             refuse(f"the value of {node.op.name}, made of {node.attrs},")
@@ -280,8 +282,12 @@ def prepare(
         from ambos.compiler.pipeline import compile_graph  # what is on disk needs no compiler
 
         nonlocal how
-        how = "made"
         with held_off():
+            found = fit(key, order, wanted, trail, renewal) if budget is None else None
+            if found is not None:
+                how = "fitted" if found.was_known else "made"
+                return found.compiled
+            how = "made"
             roots = as_inputs(wanted, leaves, trail)
             return compile_graph(roots, host_features(), config.threads, trail, renewal, budget)
 

@@ -52,10 +52,12 @@ def test_what_lives_at_once_lies_apart(seed: int) -> None:
 
 
 def test_equal_tables_exist_once() -> None:
-    words = [TableRef((1, -2, 3)), TableRef((7,)), TableRef((1, -2, 3))]
+    square = TableRef(((2, 10), (3, -2)))
+    words = [square, TableRef(), TableRef(((2, 10), (3, -2)))]
+    assert square.values == (0, -2, -4, 10, 8, 6)
     step = Step(KERNEL, [*words, Ref(Memory(float32, (3,), (1,)), 4)], 1, 0, False, "")
     placement = plan_memory([step])
-    assert placement.tables == struct.pack("<4q", 1, -2, 3, 7)
+    assert placement.tables == struct.pack("<7q", *square.values, 0)
     assert resolve(step, placement, 0) == (
-        Pointer(TABLES, 0), Pointer(TABLES, 24), Pointer(TABLES, 0), Pointer(ARENA, 4),
+        Pointer(TABLES, 0), Pointer(TABLES, 48), Pointer(TABLES, 0), Pointer(ARENA, 4),
     )  # fmt: skip
