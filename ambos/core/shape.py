@@ -47,6 +47,12 @@ def broadcast(op: str, *shapes: Shape) -> Shape:
     return tuple(result)
 
 
+def agree(a: int | Shape, b: int | Shape) -> bool:
+    """Are these equal? Of sizes that are not known yet: may they be, which operations ask again
+    once they are."""
+    return a == b
+
+
 def normalize_axis(op: str, axis: int, rank: int) -> int:
     """`axis` counted from the front, or an ArgumentError."""
     try:

@@ -117,11 +117,11 @@ class Size:
                     "the inputs; need it there"
                 )
             return sizes[self]
-        found = sizes.found if isinstance(sizes, Numbers) else {}
-        if id(self) not in found:
+        numbers = sizes if isinstance(sizes, Numbers) else Numbers(sizes)
+        if id(self) not in numbers.found:
             name, *operands = self.made
-            found[id(self)] = self, HOW[name](*(at(each, sizes) for each in operands))
-        return found[id(self)][1]
+            numbers.found[id(self)] = self, HOW[name](*(at(each, numbers) for each in operands))
+        return numbers.found[id(self)][1]
 
     @property  # type: ignore[misc]  # a class that is asked of each number
     def __class__(self) -> Any:

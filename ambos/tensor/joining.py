@@ -7,7 +7,7 @@ from typing import Any
 
 from ambos.core.arguments import positive
 from ambos.core.errors import ArgumentError, ShapeError
-from ambos.core.shape import Shape, normalize_axis
+from ambos.core.shape import Shape, agree, normalize_axis
 from ambos.graph.node import Node
 from ambos.ops import movement as ops
 from ambos.tensor.handle import Tensor, node_of, operand_of, reshaped, wrap
@@ -57,7 +57,7 @@ def stack(arrays: Any, axis: int = 0) -> Tensor:
     nodes = _aligned("stack", arrays)
     shape = nodes[0].shape
     for node in nodes:
-        if node.shape != shape:
+        if not agree(node.shape, shape):
             raise ShapeError(f"stack: shapes {shape} and {node.shape} differ; need equal shapes: "
                              "use concat along an existing axis")  # fmt: skip
     at = normalize_axis("stack", axis, len(shape) + 1)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from ambos.core.errors import ArgumentError, ShapeError
-from ambos.core.shape import Shape, broadcast, normalize_axes
+from ambos.core.shape import Shape, agree, broadcast, normalize_axes
 from ambos.graph.node import Node
 from ambos.ops import arithmetic as ops
 from ambos.ops.contraction import Spec, contract, make_spec, plain
@@ -48,7 +48,7 @@ def matmul_nodes(a: Node, b: Node) -> Node:
     if a.rank == 0 or b.rank == 0:
         raise ShapeError(f"matmul: got shapes {a.shape} and {b.shape}; need at least one "
                          "dimension each: use * with scalars")  # fmt: skip
-    if a.shape[-1] != (b.shape[-2] if b.rank > 1 else b.shape[0]):
+    if not agree(a.shape[-1], b.shape[-2] if b.rank > 1 else b.shape[0]):
         raise ShapeError(_mismatch(a, b))
     left, right, spec, shape = _plan(a.shape, b.shape)
     return reshaped(contract(reshaped(a, left), reshaped(b, right), attrs=(spec,)), shape)

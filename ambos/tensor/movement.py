@@ -11,7 +11,7 @@ from typing import Any
 
 from ambos.core.dtype import bool_
 from ambos.core.errors import ArgumentError, ShapeError
-from ambos.core.shape import Shape, broadcast, normalize_axes, normalize_axis
+from ambos.core.shape import Shape, agree, broadcast, normalize_axes, normalize_axis
 from ambos.core.unknown import known
 from ambos.graph.node import Node
 from ambos.ops import movement as ops
@@ -247,7 +247,7 @@ def broadcast_to(x: Any, shape: Any = (), *more: Any) -> Tensor:
             target[axis] = node.shape[axis - missing]
     final = tuple(target)
     fits = missing >= 0 and all(
-        n in (1, m) for n, m in zip(node.shape, final[missing:], strict=True)
+        n == 1 or agree(n, m) for n, m in zip(node.shape, final[missing:], strict=True)
     )
     if not fits or builtins.min(final, default=0) < 0:
         raise ShapeError(f"broadcast_to: {node.shape} does not broadcast to {final}; "

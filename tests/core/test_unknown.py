@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambos.core.errors import ArgumentError
-from ambos.core.unknown import ARITHMETIC, FUNCTIONS, STAND_INS, Size, at, is_unknown, larger
+from ambos.core.unknown import (
+    ARITHMETIC,
+    FUNCTIONS,
+    STAND_INS,
+    Size,
+    at,
+    is_unknown,
+    larger,
+    smaller,
+)
 
 N = Size(STAND_INS)
 NUMBERS = st.integers(-7, 7) | st.sampled_from([0.5, -2.25, 3.0])
@@ -120,3 +129,26 @@ def test_what_stand_ins_would_take_all_memory_for_is_refused():
 def test_no_number_comes_out(kind):
     with pytest.raises(ArgumentError, match="need this in a module's forward"):
         kind(N)
+
+
+def test_what_is_in_an_expression_several_times_is_evaluated_once():
+    found, wanted = N, 9
+    for _ in range(40):  # 3**40 ways down
+        found = found - found // 3 + found % (N + 1)
+        wanted = wanted - wanted // 3 + wanted % 10
+    assert found.at({N: 9}) == wanted
+    assert found.parts == (N,)
+
+
+def test_quotients_and_extremes_lie_in_their_bounds():
+    half = N // 2 * 2
+    assert half <= N < half + 2
+    assert half + 2 != N
+    assert N - half >= 0
+    assert larger(N, half) == N == smaller(N, N + 1)
+    assert smaller(smaller(20, N), N) == smaller(N, 20) == smaller(20, smaller(N, 30))
+    assert larger(N - 5, 0) >= 0
+    for count in (0, 3, 30):
+        assert at(smaller(larger(N - 5, 2), 20), {N: count}) == min(max(count - 5, 2), 20)
+    with pytest.raises(ArgumentError, match="needs a number"):
+        assert half == N

@@ -210,6 +210,10 @@ FUNCTIONS = {
     "doubled": lambda F, x: F.interpolate(x, scale_factor=2),
     "fourfold": lambda F, x: F.interpolate(x, scale_factor=4.0, mode="nearest-exact"),
     "pooled": lambda F, x: F.max_pool1d(x, 2), "averaged": lambda F, x: F.avg_pool1d(x, 3, 2),
+    "keys and values": lambda F, x: F.scaled_dot_product_attention(
+        x.transpose(1, 2), F.interpolate(F.max_pool1d(x, 2), scale_factor=2).transpose(1, 2),
+        F.pad(x[:, :, ::2], (0, x.shape[2] // 2)).transpose(1, 2),
+    ),
     "upsampled": lambda F, x: F.interpolate(F.max_pool1d(x, 2), scale_factor=2) + x,
 }  # fmt: skip
 
@@ -227,3 +231,14 @@ def test_functions_between_layers(case):
                 model(am.tensor(data)).numpy()
             continue
         np.testing.assert_allclose(model(am.tensor(data)).numpy(), wanted, 1e-6, err_msg=length)
+
+
+def test_what_may_be_equal_is_stacked_and_expanded():
+    x = am.Input((2, None))
+    one, other = nn.Conv1d(2, 2, 3, stride=2, padding=1)(x), nn.MaxPool1d(2)(x)
+    wide = one[:, :1].expand(other.shape) * other
+    for made in (am.stack([one, other]), wide, one + other, one @ other.mT):
+        model = am.Model(x, made)
+        assert model(am.ones(3, 2, 8)).numpy().any()
+        with pytest.raises(ShapeError, match=r"drawn as .* gets \(3, "):
+            model(am.ones(3, 2, 9))

@@ -8,7 +8,7 @@ from typing import Any
 from ambos.core.arguments import share
 from ambos.core.dtype import bool_
 from ambos.core.errors import ArgumentError, DTypeError, ShapeError
-from ambos.core.shape import Shape, broadcast, size_of
+from ambos.core.shape import Shape, agree, broadcast, size_of
 from ambos.graph.node import Node
 from ambos.nn.functional.dropout import dropout
 from ambos.nn.functional.shared import nodes, same_dtype
@@ -75,7 +75,7 @@ def _lead(q: Node, k: Node, v: Node, grouped: bool) -> tuple[Shape, Shape]:
     shapes = f"query {q.shape}, key {k.shape}, value {v.shape}"
     if min(q.rank, k.rank, v.rank) < 2 or q.shape[-1] != k.shape[-1]:
         raise ShapeError(f"{NAME}: {shapes}; need (..., L, E), (..., S, E) and (..., S, Ev)")
-    if k.shape[-2] != v.shape[-2]:
+    if not agree(k.shape[-2], v.shape[-2]):
         raise ShapeError(f"{NAME}: {shapes}; need as many keys as values: "
                          "key.shape[-2] == value.shape[-2]")  # fmt: skip
     if not grouped:
