@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 from collections import deque
 
 import numpy as np
@@ -187,5 +188,11 @@ def test_drawing_a_long_loop_looks_for_work_now_and_then(monkeypatch):
     flush = live.flush
     monkeypatch.setattr(live, "flush", lambda: (looked.append(1), flush()))
     monkeypatch.setattr(live.settings, "limit", 200)
-    assert str(Steps()(am.Input((None, 4))).shape) == "(N, 4)"
+    shapes = []
+    drawing = threading.Thread(  # in which nothing waits yet
+        target=lambda: shapes.append(str(Steps()(am.Input((None, 4))).shape))
+    )
+    drawing.start()
+    drawing.join()
+    assert shapes == ["(N, 4)"]
     assert 0 < len(looked) < 100
