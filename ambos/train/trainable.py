@@ -80,6 +80,7 @@ class Trainable(Stepping):
         Example:
             >>> import numpy as np
             >>> import ambos as am
+            >>> import numpy as np
             >>> model = am.Sequential([am.nn.Linear(2, 2)])
             >>> model.compile("sgd", "mse")
             >>> history = model.fit(np.ones((4, 2)), np.ones((4, 2)), epochs=3, verbose=0)
@@ -172,6 +173,7 @@ class Trainable(Stepping):
         Example:
             >>> import numpy as np
             >>> import ambos as am
+            >>> import numpy as np
             >>> model = am.Sequential([am.nn.Linear(2, 2)])
             >>> model.compile("sgd", "mse")
             >>> list(model.evaluate(np.ones((4, 2)), np.ones((4, 2))))
@@ -235,6 +237,7 @@ class Trainable(Stepping):
         Example:
             >>> import numpy as np
             >>> import ambos as am
+            >>> import numpy as np
             >>> model = am.Sequential([am.nn.Linear(2, 1)])
             >>> model.compile("sgd", "mse")
             >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
