@@ -125,7 +125,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "get_weights": "model.state_dict()",
         "layers": "list(model.children())",
         "load_weights": "model.load_state_dict(am.load(path))",
-        "metrics_names": "list(model.evaluate(x, y))",
+        "metrics_names": "model.evaluate(x, y).keys()",
         "save_weights": "am.save(model.state_dict(), path)",
         "set_weights": "model.load_state_dict(state)",
         "to_json": "model.save(path)",

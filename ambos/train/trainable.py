@@ -15,6 +15,7 @@ from ambos.train.callbacks.dispatch import listed
 from ambos.train.fitting import Fit, averages, measure, note_shapes, predicted
 from ambos.train.progress import check_verbose
 from ambos.train.recipe import Recipe, class_weights_of, classes_of, recipe_of
+from ambos.train.scores import Scores
 from ambos.train.source import loop_of
 from ambos.train.sources import (
     inputs_of,
@@ -79,6 +80,7 @@ class Trainable(Stepping):
 
         Example:
             >>> import numpy as np
+            >>> import numpy as np
             >>> import ambos as am
             >>> import numpy as np
             >>> model = am.Sequential([am.nn.Linear(2, 2)])
@@ -142,6 +144,7 @@ class Trainable(Stepping):
             batches of an iterable.
 
         Example:
+            >>> import numpy as np
             >>> import ambos as am
             >>> model = am.Sequential([am.nn.Linear(2, 1)])
             >>> model.compile("sgd", "mse")
@@ -162,21 +165,25 @@ class Trainable(Stepping):
         sample_weight: Any = None,
         steps: int | None = None,
         callbacks: Any = None,
-        return_dict: bool = True,
-    ) -> dict[str, Any] | list[Any]:
+        return_dict: bool | None = None,
+    ) -> Any:
         """Loss and metrics on arrays or on an iterable of batches, without training.
 
-        A dictionary by name, or a list with `return_dict=False`.
+        They can be taken by name, as `scores["accuracy"]`, and apart, as `loss, accuracy = scores`;
+        a plain dictionary comes with `return_dict=True`, Keras's list, or the loss if there is
+        nothing else, with `return_dict=False`.
 
         Errors: ArgumentError before `compile`, and as `fit`.
 
         Example:
             >>> import numpy as np
+            >>> import numpy as np
             >>> import ambos as am
             >>> import numpy as np
             >>> model = am.Sequential([am.nn.Linear(2, 2)])
             >>> model.compile("sgd", "mse")
-            >>> list(model.evaluate(np.ones((4, 2)), np.ones((4, 2))))
+            >>> scores = model.evaluate(np.ones((4, 2)), np.ones((4, 2)))
+            >>> scores.keys()
             ['loss']
         """
         check_verbose("evaluate", verbose)
@@ -190,7 +197,7 @@ class Trainable(Stepping):
         logs = measure(self, source, listeners)
         if verbose:
             print("  ".join(f"{name} {value:.4f}" for name, value in logs.items()))
-        return logs if return_dict else list(logs.values())
+        return Scores(logs) if return_dict is None else _returned(logs, return_dict)
 
     @checked
     def predict(
@@ -212,6 +219,7 @@ class Trainable(Stepping):
             DTypeError from the layers.
 
         Example:
+            >>> import numpy as np
             >>> import ambos as am
             >>> model = am.Sequential([am.nn.Linear(2, 3)])
             >>> model.predict([[1.0, 2.0]]).shape
@@ -235,6 +243,7 @@ class Trainable(Stepping):
         Errors: as `fit`.
 
         Example:
+            >>> import numpy as np
             >>> import numpy as np
             >>> import ambos as am
             >>> import numpy as np
@@ -280,9 +289,14 @@ class Trainable(Stepping):
             totals.zero()
             totals.collect(step(*batch), size_of(batch))
             logs = totals.results()
-        if return_dict:
-            return logs
-        return logs["loss"] if list(logs) == ["loss"] else list(logs.values())
+        return _returned(logs, return_dict)
+
+
+def _returned(logs: dict[str, Any], as_dict: bool) -> Any:
+    """As Keras's methods return numbers."""
+    if as_dict:
+        return logs
+    return logs["loss"] if list(logs) == ["loss"] else list(logs.values())
 
 
 def check_sizes(op: str, **sizes: int | None) -> None:

@@ -397,7 +397,7 @@ def test_numbers_of_python_are_averaged_as_tensors_are():
 
     model = Own([nn.Linear(3, 2)])
     model.compile("sgd", "cross_entropy", jit=False)
-    found = model.evaluate(X[:20], Y[:20], batch_size=8)
+    found = model.evaluate(X[:20], Y[:20], batch_size=8, return_dict=True)
     assert found.pop("e") == "text"
     assert list(found) == list("abcd")
     assert list(found.values()) == pytest.approx([found["a"]] * 4)

@@ -1,6 +1,8 @@
 """compile, fit, evaluate, predict: numbers, sources of batches, display, interruption."""
 
+import copy
 import os
+import pickle
 import signal
 
 import numpy as np
@@ -40,8 +42,32 @@ def test_fit_learns_and_evaluate_agrees_with_predict():
     shifted = scores - scores.max(1, keepdims=True)
     logp = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     assert found["loss"] == pytest.approx(-logp[np.arange(200), y].mean(), rel=1e-4)
-    assert model.evaluate(x, y, return_dict=False) == list(model.evaluate(x, y).values())
     assert not history.interrupted
+
+
+def test_scores_are_kerass_list_and_its_dictionary():
+    x, y = problem(40)
+    model = network()
+    loss, accuracy = scores = model.evaluate(x, y)
+    assert (scores["loss"], scores["accuracy"]) == (scores[0], scores[1]) == (loss, accuracy)
+    assert {**scores} == dict(scores.items()) == model.evaluate(x, y, return_dict=True) == scores
+    assert model.evaluate(x, y, return_dict=False) == [loss, accuracy] == scores.values()
+    assert "loss" in scores
+    assert "mse" not in scores
+    assert scores.get("mse") is None
+    assert copy.deepcopy(scores) == pickle.loads(pickle.dumps(scores)) == scores
+    assert model.evaluate(x[:20], y[:20]) != scores
+    with pytest.raises(
+        TypeError, match=r"gave 2 numbers, loss, accuracy; need one: scores\['loss'\]"
+    ):
+        float(scores)
+    with pytest.raises(KeyError, match="mse"):
+        scores["mse"]
+    model.compile("sgd", "cross_entropy")
+    only = model.evaluate(x, y)
+    assert float(only) == loss == model.evaluate(x, y, return_dict=False)
+    assert f"{only:.3f}" == f"{loss:.3f}"
+    assert f"{scores}" == str(dict(scores))
 
 
 def test_epoch_numbers_are_weighted_by_batch_size():
