@@ -1,6 +1,7 @@
 """Where batches come from: arrays in memory, or anything that can be iterated.
 
-A batch is a tuple: (x,), (x, y) or (x, y, sample_weight), each a tensor or a tree of tensors.
+A batch is a tuple: (x,), (x, y) or (x, y, sample_weight), each a tensor or a tree of tensors;
+(x, None) where x alone came in a tuple. `handed` and `parts_in` say what steps make of it.
 """
 
 from __future__ import annotations
@@ -200,11 +201,12 @@ class Arrays(Source):
 
 class Stream(Source):
     """Batches of an iterable, a Dataset of batches or a loader, as tensors. An iterator can be read
-    once: that is its only pass."""
+    once: that is its only pass. Targets may be missing unless they are `paired`, and are not read
+    unless the batch is taken `whole`."""
 
     def __init__(
         self, source: Any, dtype: DType, op: str, limit: int | None = None, name: str = "x",
-        takes_nan: bool = False, whole: bool = True, check: Any = None,
+        takes_nan: bool = False, whole: bool = True, check: Any = None, paired: bool = True,
     ) -> None:  # fmt: skip
         if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
             raise ArgumentError(
@@ -217,7 +219,7 @@ class Stream(Source):
                 "number of batches after which to stop"
             )
         self.source, self.dtype, self.op, self.limit, self.name = source, dtype, op, limit, name
-        self.takes_nan, self.whole = takes_nan, whole
+        self.takes_nan, self.whole, self.paired = takes_nan, whole, paired
         self.check = check  # of a first batch
         self.once = iter(source) if hasattr(source, "__next__") else None
         self.is_placed = False  # is the source itself where a resumed training goes on?
@@ -300,7 +302,9 @@ class Stream(Source):
         )
 
     def _parts(self, batch: Any, number: int) -> Batch:
-        if self.whole and (not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 3):
+        is_pair = isinstance(batch, (tuple, list)) and 2 <= len(batch) <= 3
+        is_alone = not isinstance(batch, (tuple, list)) or len(batch) == 1
+        if self.whole and not is_pair and (self.paired or not is_alone):
             raise ArgumentError(
                 f"{self.op}: batch {number} of {self.name} is {type(batch).__name__}"
                 + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
@@ -318,6 +322,8 @@ class Stream(Source):
                 for name, part in zip(PARTS, parts, strict=False)
                 if part is not None
             )
+            if self.whole and is_alone and isinstance(batch, (tuple, list)):
+                found = (*found, None)  # a step gets (x,) then, as in Keras, and x where that came
         except AmbosError as error:
             raise placed(error, f"batch {number} of {self.name}") from None
         except ValueError as error:
@@ -462,6 +468,19 @@ def placed(error: AmbosError, where: str) -> AmbosError:
     line = line or user_line()
     error.args = (f"{error.message} [{line}]" if line else error.message,)
     return error
+
+
+def handed(batch: Batch) -> Any:
+    """What a model's `train_step` gets of a batch, as in Keras: without targets x itself, unless it
+    came in a tuple or has several inputs in one."""
+    if len(batch) == 1 and not isinstance(batch[0], tuple):
+        return batch[0]
+    return batch[:1] if len(batch) == 2 and batch[1] is None else batch
+
+
+def parts_in(data: Any) -> Batch:
+    """The batch of which `handed` made `data`."""
+    return tuple(data) if isinstance(data, (tuple, list)) else (data,)
 
 
 def size_of(batch: Batch) -> int:

@@ -18,7 +18,7 @@ from ambos.tensor.handle import Tensor
 from ambos.tensor.jit import jit
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import no_grad
-from ambos.train.batches import Batch, size_of
+from ambos.train.batches import Batch, handed, size_of
 from ambos.train.recipe import Recipe
 from ambos.train.step import prepared
 from ambos.train.totals import Totals
@@ -100,17 +100,18 @@ class Engine:
 
     def _recorded_train(self, model: Any, recipe: Recipe, batch: Batch) -> Any:
         with self.following(recipe):
-            logs = model.train_step(prepared(model, batch, recipe))
+            logs = model.train_step(handed(prepared(model, batch, recipe)))
         with no_grad():
             return self.training.add(logs, size_of(batch))
 
     def _recorded_test(self, model: Any, recipe: Recipe, batch: Batch) -> Any:
         with no_grad(), self.following(recipe):
-            return self.testing.add(model.test_step(prepared(model, batch, recipe)), size_of(batch))
+            logs = model.test_step(handed(prepared(model, batch, recipe)))
+            return self.testing.add(logs, size_of(batch))
 
     def _recorded_predict(self, model: Any, batch: Batch) -> Any:
         with no_grad():
-            return model.predict_step(prepared(model, batch, Recipe()))
+            return model.predict_step(handed(prepared(model, batch, Recipe())))
 
 
 def step_of(model: Any, key: Any, function: Runner) -> Runner:

@@ -27,14 +27,14 @@ class Note:
 
     def add(self, given: Any, batch: Any) -> None:
         """A batch as it was `given`, and as the model gets it."""
-        parts = given if isinstance(given, (tuple, list)) else (given,)
+        parts = given if isinstance(given, (tuple, list)) else ()
         present = tuple([part is not None for part in parts])
-        leaves, structure = tree.flatten(tuple(batch))
+        leaves, structure = tree.flatten(tuple([part for part in batch if part is not None]))
         self.seen[present, structure, tuple(map(Kind.of, leaves))] = None
 
     def variants(self, model: Any) -> Iterator[tuple[tuple[bool, ...], Columns]]:
-        """Each kind of batch that came: which of its parts were not None, and what they are in
-        steps of `model`."""
+        """Each kind of batch that came: which of its parts were not None (none
+        of x itself), and what they are in steps of `model`."""
         for present, structure, kinds in self.seen:
             columns = dict(zip(PARTS, structure.build(iter(kinds)), strict=False))
             yield present, kinds_in_steps(model, columns)

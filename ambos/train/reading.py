@@ -65,6 +65,12 @@ class Reading:
         """What is done to each batch."""
         return iter(())
 
+    @property
+    def handed(self) -> str:
+        """What a step of the model's own gets of a `batch`."""
+        is_alone = len(self.columns) == 1 and not isinstance(self.columns["x"], tuple)
+        return "batch[0]" if is_alone else "tuple(batch)"
+
 
 class Rows(Reading):
     """Rows of arrays `x`, `y` and `sample_weight`."""
@@ -106,7 +112,8 @@ class Rows(Reading):
 
 
 class Batches(Reading):
-    """Batches of the user's own, of which `note` tells; parts that are not `present` were None."""
+    """Batches of the user's own, of which `note` tells; parts that are not `present` were None, and
+    none is where batches were x itself."""
 
     last = "is_last"
 
@@ -149,6 +156,8 @@ class Batches(Reading):
         return f"for number, (({names}), is_last) in enumerate(told({batches}), 1):"
 
     def names(self, as_one: bool = False) -> str:
+        if not self.present:
+            return NAMES["x"]
         parts = iter(self.columns)
         names = [NAMES[next(parts)] if is_there else "_" for is_there in self.present]
         return ", ".join(names) + "," * (len(names) == 1)
@@ -161,6 +170,10 @@ class Batches(Reading):
             yield from whole_numbers("targets")
         if as_one:
             yield f"batch = {listed(names)}"
+
+    @property
+    def handed(self) -> str:
+        return "tuple(batch)" if self.present else super().handed
 
 
 def listed(names: list[str]) -> str:

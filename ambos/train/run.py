@@ -12,6 +12,7 @@ from ambos.core.errors import ArgumentError
 from ambos.optim import Optimizer
 from ambos.tensor.handle import Tensor
 from ambos.tensor.random import default_generator
+from ambos.tensor.spent import SpentGradient
 from ambos.train.batches import Source
 from ambos.train.callbacks import CallbackList
 from ambos.train.recipe import Recipe
@@ -45,7 +46,7 @@ class Run:
         grads = {
             name: parameter.grad
             for name, parameter in model.named_parameters()
-            if isinstance(parameter.grad, Tensor)
+            if isinstance(parameter.grad, Tensor) and not isinstance(parameter.grad, SpentGradient)
         }
         return {
             "epoch": self.epoch, "batch": self.batch, "updates": self.updates,

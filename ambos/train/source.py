@@ -391,7 +391,8 @@ class Writer:
                 yield INDENT + f"due = number % {recipe.accumulate} == 0 or {self.reading.last}"
                 due = "recipe if due else recipe.collecting()"
             yield INDENT + f"with model.engine.following({due}):"
-        yield INDENT * (2 if self.follows else 1) + "logs = model.train_step(tuple(batch))"
+        step = f"logs = model.train_step({self.reading.handed})"
+        yield INDENT * (2 if self.follows else 1) + step
         yield from indented(self._added())
         turned = [*self._turned()]
         if turned and collects:
@@ -423,7 +424,7 @@ class Writer:
         yield from indented(self.held_out_reading.received(False, as_one=True), 2)
         if self.is_brief:
             yield INDENT * 2 + self._own_narrowed
-        yield INDENT * 2 + "logs = model.test_step(tuple(batch))"
+        yield INDENT * 2 + f"logs = model.test_step({self.held_out_reading.handed})"
         yield from indented(self._added(), 2)
         shown = '"  ".join(f"{name} {value / rows:.4f}" for name, value in totals.items())'
         yield f"shown = {shown}"

@@ -35,8 +35,7 @@ def training_data(
             )
         sizes = (batch_size, TRAINING_BATCH)
         return stream_of(model, "fit", "x", x, sizes, steps, shuffle, seed), None
-    own = is_own(model, "train_step")
-    if y is None and not own:
+    if y is None and not is_own(model, "train_step"):
         raise ArgumentError("fit: got x without y; need both, or an iterable of pairs (x, y)")
     size = positive("fit: batch_size", TRAINING_BATCH if batch_size is None else batch_size)
     given = {"x": x, "y": y, "sample_weight": weight}
@@ -67,6 +66,8 @@ def validation_of(
         source = Arrays(held_out, size, False, None, "fit", steps)
         source.name = "validation_split"
         return source
+    if isinstance(data, tuple) and len(data) == 1 and is_arrays(data[0]):
+        data = data[0]  # (x,)
     if is_pair(data):
         return source_of(model, "fit", *data, batch_size=size, steps=steps, name="validation_data")
     return source_of(model, "fit", data, batch_size=given, steps=steps, name="validation_data",
@@ -124,7 +125,9 @@ def stream_of(
 ) -> Source:  # fmt: skip
     """Batches of an iterable; of examples, that of `sizes` which was given, or the usual one."""
     read, check = in_batches(op, name, x, *sizes, shuffle, seed)
-    source = NotedStream(read, model.float_dtype, op, steps, name, model.takes_nan, check=check)
+    step = "train_step" if (op, name) == ("fit", "x") else "test_step"
+    source = NotedStream(read, model.float_dtype, op, steps, name, model.takes_nan, check=check,
+                         paired=not is_own(model, step))  # fmt: skip
     source.note = note_of(x, read, shuffle, seed)
     return source
 

@@ -15,7 +15,7 @@ from ambos.tensor.autocast import autocast, casting, integers_as_floats
 from ambos.tensor.handle import Tensor
 from ambos.tensor.modes import no_grad
 from ambos.train.alignment import weighed
-from ambos.train.batches import Batch, size_of
+from ambos.train.batches import Batch, parts_in, size_of
 from ambos.train.recipe import Recipe, check_class_weights, class_weights
 
 
@@ -29,10 +29,10 @@ class Step:
     """
 
     def __init__(
-        self, model: Any, batch: Batch, recipe: Recipe | None = None, epoch: int = 0, index: int = 0
+        self, model: Any, batch: Any, recipe: Recipe | None = None, epoch: int = 0, index: int = 0
     ) -> None:
         self.model, self.epoch, self.index = model, epoch, index
-        self.batch = batch
+        self.batch = parts_in(batch)
         self.recipe = model.engine.recipe if recipe is None else recipe
         self._output: Any = None
         self._losses: dict[str, Tensor] | None = None

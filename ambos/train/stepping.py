@@ -11,7 +11,7 @@ from ambos.core.dtype import DType, float32
 from ambos.core.errors import ArgumentError
 from ambos.tensor.handle import Tensor
 from ambos.train import saving
-from ambos.train.batches import Batch
+from ambos.train.batches import parts_in
 from ambos.train.callbacks import History
 from ambos.train.engine import Engine
 from ambos.train.plan import Losses, Metrics, Plan, Schedule, optimizer_of
@@ -114,9 +114,10 @@ class Stepping(nn.Module):
 
     # What a step does; each of these may be overridden
 
-    def train_step(self, data: Batch) -> Mapping[str, Any]:
-        """One batch (x, y, sample_weight): forward, backward, update. Returns numbers by name,
-        tensors, which `fit` averages over the epoch and which it does not wait for.
+    def train_step(self, data: Any) -> Mapping[str, Any]:
+        """One batch (x, y, sample_weight), or x itself where there are no targets: forward,
+        backward, update. Returns numbers by name, tensors, which `fit` averages over the epoch and
+        which it does not wait for.
 
         Override it for a training of your own; it is recorded like the usual one, and runs
         operation by operation where it looks at values.
@@ -126,15 +127,15 @@ class Stepping(nn.Module):
         step.update()
         return step.logs
 
-    def test_step(self, data: Batch) -> Mapping[str, Any]:
+    def test_step(self, data: Any) -> Mapping[str, Any]:
         """One batch of `evaluate` and of validation: numbers by name."""
         return Step(self, data).logs
 
     test_step.__test__ = False  # type: ignore[attr-defined]  # its name is no test's
 
-    def predict_step(self, data: Batch) -> Any:
+    def predict_step(self, data: Any) -> Any:
         """One batch of `predict`: the outputs."""
-        return call(self, data[0])
+        return call(self, parts_in(data)[0])
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None

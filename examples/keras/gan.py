@@ -65,8 +65,7 @@ class GAN(am.Model):
     def draw(self, count):
         return self.generator(am.randn(count, latent_dim))
 
-    def train_step(self, data):
-        real = data[0]
+    def train_step(self, real):
         count = real.shape[0]
 
         # The discriminator learns to answer 1 for what was drawn and 0 for what is real.

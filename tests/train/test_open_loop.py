@@ -122,7 +122,7 @@ class Noisy(am.Model):
         return self.body(x)
 
     def train_step(self, data):
-        x = data[0]
+        x = data
         self.optimizer.zero_grad()
         loss = ((self(x + 0.1 * am.randn_like(x)) - x) ** 2).mean() + self(x).abs().mean()
         loss.backward()
@@ -130,7 +130,7 @@ class Noisy(am.Model):
         return {"loss": loss, "twice": 2 * loss, "label": "text"}
 
     def test_step(self, data):
-        return {"loss": (self(data[0]) - data[0]).abs().mean()}
+        return {"loss": (self(data) - data).abs().mean()}
 
 
 class Extended(am.Model):

@@ -10,7 +10,7 @@ from ambos.core.errors import ArgumentError
 from ambos.nn.modes import in_mode
 from ambos.runtime.memory import available
 from ambos.tensor.forecast import forecast
-from ambos.train.batches import Arrays
+from ambos.train.batches import Arrays, handed
 from ambos.train.callbacks.base import Callback, Logs
 from ambos.train.callbacks.monitor import say
 from ambos.train.recipe import Recipe
@@ -76,7 +76,7 @@ class BatchSizeFinder(Callback):
 
         def step(*parts: Any) -> dict[str, Any]:
             with in_mode(model, True):
-                logs = model.train_step(prepared(model, parts, Recipe())) or {}
+                logs = model.train_step(handed(prepared(model, parts, Recipe()))) or {}
             return {name: getattr(value, "statistics", value) for name, value in logs.items()}
 
         limit = int(available() * self.part) if self.nbytes is None else self.nbytes
