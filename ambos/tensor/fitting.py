@@ -1,12 +1,14 @@
 """Plans for other sizes of a graph that was planned before.
 
-The second size of a graph is planned with what differs from the first left open (`core.open`);
-where that decides nothing new, later sizes fill in what is left open (`compiler.fit`).
+Two sizes are planned as they come: a batch and a last short one are all that most graphs meet. The
+third is planned with what differs from the first left open (`core.open`); where that decides
+nothing new, later sizes fill in what is left open (`compiler.fit`).
 """
 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ambos.compiler.compiled import Compiled, Renewal
 from ambos.core.config import config
+from ambos.core.errors import depth_of_user
 from ambos.core.open import Open, Sheet, Shut
 from ambos.graph.body import Body
 from ambos.graph.node import Node, leaf, make, toposort, tracking
@@ -48,8 +51,34 @@ class Form:
     open, and what was planned for them."""
 
     first: Signature
+    second: Signature | None = None
     patterns: list[tuple[Signature, Pattern]] = field(default_factory=list)
     attempts: int = 0
+
+    def fitted(
+        self, signature: Signature, order: Sequence[Node], wanted: Sequence[Node],
+        trail: Mapping[Node, int], renewal: Renewal,
+    ) -> Fitted | None:  # fmt: skip
+        """The plan for `signature`; None where nothing fits it."""
+        for opened, pattern in tuple(self.patterns):
+            numbers: dict[int, Any] = {}
+            if matches(opened, signature, numbers):
+                compiled = pattern.fit([numbers[slot] for slot in pattern.sheet.given], wanted)
+                if compiled is not None:
+                    return Fitted(compiled, True)
+        if self.attempts >= MAX_PATTERNS:
+            return None
+        self.attempts += 1
+        opening = Opening()
+        try:
+            opened = opening.of(self.first, signature)
+            pattern = opening.plan(opened, order, wanted, trail, renewal)
+        except (Unlike, Shut):
+            self.attempts = MAX_PATTERNS  # the next size would end here, too
+            return None
+        self.patterns.insert(0, (opened, pattern))
+        compiled = pattern.fit([pattern.sheet.values[slot] for slot in pattern.sheet.given], wanted)
+        return None if compiled is None else Fitted(compiled, False)
 
 
 _forms: OrderedDict[Any, Form] = OrderedDict()
@@ -66,27 +95,20 @@ def fit(
         return None
     signature = key[0]
     form = form_of(key)
-    if form.first == signature:
+    if form.second is None and form.first != signature:
+        form.second = signature
+    if signature in (form.first, form.second):
         return None
-    for opened, pattern in tuple(form.patterns):
-        numbers: dict[int, Any] = {}
-        if matches(opened, signature, numbers):
-            compiled = pattern.fit([numbers[slot] for slot in pattern.sheet.given], wanted)
-            if compiled is not None:
-                return Fitted(compiled, True)
-    if form.attempts >= MAX_PATTERNS:
-        return None
-    form.attempts += 1
-    opening = Opening()
     try:
-        opened = opening.of(form.first, signature)
-        pattern = opening.plan(opened, order, wanted, trail, renewal)
-    except (Unlike, Shut):
-        form.attempts = MAX_PATTERNS  # the next size would end here, too
+        return form.fitted(signature, order, wanted, trail, renewal)
+    except Exception as error:  # planning changes nothing, so that it can begin anew
+        form.patterns, form.attempts = [], MAX_PATTERNS
+        warnings.warn(
+            f"the plan of a graph could not be fitted to other sizes ({error!r}); each will be "
+            "planned alone, with the same results. Please report this",
+            stacklevel=depth_of_user(),
+        )
         return None
-    form.patterns.insert(0, (opened, pattern))
-    compiled = pattern.fit([pattern.sheet.values[slot] for slot in pattern.sheet.given], wanted)
-    return None if compiled is None else Fitted(compiled, False)
 
 
 def form_of(key: tuple[Any, ...]) -> Form:

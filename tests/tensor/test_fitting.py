@@ -119,7 +119,7 @@ def test_later_sizes_are_fitted(form: Callable[[int, int], list[am.Tensor]]) -> 
         known.append(found is not None and found.was_known)
         if found is not None:
             assert everything(found.compiled) == everything(made(roots))
-    assert known == [False, False, True, True]
+    assert known == [False, False, False, True]
 
 
 def bits(roots: Sequence[Node], compiled: Compiled) -> list[bytes]:
@@ -132,7 +132,7 @@ def bits(roots: Sequence[Node], compiled: Compiled) -> list[bytes]:
 @settings(max_examples=10)
 @given(
     form=st.sampled_from(GRAPHS),
-    sizes=st.lists(st.tuples(*2 * [st.sampled_from(SIZES)]), min_size=3, max_size=6),
+    sizes=st.lists(st.tuples(*2 * [st.sampled_from(SIZES)]), min_size=4, max_size=7),
 )
 def test_any_sizes(
     form: Callable[[int, int], list[am.Tensor]], sizes: list[tuple[int, int]]
@@ -149,7 +149,7 @@ def test_any_sizes(
 
 def test_numbers_that_meet_by_chance() -> None:
     """n - 1 is 1 here, which a plan for this size alone would make one word of."""
-    for sizes in ((7, 24), (9, 24), (2, 5)):
+    for sizes in ((7, 24), (9, 24), (11, 24), (2, 5)):
         roots = [tensor._node for tensor in steps(*sizes)]
         found = fitted(roots)
         if found is not None:
@@ -184,7 +184,7 @@ def test_a_step_of_many_sizes(
 
         run = am.jit(step) if jitted else step
         found = []
-        for n in (32, 32, 17, 17, 9, 9, 32, 21, 21, 30):
+        for n in (32, 32, 17, 17, 9, 9, 32, 21, 21, 30, 25):
             random = np.random.default_rng(n)
             x, y = random.normal(size=(n, 12)).astype("f4"), random.integers(0, 3, n)
             found.append(run(am.tensor(x), am.tensor(y)).numpy().tobytes())
@@ -198,6 +198,18 @@ def test_a_step_of_many_sizes(
     plans = own_plans(start)
     assert plans[-1] == "fitted"
     assert plans.count("fitted") >= 2
+
+
+def test_what_nobody_foresaw_costs_time_and_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: object) -> None:
+        raise ZeroDivisionError("of a pass")
+
+    monkeypatch.setattr(Opening, "plan", fails)
+    double = am.jit(lambda x: (2 * x).sum())
+    found = [double(am.ones(n)).item() for n in (5, 6)]
+    with pytest.warns(UserWarning, match="could not be fitted to other sizes .ZeroDivisionError"):
+        found.append(double(am.ones(7)).item())
+    assert [*found, *(double(am.ones(n)).item() for n in (8, 9))] == [10, 12, 14, 16, 18]
 
 
 def opened(signature, sizes: set[int]):
