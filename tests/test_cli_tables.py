@@ -83,3 +83,24 @@ def test_a_model_may_mean_to_see_nan(tmp_path, monkeypatch, capsys):
     assert cli.main(["train", "my.toml", "--quiet"]) == 0
     assert cli.main(["evaluate", "runs/my"]) == 0
     assert np.isfinite(float(capsys.readouterr().out.split("loss ")[-1].split()[0]))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a,b,y\n", "table.csv has no rows; need a line of names, and rows"),
+        ("", "; need a line of names, and rows with as many cells"),
+        ("a,b,y\n1,2,3\n1,2\n", "got 2"),
+        ("a,b,y\n1,2,3\n1,2\n", "; need a line of names, and rows with as many cells"),
+    ],
+)
+def test_a_table_without_rows_or_with_short_ones_is_told_so(
+    text, told, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("my.toml").write_text(CONFIG)
+    Path("table.csv").write_text(text)
+    assert cli.main(["train", "my.toml", "--quiet"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("ambos: my.toml, line ")
+    assert told in message, message

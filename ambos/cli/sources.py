@@ -177,9 +177,14 @@ def columns(path: Path, parquet: bool) -> dict[str, Any]:
     """
     from ambos.data import from_csv, from_parquet
 
-    rows = from_parquet(path) if parquet else from_csv(path)
-    listed = list(rows)
-    return {name: np.asarray([row[name] for row in listed]) for name in (listed or [{}])[0]}
+    try:
+        listed = list(from_parquet(path) if parquet else from_csv(path))
+    except FormatError as error:
+        shape = "" if parquet else "; need a line of names, and rows with as many cells"
+        raise FormatError(f"{error.message}{shape}") from error
+    if not listed:
+        raise FormatError(f"{path} has no rows; need a line of names, and rows")
+    return {name: np.asarray([row[name] for row in listed]) for name in listed[0]}
 
 
 def matrix(path: Path, table: dict[str, Any], features: list[str]) -> Any:
@@ -221,7 +226,10 @@ def _table(config: Config, path: Path, table: dict[str, Any]) -> Examples:
     if "target" not in table:
         raise config.wrong(("data",), "no target; need the name of the column to predict")
     target, is_parquet = table["target"], "parquet" in table
-    found = columns(path, is_parquet)
+    try:
+        found = columns(path, is_parquet)
+    except FormatError as error:
+        raise config.wrong(("data", "parquet" if is_parquet else "csv"), error) from error
     if target not in found:
         raise config.wrong(
             ("data", "target"), f"{path} has no column {target!r}; need one of "

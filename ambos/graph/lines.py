@@ -30,6 +30,12 @@ class Line(NamedTuple):
     def __str__(self) -> str:
         return f"{os.path.basename(self.path)}:{self.number}" + "'" * self.backward
 
+    @property
+    def place(self) -> str:
+        """Line and layer, as a message says them: of a gradient those of the forward."""
+        layer = f", in layer {self.layer!r}" if self.layer else ""
+        return f"{self._replace(backward=False)}{layer}"
+
 
 class Noting:
     """`wanted`: how many contexts want lines now."""

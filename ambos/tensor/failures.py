@@ -14,9 +14,7 @@ def located(failure: HostFailure, lines: Sequence[Line | None]) -> Exception:
     error = failure.error
     known = [line for number in failure.sources if (line := lines[number]) is not None]
     if known and isinstance(error, AmbosError):
-        line = known[-1]
-        where = f"{line}, in layer {line.layer!r}" if line.layer else line
-        return error.at(where, line.call)
+        return error.at(known[-1].place, known[-1].call)
     return error
 
 

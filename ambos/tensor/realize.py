@@ -363,6 +363,4 @@ def line_near(node: Node) -> Line | None:
 def place_of(node: Node) -> str:
     """Where `node` was recorded: line and layer, as far as that was noted."""
     line = line_of(node)
-    if line is None:
-        return ""
-    return f"{line}, in layer {line.layer!r}" if line.layer else str(line)
+    return "" if line is None else line.place

@@ -130,10 +130,14 @@ class Source:
         self.turn, self.taken, self.begun = (self.turn or 0) + 1, 0, 0
         self.under_way = None
 
+    def called(self, op: str) -> None:
+        """Let messages name `op`."""
+        self.op = op
+
     @property
     def trains(self) -> bool:
         """Are these the batches of a training, which has epochs?"""
-        return (self.op, self.name) == ("fit", "x")
+        return self.op in ("fit", "loop") and self.name == "x"
 
     def ran_out(self, epoch: int, number: int, limit: int) -> None:
         """Say that a pass ended after so many batches of an epoch."""
@@ -173,10 +177,11 @@ class Arrays(Source):
         self.op, self.limit, self.batch_size = op, limit, batch_size
         self.columns = Columns(parts, op, names)
         self.rows = len(self.columns)
-        if not self.rows:
-            raise ArgumentError(f"{op}: the arrays have no rows; need at least one example")
         self.seed = fresh_seed() if shuffle and seed is None else seed
         self.shuffle = shuffle
+
+    def called(self, op: str) -> None:
+        self.op = self.columns.op = op
 
     def length(self) -> int:
         return -(-self.rows // self.batch_size)
@@ -331,6 +336,11 @@ class Stream(Source):
                 f"{self.op}: batch {number} of {self.name} is no array ({error}); need rows of one "
                 "shape"
             ) from None
+        if not found:
+            raise ArgumentError(
+                f"{self.op}: batch {number} of {self.name} has no inputs (None); need an array, or "
+                "pairs (x, y)"
+            )
         if self.whole and not size_of(found):  # a mean over nothing is NaN
             raise ArgumentError(
                 f"{self.op}: batch {number} of {self.name} has no rows; need at least one example "

@@ -12,6 +12,7 @@ from ambos.nn.modes import Modes, modes_of, using
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
 from ambos.train.fitting import Fit, averages, located, note_shapes
+from ambos.train.naming import called
 from ambos.train.recipe import recipe_of
 from ambos.train.sources import training_data
 from ambos.train.step import Step
@@ -61,10 +62,12 @@ def loop(
         )
     positive("loop: epochs", epochs)
     optimizer = model.plan.optimizer
-    recipe = recipe_of("loop", optimizer, accumulate, clip_norm, precision, class_weight)
-    source, _ = training_data(
-        model, x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, 0.0
-    )
+    with called("loop"):
+        recipe = recipe_of("loop", optimizer, accumulate, clip_norm, precision, class_weight)
+        source, _ = training_data(
+            model, x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, 0.0
+        )
+    source.called("loop")
     run = Fit(model, source, None, recipe, epochs, None, 0)
     run.run.epoch = initial_epoch
     return _steps(model, run)
@@ -78,8 +81,12 @@ class OpenStep(Step):
 
     @contextmanager
     def _taking(self) -> Iterator[None]:
-        with self.model.engine.turn, using(self.modes):
-            yield
+        try:
+            with called("loop"), self.model.engine.turn, using(self.modes):
+                yield
+        except Exception as error:
+            where = f"batch {self.index} of epoch {self.epoch}"
+            raise located(error, where, False) from error.__cause__
 
     @property
     def output(self) -> Any:
@@ -123,7 +130,8 @@ def _steps(model: Any, fit: Fit) -> Iterator[Step]:
                 for batch, due in fit.turns(epoch, 0):
                     note_shapes(model, batch)
                     recipe = fit.recipe if due else fit.recipe.collecting()
-                    step = OpenStep.prepared(model, batch, recipe, epoch, number)
+                    with called("loop"):
+                        step = OpenStep.prepared(model, batch, recipe, epoch, number)
                     step.modes = modes
                     yield step
                     with model.engine.turn:

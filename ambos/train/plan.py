@@ -76,7 +76,7 @@ class Losses:
             if target is None:
                 raise ArgumentError(
                     f"fit: no target{f' for output {name!r}' if name else ''}, which the loss "
-                    "needs; need y, or batches (x, y)"
+                    "needs; need y, or a train_step that does without"
                 )
             weight = weighed(part_of(weights, name, place, outputs, "sample_weight"))
             needed = changes(output, target, takes_classes(loss))

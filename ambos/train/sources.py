@@ -27,6 +27,7 @@ def training_data(
     """Training batches, and the part of the arrays that `split` sets aside."""
     if x is None:
         raise ArgumentError("fit: no x; need arrays x and y, or an iterable of batches (x, y)")
+    refuse_empty("fit", x=x)
     if not is_arrays(x):
         refuse_beside_stream("fit", y, weight)
         if split:
@@ -78,9 +79,14 @@ def is_pair(data: Any) -> bool:
     """Is `data` (x, y) or (x, y, sample_weight), not a list of batches, each a pair itself?"""
     if not isinstance(data, (tuple, list)) or not 2 <= len(data) <= 3 or not is_arrays(data[0]):
         return False
-    return not isinstance(data, list) or not all(
-        isinstance(part, (tuple, list)) and not is_arrays([part]) for part in data
-    )
+    return not isinstance(data, list) or not all(map(_is_batch, data))
+
+
+def _is_batch(part: Any) -> bool:
+    """Is this a pair of arrays, of which one may be ragged?"""
+    if not isinstance(part, (tuple, list)):
+        return False
+    return any(hasattr(each, "shape") for each in part) or not is_arrays([part])
 
 
 def parts_of(data: Any) -> tuple[Any, ...]:
@@ -103,6 +109,7 @@ def source_of(
     steps: int | None = None, name: str = "x", usual: int = EVALUATION_BATCH,
 ) -> Source:  # fmt: skip
     """Batches in order, from arrays or from an iterable."""
+    refuse_empty(op, **{name: x})
     if not is_arrays(x):
         refuse_beside_stream(op, y, weight)
         return stream_of(model, op, name, x, (batch_size, usual), steps)
@@ -139,6 +146,25 @@ def looked_at(model: Any, given: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name, value in given.items() if value is not None)
 
 
+def refuse_empty(op: str, **given: Any) -> None:
+    """An ArgumentError for arguments without rows, or that are a list of nothing."""
+    for name, value in given.items():
+        if _is_empty(value):
+            raise ArgumentError(
+                f"{op}: {name} is empty; need at least one example: rows of arrays, or what gives "
+                "batches of them"
+            )
+
+
+def _is_empty(value: Any) -> bool:
+    if hasattr(value, "shape"):
+        return bool(len(value.shape)) and not value.shape[0]
+    if not isinstance(value, (tuple, list, Mapping)):
+        return False
+    parts = list(value.values()) if isinstance(value, Mapping) else value
+    return not len(parts) or (hasattr(parts[0], "shape") and any(map(_is_empty, parts)))
+
+
 def refuse_beside_stream(op: str, y: Any, weight: Any) -> None:
     if y is not None:
         raise ArgumentError(f"{op}: got an iterable of batches and y; need y in its pairs")
@@ -150,6 +176,7 @@ def refuse_beside_stream(op: str, y: Any, weight: Any) -> None:
 
 def inputs_of(model: Any, x: Any, batch_size: int | None, steps: int | None) -> Any:
     dtype, size = model.float_dtype, batch_size or EVALUATION_BATCH
+    refuse_empty("predict", x=x)
     if not is_arrays(x):
         x, _ = in_batches("predict", "x", x, batch_size, EVALUATION_BATCH)
         source: Source = Stream(x, dtype, "predict", steps, takes_nan=True, whole=False)

@@ -13,6 +13,7 @@ from ambos.train.batches import Batch, arrays_of, size_of
 from ambos.train.callbacks import BackupAndRestore, CallbackList, History
 from ambos.train.callbacks.dispatch import listed
 from ambos.train.fitting import Fit, averages, measure, note_shapes, predicted
+from ambos.train.naming import called
 from ambos.train.progress import check_verbose
 from ambos.train.recipe import Recipe, class_weights_of, classes_of, recipe_of
 from ambos.train.scores import Scores
@@ -21,6 +22,7 @@ from ambos.train.sources import (
     inputs_of,
     kinds_of,
     parts_of,
+    refuse_empty,
     source_of,
     training_data,
     validation_of,
@@ -194,7 +196,8 @@ class Trainable(Stepping):
         )
         listeners = CallbackList(callbacks, "evaluate")
         listeners.bind(self, {"steps": source.steps, "verbose": verbose})
-        logs = measure(self, source, listeners)
+        with called("evaluate"):
+            logs = measure(self, source, listeners)
         if verbose:
             print("  ".join(f"{name} {value:.4f}" for name, value in logs.items()))
         return Scores(logs) if return_dict is None else _returned(logs, return_dict)
@@ -251,7 +254,8 @@ class Trainable(Stepping):
             >>> model.compile("sgd", "mse")
             >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
         """
-        weights = class_weights_of(class_weight)
+        with called("train_on_batch"):
+            weights = class_weights_of(class_weight)
         recipe, plan = Recipe(class_weight=weights, classes=classes_of(class_weight)), self.plan
         batch = self._batch("train_on_batch", x, y, sample_weight)
         note_shapes(self, batch)
@@ -260,7 +264,8 @@ class Trainable(Stepping):
         averages(plan.optimizer, False)
         plan.optimizer.zero_grad()
         engine = self.engine
-        return self._on_batch(engine.train(self, recipe), engine.training, batch, return_dict)
+        with called("train_on_batch"):
+            return self._on_batch(engine.train(self, recipe), engine.training, batch, return_dict)
 
     @checked
     def test_on_batch(
@@ -269,7 +274,7 @@ class Trainable(Stepping):
         """Loss and metrics of one batch, as `train_on_batch` returns them, without training."""
         batch = self._batch("test_on_batch", x, y, sample_weight)
         engine, _ = self.engine, self.plan
-        with engine.sums:
+        with engine.sums, called("test_on_batch"):
             return self._on_batch(engine.test(self, Recipe()), engine.testing, batch, return_dict)
 
     test_on_batch.__test__ = False  # type: ignore[attr-defined]
@@ -281,6 +286,7 @@ class Trainable(Stepping):
 
     def _batch(self, op: str, x: Any, y: Any, weight: Any) -> Batch:
         given = {"x": x, "y": y, "sample_weight": weight}
+        refuse_empty(op, **given)
         found: Batch = tree.map(copied, arrays_of(given, self.float_dtype, op, self.takes_nan))
         return found
 

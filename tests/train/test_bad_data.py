@@ -99,8 +99,8 @@ def test_labels_that_a_step_of_ones_own_cuts_are_looked_at(jit):
     [
         (X, Y[:20], {}, "x and y have 24 and 20 rows"),
         (X, Y, {"sample_weight": np.ones(3)}, "24 and 24 and 3 rows"),
-        (X[:0], Y[:0], {}, "no rows"),
-        ([], [], {}, "no rows"),
+        (X[:0], Y[:0], {}, "x is empty"),
+        ([], [], {}, "x is empty"),
         (
             spoiled((17, 1), np.inf),
             Y,
@@ -189,7 +189,7 @@ def test_rows_are_looked_at_when_it_is_their_turn():
     with pytest.raises(ValueError, match=r"evaluate: sample_weight has NaN.*\(batch 2 of x\)"):
         model.evaluate(X, Y, batch_size=8, sample_weight=weights)
     steps = am.loop(model, spoiled((17, 2), np.nan), Y, batch_size=8, shuffle=False)
-    with pytest.raises(ValueError, match=r"fit: x has NaN.*\(batch 2 of x, epoch 0\)"):
+    with pytest.raises(ValueError, match=r"loop: x has NaN.*\(batch 2 of x, epoch 0\)"):
         assert len([*steps]) < 2
     with pytest.raises(ValueError, match="row 20"):  # set aside: before anything is trained
         twin.fit(spoiled((20, 0), np.nan), Y, validation_split=0.25, verbose=0)

@@ -61,8 +61,9 @@ class BatchSizeFinder(Callback):
         source = self.model.run.source
         if not isinstance(source, Arrays):
             raise ArgumentError(
-                "BatchSizeFinder: the data comes in batches; need arrays, or a loader with another "
-                "batch_size"
+                "BatchSizeFinder: the data comes in batches, whose size is settled; need fit(x, y, "
+                "callbacks=[finder]) on arrays, of which as many rows as the largest batch will "
+                "do, then a loader with batch_size=finder.batch_size"
             )
         if self.batch_size is None:
             self.batch_size = self._found(source)
