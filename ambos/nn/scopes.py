@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from ambos.core import tree
 from ambos.core.errors import ArgumentError
+from ambos.core.paths import FlattenedIndexKey, Path, SequenceKey
 from ambos.graph.node import Node, apart, toposort
 from ambos.nn.module import Module
 from ambos.ops.movement import afresh
@@ -55,14 +56,15 @@ class Call:
 @dataclass(eq=False)
 class Recording:
     """A model's graph: the outermost call, the call that each node belongs to, the names of the
-    arguments, and those of parameters and buffers. The latter are leaves here, whatever graph may
-    still be pending behind them."""
+    arguments, those of parameters and buffers, and of the outputs ("" where these have only a
+    place). Parameters and buffers are leaves, whatever graph may still be pending behind them."""
 
     root: Call
     owner: dict[Node, Call]
     arguments: dict[Node, str]
     state: dict[Node, str]
     outputs: list[Node]
+    output_names: list[str]
 
     def sources(self, node: Node) -> tuple[Node, ...]:
         """What a node is made of, within the model."""
@@ -144,9 +146,19 @@ def record(op: str, model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     run_model.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]  # PEP 362
     run = DryRun(op, run_model, args, kwargs)
     root = scopes.root
-    root.outputs = [leaf._node for leaf in run.leaves if isinstance(leaf, Tensor)]
+    made = [(leaf._node, _name_of(path)) for path, leaf in zip(run.structure.paths(), run.leaves,
+            strict=True) if isinstance(leaf, Tensor)]  # fmt: skip
+    root.outputs = [node for node, _ in made]
     state = {tensor._node: name for name, tensor in _state_of(model)} | scopes.state
-    return Recording(root, scopes.owner, dict(run.inputs), state, root.outputs)
+    names = [name for _, name in made]
+    return Recording(root, scopes.owner, dict(run.inputs), state, root.outputs, names)
+
+
+def _name_of(path: Path) -> str:
+    """What the keys on the way to an output call it; "" where it has only a place."""
+    if all(isinstance(key, (SequenceKey, FlattenedIndexKey)) for key in path):
+        return ""
+    return ".".join(str(own) for key in path for own in astuple(key))
 
 
 def _state_of(model: Module) -> Iterator[tuple[str, Tensor]]:

@@ -228,6 +228,8 @@ def recorded(op: str, model: nn.Module, example: Any) -> tuple[Recording, int | 
     graph = model.__dict__.get("graph")
     if graph is not None and len(args) == len(graph.inputs):  # named as the user has named them
         found.arguments = dict(zip(found.arguments, graph.input_names, strict=True))
+        if not any(found.output_names) and graph.output_names:
+            found.output_names = list(graph.output_names)
     leaves = [leaf for leaf in tree.leaves(args) if hasattr(leaf, "shape") and leaf.shape]
     return found, int(leaves[0].shape[0]) if leaves else None
 

@@ -89,9 +89,10 @@ class _Collapsing:
                 continue
             for source in self.recording.sources(node):
                 self._connect(edges, source, self._find(self.place[node]))
-        for place, node in enumerate(self.recording.outputs):
-            several = len(self.recording.outputs) > 1
-            box = Box("output", f"output {place}" if several else "output", outputs=[node])
+        outputs, names = self.recording.outputs, self.recording.output_names
+        for place, (node, name) in enumerate(zip(outputs, names, strict=True)):
+            numbered = f"output {place}" if len(outputs) > 1 else "output"
+            box = Box("output", name or numbered, outputs=[node])
             boxes.append(box)
             self._connect(edges, node, box)
         self._name(boxes)

@@ -65,7 +65,8 @@ class _Writer:
     def output(self, node: Node, place: int) -> Iterator[bytes]:
         sources: list[str] = []
         yield from self.sources((node,), "outputs", sources)
-        name = "result" if len(self.recording.outputs) == 1 else str(place)
+        numbered = "result" if len(self.recording.outputs) == 1 else str(place)
+        name = self.recording.output_names[place] or numbered
         yield _node(self.unique(f"outputs/{name}"), "Output", sources, node, "")
 
     def sources(self, nodes: Sequence[Node], scope: str, names: list[str]) -> Iterator[bytes]:

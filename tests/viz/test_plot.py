@@ -94,6 +94,26 @@ def test_what_depends_on_no_input_is_drawn_where_a_module_returns_it() -> None:
     ]  # fmt: skip
 
 
+def test_outputs_are_named_as_they_are_returned() -> None:
+    num, cat = am.Input((4,), name="num"), am.Input((3,), name="cat")
+    both = am.concatenate([nn.Linear(4, 8)(num).relu(), nn.Linear(3, 8)(cat)], 1)
+    surv, cost = nn.Linear(16, 1)(both), nn.Linear(16, 2)(both)
+    named = am.Model([num, cat], {"surv": surv, "cost": cost})
+    listed = am.Model([num, cat], [surv, cost])
+    for model, expected in ((named, "surv cost"), (listed, "linear_2 linear_3")):
+        found = flow_of(recorded("plot_model", model, [(4,), (3,)])[0])
+        titles = {box.title: box.shapes for box in found.boxes if box.kind == "output"}
+        assert titles == dict(zip(expected.split(), ([(2, 1)], [(2, 2)]), strict=True))
+
+    class Nested(nn.Linear):
+        def forward(self, input: Any) -> Any:
+            made = super().forward(input)
+            return {"a": made, "b": {"c": [made + 1, made + 2]}}
+
+    titles = [box.title for box in flow(Nested(2, 2), (2,)).boxes if box.kind == "output"]
+    assert sorted(titles) == ["a", "b.c.0", "b.c.1"]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_boxes_do_not_touch_and_edges_lead_down(seed: int) -> None:
     dice = random.Random(seed)
