@@ -283,6 +283,9 @@ class ArrayDataset(Dataset):
             raise ShapeError(f"ArrayDataset: the arrays have {rows} rows; need equally many")
         self._arrays = columns
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self)} elements>"
+
     def __len__(self) -> int:
         return len(self.arrays[0])
 

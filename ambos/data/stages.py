@@ -38,6 +38,17 @@ class Stage(Dataset):
         self.sources = sources
         self.source = sources[0]
 
+    def __repr__(self) -> str:
+        stages: list[str] = []
+        source: Any = self
+        while isinstance(source, Stage):
+            stages.append(source.operation or type(source).__name__)
+            source = source.source
+        count = self.cardinality()
+        known = {INFINITE_CARDINALITY: "without end", UNKNOWN_CARDINALITY: "as many as are read"}
+        return (f"<{type(source).__name__}.{'.'.join(reversed(stages))}: "
+                f"{known.get(count, f'{count} elements')}>")  # fmt: skip
+
     @property
     def indexable(self) -> bool:
         return all(source.indexable for source in self.sources)

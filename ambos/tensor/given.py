@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ NARROW = {"float64": float32, "complex128": complex64}  # what Python numbers be
 def data_of(value: Any, dtype: DType | None = None) -> Node:
     """A fresh Data leaf with a copy of `value`, whose values have to fit a `dtype` asked for."""
     if isinstance(value, (list, tuple)) and any(isinstance(v, Looking) for v in value):
+        _refuse_results(value)
         value = [v.numpy() if isinstance(v, Looking) else v for v in value]
     given = isinstance(value, np.ndarray) or hasattr(value, "dtype")
     try:
@@ -38,6 +40,26 @@ def data_of(value: Any, dtype: DType | None = None) -> Node:
     if dtype is not None and array.dtype.name != dtype.name:
         array = fitted(array, dtype)
     return leaf_of(Array.from_numpy(array))
+
+
+def _refuse_results(value: Sequence[Any]) -> None:
+    """What some layers return, in place of the tensor in it. (Tensors of one shape are stacked.)"""
+    shapes = {tuple(part.shape) for part in value if isinstance(part, Looking)}
+    is_nested = any(part is None or (isinstance(part, (list, tuple)) and _has_tensors(part))
+                    for part in value)  # fmt: skip
+    if len(shapes) > 1 or is_nested:
+        kinds = [str(tuple(part.shape)) if isinstance(part, Looking) else type(part).__name__
+                 for part in value]  # fmt: skip
+        raise ShapeError(
+            f"tensor: got a {type(value).__name__} of {len(value)}: {', '.join(kinds)}; need one "
+            "tensor: nn.LSTM, nn.GRU, nn.RNN and nn.MultiheadAttention return (output, state or "
+            "weights), of which a forward takes the first, self.lstm(x)[0]; in nn.Sequential that "
+            "is a module of its own"
+        )
+
+
+def _has_tensors(value: Sequence[Any]) -> bool:
+    return any(isinstance(part, Looking) and part.shape for part in value)
 
 
 def leaf_of(array: Array) -> Node:

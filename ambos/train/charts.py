@@ -144,10 +144,15 @@ def plot(history: Any, metrics: Any = None, log: bool = False) -> Any:
                 place.plot(epochs[: len(values)], values, color=colour, label=part, marker=marker,
                            markersize=3)  # fmt: skip
         place.set(title=name, xlabel="epoch")
-        place.xaxis.get_major_locator().set_params(integer=True)
+        place.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         place.set_yscale("log" if log else "linear")
+        known = {v for values in curves.values() for v in values if math.isfinite(v)}
+        if len(known) == 1 and not log:  # what does not change is no zigzag of rounding
+            ticks = nice_ticks(*known, *known)
+            place.set(ylim=(ticks[0], ticks[-1]), yticks=ticks)
         place.grid(alpha=0.25)
-        place.legend()
+        if "validation" in curves:
+            place.legend()
     for place in axes.flat[len(found) :]:
         place.remove()
     return figure

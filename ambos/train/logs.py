@@ -1,9 +1,19 @@
-"""Numbers that are looked at when they are read."""
+"""Numbers that are looked at when they are read, and how they are shown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
+
+
+def shown(value: float) -> str:
+    """A number as people read it.
+
+    Example:
+        >>> shown(0.98765), shown(3e-5)
+        ('0.9877', '3.000e-05')
+    """
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.3e}"
 
 
 class LazyLogs(MutableMapping[str, Any]):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from ambos.core.errors import ArgumentError
+from ambos.train.logs import shown
 
 INTERVAL = 0.1  # seconds between two updates of a live bar
 FULL, EMPTY = "━", "─"
@@ -168,11 +169,7 @@ def duration(seconds: float) -> str:
 
 def numbers(logs: Mapping[str, float]) -> str:
     """`loss 0.1234  accuracy 0.9876`."""
-    return "  ".join(f"{name} {_short(value)}" for name, value in logs.items())
-
-
-def _short(value: float) -> str:
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.3e}"
+    return "  ".join(f"{name} {shown(value)}" for name, value in logs.items())
 
 
 def choose(verbose: str | int | bool, epochs: int) -> Progress:

@@ -89,6 +89,14 @@ def test_cardinality_is_that_of_tf_data(name):
                 len(each)
 
 
+def test_a_pipeline_is_shown_by_its_stages():
+    rows = Dataset.from_tensor_slices(np.zeros(45))
+    assert repr(rows) == "<Slices: 45 elements>"
+    assert repr(rows.shuffle(9).map(abs).batch(32)) == "<Slices.shuffle.map.batch: 2 elements>"
+    assert repr(rows.filter(bool)) == "<Slices.filter: as many as are read>"
+    assert repr(rows.repeat()) == "<Slices.repeat: without end>"
+
+
 def test_cardinality_of_ones_own():
     class Endless(IterableDataset):
         def cardinality(self):

@@ -219,3 +219,33 @@ def test_what_does_not_fit_is_told():
     with pytest.raises(ShapeError, match="sequence 1 is"):
         rnn.pad_sequence([x[0], am.zeros(2, 9)])
     assert layer(x)[0].shape == (LENGTH, BATCH, WIDTH)  # and all goes on
+
+
+RESULTS = {
+    "LSTM": lambda x: nn.LSTM(6, 4, batch_first=True)(x),
+    "GRU": lambda x: nn.GRU(6, 4, batch_first=True)(x),
+    "attention": lambda x: nn.MultiheadAttention(6, 2, batch_first=True)(x, x, x),
+    "alone": lambda x: nn.MultiheadAttention(6, 2)(x, x, x, need_weights=False),
+}
+
+
+@pytest.mark.parametrize("made", RESULTS.values(), ids=RESULTS)
+def test_output_and_state_in_place_of_the_output(made):
+    result = made(am.ones(2, 3, 6))
+    for taken in (
+        nn.Linear(4, 1), nn.LazyLinear(1), nn.Conv1d(3, 1, 1), nn.Flatten(), nn.LSTM(4, 2),
+        am.relu, am.sum, am.tensor, lambda x: am.matmul(x, x), lambda x: nn.MSELoss()(x, result[0]),
+        lambda x: result[0] + x,
+    ):  # fmt: skip
+        with pytest.raises(ShapeError, match=r"got a tuple of 2: \(2, 3, .*self\.lstm\(x\)\[0\]"):
+            taken(result)
+    with pytest.raises(ShapeError, match="got a tuple of 2"):
+        nn.Linear(4, 1)(made(am.Input((3, 6))))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_recurrent_layer_before_others_in_a_sequence():
+    model = am.Sequential([nn.Embedding(9, 6), nn.LSTM(6, 4, batch_first=True), nn.Linear(4, 1)])
+    model.compile("adam", "mse")
+    with pytest.raises(ShapeError, match=r"got a tuple of 2: \(2, 3, 4\), tuple; .*'2', Linear"):
+        model.fit(np.ones((2, 3), np.int64), np.ones((2, 3, 1), np.float32), verbose=0)

@@ -50,6 +50,19 @@ def test_older_names_of_batch_hooks_and_numbers_that_are_read():
     assert [seen[1][1], seen[3][1]] == history.history["loss"]
 
 
+def test_learning_rates_are_said_as_people_write_them(capsys):
+    plateau = am.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=9.0, verbose=1)
+    model = am.Sequential([nn.Linear(2, 1)])
+    model.compile(am.optim.SGD(model.parameters(), lr=0.003), "mse")
+    rows = np.ones((6, 2), np.float32)
+    model.fit(rows, rows[:, :1], epochs=2, verbose=0, callbacks=[plateau])
+    schedule = am.callbacks.LearningRateScheduler(lambda epoch: 0.1 * 3, verbose=1)
+    model.fit(rows, rows[:, :1], verbose=0, callbacks=[schedule])
+    assert capsys.readouterr().out == (
+        "Epoch 2: learning rate reduced to 0.0003.\nEpoch 1: learning rate set to 0.3.\n"
+    )
+
+
 def test_what_is_added_to_an_epochs_logs_is_recorded():
     class Add(am.Callback):
         def on_epoch_end(self, epoch, logs=None):

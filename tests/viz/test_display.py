@@ -153,6 +153,30 @@ def test_plot_returns_matplotlibs_figure() -> None:
     pyplot.close("all")
 
 
+def test_what_does_not_change_and_a_single_epoch_have_plain_axes() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    found = History()
+    for epoch in range(3):
+        found.add(epoch, {"loss": 1 / (epoch + 1), "val_loss": 1.0, "learning_rate": 3e-5})
+    loss, rate = found.plot().axes
+    assert loss.get_legend() is not None
+    assert rate.get_legend() is None
+    assert 0 <= rate.get_ylim()[0] <= 1.5e-5
+    assert rate.get_ylim()[1] >= 4.5e-5
+    assert repr(found) == (
+        "History(3 epochs: loss 0.3333, val_loss 1.0000, learning_rate 3.000e-05)"
+    )
+    one = History()
+    one.add(0, {"loss": 0.5, "val_loss": 0.7})
+    (axes,) = one.plot().axes
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+    pyplot.close("all")
+
+
 @pytest.mark.parametrize(
     "span", [(0, 1), (0.13, 0.91), (-3e-9, 7e-9), (5, 5), (0, 0), (1e8, 1.2e9)]
 )

@@ -9,6 +9,7 @@ from typing import Any
 from ambos.tensor.ledger import Compilation
 from ambos.train import charts
 from ambos.train.callbacks.base import Callback, Logs
+from ambos.train.logs import shown
 
 
 @dataclass(eq=False)
@@ -80,7 +81,7 @@ class History(Callback):
 def _short(value: Any) -> str:
     """A number in short; of what is larger, its shape or kind."""
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return shown(value)
     if isinstance(value, (int, str)):
         return str(value)
     shape = getattr(value, "shape", None)

@@ -62,7 +62,7 @@ class LearningRateScheduler(Remembering):
                 f"LearningRateScheduler: schedule({epoch}) gave {rate!r}; need a learning rate"
             ) from error
         self.epoch = epoch
-        say(self.verbose, f"Epoch {epoch + 1}: learning rate set to {rate}.")
+        say(self.verbose, f"Epoch {epoch + 1}: learning rate set to {float(rate):.6g}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:

@@ -74,5 +74,5 @@ class ReduceLROnPlateau(Monitor):
         for group in large:
             group["lr"] = max(float(group["lr"]) * self.factor, self.min_lr)
         if large:
-            say(self.verbose, f"Epoch {epoch + 1}: learning rate reduced to {rate_of(self)}.")
+            say(self.verbose, f"Epoch {epoch + 1}: learning rate reduced to {rate_of(self):.6g}.")
         return bool(large)
