@@ -32,9 +32,12 @@ class Line(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Line and layer, as a message says them: of a gradient those of the forward."""
-        layer = f", in layer {self.layer!r}" if self.layer else ""
-        return f"{self._replace(backward=False)}{layer}"
+        """Line and layer, as a message says them."""
+        return f"{self}, in layer {self.layer!r}" if self.layer else str(self)
+
+    def forward(self) -> Line:
+        """The same without the mark of a gradient: its forward made the same mistake."""
+        return self._replace(backward=False)
 
 
 class Noting:

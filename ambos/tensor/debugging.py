@@ -12,9 +12,9 @@ import numpy as np
 from ambos.core.config import config
 from ambos.core.errors import AmbosError, CastError, NonFiniteError
 from ambos.graph.constants import is_constant
+from ambos.graph.lines import line_of
 from ambos.graph.node import Node, forget_computed
 from ambos.tensor import live
-from ambos.tensor.realize import place_of
 from ambos.tensor.watch import Watcher, watching
 
 SHOWN = 4  # operands that a message shows
@@ -149,7 +149,9 @@ def complain(
     known = [v for v in map(values_of, node.inputs) if v is not None and v.shape == node.shape]
     of = ", ".join(str(v[place]) for v in known[:SHOWN])
     what = f"{verb} {found} at {place}" + (f", of {of}" if of else "")
-    raise error(f"{node.op.name}: {what}; need {need}: {fix}", place_of(node))
+    line = line_of(node)  # of a gradient with its mark: the forward may be in order
+    where = "" if line is None else line.place
+    raise error(f"{node.op.name}: {what}; need {need}: {fix}", where)
 
 
 __all__ = ["debug"]

@@ -14,7 +14,7 @@ def located(failure: HostFailure, lines: Sequence[Line | None]) -> Exception:
     error = failure.error
     known = [line for number in failure.sources if (line := lines[number]) is not None]
     if known and isinstance(error, AmbosError):
-        return error.at(known[-1].place, known[-1].call)
+        return error.at(known[-1].forward().place, known[-1].call)
     return error
 
 

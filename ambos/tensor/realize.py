@@ -363,4 +363,4 @@ def line_near(node: Node) -> Line | None:
 def place_of(node: Node) -> str:
     """Where `node` was recorded: line and layer, as far as that was noted."""
     line = line_of(node)
-    return "" if line is None else line.place
+    return "" if line is None else line.forward().place

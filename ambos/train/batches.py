@@ -130,10 +130,6 @@ class Source:
         self.turn, self.taken, self.begun = (self.turn or 0) + 1, 0, 0
         self.under_way = None
 
-    def called(self, op: str) -> None:
-        """Let messages name `op`."""
-        self.op = op
-
     @property
     def trains(self) -> bool:
         """Are these the batches of a training, which has epochs?"""
@@ -179,9 +175,6 @@ class Arrays(Source):
         self.rows = len(self.columns)
         self.seed = fresh_seed() if shuffle and seed is None else seed
         self.shuffle = shuffle
-
-    def called(self, op: str) -> None:
-        self.op = self.columns.op = op
 
     def length(self) -> int:
         return -(-self.rows // self.batch_size)

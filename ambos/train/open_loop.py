@@ -67,7 +67,7 @@ def loop(
         source, _ = training_data(
             model, x, y, sample_weight, batch_size, shuffle, seed, steps_per_epoch, 0.0
         )
-    source.called("loop")
+    source.op = "loop"
     run = Fit(model, source, None, recipe, epochs, None, 0)
     run.run.epoch = initial_epoch
     return _steps(model, run)
@@ -127,21 +127,21 @@ def _steps(model: Any, fit: Fit) -> Iterator[Step]:
             if schedule is not None:
                 schedule.begin(optimizer, run.updates)
             try:
-                for batch, due in fit.turns(epoch, 0):
-                    note_shapes(model, batch)
-                    recipe = fit.recipe if due else fit.recipe.collecting()
-                    with called("loop"):
+                with called("loop"):
+                    for batch, due in fit.turns(epoch, 0):
+                        note_shapes(model, batch)
+                        recipe = fit.recipe if due else fit.recipe.collecting()
                         step = OpenStep.prepared(model, batch, recipe, epoch, number)
-                    step.modes = modes
-                    yield step
-                    with model.engine.turn:
-                        evaluate([*model.buffers(), model.engine.rows])
-                    number += 1
-                    run.batch = number
-                    if due:
-                        run.updates += 1
-                        if schedule is not None and schedule.each == "update":
-                            schedule.step(optimizer, run.updates)
+                        step.modes = modes
+                        yield step
+                        with model.engine.turn:
+                            evaluate([*model.buffers(), model.engine.rows])
+                        number += 1
+                        run.batch = number
+                        if due:
+                            run.updates += 1
+                            if schedule is not None and schedule.each == "update":
+                                schedule.step(optimizer, run.updates)
             except Exception as error:
                 raise located(error, f"batch {number} of epoch {epoch}") from error.__cause__
             if schedule is not None and schedule.each == "epoch":

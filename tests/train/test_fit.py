@@ -336,7 +336,7 @@ def test_regression_with_mae():
         (lambda m, x, y: m.fit(iter([]), verbose=0), "no batches"),
         (lambda m, x, y: m.fit(iter([(x, y)]), epochs=2, verbose=0), "can be read once"),
         (lambda m, x, y: m.fit(x, y, callbacks=[print]), "a callback is"),
-        (lambda m, x, y: m.fit(x[:0], y[:0]), "no rows"),
+        (lambda m, x, y: m.fit(x[:0], y[:0]), "x is empty"),
         (lambda m, x, y: am.Model(3), "got int"),
         (lambda m, x, y: am.Model(nn.Linear(4, 2)).fit(x, y), "not compiled yet"),
     ],
