@@ -19,6 +19,7 @@ from ambos.tensor.jit import jit
 from ambos.tensor.live import evaluate
 from ambos.tensor.modes import no_grad
 from ambos.train.batches import Batch, handed, size_of
+from ambos.train.metrics.standing import asking
 from ambos.train.recipe import Recipe
 from ambos.train.step import prepared
 from ambos.train.totals import Totals
@@ -99,15 +100,15 @@ class Engine:
         return turn
 
     def _recorded_train(self, model: Any, recipe: Recipe, batch: Batch) -> Any:
-        with self.following(recipe):
+        with self.following(recipe), asking() as asked:
             logs = model.train_step(handed(prepared(model, batch, recipe)))
         with no_grad():
-            return self.training.add(logs, size_of(batch))
+            return self.training.add(logs, size_of(batch), asked)
 
     def _recorded_test(self, model: Any, recipe: Recipe, batch: Batch) -> Any:
-        with no_grad(), self.following(recipe):
+        with no_grad(), self.following(recipe), asking() as asked:
             logs = model.test_step(handed(prepared(model, batch, recipe)))
-            return self.testing.add(logs, size_of(batch))
+            return self.testing.add(logs, size_of(batch), asked)
 
     def _recorded_predict(self, model: Any, batch: Batch) -> Any:
         with no_grad():

@@ -17,6 +17,7 @@ from ambos.core.misuse import foreign
 from ambos.optim import Optimizer
 from ambos.tensor.handle import Tensor
 from ambos.tensor.ledger import ledger
+from ambos.train import trackers
 from ambos.train.batches import Batch, Source, placed, size_of
 from ambos.train.callbacks import CallbackList, History, ProgressBar
 from ambos.train.callbacks.dispatch import FROM_ZERO, listed
@@ -128,6 +129,7 @@ class Fit:
             run.batch = 0
         if not run.batch:  # a state of an epoch's end has that epoch's sums
             totals.zero()
+            trackers.reset(model)
         run.is_resumed = False
         self.callbacks.tell("on_epoch_begin", epoch, None)
         averages(optimizer, False)
@@ -217,7 +219,7 @@ def measure(
     step, totals, number = engine.test(model, recipe or Recipe()), engine.testing, 0
     callbacks.tell("on_test_begin", None)
     before, after = hooks["on_test_batch_begin"], hooks["on_test_batch_end"]
-    with engine.sums, totals.passing():
+    with engine.sums, trackers.passing(model), totals.passing():
         totals.zero()
         try:
             source.rewind()

@@ -11,6 +11,7 @@ from ambos.core.errors import ArgumentError
 from ambos.nn.modes import Modes, modes_of, using
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
+from ambos.train import trackers
 from ambos.train.fitting import Fit, averages, located, note_shapes
 from ambos.train.naming import called
 from ambos.train.recipe import recipe_of
@@ -121,6 +122,7 @@ def _steps(model: Any, fit: Fit) -> Iterator[Step]:
     try:
         for epoch in range(run.epoch, fit.epochs):
             run.epoch, number = epoch, 0
+            trackers.reset(model)
             with model.engine.turn:
                 modes = modes_of(model, True)
             averages(optimizer, False)

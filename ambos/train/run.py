@@ -13,6 +13,7 @@ from ambos.optim import Optimizer
 from ambos.tensor.handle import Tensor
 from ambos.tensor.random import default_generator
 from ambos.tensor.spent import SpentGradient
+from ambos.train import trackers
 from ambos.train.batches import Source
 from ambos.train.callbacks import CallbackList
 from ambos.train.recipe import Recipe
@@ -54,7 +55,7 @@ class Run:
             "optimizers": {n: rule.state_dict() for n, rule in own_optimizers(model).items()},
             "schedule": None if plan.schedule is None else plan.schedule.state_dict(),
             "totals": model.engine.training.state_dict(plan.metrics.each()),
-            "grads": grads, "rows": model.engine.rows.item(),
+            "trackers": trackers.state_of(model), "grads": grads, "rows": model.engine.rows.item(),
             "scale": None if model.engine.scaler is None else model.engine.scaler.state_dict(),
             "random": default_generator.get_state(),
             "source": self.before or self.source.state_dict(),
@@ -87,6 +88,8 @@ class Run:
             plan.schedule.load_state_dict(state["schedule"])
         engine = model.engine
         engine.training.load_state_dict(state["totals"], plan.metrics.each())
+        if "trackers" in state:
+            trackers.load(model, state["trackers"])
         for name, parameter in model.named_parameters():
             parameter.grad = state["grads"].get(name)
         engine.rows.data = Tensor(np.float32(state["rows"]))

@@ -10,7 +10,7 @@ from ambos.core.arguments import checked
 from ambos.core.dtype import DType, float32
 from ambos.core.errors import ArgumentError
 from ambos.tensor.handle import Tensor
-from ambos.train import saving
+from ambos.train import saving, trackers
 from ambos.train.batches import parts_in
 from ambos.train.callbacks import History
 from ambos.train.engine import Engine
@@ -157,6 +157,12 @@ class Stepping(nn.Module):
         if y is None:
             return {}
         return dict(self.plan.metrics(self.outputs_of(y_pred), y, sample_weight))
+
+    def reset_metrics(self) -> None:
+        """Let the metrics that the model keeps itself begin anew, as every epoch of `fit` and every
+        evaluation does: those that a property `metrics` lists, or that are attributes of it or of
+        its layers."""
+        trackers.reset(self)
 
     def outputs_of(self, y_pred: Any) -> dict[str, Any]:
         """Outputs by name; a single one has the name ""."""

@@ -14,6 +14,7 @@ from ambos.core.errors import ArgumentError
 from ambos.tensor.handle import Tensor
 from ambos.tensor.resting import zeroed
 from ambos.tensor.tracing import paused
+from ambos.train.metrics.standing import Asked
 
 TOTAL, ROWS = "total", "rows"
 
@@ -49,10 +50,12 @@ class Totals:
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
         self.means: dict[str, tuple[float, int]] = {}  # numbers of Python: sum over rows, rows
         self.last: dict[str, Any] = {}  # anything else, as it came last
+        self.standing: dict[str, Any] = {}  # metrics of the model's own, which add up by themselves
         self.is_under_way = False
 
-    def add(self, logs: Any, rows: int) -> dict[str, Any]:
-        """Add what a step on so many rows returned; gives back what `collect` has to take."""
+    def add(self, logs: Any, rows: int, asked: Asked | None = None) -> dict[str, Any]:
+        """Add what a step on so many rows returned, but for the results that it asked metrics
+        for; gives back what `collect` has to take."""
         if logs is None:
             return {}
         if not isinstance(logs, Mapping):
@@ -61,6 +64,10 @@ class Totals:
             )
         rest: dict[str, Any] = {}
         for name, value in logs.items():
+            if asked and id(value) in asked:
+                self.standing[name] = asked[id(value)][1]
+                continue
+            self.standing.pop(name, None)
             if isinstance(value, Measured):
                 self.metrics[name] = value.metric
                 kept = getattr(value.metric, "kept", ())
@@ -156,7 +163,13 @@ class Totals:
             if metric is not None and name not in found:  # a metric that only keeps rows
                 found[name] = metric.result(self._rows(name))
         found |= {name: total / rows for name, (total, rows) in self.means.items()}
-        return found | {name: _plain(value) for name, value in self.last.items()}
+        found |= {name: _plain(value) for name, value in self.last.items()}
+        for name, metric in self.standing.items():
+            statistics = metric.statistics()
+            if checked:
+                metric.check(statistics, allow_nan=True)
+            found[name] = metric.result(statistics)
+        return found
 
     def rows(self, name: str) -> float:
         """How many rows a mean is of so far."""

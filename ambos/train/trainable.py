@@ -9,6 +9,7 @@ from typing import Any
 from ambos.core import tree
 from ambos.core.arguments import checked, positive, share
 from ambos.data.collate import copied
+from ambos.train import trackers
 from ambos.train.batches import Batch, arrays_of, size_of
 from ambos.train.callbacks import BackupAndRestore, CallbackList, History
 from ambos.train.callbacks.dispatch import listed
@@ -291,7 +292,7 @@ class Trainable(Stepping):
         return found
 
     def _on_batch(self, step: Any, totals: Totals, batch: Batch, return_dict: bool) -> Any:
-        with totals.passing():
+        with trackers.passing(self), totals.passing():
             totals.zero()
             totals.collect(step(*batch), size_of(batch))
             logs = totals.results()

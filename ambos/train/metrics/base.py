@@ -13,7 +13,10 @@ from ambos.core.errors import ArgumentError
 from ambos.tensor.handle import Tensor
 from ambos.tensor.jit import jit
 from ambos.tensor.modes import no_grad
+from ambos.tensor.resting import zeroed
+from ambos.tensor.tracing import current, paused
 from ambos.train.metrics.faults import complaint, spoiled
+from ambos.train.metrics.standing import Standing, is_asked, noted
 
 Statistics = dict[str, Tensor]
 Numbers = Mapping[str, Any]
@@ -137,17 +140,24 @@ class Metric(metaclass=MetricType):
         return self.result(found)
 
     def compute(self) -> Any:
-        """The number of all batches so far."""
-        if not self._sums and not self._rows:
-            raise ArgumentError(f"{self.name}: nothing was measured; need update(output, target)")
+        """The number of all batches so far. In a model's step `fit` reports it as it stands."""
+        if current.trace is not None and is_asked() and self._sums:
+            return noted(self, Standing(self))
         sums = self.statistics()
-        self.check(sums)
-        return self.result(sums)
+        if not sums or self._is_zeroed(sums):
+            raise ArgumentError(f"{self.name}: nothing was measured; need update(output, target)")
+        self.check(sums, allow_nan=is_asked())
+        return noted(self, self.result(sums))
 
     def statistics(self) -> dict[str, Any]:
         """Sums and collected rows so far, as NumPy arrays."""
         rows = {name: np.concatenate(parts) for name, parts in self._rows.items()}
-        return self._sums | rows
+        return {name: host(value) for name, value in self._sums.items()} | rows
+
+    def _is_zeroed(self, sums: Numbers) -> bool:
+        """Are there only the places for sums that recorded steps have, and nothing in them?"""
+        places = [isinstance(self._sums.get(name), Tensor) for name in sums]
+        return all(places) and not any(value.any() for value in sums.values())
 
     def merge(self, other: Metric) -> Self:
         """Take the batches of another part in; returns this metric."""
@@ -159,9 +169,16 @@ class Metric(metaclass=MetricType):
 
     def reset(self) -> None:
         """Forget all batches."""
-        self._sums, self._rows = {}, {}
+        self._rows = {}
+        # Those that are tensors stay these tensors, which a recorded step knows.
+        self._sums = {n: held for n, held in self._sums.items() if isinstance(held, Tensor)}
+        for held in self._sums.values():
+            if not zeroed(held):
+                held.data = Tensor(np.zeros(held.shape))
 
-    reset_state = reset
+    def reset_state(self) -> None:
+        """`reset`, as Keras calls it."""
+        self.reset()
 
     def state_dict(self) -> dict[str, Any]:
         """Settings, sums and collected rows; `load_state_dict` goes on from there."""
@@ -204,6 +221,8 @@ class Metric(metaclass=MetricType):
         if self._recorded is None:
             self._recorded = jit(self._silently) if self.jitted else self._silently
         found: dict[str, Tensor] = self._recorded(*given)
+        if current.trace is not None and not self.kept:  # part of what is being recorded
+            return found
         return {name: value.numpy() for name, value in found.items()}
 
     def _silently(self, output: Any, target: Any, weight: Any) -> Statistics:
@@ -212,13 +231,22 @@ class Metric(metaclass=MetricType):
 
     def _add(self, statistics: Numbers) -> None:
         for name, value in statistics.items():
+            held = self._sums.get(name, 0.0)
             if name in self.kept:
                 self._rows.setdefault(name, []).append(value)
+            elif isinstance(value, Tensor):
+                if not isinstance(held, Tensor):
+                    with paused():  # it stays: not part of the step that made it
+                        held = self._sums[name] = Tensor(np.zeros(value.shape) + held)
+                held._rebind((held + value)._node)
+            elif isinstance(held, Tensor):
+                held.data = Tensor(held.numpy() + value)
             else:
-                self._sums[name] = self._sums.get(name, 0.0) + value
+                self._sums[name] = held + value
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_recorded": None}
+        sums = {name: np.array(host(value)) for name, value in self._sums.items()}
+        return vars(self) | {"_recorded": None, "_sums": sums}
 
     def __repr__(self) -> str:
         said = ", ".join(f"{n}={v!r}" for n, v in self.settings().items() if v is not None)
