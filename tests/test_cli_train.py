@@ -318,13 +318,14 @@ def test_tables_with_named_classes(tmp_path, monkeypatch, capsys):
     assert "has no rows" in capsys.readouterr().err
     Path("new.csv").write_text("wide,lng\n1,2\n")
     assert cli.main(["predict", "runs/t", "--input", "new.csv"]) == 1
-    assert "no column 'long'" in capsys.readouterr().err
+    told = "no column 'long'; need all that the model takes: long, wide. Did you mean 'lng'?"
+    assert told in capsys.readouterr().err
     Path("new.csv").write_text("wide,long,wide\n1,2,3\n")
     assert cli.main(["predict", "runs/t", "--input", "new.csv"]) == 1
     assert "new.csv: 2 columns are called 'wide'" in capsys.readouterr().err
     Path("table.csv").write_text("\n".join([*rows, "1,2,"]))
     assert cli.main(["train", "t.toml", "--quiet", "--output", "new"]) == 1
-    assert "the column 'kind' is empty in row 24" in capsys.readouterr().err
+    assert "table.csv, line 26: the column 'kind' is empty; need" in capsys.readouterr().err
     for wrong, told in (("'kidn'", "Did you mean 'kind'"), ("'wide'", "column 'kind' is 'a'")):
         Path("w.toml").write_text(text.replace("'kind'", wrong))
         assert cli.main(["train", "w.toml", "--quiet"]) == 1

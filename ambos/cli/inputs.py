@@ -85,8 +85,9 @@ def _lines(path: Path, run: Any) -> Iterator[Piece]:
 def _places(path: Path, header: list[str], features: list[str] | None) -> list[int]:
     for name in features or ():
         if name not in header:
-            raise ArgumentError(f"{path} has no column {name!r}; need one of {', '.join(header)}"
-                                f"{suggest(name, header)}")  # fmt: skip
+            others = [other for other in header if other not in (features or ())]
+            raise ArgumentError(f"{path} has no column {name!r}; need all that the model takes: "
+                                f"{', '.join(features or ())}{suggest(name, others)}")  # fmt: skip
     check_names(str(path), header, features or header)
     return [header.index(name) for name in features or header]
 

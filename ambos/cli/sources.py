@@ -265,8 +265,8 @@ def _numbered(config: Config, path: Path, values: Any, classes: list[str] | None
     empty = [row for row, one in enumerate(values) if one is None or one == ""]
     if empty:
         raise config.wrong(
-            ("data", "target"), f"{path}: the column {config['data']['target']!r} is empty in row "
-            f"{empty[0]}; need a class in every row"
+            ("data", "target"), f"{_where(path, empty[0])}: the column "
+            f"{config['data']['target']!r} is empty; need a class in every row"
         )  # fmt: skip
     number = {name: place for place, name in enumerate(classes)}
     strange = [str(one) for one in values if str(one) not in number]

@@ -373,8 +373,11 @@ def as_rows(value: Any) -> Array:
 
 def _words(array: Array) -> str:
     first = array.reshape(-1)[0] if array.size else None
-    is_text = isinstance(first, (str, bytes))
-    return ": am.data.StringLookup makes these of words" if is_text else ""
+    if not isinstance(first, (str, bytes)):
+        return ""
+    is_sentence = len(first.split()) > 1
+    return (": am.data.TextVectorization makes these of sentences" if is_sentence
+            else ": am.data.StringLookup makes these of words")  # fmt: skip
 
 
 def _column(value: Any) -> Array:

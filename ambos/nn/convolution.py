@@ -11,7 +11,7 @@ from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape
 from ambos.nn import functional as F
 from ambos.nn import init
-from ambos.nn.functional.shared import as_tensor, per_axis
+from ambos.nn.functional.shared import as_tensor, channels_first, per_axis
 from ambos.nn.lazy import Lazy, Pattern, weight_and_bias
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter
@@ -113,9 +113,10 @@ class ConvBase(Module):
         x = as_tensor(input)
         found = self.features_of(x)
         if found != self.in_channels:
+            last = channels_first(x, -1 - self.rank, self.in_channels)
             raise ShapeError(
                 f"{self.kind}: got {found} channels in {tuple(x.shape)}; the layer has "
-                f"in_channels={self.in_channels}; use nn.{self.kind}({found}, "
+                f"in_channels={self.in_channels}{last}; use nn.{self.kind}({found}, "
                 f"{self.out_channels}, ...) or nn.Lazy{self.kind}({self.out_channels}, ...)"
             )
         return x

@@ -11,7 +11,7 @@ from ambos.core.errors import ArgumentError, ShapeError
 from ambos.core.shape import Shape
 from ambos.nn import functional as F
 from ambos.nn import init
-from ambos.nn.functional.shared import as_tensor
+from ambos.nn.functional.shared import as_tensor, channels_first
 from ambos.nn.lazy import open_parameter
 from ambos.nn.module import Module
 from ambos.nn.parameter import Parameter, UninitializedBuffer, unset
@@ -102,7 +102,8 @@ class Norm(Module):
         if found != self.num_features:
             raise ShapeError(
                 f"{self.kind}: got {found} channels in {tuple(x.shape)}; the layer has "
-                f"num_features={self.num_features}; use nn.{self.kind}({found})"
+                f"num_features={self.num_features}{channels_first(x, 1, self.num_features)}; use "
+                f"nn.{self.kind}({found})"
             )
         return x
 

@@ -446,11 +446,11 @@ def arrays_of(
     }
     counts = {name: {len(leaf) for leaf in tree.leaves(part)} for name, part in parts.items()}
     if len(set().union(*counts.values())) > 1:
-        rows = " and ".join(str(n) for found in counts.values() for n in sorted(found))
-        raise ShapeError(
-            f"{op}: {' and '.join(counts)} have {rows} rows; need equally many, one for each "
-            "example"
-        )
+        rows = ", ".join(f"{name} has {' and '.join(map(str, sorted(found)))} rows"
+                         for name, found in counts.items())  # fmt: skip
+        is_ragged = any(len(found) > 1 for found in counts.values())
+        fix = "; rows of several lengths are padded: nn.utils.rnn.pad_sequence" * is_ragged
+        raise ShapeError(f"{op}: {rows}; need equally many, one for each example{fix}")
     return tuple(parts.values())
 
 

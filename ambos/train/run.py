@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ambos.core.errors import ArgumentError
+from ambos.core.errors import AmbosError, ArgumentError
 from ambos.optim import Optimizer
 from ambos.tensor.handle import Tensor
 from ambos.tensor.random import default_generator
@@ -72,8 +72,12 @@ class Run:
         before = self.state_dict()
         try:
             self._load(state)
-        except Exception:
+        except Exception as error:
             self._load(before)
+            if isinstance(error, AmbosError):
+                error.message = (f"fit: resume is of another training: {error.message}; need the "
+                                 "same model, or another folder")  # fmt: skip
+                error.args = (error.message,)
             raise
         self.is_resumed = True
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ambos import nn
-from ambos.core.errors import AmbosError, FormatError
+from ambos.core.errors import AmbosError, FormatError, depth_of_user
 from ambos.core.version import __version__
 from ambos.nn.module import portable
 from ambos.optim import BY_NAME
@@ -114,7 +114,9 @@ def save(model: Any, path: str | os.PathLike[str], include_optimizer: bool) -> s
 def _warn_of_omissions(plan: Any) -> None:
     """Say what a file cannot hold: code."""
     left_out = []
-    if plan.config["loss"] is None:
+    if plan.loss is None:
+        left_out.append("what compile was given besides a loss")
+    elif plan.config["loss"] is None:
         left_out.append(f"the loss {_title(plan.loss)}")
     if plan.config["metrics"] is None:
         left_out.append(f"the metrics {', '.join(m.name for m in plan.metrics.each())}")
@@ -126,7 +128,7 @@ def _warn_of_omissions(plan: Any) -> None:
         warnings.warn(
             f"save: {' and '.join(left_out)} cannot be written to a file; weights and "
             "architecture are. After loading, call compile before you train on",
-            stacklevel=5,
+            stacklevel=depth_of_user(),
         )
 
 

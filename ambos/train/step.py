@@ -211,7 +211,15 @@ def prepared(model: Any, batch: Batch, recipe: Recipe) -> Batch:
     if not recipe.class_weight:
         return batch
     if not isinstance(given, Tensor):
-        raise ArgumentError("fit: class_weight needs one tensor of targets; need y")
+        names = [*map(str, given)] if isinstance(given, Mapping) else []
+        weights = ", ".join(f"{name!r}: weights" for name in names)
+        fix = f"{{{weights}}}" if names else "[weights, ...]"
+        raise ArgumentError(
+            "fit: class_weight without targets; need y"
+            if given is None
+            else "fit: class_weight is for the classes of one output, and y has several; need "
+            f"sample_weight={fix}, a weight for each row"
+        )
     if given.ndim > 2:
         check_class_weights(recipe, given, None)
     weight = class_weights(given, recipe.class_weight).to(dtype)

@@ -97,8 +97,8 @@ def test_labels_that_a_step_of_ones_own_cuts_are_looked_at(jit):
 @pytest.mark.parametrize(
     ("x", "y", "more", "message"),
     [
-        (X, Y[:20], {}, "x and y have 24 and 20 rows"),
-        (X, Y, {"sample_weight": np.ones(3)}, "24 and 24 and 3 rows"),
+        (X, Y[:20], {}, "x has 24 rows, y has 20 rows"),
+        (X, Y, {"sample_weight": np.ones(3)}, "y has 24 rows, sample_weight has 3 rows"),
         (X[:0], Y[:0], {}, "x is empty"),
         ([], [], {}, "x is empty"),
         (

@@ -29,6 +29,15 @@ def as_tensor(value: Any) -> Tensor:
     return value if isinstance(value, Tensor) else wrap(node_of(value))
 
 
+def channels_first(x: Tensor, axis: int, channels: int) -> str:
+    """What to add where an input has no `channels` in `axis` but as its last, as in Keras."""
+    if x.shape[-1] != channels:
+        return ""
+    axes = [n for n in range(x.ndim) if n < axis % x.ndim]
+    order = (*axes, x.ndim - 1, *range(len(axes), x.ndim - 1))
+    return f"; channels stand before what they are of: x.permute{order}; else"
+
+
 def floating(name: str, x: Node) -> Node:
     """`x`, or a DTypeError unless it is floating."""
     if not x.dtype.is_floating:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ambos.core.arguments import positive
-from ambos.core.errors import ArgumentError, FormatError
+from ambos.core.errors import ArgumentError, FormatError, depth_of_user
 from ambos.tensor.files import load, safe, save
 from ambos.tensor.handle import Tensor
 from ambos.tensor.live import evaluate
@@ -109,7 +109,8 @@ class Checkpoints:
                 problems.append(error)
                 continue
             for problem in problems:
-                warnings.warn(f"checkpoints: {problem}; going on from {path.name}", stacklevel=2)
+                warnings.warn(f"checkpoints: {problem}; going on from {path.name}",
+                              stacklevel=depth_of_user())  # fmt: skip
             return state
         if problems:
             raise problems[0]
