@@ -13,6 +13,7 @@ from ambos.tensor.handle import Tensor
 from ambos.train import saving, trackers
 from ambos.train.batches import parts_in
 from ambos.train.callbacks import History
+from ambos.train.endings import warn_of_probabilities
 from ambos.train.engine import Engine
 from ambos.train.plan import Losses, Metrics, Plan, Schedule, optimizer_of
 from ambos.train.recipe import check_class_weights
@@ -93,6 +94,8 @@ class Stepping(nn.Module):
             saving.written_plan(loss, metrics, loss_weights, weighted_metrics), turning, bool(jit),
             loss,
         )  # fmt: skip
+        if not own:
+            warn_of_probabilities(self, losses.spec)
         self.__dict__.update(_plan=plan, optimizer=rule, _engine=Engine())
 
     @property
