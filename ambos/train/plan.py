@@ -103,13 +103,22 @@ def _each(spec: Any, find: Callable[[Any], Any]) -> Any:
     return find(spec)
 
 
-def part_of(spec: Any, name: str, place: int, outputs: Mapping[str, Any], what: str) -> Any:
+def check_names(outputs: Mapping[str, Any], **specs: Any) -> None:
+    """Refuse what is said by name of outputs that a model has not, as soon as these are known."""
+    for what, spec in specs.items():
+        for place, name in enumerate(outputs if isinstance(spec, Mapping) else ()):
+            part_of(spec, name, place, outputs, what, "compile")
+
+
+def part_of(
+    spec: Any, name: str, place: int, outputs: Mapping[str, Any], what: str, op: str = "fit"
+) -> Any:
     """What `spec` (one for all, a list by position, a dict by name) says of an output."""
     if isinstance(spec, Mapping):
         strange = [key for key in spec if key not in outputs]
         if strange and not (len(outputs) == 1 and "" in outputs):
             raise ArgumentError(
-                f"fit: {what} names {strange[0]!r}, which is no output; known: "
+                f"{op}: {what} names {strange[0]!r}, which is no output; known: "
                 f"{', '.join(outputs)}{suggest(str(strange[0]), outputs)}"
             )
         return spec.get(name, next(iter(spec.values())) if name == "" else None)

@@ -15,7 +15,7 @@ from ambos.train.batches import parts_in
 from ambos.train.callbacks import History
 from ambos.train.endings import warn_of_probabilities
 from ambos.train.engine import Engine
-from ambos.train.plan import Losses, Metrics, Plan, Schedule, optimizer_of
+from ambos.train.plan import Losses, Metrics, Plan, Schedule, check_names, optimizer_of
 from ambos.train.recipe import check_class_weights
 from ambos.train.step import Step, call
 
@@ -87,6 +87,9 @@ class Stepping(nn.Module):
             raise ArgumentError(
                 "compile: no loss; need one, for example loss='cross_entropy' or a function"
             )
+        if "graph" in self.__dict__ and not own:
+            outputs = self.outputs_of(self.__dict__["graph"].made)
+            check_names(outputs, loss=loss, loss_weights=loss_weights, metrics=metrics)
         rule, losses = optimizer_of(optimizer), Losses(loss, loss_weights)
         turning = None if schedule is None else Schedule(schedule, schedule_each)
         plan = Plan(

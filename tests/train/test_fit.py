@@ -320,7 +320,7 @@ def test_regression_with_mae():
         (lambda m, x, y: m.compile("adam"), "no loss"),
         (lambda m, x, y: m.compile(loss="sparse_categorical_crossentropy"), "take logits"),
         (lambda m, x, y: m.fit(x), "x without y"),
-        (lambda m, x, y: m.fit(x, y[:3]), "50 and 3 rows"),
+        (lambda m, x, y: m.fit(x, y[:3]), "y has 3 rows"),
         (lambda m, x, y: m.fit(x, y, epochs=0), "epochs is 0"),
         (lambda m, x, y: m.fit(x, y, steps_per_epoch=0), "steps_per_epoch is 0"),
         (lambda m, x, y: m.fit(x, y, verbose=7), "verbose is 7"),

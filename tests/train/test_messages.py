@@ -28,6 +28,19 @@ def test_class_weights_of_two_outputs():
         model.fit(X, targets, class_weight={0: 1.0, 1: 2.0}, verbose=0)
 
 
+def test_names_of_outputs_are_looked_at_by_compile():
+    given = am.Input((4,))
+    model = am.Model(given, {"surv": nn.Linear(4, 1)(given), "cost": nn.Linear(4, 1)(given)})
+    for wrong in (
+        {"loss": {"surv": "mse", "costs": "mse"}},
+        {"loss": "mse", "loss_weights": {"costs": 2.0}},
+        {"loss": "mse", "metrics": {"costs": ["mae"]}},
+    ):
+        with pytest.raises(ArgumentError, match=r"^compile: .* names 'costs'.*Did you mean 'cost'"):
+            model.compile("sgd", **wrong)
+    model.compile("sgd", {"surv": "mse"}, {"cost": ["mae"]}, {"cost": 2.0})
+
+
 @pytest.mark.parametrize(
     ("layer", "shape", "order"),
     [
