@@ -276,6 +276,11 @@ class ArrayDataset(Dataset):
 
     @arrays.setter
     def arrays(self, given: Iterable[Any]) -> None:
+        if not isinstance(given, (tuple, list)) or (self.names and len(given) != len(self.names)):
+            count = len(self.names) or "some"
+            raise ArgumentError(
+                f"ArrayDataset: arrays is {type(given).__name__}; need a tuple of {count} columns"
+            )
         columns = tuple(_column(array) for array in given)
         counts = [len(array) for array in columns]
         if len(set(counts)) != 1:

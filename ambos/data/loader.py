@@ -36,7 +36,10 @@ from ambos.data.samplers import (
 from ambos.tensor.handle import Tensor
 
 PREFETCH = 2
-SETTLED = ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last", "persistent_workers")
+SETTLED = (
+    "dataset", "batch_size", "shuffle", "sampler", "batch_sampler", "drop_last", "num_workers",
+    "persistent_workers",
+)  # fmt: skip
 
 
 class DataLoader(metaclass=Checked):

@@ -83,9 +83,7 @@ class Trainable(Stepping):
 
         Example:
             >>> import numpy as np
-            >>> import numpy as np
             >>> import ambos as am
-            >>> import numpy as np
             >>> model = am.Sequential([am.nn.Linear(2, 2)])
             >>> model.compile("sgd", "mse")
             >>> history = model.fit(np.ones((4, 2)), np.ones((4, 2)), epochs=3, verbose=0)
@@ -180,9 +178,7 @@ class Trainable(Stepping):
 
         Example:
             >>> import numpy as np
-            >>> import numpy as np
             >>> import ambos as am
-            >>> import numpy as np
             >>> model = am.Sequential([am.nn.Linear(2, 2)])
             >>> model.compile("sgd", "mse")
             >>> scores = model.evaluate(np.ones((4, 2)), np.ones((4, 2)))
@@ -223,7 +219,6 @@ class Trainable(Stepping):
             DTypeError from the layers.
 
         Example:
-            >>> import numpy as np
             >>> import ambos as am
             >>> model = am.Sequential([am.nn.Linear(2, 3)])
             >>> model.predict([[1.0, 2.0]]).shape
@@ -248,9 +243,7 @@ class Trainable(Stepping):
 
         Example:
             >>> import numpy as np
-            >>> import numpy as np
             >>> import ambos as am
-            >>> import numpy as np
             >>> model = am.Sequential([am.nn.Linear(2, 1)])
             >>> model.compile("sgd", "mse")
             >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))

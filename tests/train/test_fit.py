@@ -68,6 +68,15 @@ def test_scores_are_kerass_list_and_its_dictionary():
     assert float(only) == loss == model.evaluate(x, y, return_dict=False)
     assert f"{only:.3f}" == f"{loss:.3f}"
     assert f"{scores}" == str(dict(scores))
+    assert (only == loss, only < loss + 1, 2 * only, only * 2, 1 - only, sum([only, only])) == (
+        True, True, 2 * loss, 2 * loss, 1 - loss, 2 * loss)  # fmt: skip
+    assert round(only, 2) == round(loss, 2)
+    for wrong in (lambda: scores * 100, lambda: scores + scores, lambda: scores < 1):
+        with pytest.raises(TypeError, match="2 numbers, loss, accuracy; need one"):
+            wrong()
+    doubled = am.tree.map(lambda score: 2 * score, scores)
+    assert dict(doubled) == {"loss": 2 * loss, "accuracy": 2 * accuracy}
+    assert am.jit(lambda found: found["loss"] * 2)(scores) == 2 * loss
 
 
 def test_epoch_numbers_are_weighted_by_batch_size():

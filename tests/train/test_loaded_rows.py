@@ -202,12 +202,17 @@ def test_going_on_where_others_read_the_loader_meanwhile(kind, at):
 
 def test_what_a_loader_is_made_of_is_settled():
     loader = DataLoader((X, Y), 16)
-    for name in ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last"):
+    for name in ("dataset", "batch_size", "shuffle", "sampler", "drop_last", "num_workers"):
         with pytest.raises(ArgumentError, match=f"{name} is settled when a loader is made"):
             setattr(loader, name, getattr(loader, name))
     rows = TensorDataset(X, Y)
     with pytest.raises(ShapeError, match="52 and 40 rows"):
         rows.arrays = (X, Y[:40])
+    for wrong in (X, None, {"x": X}):
+        with pytest.raises(ArgumentError, match="need a tuple of some columns"):
+            rows.arrays = wrong
+    with pytest.raises(ArgumentError, match="need a tuple of 2 columns"):
+        TensorDataset(x=X, y=Y).arrays = (X,)
     rows.arrays = (X[:40], Y[:40])
     assert len(DataLoader(rows, 16)) == 3
 
