@@ -55,6 +55,7 @@ class Sheet:
     def close(self) -> None:
         """Nothing more is computed or decided."""
         self.thread = None
+        self.constants, self.known = {}, {}
 
     def slot(self, value: Any) -> int:
         self.values.append(value)

@@ -59,26 +59,41 @@ class Form:
         self, signature: Signature, order: Sequence[Node], wanted: Sequence[Node],
         trail: Mapping[Node, int], renewal: Renewal,
     ) -> Fitted | None:  # fmt: skip
-        """The plan for `signature`; None where nothing fits it."""
+        """The plan for `signature`; None where nothing fits it, and for empty axes: a mean of
+        nothing is NaN, whose sign is not the same as a constant and computed."""
         for opened, pattern in tuple(self.patterns):
             numbers: dict[int, Any] = {}
-            if matches(opened, signature, numbers):
+            if matches(opened, signature, numbers) and 0 not in numbers.values():
                 compiled = pattern.fit([numbers[slot] for slot in pattern.sheet.given], wanted)
                 if compiled is not None:
                     return Fitted(compiled, True)
         if self.attempts >= MAX_PATTERNS:
             return None
+        found = self.opened(signature)
+        if found is None:
+            return None
+        opening, opened = found
         self.attempts += 1
-        opening = Opening()
         try:
-            opened = opening.of(self.first, signature)
             pattern = opening.plan(opened, order, wanted, trail, renewal)
-        except (Unlike, Shut):
+        except Shut:
             self.attempts = MAX_PATTERNS  # the next size would end here, too
             return None
         self.patterns.insert(0, (opened, pattern))
         compiled = pattern.fit([pattern.sheet.values[slot] for slot in pattern.sheet.given], wanted)
         return None if compiled is None else Fitted(compiled, False)
+
+    def opened(self, signature: Signature) -> tuple[Opening, Signature] | None:
+        """`signature` with numbers left open that are others in one of the first two sizes."""
+        for before in (self.first, self.second):
+            opening = Opening()
+            try:
+                opened = opening.of(before, signature)
+            except Unlike:  # axes of one element are no axes to some operations
+                continue
+            sheet = opening.sheet
+            return None if 0 in map(sheet.values.__getitem__, sheet.given) else (opening, opened)
+        return None
 
 
 _forms: OrderedDict[Any, Form] = OrderedDict()

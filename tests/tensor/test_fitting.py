@@ -212,6 +212,28 @@ def test_what_nobody_foresaw_costs_time_and_no_result(monkeypatch: pytest.Monkey
     assert [*found, *(double(am.ones(n)).item() for n in (8, 9))] == [10, 12, 14, 16, 18]
 
 
+def test_a_mean_of_nothing_has_the_sign_that_it_has_alone() -> None:
+    for form in (lambda x: x.mean(0), lambda x: x.mean(1), lambda x: x.mean()):
+        fitting._forms.clear()
+        for n in (4, 5, 6, 7, 0, 8):
+            roots = [form(am.tensor(np.ones((n, n or 3), np.float32)))._node]
+            found = fitted(roots)
+            assert (found is not None) == (n in (6, 7, 8))
+            if found is not None:
+                assert bits(roots, found.compiled) == bits(roots, made(roots))
+
+
+@pytest.mark.parametrize("odd", [0, 2])
+def test_an_odd_size_leaves_the_others_fitted(odd: int) -> None:
+    """Of one row an LSTM's graph is no graph of several with other numbers."""
+    sizes = [(2, 2), (9, 5), (5, 3), (7, 9), (11, 6), (13, 7), (15, 4)]
+    known = []
+    for n, m in [*sizes[:odd], (4, 1), *sizes[odd:]]:
+        found = fitted([tensor._node for tensor in steps(n, m)])
+        known.append(found is not None and found.was_known)
+    assert any(known)
+
+
 def opened(signature, sizes: set[int]):
     """What differs from `signature` in every number that is one of `sizes`."""
     if type(signature) is int and signature in sizes:
