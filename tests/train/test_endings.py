@@ -34,7 +34,7 @@ def said(model, loss, **more):
     return [str(one.message) for one in caught]
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: getattr(loss, "__name__", str(loss)))
 @pytest.mark.parametrize("last", [nn.Sigmoid(), nn.Softmax(-1), nn.Softmax()], ids=str)
 def test_probabilities_before_a_loss_of_logits(loss, last):
     (text,) = said(ENDS["list"](last), loss)
