@@ -4,18 +4,20 @@ that both share, which costs more than to compute them twice from the one number
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ambos.core.builder import Builder, Value
 from ambos.graph.node import Node
 from ambos.ops import elementary
-from ambos.ops.arithmetic import add, divide, multiply, subtract
+from ambos.ops.arithmetic import absolute, add, greater, multiply, negative, subtract, where
 from ambos.ops.elementary.formats import at_most
-from ambos.ops.functions import cosh, erf_slope, tanh
+from ambos.ops.functions import erf_slope, sigmoid, tanh
 from ambos.ops.kinds import BY_RULE, Pointwise, constant_like
 
 SQRT_HALF = math.sqrt(0.5)
 WIDTH, CUBE = math.sqrt(2 / math.pi), 0.044715  # of the inner function of the approximation
 FLAT = 12.0  # beyond this number the approximation's hyperbolic tangent is 1, in float64 too
+EMPTY = 40.0  # beyond this number the normal distribution's density is 0, in float64 too
 
 
 def _below(b: Builder, x: Value) -> Value:
@@ -47,6 +49,14 @@ def _gelu_tanh_slope(b: Builder, x: Value) -> Value:
     return b.fma(b.fma(-t, t, 1.0), b.copysign(inner, x), t + 1.0) * 0.5
 
 
+def _zero_beyond(limit: float, x: Node, rule: Callable[[Node], Node]) -> Node:
+    """`rule` of x, 0 where x is larger than `limit` on either side: there the factors that grow
+    overflow, and times those that are 0 they are no number. Neither are their derivatives."""
+    zero = constant_like(x, 0)
+    far = greater(absolute(x), constant_like(x, limit))
+    return where(far, zero, rule(where(far, zero, x)))
+
+
 class Gelu(Pointwise):
     """x times the share of the standard normal distribution below x."""
 
@@ -59,10 +69,13 @@ class GeluSlope(Pointwise):
 
     cost, lower, ref = 32, _gelu_slope, BY_RULE
 
-    def partials(op: object, out: Node, x: Node) -> tuple[Node]:
-        density = erf_slope(multiply(x, constant_like(x, SQRT_HALF)))
-        bend = subtract(constant_like(x, 2), multiply(x, x))
-        return (multiply(multiply(bend, constant_like(x, SQRT_HALF / 2)), density),)
+    partials = lambda op, out, x: (_zero_beyond(EMPTY, x, _gelu_bend),)
+
+
+def _gelu_bend(x: Node) -> Node:
+    density = erf_slope(multiply(x, constant_like(x, SQRT_HALF)))
+    bend = subtract(constant_like(x, 2), multiply(x, x))
+    return multiply(multiply(bend, constant_like(x, SQRT_HALF / 2)), density)
 
 
 class GeluTanh(Pointwise):
@@ -77,18 +90,24 @@ class GeluTanhSlope(Pointwise):
 
     cost, lower, ref = 32, _gelu_tanh_slope, BY_RULE
 
-    def partials(op: object, out: Node, x: Node) -> tuple[Node]:
-        """With u the cubic and t = tanh(u): (1 - t^2) (u' + x (u'' / 2 - t u'^2))."""
+    partials = lambda op, out, x: (_zero_beyond(FLAT, x, _gelu_tanh_bend),)
 
-        def cubic(weight: float) -> Node:
-            sum_ = add(constant_like(x, 1), multiply(constant_like(x, weight), multiply(x, x)))
-            return multiply(constant_like(x, WIDTH), sum_)
 
-        u, first = multiply(x, cubic(CUBE)), cubic(3 * CUBE)
-        second = multiply(constant_like(x, 3 * CUBE * WIDTH), x)
-        bend = subtract(second, multiply(tanh(u), multiply(first, first)))
-        power = divide(constant_like(x, 1), cosh(u))  # 1 - t^2 would lose its digits
-        return (multiply(multiply(power, power), add(first, multiply(x, bend))),)
+def _gelu_tanh_bend(x: Node) -> Node:
+    """With u the cubic and t = tanh(u): (1 - t^2) (u' + x (u'' / 2 - t u'^2))."""
+
+    def cubic(weight: float) -> Node:
+        sum_ = add(constant_like(x, 1), multiply(constant_like(x, weight), multiply(x, x)))
+        return multiply(constant_like(x, WIDTH), sum_)
+
+    u, first = multiply(x, cubic(CUBE)), cubic(3 * CUBE)
+    second = multiply(constant_like(x, 3 * CUBE * WIDTH), x)
+    bend = subtract(second, multiply(tanh(u), multiply(first, first)))
+    # 1 - t^2 would lose its digits, and a square of 1 / cosh(u) the derivative of its tail.
+    twice = multiply(constant_like(x, 2), u)
+    above, below = sigmoid(twice), sigmoid(negative(twice))
+    tail = multiply(constant_like(x, 4), multiply(above, below))
+    return multiply(tail, add(first, multiply(x, bend)))
 
 
 # Stated for the rules above, which use them before they are made.

@@ -16,13 +16,14 @@ from ambos.ops.indexing import gather, last_writer, put, take
 from ambos.ops.movement import flip, unslice
 from ambos.tensor.handle import Tensor, operand_of, reshaped
 from ambos.tensor.indexing import bounds, checked, lifted, position, positions_of, read, select
+from ambos.tensor.lost import ITEM
 from ambos.tensor.operands import convert, expand_to, scalar
 
 
 @named("assignment")
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """x[index] = value, for every index that x[index] takes."""
-    x._rebind(replaced(x._newest()._node, index, value), "x[...] = v")
+    x._rebind(replaced(x._newest()._node, index, value), ITEM)
 
 
 def replaced(node: Node, index: Any, value: Any) -> Node:

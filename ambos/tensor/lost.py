@@ -17,6 +17,7 @@ from ambos.core.errors import ArgumentError
 from ambos.graph.node import Node
 
 VIEWS = frozenset(("slice", "reshape", "permute", "expand", "window", "real", "imag"))
+ITEM = "x[...] = v"
 CACHE, DISCARD, STORE = (opmap.get(name, 0) for name in ("CACHE", "POP_TOP", "STORE_SUBSCR"))
 
 
@@ -28,7 +29,7 @@ def refuse_lost(handle: Any, old: Node, name: str) -> None:
     count = sys.getrefcount(handle)
     if count == LOST and _is_discarded(sys._getframe(3)):
         instead = "x[0] += 1 for x[0].add_(1), x[:] = 0 for x.view(-1).zero_()"
-    elif count == LOST_ITEM and _is_at_store(sys._getframe(3)):
+    elif count == LOST_ITEM and name == ITEM and _is_at_store(sys._getframe(3)):
         instead = "x[0, 1] = 5 for x[0][1] = 5"
     else:
         return

@@ -53,6 +53,36 @@ def test_numbers_that_overflow_inside(kind):
     np.testing.assert_array_equal(slope.numpy(), [0, 0, 1, 1])
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["none", "tanh"])
+def test_derivatives_of_the_tails(kind, dtype):
+    """Finite wherever factors overflow, and those of mpmath where they are not 0 yet."""
+    near, far = [3, 5.75, 6, 8, 11.75], [13.25, 14, 33, 36, 41, 100, 300, 6e4, 1e10, 1e20, 1e30]
+    with np.errstate(over="ignore"):
+        values = np.array([*near, *far, np.inf], dtype)
+    x = am.tensor(np.concatenate([values, -values]), requires_grad=True)
+    grown = F.gelu(x, kind)
+    (grown,) = am.autograd.grad(grown.sum(), [x], create_graph=True)
+    for order in (2, 3):
+        (grown,) = am.autograd.grad(grown.sum(), [x], create_graph=True)
+        found = grown.detach().numpy()
+        with mp.workdps(60):
+            exact = [
+                float(mp.diff(EXACT[kind][0], mpf(s * v), order)) for s in (1, -1) for v in near
+            ]
+        halves = np.concatenate([found[: len(near)], found[len(values) :][: len(near)]])
+        np.testing.assert_allclose(halves, exact, atol=4 * np.finfo(dtype).eps)
+        rest = np.concatenate([found[len(near) : len(values)], found[len(values) + len(near) :]])
+        np.testing.assert_allclose(rest, 0, atol=1e-30)
+
+
+@pytest.mark.parametrize("kind", ["none", "tanh"])
+def test_derivatives_of_no_number(kind):
+    x = am.tensor(np.nan, requires_grad=True)
+    slope = am.grad(lambda v: F.gelu(v, kind))
+    assert np.isnan([slope(x).item(), am.grad(slope)(x).item()]).all()
+
+
 @pytest.mark.parametrize("kind", ["none", "tanh"])
 def test_half_precision_is_rounded_once(kind):
     x = am.tensor(X.astype(np.float16))

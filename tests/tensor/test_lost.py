@@ -21,6 +21,14 @@ LOST = {
     "copy_": "t[1].copy_(am.ones(4))",
     "clamp_": "t.unsqueeze(0).clamp_(min=1)",
     "relu_": "t.flatten().relu_()",
+    "normal_": "t[:2].normal_(0, 0.02)",
+    "uniform_": "t.T.uniform_(-1, 1)",
+    "bernoulli_": "t[0].bernoulli_()",
+    "exponential_": "t[0].exponential_()",
+    "cauchy_": "t[0].cauchy_()",
+    "log_normal_": "t[0].log_normal_()",
+    "geometric_": "t[0].geometric_(0.5)",
+    "random_": "t[0].random_(3)",
 }
 
 
@@ -89,6 +97,15 @@ def test_what_somebody_holds_or_gets_is_changed():
         part[0] = 1
     (named := t[1]).mul_(2)
     assert named.tolist() == [8, 10, 12, 14]
+
+
+def test_an_assignment_that_asks_for_the_views():
+    rows = []
+    rows[:] = map(am.Tensor.exp_, am.zeros(2, 3))
+    rows[len(rows) :] = map(am.Tensor.normal_, (part for part in x()))
+    rows.extend(map(am.Tensor.uniform_, x()))
+    assert [row.shape for row in rows] == [(3,), (3,), *6 * [(4,)]]
+    assert rows[0].tolist() == [1, 1, 1]
 
 
 def test_what_reaches_the_tensor_is_left_alone():

@@ -366,23 +366,20 @@ def randn_like(x: Any, dtype: Any = None) -> Tensor:
     return randn(node.shape, dtype=dtype or node.dtype)
 
 
-@public
 def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Uniform numbers from the global stream in every element."""
     return self._rebind(uniform(None, self.shape, low, high, self.dtype)._node, "uniform_")
 
 
-@public
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal numbers from the global stream in every element."""
     return self._rebind(normal(None, self.shape, mean, std, self.dtype)._node, "normal_")
 
 
-@public
 def bernoulli_(self: Tensor, p: float = 0.5) -> Tensor:
     """1 with probability p, else 0, in every element."""
     drawn = bernoulli(None, p, self.shape)
-    return self._rebind(convert(drawn._node, self.dtype), "bernoulli_")
+    return self._rebind(drawn._node, "bernoulli_")
 
 
 __all__ = [

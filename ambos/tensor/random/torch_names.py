@@ -109,18 +109,14 @@ def multinomial(
     return race.topk(num_samples, -1).indices
 
 
-def _put(self: Tensor, drawn: Tensor, name: str) -> Tensor:
-    return self._rebind(convert(drawn._node, self.dtype), name)
-
-
 def _wide(self: Tensor) -> Any:
     return float64 if self.dtype is float64 else None
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Exponential numbers of rate `lambd` from the global stream in every element."""
-    return _put(self, distributions.exponential(
-        None, self.shape, lambd, self.dtype, generator), "exponential_")  # fmt: skip
+    drawn = distributions.exponential(None, self.shape, lambd, self.dtype, generator)
+    return self._rebind(drawn._node, "exponential_")
 
 
 def cauchy_(
@@ -128,7 +124,7 @@ def cauchy_(
 ) -> Tensor:
     """Cauchy's numbers from the global stream in every element."""
     drawn = distributions.cauchy(None, self.shape, median, sigma, self.dtype, generator)
-    return _put(self, drawn, "cauchy_")
+    return self._rebind(drawn._node, "cauchy_")
 
 
 def log_normal_(
@@ -136,7 +132,7 @@ def log_normal_(
 ) -> Tensor:
     """Log-normal numbers from the global stream in every element."""
     drawn = distributions.log_normal(None, self.shape, mean, std, self.dtype, generator)
-    return _put(self, drawn, "log_normal_")
+    return self._rebind(drawn._node, "log_normal_")
 
 
 def geometric_(self: Tensor, p: float, generator: Generator | None = None) -> Tensor:
@@ -144,7 +140,7 @@ def geometric_(self: Tensor, p: float, generator: Generator | None = None) -> Te
     if not 0 < number("geometric_: p", p) < 1:
         raise ArgumentError(f"geometric_: p is {p}; need 0 < p < 1")
     drawn = distributions.geometric(None, p, self.shape, _wide(self) or int64, generator)
-    return _put(self, drawn, "geometric_")
+    return self._rebind(drawn._node, "geometric_")
 
 
 def random_(
@@ -158,7 +154,8 @@ def random_(
         kind = self.dtype
         high = 1 << basic.DIGITS[kind.name] if kind.is_floating else (
             2 if kind.kind == "b" else int(kind.max) + (kind.bits < 63))  # fmt: skip
-    return _put(self, basic.integers(None, low, high, self.shape, int64, generator), "random_")
+    drawn = basic.integers(None, low, high, self.shape, int64, generator)
+    return self._rebind(drawn._node, "random_")
 
 
 __all__ = ["bernoulli", "binomial", "multinomial", "normal", "poisson"]
