@@ -332,6 +332,7 @@ def test_tables_with_named_classes(tmp_path, monkeypatch, capsys):
         assert told in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:compile. the model ends in nn.Sigmoid")
 def test_classes_are_of_losses_that_tell_what_a_score_is(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("own.py").write_text(
