@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+from ambos.nn import Module
 from ambos.train.metrics import Metric
 
 RESETS = ("reset_state", "reset_states", "reset")
+OF_MODULES = frozenset(vars(Module()))  # parameters, hooks and the like, none of which are metrics
 
 
 def trackers_of(model: Any) -> list[Any]:
@@ -19,18 +22,22 @@ def trackers_of(model: Any) -> list[Any]:
     else:
         inner = model.__dict__.get("network")
         modules = [*model.modules(), *(() if inner is None else [inner])]
-        found = [each for module in modules for value in vars(module).values()
-                 for each in _each(value) if isinstance(each, Metric)]  # fmt: skip
+        found = [each for module in modules for name, value in vars(module).items()
+                 if name not in OF_MODULES and (of := _metrics_in(value.__class__))
+                 for each in of(value)]  # fmt: skip
     return list({id(each): each for each in found}.values())
 
 
-def _each(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        yield from value.values()
-    elif isinstance(value, (list, tuple)):
-        yield from value
-    else:
-        yield value
+@cache  # each evaluation of a batch looks at all attributes of all layers
+def _metrics_in(kind: type) -> Callable[[Any], Iterable[Metric]] | None:
+    """What gives the metrics in a value of this type; None where there are none."""
+    if issubclass(kind, Metric):
+        return lambda value: (value,)
+    if issubclass(kind, Mapping):
+        return lambda value: [each for each in value.values() if isinstance(each, Metric)]
+    if issubclass(kind, (list, tuple)):
+        return lambda value: [each for each in value if isinstance(each, Metric)]
+    return None
 
 
 def reset(model: Any) -> None:
