@@ -142,7 +142,7 @@ class Open:
     def __init__(self, sheet: Sheet, slot: int) -> None:
         self.sheet, self.slot = sheet, slot
 
-    @property  # type: ignore[misc]
+    @property  # type: ignore[misc]  # `isinstance` asks it of each number
     def __class__(self) -> Any:
         return type(self.sheet.values[self.slot])
 

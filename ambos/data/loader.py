@@ -122,8 +122,8 @@ class DataLoader(metaclass=Checked):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in SETTLED and self._is_made:
             raise ArgumentError(
-                f"DataLoader: {name} is settled when a loader is made, its order follows from it; "
-                f"need another one: DataLoader(..., {name}=...)"
+                f"DataLoader: {name} is settled when a loader is made; need another one: "
+                f"DataLoader(..., {name}=...)"
             )
         super().__setattr__(name, value)
 
