@@ -248,17 +248,16 @@ class Trainable(Stepping):
             >>> model.compile("sgd", "mse")
             >>> loss = model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
         """
+        engine, plan = self.engine, self.plan
         with called("train_on_batch"):
             weights = class_weights_of(class_weight)
-        recipe, plan = Recipe(class_weight=weights, classes=classes_of(class_weight)), self.plan
-        batch = self._batch("train_on_batch", x, y, sample_weight)
-        note_shapes(self, batch)
-        if not plan.optimizer.param_groups:
-            plan.optimizer.attach(self.named_parameters())
-        averages(plan.optimizer, False)
-        plan.optimizer.zero_grad()
-        engine = self.engine
-        with called("train_on_batch"):
+            recipe = Recipe(class_weight=weights, classes=classes_of(class_weight))
+            batch = self._batch("train_on_batch", x, y, sample_weight)
+            note_shapes(self, batch)
+            if not plan.optimizer.param_groups:
+                plan.optimizer.attach(self.named_parameters())
+            averages(plan.optimizer, False)
+            plan.optimizer.zero_grad()
             return self._on_batch(engine.train(self, recipe), engine.training, batch, return_dict)
 
     @checked
